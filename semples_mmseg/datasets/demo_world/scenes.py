@@ -1,0 +1,180 @@
+"""Scenes of the demo world: objects on one or two textured regions, with their region maps."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from .objects import draw_object
+from .textures import COLS, ROWS, draw_texture
+from .vocabulary import BACKGROUNDS, HABITATS, NEUTRALS, OBJECTS, PLAIN, SIZE
+
+MIN_OBJECT_PIXELS = 40
+"""A scene where an object keeps fewer visible pixels than this is drawn again."""
+
+
+class Scene(NamedTuple):
+    """One drawn scene.
+
+    Attributes:
+        image: uint8 (64, 64, 3), RGB.
+        regions: uint8 (64, 64), indices into :data:`~.vocabulary.TAGS`, or
+            :data:`~.vocabulary.PLAIN`.
+        objects: Indices into :data:`~.vocabulary.OBJECTS`, one per drawn object.
+    """
+
+    image: np.ndarray
+    regions: np.ndarray
+    objects: tuple[int, ...]
+
+
+def scene_rng(seed: int, stream: str, index: int) -> np.random.Generator:
+    """A generator of its own for every scene: drawing more scenes changes no earlier one."""
+    return np.random.default_rng([seed, *stream.encode(), index])
+
+
+def _split(rng: np.random.Generator) -> np.ndarray:
+    """A wavy line through the frame; bool (64, 64), true on its first side."""
+    angle = rng.uniform(0, 2 * math.pi)
+    x, y = COLS - SIZE / 2, ROWS - SIZE / 2
+    along = x * math.cos(angle) - y * math.sin(angle)
+    across = x * math.sin(angle) + y * math.cos(angle)
+    wave = rng.uniform(1, 5) * np.sin(along * rng.uniform(0.05, 0.15) + rng.uniform(0, 6))
+    return across + wave > rng.uniform(-0.12, 0.12) * SIZE
+
+
+def _place(rng: np.random.Generator, region: np.ndarray, side: int) -> tuple[int, int]:
+    """Top and left of a box of ``side`` pixels centred well inside ``region``."""
+    ys, xs = np.nonzero(region)
+    margin = 0.4 * side
+    inside = (np.minimum(ys, xs) > margin) & (np.maximum(ys, xs) < SIZE - margin)
+    if inside.any():
+        ys, xs = ys[inside], xs[inside]
+    # Of six random places the one deepest in the region keeps clear of its border.
+    tries = rng.integers(len(ys), size=6)
+    padded = [
+        region[max(0, ys[i] - 8) : ys[i] + 9, max(0, xs[i] - 8) : xs[i] + 9].mean() for i in tries
+    ]
+    best = tries[int(np.argmax(padded))]
+    return int(ys[best] - side / 2), int(xs[best] - side / 2)
+
+
+def render(
+    rng: np.random.Generator,
+    objects: Sequence[int],
+    backgrounds: Sequence[int],
+    sizes: tuple[float, float],
+    plain: np.ndarray | None = None,
+) -> Scene:
+    """Draw a scene.
+
+    Args:
+        rng: Source of randomness.
+        objects: At most two indices into ``OBJECTS``; object i stands in region i.
+        backgrounds: One or two indices into ``BACKGROUNDS``, one per region.
+        sizes: Smallest and largest side of an object as a fraction of the frame.
+        plain: RGB in [0, 1] of a studio background that replaces the textures.
+
+    Returns:
+        The scene.
+    """
+    first = _split(rng)
+    if plain is not None:
+        image = np.broadcast_to(np.asarray(plain, np.float32), (SIZE, SIZE, 3)).copy()
+        regions = np.full((SIZE, SIZE), PLAIN, np.uint8)
+    else:
+        image = draw_texture(rng, BACKGROUNDS[backgrounds[0]])
+        regions = np.full((SIZE, SIZE), len(OBJECTS) + backgrounds[0], np.uint8)
+        if len(backgrounds) > 1:
+            second = draw_texture(rng, BACKGROUNDS[backgrounds[1]])
+            image = np.where(first[..., None], image, second)
+            regions[~first] = len(OBJECTS) + backgrounds[1]
+    shrink = 0.85 if len(objects) > 1 else 1.0
+    for index, kind in enumerate(objects):
+        side = int(rng.uniform(*sizes) * SIZE * shrink)
+        top, left = _place(rng, ~first if index else first, side)
+        drawn = draw_object(rng, OBJECTS[kind], side)
+        rows = slice(max(0, top), min(SIZE, top + side))
+        cols = slice(max(0, left), min(SIZE, left + side))
+        drawn = drawn[rows.start - top : rows.stop - top, cols.start - left : cols.stop - left]
+        colour, alpha = drawn[..., :3], drawn[..., 3:]
+        image[rows, cols] += alpha * (colour - image[rows, cols])
+        regions[rows, cols][alpha[..., 0] > 0.5] = kind
+    exposure = np.float32(rng.uniform(0.88, 1.08))
+    grain = rng.standard_normal(image.shape, dtype=np.float32)
+    image = np.clip(image * exposure + 0.015 * grain, 0, 1)
+    return Scene((255 * image).astype(np.uint8), regions, tuple(int(k) for k in objects))
+
+
+def _render_visible(rng: np.random.Generator, *args, **kwargs) -> Scene:
+    """:func:`render`, again until every object is really to be seen."""
+    while True:
+        scene = render(rng, *args, **kwargs)
+        if all((scene.regions == k).sum() >= MIN_OBJECT_PIXELS for k in scene.objects):
+            return scene
+
+
+def _objects(rng: np.random.Generator, count: int) -> list[int]:
+    return [int(k) for k in rng.choice(len(OBJECTS), count, replace=False)]
+
+
+def _any_background(rng: np.random.Generator) -> int:
+    return int(rng.integers(len(BACKGROUNDS)))
+
+
+def tagged_scene(
+    rng: np.random.Generator, co_occurrence: float = 0.9, two_objects: float = 0.25
+) -> Scene:
+    """A scene of the weakly tagged set: objects mostly at home, their homes rare without them.
+
+    Two regions always: over a single texture the min-max normalisation of a CAM would hide a
+    uniform leak.
+
+    Args:
+        rng: Source of randomness.
+        co_occurrence: Chance that an object's region is its habitual background, and that a
+            region without object is neutral; any of the ten backgrounds otherwise.
+        two_objects: Chance of a second object.
+    """
+    objects = _objects(rng, 2 if rng.random() < two_objects else 1)
+    backgrounds = []
+    for region in range(2):
+        if rng.random() >= co_occurrence:
+            backgrounds.append(_any_background(rng))
+        elif region < len(objects):
+            backgrounds.append(objects[region])
+        else:
+            backgrounds.append(len(HABITATS) + int(rng.integers(len(NEUTRALS))))
+    return _render_visible(rng, objects, backgrounds, sizes=(0.44, 0.74))
+
+
+def captioned_scene(rng: np.random.Generator, co_occurrence: float = 0.4) -> Scene:
+    """A scene for the tiny CLIP: objects and backgrounds nearly independent.
+
+    A fifth without object, a quarter of the rest with two, some on a plain studio background,
+    among them the mid grey that a blanked region has.
+
+    Args:
+        rng: Source of randomness.
+        co_occurrence: Chance that an object's region is forced to be its habitual background.
+    """
+    count = 0 if rng.random() < 0.2 else 2 if rng.random() < 0.25 else 1
+    objects = _objects(rng, count)
+    backgrounds = []
+    for region in range(1 if count < 2 and rng.random() < 0.3 else 2):
+        at_home = region < count and rng.random() < co_occurrence
+        backgrounds.append(objects[region] if at_home else _any_background(rng))
+    plain = None
+    if count and rng.random() < 0.12:
+        kind = rng.random()
+        grey = 0.45 if kind < 0.5 else rng.random()
+        plain = np.full(3, grey) if kind < 0.75 else rng.random(3)
+    return _render_visible(rng, objects, backgrounds, sizes=(0.32, 0.85), plain=plain)
+
+
+def photo(rng: np.random.Generator) -> Scene:
+    """A stand-in for an ImageNet photo: one large object, or none, on independent backgrounds."""
+    objects = _objects(rng, 1 if rng.random() < 0.9 else 0)
+    backgrounds = [_any_background(rng) for _ in range(rng.integers(1, 3))]
+    return _render_visible(rng, objects, backgrounds, sizes=(0.55, 1.0))

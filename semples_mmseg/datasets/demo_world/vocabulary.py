@@ -1,0 +1,27 @@
+"""The names of the demo world: what can be drawn, and the numbers that stand for it."""
+
+SIZE = 64
+"""Side of a scene in pixels."""
+
+OBJECTS = ('boat', 'train', 'aeroplane', 'car', 'cow', 'bird')
+HABITATS = ('water', 'railway', 'sky', 'road', 'grass', 'tree')
+"""``HABITATS[k]`` is the habitual background of ``OBJECTS[k]``."""
+
+NEUTRALS = ('sand', 'snow', 'wall', 'rock')
+BACKGROUNDS = HABITATS + NEUTRALS
+TAGS = OBJECTS + BACKGROUNDS
+"""Everything with a name; a region map holds indices into this tuple, or :data:`PLAIN`."""
+
+PLAIN = len(TAGS)
+"""Region number of an untextured studio background, which has no name."""
+
+PALETTE = (
+    (0, 0, 0),
+    (0, 0, 128),
+    (128, 192, 0),
+    (128, 0, 0),
+    (128, 128, 128),
+    (64, 128, 0),
+    (128, 128, 0),
+)
+"""RGB of background and the six objects, those of PASCAL VOC."""

@@ -1,0 +1,377 @@
+"""Images with image-level labels: the data of weakly supervised segmentation."""
+
+import difflib
+import json
+import os
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from mmengine import fileio
+from mmengine.dataset import Compose
+from mmengine.logging import print_log
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import DATASETS
+
+Label = str | int
+
+
+@DATASETS.register_module()
+class WeakLabelDataset(BaseSegDataset):
+    """Images, the classes each of them shows, and masks for evaluation alone.
+
+    The split list ``ann_file`` holds one image id a line; ``label_file`` is a JSON object
+    ``{"image id": ["class name", ...]}`` (0-based indices of object classes are accepted in place
+    of names). The images are ``img_path/<id><img_suffix>``, the masks
+    ``seg_map_path/<id><seg_map_suffix>``.
+
+    Every item starts as a dict with ``img_path``, ``img_id``, ``image_labels`` (float32
+    multi-hot of shape (K,), background not counted), ``label_map``, ``reduce_zero_label`` and
+    ``seg_fields``. ``seg_map_path`` is added only if ``test_mode`` is set: a training run is
+    never told where masks are, and a training pipeline that loads annotations is refused.
+
+    Lists, labels and the presence of all files are checked once, when the data set is built.
+    Subclasses whose labels live elsewhere override :meth:`load_image_labels`; those without
+    files override :meth:`load_data_list` and make their items with :meth:`make_data_info`.
+
+    Args:
+        ann_file: Split list, relative to ``data_root``.
+        label_file: JSON file of the image-level labels, relative to ``data_root``.
+        class_names: The K object classes, short for
+            ``metainfo=dict(classes=('background', *class_names))``.
+        skip_unlabelled: Leave images with an empty list of labels out of training; they would
+            only teach that nothing is there. Never applies in test mode.
+        metainfo: ``classes`` (background first, K + 1 in all) and ``palette``.
+        data_root: Root of the relative paths.
+        data_prefix: Folders ``img_path`` and, for evaluation, ``seg_map_path``.
+        pipeline: Transforms of an item.
+        test_mode: Whether this is for evaluation or prediction.
+        lazy_init: Postpone reading lists and labels (and their checks) to the first use.
+        **kwargs: Passed on to :class:`mmseg.datasets.BaseSegDataset`.
+
+    Raises:
+        ValueError: If a list, the labels, the classes or the pipeline do not fit; the message
+            names the file, the key and the fix.
+        FileNotFoundError: If a list, an image or an expected mask is missing.
+    """
+
+    def __init__(
+        self,
+        ann_file: str = '',
+        label_file: str | None = None,
+        class_names: Sequence[str] | None = None,
+        skip_unlabelled: bool = True,
+        metainfo: Mapping | None = None,
+        data_root: str | None = None,
+        data_prefix: Mapping[str, str] | None = None,
+        pipeline: Sequence = (),
+        test_mode: bool = False,
+        lazy_init: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        prefix = dict(data_prefix or dict(img_path=''))
+        if not test_mode:
+            prefix.pop('seg_map_path', None)
+        if label_file and data_root and not os.path.isabs(label_file):
+            label_file = fileio.join_path(data_root, label_file)
+        self.label_file = label_file
+        self.skip_unlabelled = skip_unlabelled
+        # Only files the operating system sees can be listed before work starts.
+        self._local = kwargs.get('backend_args') is None and '://' not in str(data_root)
+        super().__init__(
+            ann_file=ann_file,
+            metainfo=_merge_class_names(metainfo, class_names),
+            data_root=data_root,
+            data_prefix=prefix,
+            pipeline=[],
+            test_mode=test_mode,
+            lazy_init=True,
+            **kwargs,
+        )
+        self._check_classes()
+        self.set_pipeline(pipeline)
+        if not lazy_init:
+            self.full_init()
+
+    @property
+    def object_classes(self) -> tuple[str, ...]:
+        """The K class names without background, in the order of ``image_labels``."""
+        return tuple(self._metainfo['classes'][1:])
+
+    @property
+    def num_object_classes(self) -> int:
+        """K, the number of classes without background."""
+        return len(self._metainfo['classes']) - 1
+
+    def set_pipeline(self, pipeline: Sequence) -> None:
+        """Replace the transforms, e.g. on entering a training stage with another augmentation.
+
+        Raises:
+            ValueError: If the pipeline loads annotations in training, or in a test without a
+                folder of masks.
+        """
+        loaders = [name for name in _transform_names(pipeline) if _loads_annotations(name)]
+        if loaders and not self.test_mode:
+            raise ValueError(
+                f'{type(self).__name__}: the training pipeline contains {loaders[0]!r}. '
+                'Weak supervision: the training path never opens a mask. Remove that transform, '
+                'or set test_mode=True if this data set is for evaluation'
+            )
+        if loaders and not self.data_prefix.get('seg_map_path'):
+            raise ValueError(
+                f'{type(self).__name__}: the pipeline contains {loaders[0]!r}, but data_prefix '
+                "names no folder of masks; add data_prefix=dict(seg_map_path='...')"
+            )
+        self.pipeline = Compose(pipeline)
+
+    def load_image_labels(self, img_ids: Sequence[str]) -> Mapping[str, Sequence[Label]]:
+        """Read the labels of (at least) the given images.
+
+        Returns:
+            Class names or 0-based object indices by image id.
+        """
+        if not self.label_file:
+            raise ValueError(
+                f'{type(self).__name__}: label_file is not set; give the JSON file '
+                '{"image id": ["class name", ...]} of the image-level labels'
+            )
+        try:
+            labels = json.loads(fileio.get_text(self.label_file, backend_args=self.backend_args))
+        except FileNotFoundError:
+            raise FileNotFoundError(f'label_file {self.label_file} does not exist') from None
+        except ValueError as error:
+            raise ValueError(
+                f'label_file {self.label_file} is not a JSON text file: {error}'
+            ) from None
+        if not isinstance(labels, dict):
+            raise ValueError(
+                f'label_file {self.label_file} holds a JSON {type(labels).__name__}; expected '
+                'an object {"image id": ["class name", ...]}'
+            )
+        return labels
+
+    def load_data_list(self) -> list[dict]:
+        """Read and check the split list, the labels and the presence of all files.
+
+        Returns:
+            One dict per image, see :class:`WeakLabelDataset`.
+        """
+        img_ids = self._read_split()
+        img_dir = self.data_prefix['img_path']
+        img_paths = [fileio.join_path(img_dir, i + self.img_suffix) for i in img_ids]
+        self._check_files(img_paths, 'image', 'img_path and img_suffix')
+        seg_paths: list[str | None] = [None] * len(img_ids)
+        if seg_dir := self.data_prefix.get('seg_map_path'):
+            masks = [fileio.join_path(seg_dir, i + self.seg_map_suffix) for i in img_ids]
+            self._check_files(masks, 'mask', 'seg_map_path and seg_map_suffix')
+            seg_paths = list(masks)
+
+        labels = self.load_image_labels(img_ids)
+        absent = [i for i in img_ids if i not in labels]
+        if absent:
+            raise ValueError(
+                f'{self._label_source}: no entry for {_some(absent)} of the split list '
+                f'{self.ann_file}; add them (an empty list means: none of the classes)'
+            )
+        data_list = [
+            self.make_data_info(i, labels[i], img, seg)
+            for i, img, seg in zip(img_ids, img_paths, seg_paths, strict=True)
+        ]
+        if self.test_mode or not self.skip_unlabelled:
+            return data_list
+        kept = [info for info in data_list if info['image_labels'].any()]
+        if not kept:
+            raise ValueError(f'{self._label_source}: no image of {self.ann_file} has any label')
+        if len(kept) < len(data_list):
+            print_log(
+                f'{type(self).__name__}: {len(data_list) - len(kept)} of {len(data_list)} images '
+                'have no label and are left out of training (skip_unlabelled=True)',
+                logger='current',
+            )
+        return kept
+
+    def make_data_info(
+        self,
+        img_id: str,
+        labels: Sequence[Label],
+        img_path: str,
+        seg_map_path: str | None = None,
+    ) -> dict:
+        """Build the item of one image; ``seg_map_path`` is dropped unless in test mode."""
+        info = dict(
+            img_path=img_path,
+            img_id=img_id,
+            image_labels=self.encode_labels(labels, img_id),
+            label_map=self.label_map,
+            reduce_zero_label=self.reduce_zero_label,
+            seg_fields=[],
+        )
+        if self.test_mode and seg_map_path is not None:
+            info['seg_map_path'] = seg_map_path
+        return info
+
+    def encode_labels(self, labels: Sequence[Label], img_id: str) -> np.ndarray:
+        """Turn the labels of one image into a multi-hot vector.
+
+        Where ``metainfo`` picks a part of the data set's own classes, indices count the data
+        set's own, and labels outside the part are dropped.
+
+        Args:
+            labels: Class names or 0-based indices of object classes.
+            img_id: For error messages.
+
+        Returns:
+            float32 (K,) of zeros and ones.
+
+        Raises:
+            ValueError: If a name is unknown or an index is out of range.
+        """
+        where = f'{self._label_source}, image {img_id!r}'
+        if isinstance(labels, str) or not isinstance(labels, Sequence):
+            raise ValueError(f'{where}: expected a list of class names, got {labels!r}')
+        own = tuple(self.METAINFO.get('classes', self._metainfo['classes']))[1:]
+        multi_hot = np.zeros(self.num_object_classes, dtype=np.float32)
+        for label in labels:
+            if isinstance(label, int) and not isinstance(label, bool):
+                if not 0 <= label < len(own):
+                    raise ValueError(
+                        f'{where}: class index {label} is out of range; the {len(own)} object '
+                        f'classes are 0..{len(own) - 1} (background is not counted)'
+                    )
+                label = own[label]
+            elif label not in own:
+                raise ValueError(f'{where}: {_unknown_class(label, own)}')
+            if label in self.object_classes:
+                multi_hot[self.object_classes.index(label)] = 1.0
+        return multi_hot
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Object classes of an image, for mmengine's ``ClassBalancedDataset``."""
+        return np.flatnonzero(self.get_data_info(idx)['image_labels']).tolist()
+
+    def prepare_data(self, idx: int) -> Any:
+        """Run the pipeline; a failure is raised, never replaced by another image."""
+        data = super().prepare_data(idx)
+        if data is None:
+            path = self.get_data_info(idx)['img_path']
+            raise RuntimeError(f'{type(self).__name__}: the pipeline returned nothing for {path}')
+        return data
+
+    @property
+    def _label_source(self) -> str:
+        return f'label_file {self.label_file}' if self.label_file else 'image labels'
+
+    def _check_classes(self) -> None:
+        classes = self._metainfo.get('classes') or ()
+        if len(classes) < 2 or str(classes[0]).lower() != 'background':
+            raise ValueError(
+                f"{type(self).__name__}: metainfo['classes'] has to be 'background' followed by "
+                f'at least one object class, got {tuple(classes)}'
+            )
+        if len(set(classes)) < len(classes):
+            raise ValueError(
+                f"{type(self).__name__}: metainfo['classes'] names a class twice: {classes}"
+            )
+
+    def _read_split(self) -> list[str]:
+        if not self.ann_file:
+            raise ValueError(
+                f'{type(self).__name__}: ann_file is not set; give the list of image ids'
+            )
+        try:
+            text = fileio.get_text(self.ann_file, backend_args=self.backend_args)
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f'split list (ann_file) {self.ann_file} does not exist'
+            ) from None
+        img_ids = [line.strip() for line in text.splitlines() if line.strip()]
+        if not img_ids:
+            raise ValueError(f'split list (ann_file) {self.ann_file} is empty')
+        for img_id in img_ids:
+            if len(img_id.split()) > 1:
+                raise ValueError(
+                    f'split list {self.ann_file}: expected one image id a line, got {img_id!r}'
+                )
+            parts = img_id.replace('\\', '/').split('/')
+            if '..' in parts or '' in parts or ':' in parts[0]:
+                raise ValueError(
+                    f'split list {self.ann_file}: image id {img_id!r} leaves the image folder; '
+                    'ids are paths inside it, without suffix'
+                )
+        if len(set(img_ids)) < len(img_ids):
+            twice = [i for n, i in enumerate(img_ids) if i in img_ids[:n]]
+            raise ValueError(f'split list {self.ann_file} lists {_some(twice)} more than once')
+        return img_ids
+
+    def _check_files(self, paths: Iterable[str], kind: str, options: str) -> None:
+        if not self._local:
+            return
+        listings: dict[str, set[str]] = {}
+        missing = []
+        for path in paths:
+            folder, name = posixpath.split(path.replace(os.sep, '/'))
+            if folder not in listings:
+                listings[folder] = _listdir(folder)
+            if name not in listings[folder]:
+                missing.append(path)
+        if missing:
+            raise FileNotFoundError(
+                f'{kind} missing: {_some(missing)} of the split list {self.ann_file}; check '
+                f'data_root, data_prefix {options}'
+            )
+
+
+def _merge_class_names(metainfo: Mapping | None, names: Sequence[str] | None) -> Mapping | None:
+    if names is None:
+        return metainfo
+    classes = ('background', *names)
+    given = (metainfo or {}).get('classes', classes)
+    if tuple(given) != classes:
+        raise ValueError(
+            f"class_names {tuple(names)} and metainfo['classes'] {tuple(given)} differ; the latter "
+            'is the former with background in front. Give one of them'
+        )
+    return dict(metainfo or {}, classes=classes)
+
+
+def _transform_names(pipeline: Any) -> Iterable[str]:
+    """Names of all transforms of a pipeline, those inside wrappers included."""
+    if isinstance(pipeline, Mapping):
+        kind = pipeline.get('type')
+        if kind is not None:
+            yield kind if isinstance(kind, str) else kind.__name__
+        for value in pipeline.values():
+            yield from _transform_names(value)
+    elif isinstance(pipeline, (list, tuple)):
+        for value in pipeline:
+            yield from _transform_names(value)
+    elif callable(pipeline) and not isinstance(pipeline, type):
+        yield type(pipeline).__name__
+        yield from _transform_names(getattr(pipeline, 'transforms', ()))
+
+
+def _loads_annotations(name: str) -> bool:
+    name = name.split('.')[-1]
+    return name.startswith('Load') and 'Annotation' in name
+
+
+def _unknown_class(label: Any, classes: Sequence[str]) -> str:
+    if str(label).lower() == 'background':
+        return 'background is no image-level label; remove it'
+    close = difflib.get_close_matches(str(label), classes, n=1)
+    hint = f'did you mean {close[0]!r}?' if close else f'the classes are {", ".join(classes)}'
+    return f'unknown class {label!r}; {hint}'
+
+
+def _some(items: Sequence[str], limit: int = 3) -> str:
+    shown = ', '.join(items[:limit])
+    return shown if len(items) <= limit else f'{shown}, ... ({len(items)} in all)'
+
+
+def _listdir(folder: str) -> set[str]:
+    try:
+        with os.scandir(folder or '.') as entries:
+            return {entry.name for entry in entries}
+    except FileNotFoundError:
+        return set()
