@@ -1,0 +1,135 @@
+"""Seed quality of CAMs over all background scores, as an MMSeg metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
+from mmseg.registry import METRICS
+from prettytable import PrettyTable
+
+from .threshold_curve import ThresholdCurve, default_thresholds
+
+
+def image_name(sample: dict[str, Any]) -> str:
+    """The id of the image a prediction belongs to, or else its path."""
+    return str(sample.get('img_id') or sample.get('img_path') or 'unknown')
+
+
+@METRICS.register_module()
+class CAMMetric(BaseMetric):
+    """mIoU, FP, FN, precision and recall of CAMs, with the background score swept in one pass.
+
+    **The swept best is a diagnostic.** It looks at the pixel labels to choose the background
+    score, which weak supervision does not have; papers report it as "seed mIoU". Give
+    ``background_score`` for a figure whose threshold was fixed beforehand.
+
+    Each sample needs ``cams`` (float (n, H, W), the n present classes, original image size),
+    ``cam_classes`` (int64 (n,)) and ``gt_sem_seg`` (label ids 0..K, 255 ignored). The number of
+    object classes K is that of the data set's ``classes`` without the background.
+
+    The metric returns, in percent and at the best threshold of the sweep: ``seed_mIoU``, ``FP``,
+    ``FN``, ``precision``, ``recall``; further ``threshold`` (0..1), and ``mIoU`` at
+    ``background_score`` if that is given. See :class:`~.scores.SegmentationScores` for which
+    classes count in which mean.
+
+    Args:
+        thresholds: Background scores to sweep, ascending; 0.40, 0.41, ..., 0.59 by default.
+        background_score: A score fixed beforehand to report as ``mIoU``.
+        ignore_index: Value of ground truth that is not evaluated.
+        collect_device: See :class:`mmengine.evaluator.BaseMetric`, as for the rest.
+        prefix: Prefix of the returned keys.
+
+    Raises:
+        ValueError: For a sample whose ground truth has another size than its CAMs or values
+            outside 0..K and 255 (the image is named), or without CAMs or ground truth.
+    """
+
+    def __init__(
+        self,
+        thresholds: Sequence[float] | None = None,
+        background_score: float | None = None,
+        ignore_index: int = 255,
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix, **kwargs)
+        self.sweep = default_thresholds() if thresholds is None else list(thresholds)
+        self.background_score = background_score
+        self.ignore_index = ignore_index
+        ThresholdCurve(1, self.sweep)  # a bad list fails here, not after an epoch
+
+    def _curve(self) -> ThresholdCurve:
+        """An empty curve over the swept scores and the fixed one."""
+        assert self.dataset_meta is not None, 'the evaluator sets `dataset_meta`'
+        fixed = [] if self.background_score is None else [self.background_score]
+        # keyed by what is compared, so that 0.43 and 0.40 + 3 * 0.01 are one threshold
+        thresholds = sorted({np.float32(score): score for score in (*fixed, *self.sweep)}.values())
+        return ThresholdCurve(len(self.dataset_meta['classes']) - 1, thresholds, self.ignore_index)
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Count the pixels of a batch.
+
+        One sparse histogram per image is kept rather than a running sum: with several processes
+        the sampler repeats images to fill the last batch, and MMEngine drops those repetitions
+        from a list that has one entry per image.
+        """
+        curve = self._curve()
+        for sample in data_samples:
+            name = image_name(sample)
+            for key, fix in (
+                ('cams', 'evaluate a model whose predictions are CAMs'),
+                ('gt_sem_seg', 'add LoadAnnotations to the test pipeline'),
+            ):
+                if key not in sample:
+                    raise ValueError(f'CAMMetric: image {name!r} has no `{key}`; {fix}.')
+            self.results.append(
+                curve.histogram(
+                    sample['cams']['data'],
+                    sample['cam_classes'],
+                    sample['gt_sem_seg']['data'],
+                    name,
+                )
+            )
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Merge the histograms of all images, log the curve and return the best threshold's."""
+        curve = self._curve()
+        for where, values in results:
+            curve.add(where, values)
+        if not curve.counts.any():
+            raise ValueError('CAMMetric: no pixel to evaluate, the ground truth is all ignored.')
+        scores = curve.scores()
+        swept = [curve.index(score) for score in self.sweep]
+        best = max(swept, key=lambda index: float(scores.miou[index]))
+        metrics = dict(
+            seed_mIoU=float(scores.miou[best]),
+            threshold=curve.thresholds[best],
+            FP=float(scores.fp[best]),
+            FN=float(scores.fn[best]),
+            precision=float(scores.precision[best]),
+            recall=float(scores.recall[best]),
+        )
+        if self.background_score is not None:
+            fixed = curve.index(self.background_score)
+            metrics['mIoU'] = float(scores.miou[fixed])
+
+        table = PrettyTable(['threshold', 'mIoU', 'FP', 'FN', 'precision', 'recall'])
+        columns = (scores.miou, scores.fp, scores.fn, scores.precision, scores.recall)
+        for index, threshold in enumerate(curve.thresholds):
+            mark = ' <- best' if index == best else ''
+            table.add_row([f'{threshold:.3g}{mark}', *(f'{c[index]:.2f}' for c in columns)])
+        classes = PrettyTable(['class', 'IoU'])
+        assert self.dataset_meta is not None
+        for name, iou in zip(self.dataset_meta['classes'], scores.iou[best], strict=True):
+            classes.add_row([name, '-' if np.isnan(iou) else f'{iou:.2f}'])
+        MMLogger.get_current_instance().info(
+            'CAM seeds by background score. The best one is chosen by looking at pixel labels: '
+            f'a diagnostic, not weak supervision.\n{table}\n'
+            f'Per class at {curve.thresholds[best]:.3g}:\n{classes}'
+        )
+        return metrics

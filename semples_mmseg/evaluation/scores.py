@@ -1,0 +1,124 @@
+"""Segmentation measures from integer confusion matrices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SegmentationScores:
+    """Measures in percent for ``...`` confusion matrices over C classes (background included).
+
+    With T pixels of a class in the truth, P in the prediction and TP in both, a class counts in
+    ``miou``, ``fp`` and ``fn`` when it occurs at all (T + P - TP > 0), in ``precision`` when it
+    is predicted (P > 0) and in ``recall`` when it is there (T > 0). Every measure is the plain
+    mean over the classes that count, and NaN where none does.
+
+    Attributes:
+        iou: TP / (T + P - TP) per class, shape ``(..., C)``, NaN for a class that does not occur.
+        miou: Mean of ``iou``, shape ``(...)`` like all that follow.
+        fp: Mean of (P - TP) / (T + P - TP): over-activation.
+        fn: Mean of (T - TP) / (T + P - TP): missed pixels.
+        precision: Mean of TP / P.
+        recall: Mean of TP / T.
+    """
+
+    iou: np.ndarray
+    miou: np.ndarray
+    fp: np.ndarray
+    fn: np.ndarray
+    precision: np.ndarray
+    recall: np.ndarray
+
+
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """Quotient; NaN where the denominator is 0."""
+    result = np.full(np.shape(denominator), np.nan)
+    np.divide(numerator, denominator, out=result, where=np.greater(denominator, 0))
+    return result
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis, in percent, of the entries that are not NaN."""
+    counted = ~np.isnan(values)
+    return 100.0 * _ratio(np.where(counted, values, 0.0).sum(-1), counted.sum(-1))
+
+
+def segmentation_scores(confusion: np.ndarray) -> SegmentationScores:
+    """Compute all measures from confusion matrices.
+
+    Args:
+        confusion: Integer pixel counts, shape ``(..., C, C)``: rows true, columns predicted.
+
+    Returns:
+        The measures, with the leading shape of ``confusion``.
+    """
+    truth, predicted = confusion.sum(-1), confusion.sum(-2)
+    hit = np.diagonal(confusion, axis1=-2, axis2=-1)
+    union = truth + predicted - hit
+    iou = _ratio(hit, union)
+    return SegmentationScores(
+        iou=100.0 * iou,
+        miou=_mean(iou),
+        fp=_mean(_ratio(predicted - hit, union)),
+        fn=_mean(_ratio(truth - hit, union)),
+        precision=_mean(_ratio(hit, predicted)),
+        recall=_mean(_ratio(hit, truth)),
+    )
+
+
+def check_target(target: Tensor, num_classes: int, ignore_index: int, name: str) -> None:
+    """Refuse a ground truth with values that are no class.
+
+    Args:
+        target: Class ids, any integer type and shape.
+        num_classes: Number of classes C, background included.
+        ignore_index: The value that is not evaluated.
+        name: The image, for the error message.
+
+    Raises:
+        ValueError: If a value is neither in 0..C-1 nor ``ignore_index``.
+    """
+    wrong = ((target < 0) | (target >= num_classes)) & (target != ignore_index)
+    if bool(wrong.any()):
+        values = torch.unique(target[wrong]).tolist()[:5]
+        raise ValueError(
+            f'Ground truth of image {name!r} has the values {values}, but the data set has the '
+            f'classes 0..{num_classes - 1} (and {ignore_index} = ignored); check the mask file and '
+            "the dataset's `classes`."
+        )
+
+
+def confusion_matrix(
+    predicted: Tensor, target: Tensor, num_classes: int, ignore_index: int = 255, name: str = ''
+) -> np.ndarray:
+    """Count pixels by true and predicted class.
+
+    Args:
+        predicted: Label map of class ids 0..C-1, integer, any shape.
+        target: True class ids of the same shape.
+        num_classes: Number of classes C, background included.
+        ignore_index: True value of the pixels that are left out.
+        name: The image, for the error messages.
+
+    Returns:
+        int64 counts, shape ``(C, C)``: rows true, columns predicted.
+
+    Raises:
+        ValueError: If the shapes differ or ``target`` has a value that is no class.
+    """
+    if predicted.shape != target.shape:
+        raise ValueError(
+            f'Image {name!r}: the prediction is {tuple(predicted.shape)}, the ground truth '
+            f'{tuple(target.shape)}; both must have the size of the original image.'
+        )
+    target = target.to(predicted.device, torch.int64)
+    check_target(target, num_classes, ignore_index, name)
+    kept = target != ignore_index
+    index = target[kept] * num_classes + predicted[kept].to(torch.int64)
+    counts = torch.bincount(index, minlength=num_classes**2)
+    return counts.reshape(num_classes, num_classes).cpu().numpy()

@@ -1,0 +1,116 @@
+"""Gradient clipping loss: retraining on pseudo masks without following their worst pixels.
+
+WeakTr, section 3.3 (arXiv 2304.01184).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+
+@MODELS.register_module()
+class GradientClippingLoss(nn.Module):
+    r"""Cross entropy whose largest values, tile by tile, give no gradient.
+
+    With the per-pixel cross entropy :math:`L` (0 where ignored) and its mean :math:`m` over all
+    pixels of the batch, the loss is :math:`m` as long as :math:`m > \text{start}`. Then
+
+    .. math:: \mathrm{mean}(\min(L, t)), \qquad t = \max(\text{mean of } L \text{ in the tile}, m)
+
+    with :math:`t` a constant: pixels with :math:`L \le t` keep their gradient, the others, whose
+    pseudo label the network contradicts most, give none. Tiles on the right and lower border may
+    be smaller than the others; their mean is over the pixels they have.
+
+    Three details are as published and have an option. Ignored pixels count in every mean, with
+    value 0 (``count_ignored``). The tile means are taken over all images of the batch at once
+    (``per_image_tiles``). The loss of a clipped pixel still counts in the value.
+
+    Args:
+        start: Mean loss at or below which clipping begins.
+        tile: Side of a square tile in pixels.
+        count_ignored: Whether ignored pixels count in the means (published); if not, all means,
+            the final one too, are over the pixels that have a label.
+        per_image_tiles: Whether each image has tile means of its own.
+        loss_weight: Factor of the loss.
+        loss_name: Name in the log; it is part of the total loss if it starts with ``loss_``.
+
+    Example:
+        >>> loss = GradientClippingLoss(tile=2)
+        >>> score = torch.zeros(1, 2, 4, 4)
+        >>> round(float(loss(score, torch.zeros(1, 4, 4, dtype=torch.int64))), 4)
+        0.6931
+    """
+
+    def __init__(
+        self,
+        start: float = 1.2,
+        tile: int = 120,
+        count_ignored: bool = True,
+        per_image_tiles: bool = False,
+        loss_weight: float = 1.0,
+        loss_name: str = 'loss_gcl',
+    ) -> None:
+        super().__init__()
+        if tile < 1:
+            raise ValueError(f'`tile` must be a positive number of pixels, got {tile}.')
+        self.start = start
+        self.tile = tile
+        self.count_ignored = count_ignored
+        self.per_image_tiles = per_image_tiles
+        self.loss_weight = loss_weight
+        self._loss_name = loss_name
+
+    @property
+    def loss_name(self) -> str:
+        """Name under which MMSeg logs the loss."""
+        return self._loss_name
+
+    def _tile_means(self, values: Tensor) -> Tensor:
+        """Mean over each tile, spread over its pixels: (N, H, W) -> (N or 1, H, W)."""
+        if not self.per_image_tiles:
+            values = values.mean(0, keepdim=True)
+        means = F.avg_pool2d(values[:, None], self.tile, ceil_mode=True, count_include_pad=False)[
+            :, 0
+        ]
+        height, width = values.shape[-2:]
+        spread = means.repeat_interleave(self.tile, -2).repeat_interleave(self.tile, -1)
+        return spread[:, :height, :width]
+
+    def forward(
+        self,
+        cls_score: Tensor,
+        label: Tensor,
+        weight: Tensor | None = None,
+        ignore_index: int = 255,
+        **kwargs: object,
+    ) -> Tensor:
+        """Compute the loss.
+
+        Args:
+            cls_score: Logits, shape ``(N, C, H, W)``.
+            label: Class ids or ``ignore_index``, int64 of shape ``(N, H, W)``.
+            weight: Factor of each pixel's cross entropy, shape ``(N, H, W)``; MMSeg's pixel
+                samplers give one.
+            ignore_index: Label of the pixels without a loss.
+            **kwargs: Accepted and not used, as MMSeg's heads may pass more.
+
+        Returns:
+            The loss, a scalar.
+        """
+        loss = F.cross_entropy(cls_score, label, reduction='none', ignore_index=ignore_index)
+        if weight is not None:
+            loss = loss * weight
+        counted = torch.ones_like(loss) if self.count_ignored else (label != ignore_index).to(loss)
+        # without a single counted pixel every sum is 0, and so is the loss
+        number = counted.sum().clamp_min(1)
+        detached = loss.detach()
+        mean = detached.sum() / number
+        tiny = torch.finfo(loss.dtype).tiny
+        tile_mean = self._tile_means(detached) / self._tile_means(counted).clamp_min(tiny)
+        # torch.where, not minimum, which halves the gradient of pixels at the threshold
+        threshold = torch.where(mean > self.start, torch.inf, tile_mean.clamp_min(mean))
+        clipped = torch.where(loss <= threshold, loss, threshold)
+        return self.loss_weight * clipped.sum() / number

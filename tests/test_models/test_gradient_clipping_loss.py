@@ -1,0 +1,111 @@
+"""The gradient clipping loss against its definition in float64 loops."""
+
+import math
+
+import pytest
+import torch
+from mmseg.registry import MODELS
+
+from semples_mmseg.models.losses.gradient_clipping_loss import GradientClippingLoss
+
+
+def reference(score, label, start, tile, count_ignored=True, per_image=False):
+    """Value and d(value)/d(per-pixel loss), pixel by pixel."""
+    n, _, height, width = score.shape
+    log_p = score.double() - score.double().exp().sum(1, keepdim=True).log()
+    pixels = [(b, y, x) for b in range(n) for y in range(height) for x in range(width)]
+    loss = {
+        (b, y, x): 0.0 if label[b, y, x] == 255 else -float(log_p[b, label[b, y, x], y, x])
+        for b, y, x in pixels
+    }
+    counted = [p for p in pixels if count_ignored or label[p] != 255]
+    mean = math.fsum(loss[p] for p in counted) / len(counted)
+    if mean > start:
+        return mean, {p: float(p in counted) / len(counted) for p in pixels}
+    total, grad = 0.0, {}
+    for b, y, x in pixels:
+        members = [
+            (i, v, u)
+            for i, v, u in counted
+            if v // tile == y // tile and u // tile == x // tile and (i == b or not per_image)
+        ]
+        tile_mean = math.fsum(loss[p] for p in members) / len(members) if members else 0.0
+        threshold = max(tile_mean, mean)
+        total += min(loss[b, y, x], threshold) / len(counted)
+        grad[b, y, x] = float(loss[b, y, x] <= threshold) / len(counted)
+    return total, grad
+
+
+def make_inputs(seed=0, size=(7, 9), scale=3.0):
+    rng = torch.Generator().manual_seed(seed)
+    score = (scale * torch.randn(2, 4, *size, generator=rng, dtype=torch.float64)).requires_grad_()
+    label = torch.randint(0, 4, (2, *size), generator=rng)
+    label[torch.rand(label.shape, generator=rng) < 0.25] = 255
+    label[:, :3, :3] = 255  # a whole tile without labels
+    return score, label
+
+
+@pytest.mark.parametrize('start', [1e9, 1e-9])
+@pytest.mark.parametrize('tile', [3, 4, 120])
+@pytest.mark.parametrize('count_ignored', [True, False])
+@pytest.mark.parametrize('per_image', [True, False])
+def test_value_and_gradient(start, tile, count_ignored, per_image):
+    score, label = make_inputs()
+    module = GradientClippingLoss(start, tile, count_ignored, per_image)
+    value = module(score, label)
+    (gradient,) = torch.autograd.grad(value, score)
+    expected, pixel_gradient = reference(
+        score.detach(), label, start, tile, count_ignored, per_image
+    )
+    assert float(value.detach()) == pytest.approx(expected, abs=1e-12)
+    probability = score.detach().softmax(1)
+    for (b, y, x), factor in pixel_gradient.items():
+        target = torch.zeros(4, dtype=torch.float64)
+        if label[b, y, x] != 255:
+            target = probability[b, :, y, x].clone()
+            target[label[b, y, x]] -= 1
+            target *= factor
+        torch.testing.assert_close(gradient[b, :, y, x], target, atol=1e-12, rtol=0)
+    clipped = sum(v == 0 for p, v in pixel_gradient.items() if label[p] != 255)
+    assert (clipped > 0) == (start > 1)  # the case does exercise what it is about
+
+
+@pytest.mark.parametrize(('margin', 'clips'), [(2.0, True), (6.0, False)])
+def test_published_start_value_separates_the_two_regimes(margin, clips):
+    label = torch.zeros(1, 8, 8, dtype=torch.int64)
+    label[0, :2] = 1
+    score = torch.zeros(1, 2, 8, 8)
+    score[:, 0] = margin
+    plain = float(torch.nn.functional.cross_entropy(score, label))
+    assert (plain <= 1.2) == clips
+    assert (float(GradientClippingLoss(tile=4)(score, label)) < plain - 1e-3) == clips
+
+
+def test_equal_losses_keep_their_whole_gradient():
+    score = torch.zeros(1, 2, 4, 4, requires_grad=True)
+    label = torch.zeros(1, 4, 4, dtype=torch.int64)
+    GradientClippingLoss(tile=2)(score, label).backward()
+    torch.testing.assert_close(score.grad[:, 1], torch.full((1, 4, 4), 0.5 / 16))
+
+
+def test_weight_and_loss_weight_scale_the_loss():
+    score, label = make_inputs()
+    base = GradientClippingLoss(1e-9)(score, label)
+    weight = torch.full(label.shape, 2.0, dtype=torch.float64)
+    torch.testing.assert_close(GradientClippingLoss(1e-9)(score, label, weight=weight), 2 * base)
+    torch.testing.assert_close(GradientClippingLoss(1e-9, loss_weight=0.5)(score, label), base / 2)
+
+
+@pytest.mark.parametrize('count_ignored', [True, False])
+def test_all_ignored_is_zero_not_nan(count_ignored):
+    score = torch.randn(1, 3, 5, 5, requires_grad=True)
+    loss = GradientClippingLoss(count_ignored=count_ignored)(score, torch.full((1, 5, 5), 255))
+    loss.backward()
+    assert float(loss.detach()) == 0 and not score.grad.any()
+
+
+def test_registered_for_mmseg_heads():
+    loss = MODELS.build(dict(type='GradientClippingLoss', loss_name='loss_clip'))
+    assert loss.loss_name == 'loss_clip'
+    with pytest.raises(ValueError, match='`tile`'):
+        GradientClippingLoss(tile=0)
