@@ -1,0 +1,91 @@
+"""What the masks of a folder were made with, so that one folder never mixes two settings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.logging import MMLogger
+
+from ..utils.io import atomic_write
+
+MANIFEST = 'pseudo_masks.json'
+
+
+def checkpoint_entry(path: str | os.PathLike | None) -> dict[str, str] | None:
+    """Path and SHA-256 of a checkpoint file, or None for a model that was not loaded from one.
+
+    Raises:
+        FileNotFoundError: If the file is missing.
+    """
+    if path is None:
+        return None
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'Checkpoint {path} does not exist; check the path.')
+    with open(path, 'rb') as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return dict(path=str(path), sha256=digest.hexdigest())
+
+
+def _what_matters(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries that decide what a mask looks like: a checkpoint may have moved."""
+    matters = dict(manifest)
+    if isinstance(matters.get('checkpoint'), dict):
+        matters['checkpoint'] = matters['checkpoint'].get('sha256')
+    return matters
+
+
+def open_folder(folder: str | os.PathLike, manifest: Mapping[str, Any], overwrite: bool) -> None:
+    """Make a folder ready for masks of given settings, or refuse it.
+
+    A new or empty folder gets the manifest. A folder of the same settings is left as it is: its
+    masks are finished ones, as they are written atomically. With ``overwrite`` the masks of a
+    folder that has a manifest are deleted first.
+
+    Args:
+        folder: The folder; made if it is not there.
+        manifest: Settings the masks are made with, a JSON object.
+        overwrite: Whether to start anew in a folder that holds masks.
+
+    Raises:
+        ValueError: If the folder holds masks of other settings, or PNG files that no manifest
+            says to be pseudo masks (``overwrite`` does not touch those either).
+    """
+    folder = Path(folder)
+    file = folder / MANIFEST
+    manifest = json.loads(json.dumps(dict(manifest)))
+    if not file.is_file():
+        if folder.is_dir() and any(folder.rglob('*.png')):
+            raise ValueError(
+                f'{folder} holds PNG files but no {MANIFEST}: it is no folder of pseudo masks. '
+                'Choose a new or empty folder.'
+            )
+    else:
+        try:
+            found = json.loads(file.read_text(encoding='utf-8'))
+        except ValueError as error:
+            raise ValueError(f'{file} is not valid JSON ({error}); delete the folder.') from error
+        old, new = _what_matters(found), _what_matters(manifest)
+        differing = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
+        if differing and not overwrite:
+            details = '; '.join(f'{k}: {old.get(k)} there, {new.get(k)} now' for k in differing)
+            raise ValueError(
+                f'{folder} holds pseudo masks of other settings ({details}). Choose another '
+                'folder, or overwrite the masks (--overwrite).'
+            )
+        if not overwrite:
+            return
+        # masks first: killed halfway, the folder still says truly what is left in it
+        masks = sorted(folder.rglob('*.png'))
+        for mask in masks:
+            mask.unlink()
+        MMLogger.get_current_instance().info(f'Deleted {len(masks)} masks of {folder}.')
+    with atomic_write(file) as stream:
+        json.dump(manifest, stream, indent=2)
+        stream.write('\n')

@@ -1,0 +1,76 @@
+"""Label maps as 8-bit palette PNG files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..utils.io import atomic_write
+
+
+def full_palette(colours: Sequence[Sequence[int]] = ()) -> list[int]:
+    """Colours of all 256 ids as PNG wants them.
+
+    Args:
+        colours: RGB of the first ids, e.g. a data set's ``palette``; the other ids get PASCAL
+            VOC's colour of that id (255, "ignored", is cream).
+
+    Returns:
+        768 numbers: R, G, B of id 0, then of id 1, ...
+    """
+    ids = np.arange(256)
+    table = np.zeros((256, 3), np.int64)
+    for bit in range(8):  # VOC: bits 0, 1, 2 of an id are the highest bits of R, G, B, and so on
+        for channel in range(3):
+            table[:, channel] |= ((ids >> (3 * bit + channel)) & 1) << (7 - bit)
+    if len(colours):
+        table[: len(colours)] = np.asarray(colours)
+    return table.ravel().tolist()
+
+
+def write_mask(
+    path: str | os.PathLike, label: np.ndarray, palette: Sequence[Sequence[int]] = ()
+) -> None:
+    """Write a label map as an 8-bit palette PNG, atomically.
+
+    Args:
+        path: The file; its folder is made if need be.
+        label: Ids 0..255, shape ``(H, W)``.
+        palette: RGB of the first ids, see :func:`full_palette`.
+
+    Raises:
+        ValueError: If the array is not two-dimensional or an id does not fit in 8 bits.
+    """
+    if label.ndim != 2 or label.min(initial=0) < 0 or label.max(initial=0) > 255:
+        raise ValueError(
+            f'A mask is an array (H, W) of ids 0..255; for {path} got shape {label.shape} with '
+            f'values {label.min(initial=0)}..{label.max(initial=0)}.'
+        )
+    image = Image.fromarray(label.astype(np.uint8))
+    image.putpalette(full_palette(palette))
+    with atomic_write(path, 'wb') as file:
+        image.save(file, format='PNG')
+
+
+def read_mask(path: str | os.PathLike) -> np.ndarray:
+    """Read the ids of a palette or grey PNG, uint8 of shape ``(H, W)``.
+
+    Raises:
+        ValueError: If the file is an image of another kind or damaged.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode in ('P', 'L'):
+                return np.array(image)
+            mode = image.mode
+    except OSError as error:
+        if not Path(path).exists():
+            raise
+        raise ValueError(
+            f'Mask {path} cannot be read ({error}); delete it and make it again.'
+        ) from error
+    raise ValueError(f'Mask {path} is an image of mode {mode}; expected 8-bit palette or grey.')

@@ -1,0 +1,106 @@
+"""CAMs over images, label maps in colour, and tables of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+IGNORED = 255
+
+
+def overlay_cam(image: np.ndarray, cam: np.ndarray, opacity: float = 0.6) -> np.ndarray:
+    """Lay a CAM over its image, blue for 0 to red for 1.
+
+    Args:
+        image: uint8 RGB, shape ``(H, W, 3)``.
+        cam: Scores in [0, 1], shape ``(h, w)``, or ``(n, h, w)`` of which the highest class is
+            shown (n may be 0); resized bilinearly to the image.
+        opacity: Share of the colours in the result, 0..1.
+
+    Returns:
+        uint8 RGB of shape ``(H, W, 3)``.
+
+    Raises:
+        ValueError: If a shape is another or a score is not in [0, 1].
+    """
+    if image.ndim != 3 or image.shape[-1] != 3 or cam.ndim not in (2, 3):
+        raise ValueError(
+            'Expected an image (H, W, 3) and a CAM (h, w) or (n, h, w), '
+            f'got {image.shape} and {cam.shape}.'
+        )
+    if cam.ndim == 3:
+        cam = cam.max(0, initial=0.0)
+    if not (cam.min(initial=0.0) >= 0 and cam.max(initial=0.0) <= 1):
+        raise ValueError(f'A CAM has scores in [0, 1], got {cam.min()}..{cam.max()}.')
+    height, width = image.shape[:2]
+    if cam.shape != (height, width):
+        picture = Image.fromarray(cam.astype(np.float32))
+        cam = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
+    colours = matplotlib.colormaps['jet'](cam.clip(0, 1))[..., :3] * 255
+    return np.rint((1 - opacity) * image + opacity * colours).astype(np.uint8)
+
+
+def colour_label(label: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
+    """Colour a label map; ignored pixels (255) come out white.
+
+    Args:
+        label: Ids, integers of shape ``(H, W)``.
+        palette: RGB of each id.
+
+    Returns:
+        uint8 RGB of shape ``(H, W, 3)``.
+
+    Raises:
+        ValueError: If an id has no colour.
+    """
+    table = np.full((256, 3), 255, np.uint8)
+    table[: len(palette)] = np.asarray(palette)
+    wrong = (label != IGNORED) & ((label < 0) | (label >= len(palette)))
+    if wrong.any():
+        ids = np.unique(label[wrong])[:5].tolist()
+        raise ValueError(f'The label map has ids {ids}, but the palette {len(palette)} colours.')
+    return table[label]
+
+
+def picture_grid(
+    columns: Mapping[str, Sequence[np.ndarray]], cell: int = 128, gap: int = 4
+) -> np.ndarray:
+    """Set pictures out in titled columns of square cells, one row per image.
+
+    Args:
+        columns: Title of each column and its pictures from top to bottom, uint8 RGB of shape
+            ``(H, W, 3)``; larger or smaller ones are fitted into the cell, keeping their ratio.
+        cell: Side of a cell in pixels.
+        gap: White space between cells in pixels.
+
+    Returns:
+        uint8 RGB of the whole picture.
+
+    Raises:
+        ValueError: If there are no pictures or the columns differ in length.
+    """
+    lengths = {title: len(pictures) for title, pictures in columns.items()}
+    if len(set(lengths.values())) != 1 or 0 in lengths.values():
+        raise ValueError(f'Every column needs the same number (> 0) of pictures, got {lengths}.')
+    rows = next(iter(lengths.values()))
+    size = max(cell // 9, 8)
+    font = ImageFont.load_default(size)
+    top = 2 * size
+    step = cell + gap
+    canvas = Image.new('RGB', (gap + step * len(columns), top + step * rows), 'white')
+    draw = ImageDraw.Draw(canvas)
+    for x, (title, pictures) in enumerate(columns.items()):
+        draw.text((gap + x * step + cell / 2, top / 2), title, 'black', font, 'mm')
+        for y, picture in enumerate(pictures):
+            height, width = picture.shape[:2]
+            scale = cell / max(height, width)
+            fitted = (max(round(width * scale), 1), max(round(height * scale), 1))
+            # enlarged pixels stay pixels, so that a small label map is shown as it is
+            method = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
+            offset = ((cell - fitted[0]) // 2, (cell - fitted[1]) // 2)
+            place = (gap + x * step + offset[0], top + y * step + offset[1])
+            canvas.paste(Image.fromarray(picture).resize(fitted, method), place)
+    return np.asarray(canvas)

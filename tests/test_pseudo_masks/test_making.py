@@ -1,0 +1,135 @@
+"""Pseudo masks from a config and a checkpoint, through MMEngine's Runner."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from PIL import Image
+
+from semples_mmseg.pseudo_masks import make_pseudo_masks, read_mask
+
+CLASSES = ('background', 'cat', 'dog')
+
+
+@MODELS.register_module(force=True)
+class BrightnessCAM(BaseModel):
+    """The CAM of every present class is the image's brightness times a weight."""
+
+    calls: list = []  # noqa: RUF012
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        for image, sample in zip(inputs, data_samples, strict=True):
+            assert 'gt_sem_seg' not in sample
+            classes = sample.image_labels.nonzero().flatten()
+            cam = (self.weight * image.float().mean(0) / 255).clamp(0, 1)
+            sample.cams = PixelData(data=cam.expand(len(classes), *cam.shape))
+            sample.set_data(dict(cam_classes=classes))
+            self.calls.append(sample.img_id)
+        return data_samples
+
+
+@pytest.fixture
+def world(tmp_path):
+    """Three images without masks, a checkpoint, and the config of a whole experiment."""
+    rng = np.random.default_rng(0)
+    labels = dict(a=['cat'], b=['dog'], c=[])
+    (tmp_path / 'images').mkdir()
+    for i, name in enumerate(labels):
+        pixels = rng.integers(0, 256, (6 + i, 8, 1), np.uint8).repeat(3, -1)
+        Image.fromarray(pixels).save(tmp_path / 'images' / f'{name}.png')
+    (tmp_path / 'labels.json').write_text(json.dumps(labels))
+    (tmp_path / 'train.txt').write_text('\n'.join(labels))
+    torch.save(dict(state_dict=dict(weight=torch.tensor(1.0))), tmp_path / 'weights.pth')
+    BrightnessCAM.calls.clear()
+    masks = dict(type='BaseSegDataset', data_root='/nowhere', pipeline=[])
+    return Config(
+        dict(
+            default_scope='mmseg',
+            work_dir=str(tmp_path / 'work'),
+            model=dict(type='BrightnessCAM'),
+            # what a training run needs, and what must not be opened here
+            train_dataloader=dict(batch_size=1, num_workers=0, dataset=masks),
+            train_cfg=dict(by_epoch=True, max_epochs=1),
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=1)),
+            param_scheduler=[dict(type='ConstantLR')],
+            val_dataloader=dict(batch_size=1, num_workers=0, dataset=masks),
+            val_cfg=dict(),
+            val_evaluator=dict(type='IoUMetric'),
+            pseudo_mask_dataloader=dict(
+                batch_size=1,
+                num_workers=0,
+                sampler=dict(type='DefaultSampler', shuffle=False),
+                dataset=dict(
+                    type='WeakLabelDataset',
+                    metainfo=dict(classes=CLASSES),
+                    data_root=str(tmp_path),
+                    data_prefix=dict(img_path='images'),
+                    ann_file='train.txt',
+                    label_file='labels.json',
+                    img_suffix='.png',
+                    test_mode=True,
+                    pipeline=[dict(type='LoadImageFromFile'), dict(type='PackWeakInputs')],
+                ),
+            ),
+            pseudo_mask_evaluator=dict(background_score=0.3),
+        )
+    )
+
+
+def expected(tmp_path, name, label, score):
+    pixels = np.asarray(Image.open(tmp_path / 'images' / f'{name}.png'))[..., 0]
+    return np.where(pixels.astype(np.float32) / 255 > np.float32(score), label, 0)
+
+
+def test_masks_without_any_ground_truth(tmp_path, world):
+    metrics = make_pseudo_masks(world, str(tmp_path / 'weights.pth'), str(tmp_path / 'out'))
+    assert metrics['masks'] == 3
+    for name, label in (('a', 1), ('b', 2), ('c', 0)):
+        mask = read_mask(tmp_path / 'out' / f'{name}.png')
+        np.testing.assert_array_equal(mask, expected(tmp_path, name, label, 0.3))
+
+
+def test_resuming_predicts_only_what_is_missing(tmp_path, world):
+    arguments = world, str(tmp_path / 'weights.pth'), str(tmp_path / 'out'), 0.5
+    world.pseudo_mask_dataloader.dataset.indices = [0, 1]
+    make_pseudo_masks(*arguments)
+    assert BrightnessCAM.calls == ['a', 'b']
+    (tmp_path / 'out' / 'b.png').unlink()
+    make_pseudo_masks(*arguments)
+    assert BrightnessCAM.calls == ['a', 'b', 'b']
+    del world.pseudo_mask_dataloader.dataset['indices']
+    make_pseudo_masks(*arguments)
+    assert BrightnessCAM.calls == ['a', 'b', 'b', 'c']
+    assert make_pseudo_masks(*arguments) == dict(masks=0)
+    mask = read_mask(tmp_path / 'out' / 'b.png')
+    np.testing.assert_array_equal(mask, expected(tmp_path, 'b', 2, 0.5))
+    make_pseudo_masks(*arguments, overwrite=True)
+    assert BrightnessCAM.calls == ['a', 'b', 'b', 'c', 'a', 'b', 'c']
+
+
+def test_other_weights_are_refused(tmp_path, world):
+    make_pseudo_masks(world, str(tmp_path / 'weights.pth'), str(tmp_path / 'out'))
+    torch.save(dict(state_dict=dict(weight=torch.tensor(2.0))), tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match='other settings.*checkpoint'):
+        make_pseudo_masks(world, str(tmp_path / 'other.pth'), str(tmp_path / 'out'))
+
+
+def test_errors_before_work_starts(tmp_path, world):
+    weights, out = str(tmp_path / 'weights.pth'), str(tmp_path / 'out')
+    with pytest.raises(FileNotFoundError, match='none.pth'):
+        make_pseudo_masks(world, str(tmp_path / 'none.pth'), out)
+    with pytest.raises(KeyError, match='no `elsewhere`'):
+        make_pseudo_masks(world, weights, out, dataloader_key='elsewhere')
+    world.pseudo_mask_evaluator = dict()
+    with pytest.raises(ValueError, match='--background-score'):
+        make_pseudo_masks(world, weights, out)
+    assert not (tmp_path / 'out').exists()

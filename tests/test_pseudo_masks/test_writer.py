@@ -1,0 +1,158 @@
+"""The pseudo mask writer: files, resuming, and folders of other settings."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from PIL import Image
+
+from semples_mmseg.evaluation import confusion_matrix, segmentation_scores
+from semples_mmseg.pseudo_masks import MANIFEST, PseudoMaskWriter, read_mask
+
+META = dict(classes=('background', 'cat', 'dog'), palette=[[9, 9, 9], [1, 2, 3], [4, 5, 6]])
+
+
+def make_sample(seed, classes=(0, 1), target=False):
+    rng = torch.Generator().manual_seed(seed)
+    sample = SegDataSample(metainfo=dict(img_id=f'image_{seed}'))
+    sample.cams = PixelData(data=torch.rand((len(classes), 4, 5), generator=rng))
+    sample.set_data(dict(cam_classes=torch.tensor(classes, dtype=torch.int64)))
+    if target:
+        sample.gt_sem_seg = PixelData(data=torch.randint(0, 3, (1, 4, 5), generator=rng))
+    return sample
+
+
+def expected_label(sample, score):
+    scores = torch.cat([torch.full((1, 4, 5), score), sample.cams.data])
+    ids = torch.cat([torch.zeros(1, dtype=torch.int64), sample.cam_classes + 1])
+    return ids[scores.argmax(0)].numpy()
+
+
+def write(folder, samples, score=0.5, **options):
+    evaluator = Evaluator(
+        dict(type='mmseg.PseudoMaskWriter', out_dir=str(folder), background_score=score, **options)
+    )
+    evaluator.dataset_meta = META
+    evaluator.process(samples)
+    return evaluator.evaluate(len(samples))
+
+
+def test_masks_are_the_label_maps_of_the_cams(tmp_path):
+    samples = [make_sample(0), make_sample(1, (1,)), make_sample(2, ())]
+    assert write(tmp_path / 'm', samples) == dict(masks=3)
+    for sample in samples:
+        path = tmp_path / 'm' / f'{sample.img_id}.png'
+        np.testing.assert_array_equal(read_mask(path), expected_label(sample, 0.5))
+        with Image.open(path) as image:
+            assert image.getpalette()[:9] == [9, 9, 9, 1, 2, 3, 4, 5, 6]
+
+
+def test_manifest_records_the_settings(tmp_path):
+    (tmp_path / 'weights.pth').write_bytes(b'abc')
+    write(tmp_path / 'm', [make_sample(0)], 0.43, checkpoint=str(tmp_path / 'weights.pth'))
+    manifest = json.loads((tmp_path / 'm' / MANIFEST).read_text())
+    # SHA-256 of 'abc', from FIPS 180-2
+    sha = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
+    assert manifest['checkpoint'] == dict(path=str(tmp_path / 'weights.pth'), sha256=sha)
+    assert manifest['background_score'] == 0.43 and manifest['refinement'] == 'none'
+
+
+def test_finished_masks_are_kept_and_missing_ones_made(tmp_path):
+    samples = [make_sample(0), make_sample(1)]
+    write(tmp_path, samples)
+    kept = (tmp_path / 'image_0.png').stat().st_mtime_ns
+    (tmp_path / 'image_1.png').unlink()
+    write(tmp_path, samples)
+    assert (tmp_path / 'image_0.png').stat().st_mtime_ns == kept
+    np.testing.assert_array_equal(
+        read_mask(tmp_path / 'image_1.png'), expected_label(samples[1], 0.5)
+    )
+
+
+@pytest.mark.parametrize(
+    ('change', 'named'),
+    [
+        (dict(score=0.4), 'background_score: 0.5 there, 0.4 now'),
+        (dict(settings=dict(scales=[1.0])), 'settings'),
+        (dict(checkpoint='other.pth'), 'checkpoint'),
+    ],
+)
+def test_other_settings_are_refused_unless_overwritten(tmp_path, monkeypatch, change, named):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'other.pth').write_bytes(b'other')
+    write('m', [make_sample(0), make_sample(1)])
+    before = sorted(p.read_bytes() for p in (tmp_path / 'm').iterdir())
+    with pytest.raises(ValueError, match=f'other settings.*{named}.*--overwrite'):
+        write('m', [make_sample(0)], **change)
+    assert sorted(p.read_bytes() for p in (tmp_path / 'm').iterdir()) == before
+    write('m', [make_sample(0)], overwrite=True, **change)
+    assert not (tmp_path / 'm' / 'image_1.png').exists()  # it was of the old settings
+    write('m', [make_sample(0)], **change)
+
+
+def test_a_moved_checkpoint_is_the_same_checkpoint(tmp_path):
+    for name in ('a.pth', 'b.pth'):
+        (tmp_path / name).write_bytes(b'same')
+        write(tmp_path / 'm', [make_sample(0)], checkpoint=str(tmp_path / name))
+
+
+def test_a_folder_of_other_png_files_is_never_touched(tmp_path):
+    Image.new('L', (2, 2)).save(tmp_path / 'precious.png')
+    for overwrite in (False, True):
+        with pytest.raises(ValueError, match='no folder of pseudo masks'):
+            write(tmp_path, [make_sample(0)], overwrite=overwrite)
+    assert [p.name for p in tmp_path.iterdir()] == ['precious.png']
+
+
+def test_ground_truth_gives_the_miou_of_the_files(tmp_path):
+    samples = [make_sample(i, target=True) for i in range(3)]
+    metrics = write(tmp_path, samples)
+    confusion = sum(
+        confusion_matrix(
+            torch.from_numpy(expected_label(s, 0.5)), s.gt_sem_seg.data[0], num_classes=3
+        )
+        for s in samples
+    )
+    assert metrics == dict(masks=3, mask_mIoU=float(segmentation_scores(confusion).miou))
+    assert write(tmp_path, samples) == metrics  # also where the masks were there already
+
+
+class Shift:
+    """A refinement that turns class 1 into 2."""
+
+    settings = dict(type='Shift')
+
+    def __call__(self, label, sample):
+        assert sample['img_id'] == 'image_0' and label.dtype == np.uint8
+        return np.where(label == 1, 2, label)
+
+
+def test_refinement_is_applied_and_recorded(tmp_path):
+    writer = PseudoMaskWriter(str(tmp_path), 0.5, refine=Shift())
+    writer.dataset_meta = META
+    sample = make_sample(0)
+    writer.process(None, [sample.to_dict()])
+    label = expected_label(sample, 0.5)
+    assert 1 in label
+    np.testing.assert_array_equal(
+        read_mask(tmp_path / 'image_0.png'), np.where(label == 1, 2, label)
+    )
+    assert json.loads((tmp_path / MANIFEST).read_text())['refinement'] == dict(type='Shift')
+    with pytest.raises(ValueError, match='refinement'):
+        PseudoMaskWriter(str(tmp_path), 0.5)
+
+
+def test_errors_are_clear(tmp_path):
+    with pytest.raises(ValueError, match=r'`background_score` must be in \[0, 1\]'):
+        PseudoMaskWriter(str(tmp_path / 'm'), 43)
+    with pytest.raises(FileNotFoundError, match='nowhere.pth'):
+        PseudoMaskWriter(str(tmp_path / 'm'), 0.43, checkpoint='nowhere.pth')
+    assert not (tmp_path / 'm').exists()
+    sample = make_sample(0)
+    del sample.cams
+    with pytest.raises(ValueError, match="'image_0' has no `cams`"):
+        write(tmp_path / 'm', [sample])
