@@ -1,9 +1,6 @@
 """Images with image-level labels: the data of weakly supervised segmentation."""
 
-import difflib
-import json
 import os
-import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,6 +10,8 @@ from mmengine.dataset import Compose
 from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
+
+from .listing import explain_unknown, missing_files, name_some, read_image_ids, read_label_file
 
 Label = str | int
 
@@ -70,7 +69,7 @@ class WeakLabelDataset(BaseSegDataset):
         lazy_init: bool = False,
         **kwargs: Any,
     ) -> None:
-        prefix = dict(data_prefix or dict(img_path=''))
+        prefix = dict(dict(img_path=''), **(data_prefix or {}))
         if not test_mode:
             prefix.pop('seg_map_path', None)
         if label_file and data_root and not os.path.isabs(label_file):
@@ -136,20 +135,7 @@ class WeakLabelDataset(BaseSegDataset):
                 f'{type(self).__name__}: label_file is not set; give the JSON file '
                 '{"image id": ["class name", ...]} of the image-level labels'
             )
-        try:
-            labels = json.loads(fileio.get_text(self.label_file, backend_args=self.backend_args))
-        except FileNotFoundError:
-            raise FileNotFoundError(f'label_file {self.label_file} does not exist') from None
-        except ValueError as error:
-            raise ValueError(
-                f'label_file {self.label_file} is not a JSON text file: {error}'
-            ) from None
-        if not isinstance(labels, dict):
-            raise ValueError(
-                f'label_file {self.label_file} holds a JSON {type(labels).__name__}; expected '
-                'an object {"image id": ["class name", ...]}'
-            )
-        return labels
+        return read_label_file(self.label_file, self.backend_args)
 
     def load_data_list(self) -> list[dict]:
         """Read and check the split list, the labels and the presence of all files.
@@ -157,7 +143,11 @@ class WeakLabelDataset(BaseSegDataset):
         Returns:
             One dict per image, see :class:`WeakLabelDataset`.
         """
-        img_ids = self._read_split()
+        if not self.ann_file:
+            raise ValueError(
+                f'{type(self).__name__}: ann_file is not set; give the list of image ids'
+            )
+        img_ids = read_image_ids(self.ann_file, self.backend_args)
         img_dir = self.data_prefix['img_path']
         img_paths = [fileio.join_path(img_dir, i + self.img_suffix) for i in img_ids]
         self._check_files(img_paths, 'image', 'img_path and img_suffix')
@@ -171,7 +161,7 @@ class WeakLabelDataset(BaseSegDataset):
         absent = [i for i in img_ids if i not in labels]
         if absent:
             raise ValueError(
-                f'{self._label_source}: no entry for {_some(absent)} of the split list '
+                f'{self._label_source}: no entry for {name_some(absent)} of the split list '
                 f'{self.ann_file}; add them (an empty list means: none of the classes)'
             )
         data_list = [
@@ -241,7 +231,7 @@ class WeakLabelDataset(BaseSegDataset):
                     )
                 label = own[label]
             elif label not in own:
-                raise ValueError(f'{where}: {_unknown_class(label, own)}')
+                raise ValueError(f'{where}: {explain_unknown(label, own)}')
             if label in self.object_classes:
                 multi_hot[self.object_classes.index(label)] = 1.0
         return multi_hot
@@ -251,11 +241,26 @@ class WeakLabelDataset(BaseSegDataset):
         return np.flatnonzero(self.get_data_info(idx)['image_labels']).tolist()
 
     def prepare_data(self, idx: int) -> Any:
-        """Run the pipeline; a failure is raised, never replaced by another image."""
-        data = super().prepare_data(idx)
+        """Run the pipeline; a failure names the image and is never replaced by another one.
+
+        A truncated JPEG is certain to fail only where ``LoadImageFromFile`` has
+        ``imdecode_backend='pillow'``: some releases of OpenCV (4.10 is one) fill the rest with a
+        flat colour and say nothing.
+
+        Raises:
+            RuntimeError: If the pipeline fails on the image.
+        """
+        info = self.get_data_info(idx)
+        files = ', '.join(info[k] for k in ('img_path', 'seg_map_path') if k in info)
+        try:
+            data = self.pipeline(info)
+        except Exception as error:
+            raise RuntimeError(
+                f'image {info["img_id"]!r} ({files}) failed: {type(error).__name__}: {error}. '
+                f'If the file is damaged, replace it or take its id out of {self.ann_file}'
+            ) from error
         if data is None:
-            path = self.get_data_info(idx)['img_path']
-            raise RuntimeError(f'{type(self).__name__}: the pipeline returned nothing for {path}')
+            raise RuntimeError(f'image {info["img_id"]!r} ({files}): the pipeline returned None')
         return data
 
     @property
@@ -263,61 +268,24 @@ class WeakLabelDataset(BaseSegDataset):
         return f'label_file {self.label_file}' if self.label_file else 'image labels'
 
     def _check_classes(self) -> None:
-        classes = self._metainfo.get('classes') or ()
+        classes: tuple[str, ...] = tuple(self._metainfo.get('classes') or ())
         if len(classes) < 2 or str(classes[0]).lower() != 'background':
             raise ValueError(
                 f"{type(self).__name__}: metainfo['classes'] has to be 'background' followed by "
-                f'at least one object class, got {tuple(classes)}'
+                f'at least one object class, got {classes}'
             )
         if len(set(classes)) < len(classes):
             raise ValueError(
                 f"{type(self).__name__}: metainfo['classes'] names a class twice: {classes}"
             )
 
-    def _read_split(self) -> list[str]:
-        if not self.ann_file:
-            raise ValueError(
-                f'{type(self).__name__}: ann_file is not set; give the list of image ids'
-            )
-        try:
-            text = fileio.get_text(self.ann_file, backend_args=self.backend_args)
-        except FileNotFoundError:
-            raise FileNotFoundError(
-                f'split list (ann_file) {self.ann_file} does not exist'
-            ) from None
-        img_ids = [line.strip() for line in text.splitlines() if line.strip()]
-        if not img_ids:
-            raise ValueError(f'split list (ann_file) {self.ann_file} is empty')
-        for img_id in img_ids:
-            if len(img_id.split()) > 1:
-                raise ValueError(
-                    f'split list {self.ann_file}: expected one image id a line, got {img_id!r}'
-                )
-            parts = img_id.replace('\\', '/').split('/')
-            if '..' in parts or '' in parts or ':' in parts[0]:
-                raise ValueError(
-                    f'split list {self.ann_file}: image id {img_id!r} leaves the image folder; '
-                    'ids are paths inside it, without suffix'
-                )
-        if len(set(img_ids)) < len(img_ids):
-            twice = [i for n, i in enumerate(img_ids) if i in img_ids[:n]]
-            raise ValueError(f'split list {self.ann_file} lists {_some(twice)} more than once')
-        return img_ids
-
     def _check_files(self, paths: Iterable[str], kind: str, options: str) -> None:
         if not self._local:
             return
-        listings: dict[str, set[str]] = {}
-        missing = []
-        for path in paths:
-            folder, name = posixpath.split(path.replace(os.sep, '/'))
-            if folder not in listings:
-                listings[folder] = _listdir(folder)
-            if name not in listings[folder]:
-                missing.append(path)
+        missing = missing_files(paths)
         if missing:
             raise FileNotFoundError(
-                f'{kind} missing: {_some(missing)} of the split list {self.ann_file}; check '
+                f'{kind} missing: {name_some(missing)} of the split list {self.ann_file}; check '
                 f'data_root, data_prefix {options}'
             )
 
@@ -340,7 +308,7 @@ def _transform_names(pipeline: Any) -> Iterable[str]:
     if isinstance(pipeline, Mapping):
         kind = pipeline.get('type')
         if kind is not None:
-            yield kind if isinstance(kind, str) else kind.__name__
+            yield kind if isinstance(kind, str) else getattr(kind, '__name__', str(kind))
         for value in pipeline.values():
             yield from _transform_names(value)
     elif isinstance(pipeline, (list, tuple)):
@@ -354,24 +322,3 @@ def _transform_names(pipeline: Any) -> Iterable[str]:
 def _loads_annotations(name: str) -> bool:
     name = name.split('.')[-1]
     return name.startswith('Load') and 'Annotation' in name
-
-
-def _unknown_class(label: Any, classes: Sequence[str]) -> str:
-    if str(label).lower() == 'background':
-        return 'background is no image-level label; remove it'
-    close = difflib.get_close_matches(str(label), classes, n=1)
-    hint = f'did you mean {close[0]!r}?' if close else f'the classes are {", ".join(classes)}'
-    return f'unknown class {label!r}; {hint}'
-
-
-def _some(items: Sequence[str], limit: int = 3) -> str:
-    shown = ', '.join(items[:limit])
-    return shown if len(items) <= limit else f'{shown}, ... ({len(items)} in all)'
-
-
-def _listdir(folder: str) -> set[str]:
-    try:
-        with os.scandir(folder or '.') as entries:
-            return {entry.name for entry in entries}
-    except FileNotFoundError:
-        return set()

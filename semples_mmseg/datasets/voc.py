@@ -1,0 +1,111 @@
+"""PASCAL VOC 2012 with image-level labels."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from xml.etree import ElementTree
+
+from mmengine import fileio
+from mmseg.datasets import PascalVOCDataset
+from mmseg.registry import DATASETS
+
+from .weak_label import Label, WeakLabelDataset
+
+VOC_PROMPT_NAMES = (
+    'aeroplane',
+    'bicycle',
+    'bird',
+    'boat',
+    'bottle',
+    'bus',
+    'car',
+    'cat',
+    'chair',
+    'cow',
+    'dining table',
+    'dog',
+    'horse',
+    'motorbike',
+    'player',
+    'potted plant',
+    'sheep',
+    'sofa',
+    'train',
+    'tv monitor',
+)
+"""The 20 classes as the text prompts of SemPLeS write them: two words where the data set has one,
+and 'player' for person."""
+
+
+@DATASETS.register_module()
+class WeakVOCDataset(WeakLabelDataset):
+    """PASCAL VOC 2012 as downloaded (``VOCdevkit/VOC2012``) with image-level labels.
+
+    Labels come from ``label_file`` where one is given, else from the object names in
+    ``Annotations/<id>.xml`` (all objects, difficult ones too). Boxes are not read.
+
+    Args:
+        ann_file: Split list, e.g. ``ImageSets/Segmentation/train.txt``.
+        label_file: JSON file of the labels, see :class:`WeakLabelDataset`. None reads the XML
+            annotations.
+        xml_prefix: Folder of the XML annotations, relative to ``data_root``.
+        data_prefix: Folders of images and, for evaluation, masks. The plain download has its masks
+            in ``SegmentationClass``; ``SegmentationClassAug`` also covers the images of SBD.
+        **kwargs: Passed on to :class:`WeakLabelDataset`.
+
+    Raises:
+        ValueError: If an annotation is not a VOC annotation.
+        FileNotFoundError: If an annotation is missing.
+    """
+
+    METAINFO = PascalVOCDataset.METAINFO
+
+    def __init__(
+        self,
+        ann_file: str,
+        label_file: str | None = None,
+        xml_prefix: str = 'Annotations',
+        data_root: str | None = None,
+        data_prefix: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.xml_prefix = fileio.join_path(data_root, xml_prefix) if data_root else xml_prefix
+        super().__init__(
+            ann_file=ann_file,
+            label_file=label_file,
+            data_root=data_root,
+            data_prefix=data_prefix
+            or dict(img_path='JPEGImages', seg_map_path='SegmentationClassAug'),
+            **kwargs,
+        )
+
+    def load_image_labels(self, img_ids: Sequence[str]) -> Mapping[str, Sequence[Label]]:
+        """Read the labels from ``label_file`` or the XML annotations of the given images."""
+        if self.label_file:
+            return super().load_image_labels(img_ids)
+        paths = {i: fileio.join_path(self.xml_prefix, f'{i}.xml') for i in img_ids}
+        self._check_files(paths.values(), 'annotation', 'and xml_prefix, or give a label_file')
+        return {i: self._object_names(path) for i, path in paths.items()}
+
+    @property
+    def _label_source(self) -> str:
+        if self.label_file:
+            return super()._label_source
+        return f'annotations {self.xml_prefix}/*.xml'
+
+    def _object_names(self, path: str) -> list[str]:
+        try:
+            text = fileio.get_text(path, backend_args=self.backend_args)
+            # VOC's files declare no entities; refusing them rules out expansion attacks.
+            if '<!DOCTYPE' in text or '<!ENTITY' in text:
+                raise ValueError('it declares a document type or entities')
+            root = ElementTree.fromstring(text)
+        except (ElementTree.ParseError, ValueError) as error:
+            raise ValueError(f'annotation {path} is not a VOC annotation: {error}') from None
+        # Parts of persons (head, hand, foot) have names too, one level further down.
+        names = [obj.findtext('name', '').strip() for obj in root.findall('object')]
+        if root.tag != 'annotation' or '' in names:
+            raise ValueError(
+                f'annotation {path} is not a VOC annotation: expected <annotation> with '
+                '<object><name>...</name></object>'
+            )
+        return names

@@ -1,0 +1,54 @@
+"""Fixtures shared by all tests: MMSeg's scope and tiny data sets in VOC's layout."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.registry import init_default_scope
+from mmseg.datasets import PascalVOCDataset
+from PIL import Image
+
+import semples_mmseg.datasets  # noqa: F401
+
+VOC_CLASSES = PascalVOCDataset.METAINFO['classes']
+
+
+@pytest.fixture(autouse=True)
+def mmseg_scope() -> None:
+    """Look types up as a run with ``default_scope = 'mmseg'`` does."""
+    init_default_scope('mmseg')
+
+
+@pytest.fixture
+def make_voc_tree(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that draws random images and masks in the layout of VOC2012."""
+
+    def make(labels: Mapping[str, Sequence[str]], size: tuple[int, int] = (40, 60)) -> Path:
+        rng = np.random.default_rng(0)
+        root = tmp_path / 'VOCdevkit' / 'VOC2012'
+        folders = ('JPEGImages', 'SegmentationClassAug', 'Annotations', 'ImageSets/Segmentation')
+        for folder in folders:
+            (root / folder).mkdir(parents=True)
+        palette = np.array(PascalVOCDataset.METAINFO['palette'], np.uint8).tobytes()
+        for img_id, names in labels.items():
+            img = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+            Image.fromarray(img).save(root / f'JPEGImages/{img_id}.jpg', quality=95)
+            mask = np.zeros(size, np.uint8)
+            for n, name in enumerate(names):
+                mask[n * 10 : n * 10 + 8, 5:20] = VOC_CLASSES.index(name)
+            mask[-2:] = 255
+            png = Image.fromarray(mask, mode='P')
+            png.putpalette(palette)
+            png.save(root / f'SegmentationClassAug/{img_id}.png')
+            objects = ''.join(
+                f'<object><name>{name}</name><part><name>head</name></part></object>'
+                for name in names
+            )
+            (root / f'Annotations/{img_id}.xml').write_text(f'<annotation>{objects}</annotation>')
+        (root / 'ImageSets/Segmentation/train.txt').write_text('\n'.join(labels) + '\n')
+        (root / 'labels.json').write_text(json.dumps({i: list(n) for i, n in labels.items()}))
+        return root
+
+    return make

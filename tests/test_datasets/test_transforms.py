@@ -1,0 +1,175 @@
+"""Packing, the scales of CAM inference, and the DeiT-style augmentation of the configs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmseg.registry import TRANSFORMS
+from PIL import Image
+
+from semples_mmseg.datasets.transforms import PackWeakInputs, resize_bicubic
+
+CONFIG = Path(__file__).parents[2] / 'configs/_base_/datasets/voc12_weak.py'
+
+
+def random_image(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def results(**kwargs) -> dict:
+    img = kwargs.pop('img', random_image(10, 14))
+    return dict(
+        img=img,
+        img_path='x.jpg',
+        img_id='x',
+        ori_shape=img.shape[:2],
+        # mmpretrain's crop leaves the channels in here.
+        img_shape=img.shape,
+        image_labels=np.array([0, 1], np.float32),
+        **kwargs,
+    )
+
+
+def test_pack() -> None:
+    mask = np.arange(140).reshape(10, 14).astype(np.uint8)
+    flip = dict(flip=True, flip_direction='horizontal')
+    packed = PackWeakInputs()(results(gt_seg_map=mask, seg_map_path='x.png', **flip))
+    sample = packed['data_samples']
+    assert packed['inputs'].dtype == torch.uint8 and packed['inputs'].is_contiguous()
+    assert np.array_equal(packed['inputs'].numpy(), random_image(10, 14).transpose(2, 0, 1))
+    assert sample.image_labels.dtype == torch.float32 and sample.image_labels.tolist() == [0, 1]
+    assert sample.gt_sem_seg.data.dtype == torch.int64
+    assert np.array_equal(sample.gt_sem_seg.data.numpy(), mask[None])
+    assert sample.metainfo == dict(
+        img_path='x.jpg',
+        img_id='x',
+        seg_map_path='x.png',
+        ori_shape=(10, 14),
+        img_shape=(10, 14),
+        **flip,
+    )
+    assert sample.to_dict()['img_id'] == 'x'
+
+
+def test_pack_without_labels_and_views() -> None:
+    item = results(img=random_image(4, 6)[:, ::-1, ::-1])
+    del item['image_labels']
+    packed = PackWeakInputs()(item)
+    assert np.array_equal(packed['inputs'].numpy().transpose(1, 2, 0), item['img'])
+    assert set(packed['data_samples'].keys()) == set()
+
+
+def test_scales_are_pil_bicubic_of_the_uint8_image() -> None:
+    img = random_image(33, 47)
+    packed = PackWeakInputs(scales=(1.0, 0.8, 1.2))(results(img=img))
+    one, small, large = (x.numpy().transpose(1, 2, 0) for x in packed['inputs'])
+    assert np.array_equal(one, img)
+    assert small.shape == (26, 38, 3) and large.shape == (40, 56, 3)
+    # Channel by channel, so neither the order of channels nor their number matters.
+    for got in (small, large):
+        size = got.shape[1::-1]
+        for c in range(3):
+            channel = Image.fromarray(np.ascontiguousarray(img[..., c]))
+            resized = channel.resize(size, Image.Resampling.BICUBIC)
+            assert np.array_equal(got[..., c], np.array(resized))
+    assert packed['data_samples'].img_shape == (33, 47)
+
+
+def test_scales_collate_by_scale() -> None:
+    pack = PackWeakInputs(scales=(1.0, 1.5))
+    batch = pseudo_collate([pack(results()), pack(results(img=random_image(8, 8)))])
+    assert [[tuple(x.shape[1:]) for x in scale] for scale in batch['inputs']] == [
+        [(10, 14), (8, 8)],
+        [(15, 21), (12, 12)],
+    ]
+    single = pseudo_collate([PackWeakInputs(scales=[1.0])(results())])
+    assert len(single['inputs']) == 1 and single['inputs'][0][0].shape == (3, 10, 14)
+
+
+def test_tiny_images_keep_a_pixel() -> None:
+    assert resize_bicubic(random_image(1, 3), 0.3).shape == (1, 1, 3)
+
+
+@pytest.mark.parametrize('scales', [(), (1.0, 0.0), (-1.0,)])
+def test_bad_scales(scales: tuple) -> None:
+    with pytest.raises(ValueError, match='scales have to be positive'):
+        PackWeakInputs(scales=scales)
+
+
+@pytest.mark.parametrize('shape', [(10, 13), (10, 14, 3)])
+def test_mask_that_does_not_fit(shape: tuple) -> None:
+    mask = np.zeros(shape, np.uint8)
+    with pytest.raises(ValueError, match=r'mask x.png has shape .* its image x.jpg \(10, 14\)'):
+        PackWeakInputs()(results(gt_seg_map=mask, seg_map_path='x.png'))
+
+
+def match_pipeline() -> list[dict]:
+    """The training augmentation of the configs, without loading."""
+    return Config.fromfile(CONFIG).stage_match_pipeline[1:]
+
+
+def run_seeded(pipeline: Compose, seed: int, runs: int = 12) -> torch.Tensor:
+    np.random.seed(seed)
+    out = [pipeline(results(img=random_image(60, 90, i)))['inputs'] for i in range(runs)]
+    return torch.stack(out)
+
+
+def test_augmentation_follows_the_seed() -> None:
+    pipeline = Compose(match_pipeline())
+    first = run_seeded(pipeline, 1)
+    assert first.shape == (12, 3, 224, 224) and first.dtype == torch.uint8
+    assert torch.equal(first, run_seeded(Compose(match_pipeline()), 1))
+    assert not torch.equal(first, run_seeded(pipeline, 2))
+
+
+def test_rand_augment_has_the_fifteen_operations_of_timm() -> None:
+    cfg = next(t for t in match_pipeline() if t['type'] == 'RandAugment')
+    augment = TRANSFORMS.build(cfg)
+    assert len(augment.transforms) == 15 and augment.num_policies == 2
+    # A smooth image, such that every operation has something to change.
+    ramp = np.linspace(20, 200, 64).astype(np.uint8)
+    img = np.stack([np.tile(ramp, (64, 1)), np.tile(ramp[:, None], (1, 64))] * 2, axis=-1)[..., :3]
+    img[20:30, 20:30] = 250
+    for transform in augment.transforms:
+        np.random.seed(0)
+        transform.prob = 1.0
+        before = img.copy()
+        out = transform(dict(img=img))['img']
+        assert out.shape == img.shape and out.dtype == np.uint8
+        assert np.array_equal(img, before)
+        assert not np.array_equal(out, img), transform
+
+
+def test_pixels_moved_in_are_the_mean_colour() -> None:
+    cfg = next(t for t in match_pipeline() if t['type'] == 'RandAugment')
+    augment = TRANSFORMS.build(cfg)
+    np.random.seed(0)
+    for transform in augment.transforms:
+        if type(transform).__name__ in ('Rotate', 'Shear', 'Translate'):
+            transform.prob = 1.0
+            out = transform(dict(img=np.full((64, 64, 3), 255, np.uint8)))['img']
+            corners = [tuple(out[y, x].tolist()) for y in (0, -1) for x in (0, -1)]
+            assert (104, 116, 124) in corners, (transform, corners)
+
+
+def test_random_erasing_draws_normal_noise_per_pixel() -> None:
+    cfg = next(t for t in match_pipeline() if t['type'] == 'mmpretrain.RandomErasing')
+    assert cfg['erase_prob'] == 0.25
+    erase = TRANSFORMS.build({**cfg, 'erase_prob': 1.0, 'min_area_ratio': 1 / 3})
+    np.random.seed(0)
+    out = erase(dict(img=np.zeros((200, 200, 3), np.uint8)))['img']
+    erased = out.any(axis=-1)
+    assert 0.25 < erased.mean() < 0.4
+    assert np.allclose(out[erased].mean(axis=0), cfg['fill_color'], atol=3)
+    # Clipping at 0 and 255 takes a little of the spread.
+    assert np.allclose(out[erased].std(axis=0), cfg['fill_std'], atol=5)
+
+
+def test_flip_mirrors_the_image() -> None:
+    flip = TRANSFORMS.build(dict(type='RandomFlip', prob=1.0))
+    out = flip(results(seg_fields=[]))
+    assert np.array_equal(out['img'], random_image(10, 14)[:, ::-1])
+    assert out['flip'] is True and out['flip_direction'] == 'horizontal'

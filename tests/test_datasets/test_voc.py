@@ -1,0 +1,147 @@
+"""PASCAL VOC: labels from XML or JSON, masks for evaluation, and a few real files."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmseg.apis import MMSegInferencer
+from mmseg.registry import DATASETS
+from PIL import Image
+
+from semples_mmseg.datasets import VOC_PROMPT_NAMES, WeakVOCDataset
+
+REPO = Path(__file__).parents[2]
+SAMPLE = REPO.parent / 'shared' / 'voc_sample'
+CONFIG = REPO / 'configs/_base_/datasets/voc12_weak.py'
+LABELS = {'2007_000001': ['person', 'dog', 'person'], '2007_000002': ['tvmonitor']}
+SPLIT = 'ImageSets/Segmentation/train.txt'
+
+
+@pytest.fixture
+def root(make_voc_tree: Callable[..., Path]) -> Path:
+    return make_voc_tree(LABELS)
+
+
+def test_xml_and_json_labels_agree(root: Path) -> None:
+    from_xml = WeakVOCDataset(SPLIT, data_root=str(root))
+    from_json = WeakVOCDataset(SPLIT, data_root=str(root), label_file='labels.json')
+    for i, names in enumerate(LABELS.values()):
+        labels = from_xml.get_data_info(i)['image_labels']
+        assert labels.shape == (20,)
+        assert {from_xml.object_classes[k] for k in np.flatnonzero(labels)} == set(names)
+        assert np.array_equal(labels, from_json.get_data_info(i)['image_labels'])
+    assert 'seg_map_path' not in from_xml.get_data_info(0)
+
+
+def test_prompt_names() -> None:
+    names = WeakVOCDataset.METAINFO['classes'][1:]
+    changed = {a: b for a, b in zip(names, VOC_PROMPT_NAMES, strict=True) if a != b}
+    assert changed == {
+        'diningtable': 'dining table',
+        'pottedplant': 'potted plant',
+        'tvmonitor': 'tv monitor',
+        'person': 'player',
+    }
+
+
+def test_subset_of_classes_drops_other_labels(root: Path) -> None:
+    metainfo = dict(classes=('background', 'tvmonitor', 'person'))
+    (root / 'ints.json').write_text(json.dumps({'2007_000001': [14, 11], '2007_000002': [19]}))
+    for label_file in (None, 'ints.json'):
+        dataset = WeakVOCDataset(
+            SPLIT, label_file, data_root=str(root), metainfo=metainfo, test_mode=True
+        )
+        labels = [dataset.get_data_info(i)['image_labels'].tolist() for i in range(2)]
+        assert labels == [[0, 1], [1, 0]]
+    assert dataset.label_map[15] == 2 and dataset.label_map[12] == 255
+    assert dataset.metainfo['palette'][1] == [0, 64, 128]
+
+
+ENTITIES = '<!DOCTYPE a [<!ENTITY x "cat">]><annotation><object><name>&x;</name></object>'
+
+
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('<annotation><object>', 'is not a VOC annotation'),
+        (ENTITIES + '</annotation>', 'declares a document type'),
+        ('<annotation><object/></annotation>', 'expected <annotation> with'),
+        ('<html/>', 'expected <annotation> with'),
+        ('\x00', 'is not a VOC annotation'),
+        ('<annotation><object><name>persn</name></object></annotation>', "mean 'person'"),
+    ],
+)
+def test_bad_annotations(root: Path, text: str, message: str) -> None:
+    (root / 'Annotations/2007_000002.xml').write_text(text)
+    with pytest.raises(ValueError, match=f'(?s)2007_000002.*{message}'):
+        WeakVOCDataset(SPLIT, data_root=str(root))
+
+
+def test_missing_annotation(root: Path) -> None:
+    (root / 'Annotations/2007_000001.xml').unlink()
+    with pytest.raises(FileNotFoundError, match='annotation missing: .*000001.xml.*label_file'):
+        WeakVOCDataset(SPLIT, data_root=str(root))
+    assert len(WeakVOCDataset(SPLIT, 'labels.json', data_root=str(root))) == 2
+
+
+def config_datasets(root: Path, split: str, label_file: str | None) -> tuple:
+    cfg = Config.fromfile(CONFIG)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader):
+        loader.dataset.update(data_root=str(root), ann_file=split, label_file=label_file)
+    train = DATASETS.build(cfg.train_dataloader.dataset)
+    val = DATASETS.build(cfg.val_dataloader.dataset)
+    return cfg, train, val
+
+
+def test_config_pipelines(root: Path) -> None:
+    cfg, train, val = config_datasets(root, SPLIT, None)
+    for pipeline in (cfg.stage_match_pipeline, cfg.stage_prompt_pipeline):
+        train.set_pipeline(pipeline)
+        item = train[0]
+        assert item['inputs'].shape == (3, 224, 224)
+        assert item['data_samples'].img_shape == (224, 224)
+        assert item['data_samples'].image_labels.sum() == 2
+    item = val[0]
+    assert [x.shape for x in item['inputs']] == [(3, 40, 60), (3, 48, 72)]
+    mask = np.array(Image.open(root / 'SegmentationClassAug/2007_000001.png'))
+    assert np.array_equal(item['data_samples'].gt_sem_seg.data[0].numpy(), mask)
+    assert item['data_samples'].img_id == '2007_000001'
+    assert item['data_samples'].seg_map_path.endswith('SegmentationClassAug/2007_000001.png')
+
+
+def test_mmseg_inferencer_takes_the_test_pipeline(root: Path) -> None:
+    # It looks for 'LoadImageFromFile' by name and drops LoadAnnotations.
+    inferencer = MMSegInferencer.__new__(MMSegInferencer)
+    pipeline = inferencer._init_pipeline(Config.fromfile(CONFIG))
+    path = str(root / 'JPEGImages/2007_000001.jpg')
+    for source in (path, np.zeros((40, 60, 3), np.uint8)):
+        assert [x.shape for x in pipeline(source)['inputs']] == [(3, 40, 60), (3, 48, 72)]
+
+
+@pytest.mark.skipif(not SAMPLE.is_dir(), reason='the sample of real VOC files is not there')
+def test_real_files(tmp_path: Path) -> None:
+    ids = sorted(path.stem for path in (SAMPLE / 'JPEGImages').glob('*.jpg'))
+    root = tmp_path / 'VOCdevkit/VOC2012'
+    for folder in ('JPEGImages', 'SegmentationClassAug'):
+        shutil.copytree(SAMPLE / folder, root / folder)
+    (root / 'ImageSets/Segmentation').mkdir(parents=True)
+    (root / 'ImageSets/Segmentation/sample.txt').write_text('\n'.join(ids))
+    labels = str(SAMPLE / 'labels_trainval.json')
+    _, train, val = config_datasets(root, 'ImageSets/Segmentation/sample.txt', labels)
+
+    assert len(train) == len(val) == len(ids) == 3
+    for i, img_id in enumerate(ids):
+        assert train[i]['inputs'].shape == (3, 224, 224)
+        sample, inputs = val[i]['data_samples'], val[i]['inputs']
+        mask = sample.gt_sem_seg.data[0].numpy()
+        assert sample.img_id == img_id and inputs[0].shape[1:] == mask.shape
+        assert inputs[1].shape[1:] == tuple(round(side * 1.2) for side in mask.shape)
+        # Labels count from the first object class, masks from background.
+        present = set(np.unique(mask).tolist()) - {0, 255}
+        assert set((np.flatnonzero(sample.image_labels) + 1).tolist()) == present
+        rgb = np.array(Image.open(SAMPLE / f'JPEGImages/{img_id}.jpg'))
+        assert np.array_equal(inputs[0].numpy()[::-1].transpose(1, 2, 0), rgb)

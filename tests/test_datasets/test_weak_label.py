@@ -1,0 +1,264 @@
+"""Image-level labels, what training may know, and the checks before work starts."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmengine.dataset import pseudo_collate
+from mmseg.datasets import LoadAnnotations
+from torch.utils.data import DataLoader
+
+from semples_mmseg.datasets import WeakLabelDataset, weak_label
+
+LABELS = {'a': ['cat'], 'b': ['cat', 'dog'], 'c': []}
+CLASSES = ('cat', 'car', 'dog')
+LOAD = dict(type='LoadImageFromFile', imdecode_backend='pillow')
+TRAIN = [LOAD, dict(type='PackWeakInputs')]
+TEST = [LOAD, dict(type='LoadAnnotations'), dict(type='PackWeakInputs')]
+MASKS = dict(img_path='JPEGImages', seg_map_path='SegmentationClassAug')
+
+
+@pytest.fixture
+def root(make_voc_tree: Callable[..., Path]) -> Path:
+    return make_voc_tree(LABELS)
+
+
+def build(root: Path, **kwargs) -> WeakLabelDataset:
+    defaults = dict(
+        data_root=str(root),
+        ann_file='ImageSets/Segmentation/train.txt',
+        label_file='labels.json',
+        class_names=CLASSES,
+        data_prefix=MASKS,
+        pipeline=TEST if kwargs.get('test_mode') else TRAIN,
+    )
+    return WeakLabelDataset(**{**defaults, **kwargs})
+
+
+def write_labels(root: Path, labels: object) -> None:
+    (root / 'labels.json').write_text(json.dumps(labels))
+
+
+def write_split(root: Path, text: str) -> None:
+    (root / 'ImageSets/Segmentation/train.txt').write_text(text)
+
+
+def test_items_of_both_modes(root: Path) -> None:
+    train, test = build(root, skip_unlabelled=False), build(root, test_mode=True)
+    expected = {'a': [1, 0, 0], 'b': [1, 0, 1], 'c': [0, 0, 0]}
+    for dataset in (train, test):
+        assert dataset.num_object_classes == 3 and dataset.object_classes == CLASSES
+        assert dataset.metainfo['classes'] == ('background', *CLASSES)
+        assert len(dataset.metainfo['palette']) == 4
+        infos = [dataset.get_data_info(i) for i in range(len(dataset))]
+        assert [info['img_id'] for info in infos] == list(LABELS)
+        for info in infos:
+            assert info['image_labels'].dtype == np.float32
+            assert info['image_labels'].tolist() == expected[info['img_id']]
+            assert Path(info['img_path']) == root / 'JPEGImages' / f'{info["img_id"]}.jpg'
+            assert info['seg_fields'] == [] and info['label_map'] is None
+    assert 'seg_map_path' not in train.get_data_info(0)
+    assert 'seg_map_path' not in train.data_prefix
+    mask = root / 'SegmentationClassAug/b.png'
+    assert Path(test.get_data_info(1)['seg_map_path']) == mask
+    assert test.get_cat_ids(1) == [0, 2]
+
+
+def test_indices_mean_object_classes(root: Path) -> None:
+    write_labels(root, {'a': [0], 'b': [2, 'cat', 2], 'c': [], 'other': ['not checked']})
+    dataset = build(root, test_mode=True)
+    labels = [dataset.get_data_info(i)['image_labels'].tolist() for i in range(3)]
+    assert labels == [[1, 0, 0], [1, 0, 1], [0, 0, 0]]
+
+
+def test_unlabelled_images_are_left_out_of_training_only(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[str] = []
+    monkeypatch.setattr(weak_label, 'print_log', lambda message, **_: logged.append(message))
+    assert len(build(root)) == 2
+    (message,) = logged
+    assert '1 of 3 images have no label' in message
+    assert len(build(root, skip_unlabelled=False)) == 3
+    assert len(build(root, test_mode=True)) == 3
+    write_labels(root, {'a': [], 'b': [], 'c': []})
+    with pytest.raises(ValueError, match='no image of .*train.txt has any label'):
+        build(root)
+
+
+def test_training_works_without_masks(root: Path) -> None:
+    shutil.rmtree(root / 'SegmentationClassAug')
+    loader: DataLoader = DataLoader(
+        build(root), batch_size=2, num_workers=1, collate_fn=pseudo_collate
+    )
+    (batch,) = list(loader)
+    assert [x.shape for x in batch['inputs']] == [(3, 40, 60)] * 2
+    assert batch['data_samples'][1].image_labels.tolist() == [1, 0, 1]
+    assert not hasattr(batch['data_samples'][0], 'gt_sem_seg')
+    with pytest.raises(FileNotFoundError, match='mask missing: .*a.png.*seg_map_path'):
+        build(root, test_mode=True)
+    # Prediction without masks, e.g. to write pseudo masks, just leaves their folder out.
+    plain = build(root, test_mode=True, pipeline=TRAIN, data_prefix=dict(img_path='JPEGImages'))
+    assert 'seg_map_path' not in plain.get_data_info(0)
+
+
+@pytest.mark.parametrize(
+    'loader',
+    [
+        dict(type='LoadAnnotations'),
+        dict(type='mmseg.LoadAnnotations'),
+        dict(type=LoadAnnotations),
+        dict(type='RandomApply', transforms=[[dict(type='LoadAnnotations')]], prob=0.5),
+        ConfigDict(type='LoadBiomedicalAnnotation'),
+    ],
+)
+def test_training_pipeline_must_not_load_annotations(root: Path, loader: dict) -> None:
+    with pytest.raises(ValueError, match='the training path never opens a mask'):
+        build(root, pipeline=[LOAD, loader, TRAIN[-1]])
+    dataset = build(root)
+    with pytest.raises(ValueError, match='the training path never opens a mask'):
+        dataset.set_pipeline([LOAD, loader])
+
+
+def test_built_transforms_are_checked_too(root: Path) -> None:
+    transforms = build(root, test_mode=True).pipeline.transforms
+    with pytest.raises(ValueError, match='the training path never opens a mask'):
+        build(root, pipeline=transforms)
+    with pytest.raises(ValueError, match='data_prefix names no folder of masks'):
+        build(root, test_mode=True, data_prefix=dict(img_path='JPEGImages'))
+
+
+@pytest.mark.parametrize(
+    'labels, message',
+    [
+        ({'a': ['catt'], 'b': [], 'c': []}, "image 'a': unknown class 'catt'; did you mean 'cat'"),
+        ({'a': ['zzz'], 'b': [], 'c': []}, "unknown class 'zzz'; the classes are cat, car, dog"),
+        ({'a': ['background'], 'b': [], 'c': []}, 'background is no image-level label'),
+        ({'a': [3], 'b': [], 'c': []}, r'class index 3 is out of range; .* 0\.\.2'),
+        ({'a': [-1], 'b': [], 'c': []}, 'class index -1 is out of range'),
+        ({'a': [True], 'b': [], 'c': []}, 'unknown class True'),
+        ({'a': 'cat', 'b': [], 'c': []}, "expected a list of class names, got 'cat'"),
+        ({'a': None, 'b': [], 'c': []}, 'expected a list of class names, got None'),
+        ({'a': ['cat']}, 'labels.json: no entry for b, c of the split list .*train.txt'),
+        ([['a', 'cat']], r'labels.json holds a JSON list; expected an object'),
+    ],
+)
+def test_bad_labels(root: Path, labels: object, message: str) -> None:
+    write_labels(root, labels)
+    with pytest.raises(ValueError, match=message):
+        build(root)
+
+
+def test_label_file_absent_or_no_json(root: Path) -> None:
+    with pytest.raises(ValueError, match='label_file is not set'):
+        build(root, label_file=None)
+    with pytest.raises(FileNotFoundError, match='label_file .*nothing.json does not exist'):
+        build(root, label_file='nothing.json')
+    (root / 'labels.json').write_text('a: cat')
+    with pytest.raises(ValueError, match='labels.json is not a JSON text file'):
+        build(root)
+    (root / 'labels.json').write_bytes(b'\xff\x00\x93')
+    with pytest.raises(ValueError, match='labels.json is not a JSON text file'):
+        build(root)
+
+
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        ('\n \n', 'train.txt is empty'),
+        ('../a\n', "image id '../a' leaves the image folder"),
+        ('/etc/a\n', 'leaves the image folder'),
+        ('x/..\\a\n', 'leaves the image folder'),
+        ('C:\\a\n', 'leaves the image folder'),
+        ('a 1\nb -1\n', "expected one image id a line, got 'a 1'"),
+        ('a\nb\na\n', 'train.txt lists a more than once'),
+    ],
+)
+def test_bad_split_lists(root: Path, text: str, message: str) -> None:
+    write_split(root, text)
+    with pytest.raises(ValueError, match=message.replace('\\', '\\\\')):
+        build(root)
+
+
+def test_missing_split_list_and_images(root: Path) -> None:
+    with pytest.raises(FileNotFoundError, match='split list .*val.txt does not exist'):
+        build(root, ann_file='ImageSets/Segmentation/val.txt')
+    with pytest.raises(ValueError, match='ann_file is not set'):
+        build(root, ann_file='')
+    write_split(root, 'a\nb\nx\nsub/y\nz\nw\n')
+    with pytest.raises(FileNotFoundError, match=r'image missing: .*x.jpg.*sub/y.jpg.*\(4 in all\)'):
+        build(root)
+    with pytest.raises(FileNotFoundError, match='image missing: .*data_root, data_prefix img_path'):
+        build(root, data_prefix=dict(img_path='Images'))
+
+
+def test_ids_in_subfolders(root: Path) -> None:
+    (root / 'JPEGImages/sub').mkdir()
+    (root / 'JPEGImages/a.jpg').rename(root / 'JPEGImages/sub/a.jpg')
+    write_split(root, 'sub/a\n')
+    write_labels(root, {'sub/a': ['car']})
+    assert build(root)[0]['data_samples'].img_id == 'sub/a'
+
+
+@pytest.mark.parametrize('kept', [0.0, 0.01, 0.5, 0.95])
+def test_damaged_image_is_named_not_replaced(root: Path, kept: float) -> None:
+    path = root / 'JPEGImages/b.jpg'
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    for test_mode in (False, True):
+        dataset = build(root, test_mode=test_mode)
+        assert dataset[0]['data_samples'].img_id == 'a'
+        with pytest.raises(RuntimeError, match=r"image 'b' \(.*b.jpg.*\) failed"):
+            dataset[1]
+
+
+def test_damaged_mask_is_named(root: Path) -> None:
+    path = root / 'SegmentationClassAug/a.png'
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(RuntimeError, match=r"image 'a' \(.*a.jpg, .*a.png\) failed"):
+        build(root, test_mode=True)[0]
+
+
+def test_pipeline_that_returns_none(root: Path) -> None:
+    with pytest.raises(RuntimeError, match="image 'a' .*the pipeline returned None"):
+        build(root, pipeline=[lambda results: None])[0]
+
+
+@pytest.mark.parametrize('classes', [None, ('cat', 'dog'), ('background',)])
+def test_classes_need_background_first(root: Path, classes: tuple | None) -> None:
+    metainfo = None if classes is None else dict(classes=classes)
+    with pytest.raises(ValueError, match="'background' followed by"):
+        build(root, class_names=None, metainfo=metainfo)
+
+
+def test_classes_that_contradict(root: Path) -> None:
+    with pytest.raises(ValueError, match='differ'):
+        build(root, metainfo=dict(classes=('background', 'cat', 'dog', 'car')))
+    with pytest.raises(ValueError, match='names a class twice'):
+        build(root, class_names=('cat', 'cat'))
+
+
+def test_reading_can_be_postponed(root: Path) -> None:
+    write_split(root, '')
+    dataset = build(root, lazy_init=True)
+    assert dataset.num_object_classes == 3
+    with pytest.raises(ValueError, match='train.txt is empty'):
+        dataset.full_init()
+
+
+def test_own_source_of_labels_and_items() -> None:
+    class Drawn(WeakLabelDataset):
+        def load_data_list(self) -> list[dict]:
+            return [self.make_data_info(str(i), [i], f'{i}.png', f'{i}m.png') for i in range(2)]
+
+    train = Drawn(class_names=CLASSES)
+    assert 'seg_map_path' not in train.get_data_info(0)
+    assert Drawn(class_names=CLASSES, test_mode=True).get_data_info(1)['seg_map_path'] == '1m.png'
+    assert torch.equal(
+        torch.from_numpy(train.get_data_info(1)['image_labels']), torch.tensor([0.0, 1.0, 0.0])
+    )
