@@ -5,4 +5,4 @@ from .demo import DemoDataset
 from .voc import VOC_PROMPT_NAMES, WeakVOCDataset
 from .weak_label import WeakLabelDataset
 
-__all__ = ['DemoDataset', 'VOC_PROMPT_NAMES', 'WeakLabelDataset', 'WeakVOCDataset', 'transforms']
+__all__ = ['VOC_PROMPT_NAMES', 'DemoDataset', 'WeakLabelDataset', 'WeakVOCDataset', 'transforms']
