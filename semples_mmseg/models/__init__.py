@@ -1,0 +1,32 @@
+"""Models: mask generators, CLIP heads, prompts, losses, segmentors."""
+
+from .backbones import ConvStem, MultiTokenViT
+from .clip import CLIPImageHead, CLIPTextHead, PromptLearner, build_clip
+from .losses import GradientClippingLoss, MatchLoss, PromptLoss, RefineLoss
+from .mask_generators import (
+    AdaptiveAttentionFusion,
+    CAMGenerator,
+    GeneratorOutput,
+    WeakTrGenerator,
+)
+from .segmentors import CAMDataPreprocessor, CAMSegmentor, SemPLeS
+
+__all__ = [
+    'AdaptiveAttentionFusion',
+    'CAMDataPreprocessor',
+    'CAMGenerator',
+    'CAMSegmentor',
+    'CLIPImageHead',
+    'CLIPTextHead',
+    'ConvStem',
+    'GeneratorOutput',
+    'GradientClippingLoss',
+    'MatchLoss',
+    'MultiTokenViT',
+    'PromptLearner',
+    'PromptLoss',
+    'RefineLoss',
+    'SemPLeS',
+    'WeakTrGenerator',
+    'build_clip',
+]

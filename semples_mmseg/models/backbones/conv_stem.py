@@ -1,0 +1,72 @@
+"""A patch embedding of small strided convolutions, for transformers trained on little data."""
+
+import math
+
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+
+class _ChannelNorm(nn.LayerNorm):
+    """Layer normalisation over the channels of a (B, C, H, W) map."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+@MODELS.register_module()
+class ConvStem(nn.Sequential):
+    """log2(stride) 3x3 convolutions of stride 2 in the place of one patch projection.
+
+    It has the signature of a convolution, so a vision transformer takes it by
+    ``patch_cfg=dict(conv_type='ConvStem')``. See "Early convolutions help transformers see
+    better" (Xiao et al., 2021).
+
+    Args:
+        in_channels: Channels of the image.
+        out_channels: Width of the transformer.
+        kernel_size: Patch size; equal to ``stride``.
+        stride: Patch size in pixels, a power of two of at least 2.
+        padding: Not used: what does not fill a patch at the right and bottom is cut off.
+        dilation: Not used.
+        bias: Whether the last convolution has a bias.
+
+    Shape:
+        (B, in_channels, H, W) -> (B, out_channels, H // stride, W // stride).
+
+    Raises:
+        ValueError: If the stride is not a power of two or differs from the kernel size.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int],
+        padding: int | tuple[int, int] = 0,
+        dilation: int | tuple[int, int] = 1,
+        bias: bool = True,
+    ) -> None:
+        patch = stride if isinstance(stride, int) else stride[0]
+        kernel = kernel_size if isinstance(kernel_size, int) else kernel_size[0]
+        depth = int(math.log2(patch)) if patch > 1 else 0
+        if depth < 1 or 2**depth != patch or kernel != patch:
+            raise ValueError(
+                f'ConvStem needs a patch size that is a power of two and equal to its stride, '
+                f'got kernel_size={kernel_size} and stride={stride}'
+            )
+        layers: list[nn.Module] = []
+        for level in range(depth):
+            width = max(out_channels // 2 ** (depth - 1 - level), 8)
+            last = level == depth - 1
+            width = out_channels if last else width
+            layers.append(nn.Conv2d(in_channels, width, 3, 2, 1, bias=bias if last else True))
+            if not last:
+                layers += [_ChannelNorm(width), nn.GELU()]
+            in_channels = width
+        super().__init__(*layers)
+        self.patch = patch
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = (side // self.patch * self.patch for side in x.shape[-2:])
+        return super().forward(x[..., :height, :width])

@@ -1,0 +1,165 @@
+"""The vision transformer of WeakTr: one class token per class, attention maps handed out."""
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
+from mmpretrain.models.backbones.vision_transformer import VisionTransformer as _VisionTransformer
+from mmpretrain.models.utils import resize_pos_embed
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+
+class BlockTrace(NamedTuple):
+    """What a transformer block hands out beside its tokens.
+
+    Attributes:
+        attention: (B, heads, K + N, K + N), rows sum to one; after softmax, before dropout.
+        features: (B, K + N, C), the attention branch after its output projection.
+    """
+
+    attention: Tensor
+    features: Tensor
+
+
+def _run_block(block: TransformerEncoderLayer, tokens: Tensor) -> tuple[Tensor, BlockTrace]:
+    """Run a block of MMPretrain's with its attention matrix written out."""
+    attn = block.attn
+    batch, length, width = tokens.shape
+    qkv = attn.qkv(block.ln1(tokens)).reshape(batch, length, 3, attn.num_heads, attn.head_dims)
+    query, key, value = qkv.permute(2, 0, 3, 1, 4)
+    attention = (query * attn.head_dims**-0.5 @ key.transpose(-2, -1)).softmax(-1)
+    dropped = F.dropout(attention, attn.attn_drop, attn.training)
+    mixed = (dropped @ value).transpose(1, 2).reshape(batch, length, width)
+    features = attn.gamma1(attn.proj_drop(attn.proj(mixed)))
+    tokens = tokens + attn.out_drop(features)
+    return block.ffn(block.ln2(tokens), identity=tokens), BlockTrace(attention, features)
+
+
+@MODELS.register_module()
+class MultiTokenViT(_VisionTransformer):
+    """MMPretrain's vision transformer with K class tokens and traced blocks (WeakTr, section 3.1).
+
+    Key names are MMPretrain's. A checkpoint with a single class token (an ImageNet DeiT) loads by
+    repeating that token and its position embedding K times; position embeddings of another grid
+    are resized bicubically to this one's.
+
+    The final layer normalisation of DeiT is not applied. Sides that the patch size does not divide
+    lose the remainder: the grid is floor(H / patch) x floor(W / patch).
+
+    Args:
+        num_cls_tokens: K, one token per object class.
+        arch: Size, as MMPretrain names it, or a dict with ``embed_dims``, ``num_layers``,
+            ``num_heads`` and ``feedforward_channels``.
+        img_size: Side of the square training images in pixels; sets the position embeddings.
+        patch_size: Side of a patch in pixels.
+        drop_path_rate: Stochastic depth of the last block; it rises linearly from 0.
+        patch_cfg: Options of the patch embedding, e.g. ``dict(conv_type='ConvStem')``.
+        init_cfg: Initialisation, as everywhere in MMEngine.
+    """
+
+    def __init__(
+        self,
+        num_cls_tokens: int,
+        arch: str | dict[str, int] = 'deit-small',
+        img_size: int = 224,
+        patch_size: int = 16,
+        drop_path_rate: float = 0.1,
+        patch_cfg: dict[str, Any] | None = None,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(
+            arch=arch,
+            img_size=img_size,
+            patch_size=patch_size,
+            drop_path_rate=drop_path_rate,
+            final_norm=False,
+            out_type='raw',
+            patch_cfg=dict(padding=0, **(patch_cfg or {})),
+            init_cfg=init_cfg,
+        )
+        self.num_cls_tokens = self.num_extra_tokens = num_cls_tokens
+        self.num_heads: int = self.arch_settings['num_heads']
+        patches = self.patch_resolution[0] * self.patch_resolution[1]
+        self.cls_token = nn.Parameter(torch.zeros(1, num_cls_tokens, self.embed_dims))
+        self.pos_embed = nn.Parameter(torch.zeros(1, num_cls_tokens + patches, self.embed_dims))
+        nn.init.trunc_normal_(self.cls_token, std=0.02)
+        nn.init.trunc_normal_(self.pos_embed, std=0.02)
+
+    def position_embedding(self, image_size: tuple[int, int], grid: tuple[int, int]) -> Tensor:
+        """Position embeddings for a grid of patches.
+
+        They are used as they are for images that are square in pixels and of the trained grid.
+        Otherwise the patch part is resized bicubically *by scale factor* ((h + 0.1) / g,
+        (w + 0.1) / g): published checkpoints were trained so, sample coordinates included.
+
+        Args:
+            image_size: Height and width of the image in pixels.
+            grid: Height and width (h, w) of the grid of patches.
+
+        Returns:
+            (1, K + h * w, C).
+        """
+        trained = self.patch_resolution
+        if image_size[0] == image_size[1] and tuple(grid) == tuple(trained):
+            return self.pos_embed
+        tokens, patches = self.pos_embed.split(
+            [self.num_cls_tokens, trained[0] * trained[1]], dim=1
+        )
+        plane = patches.reshape(1, *trained, -1).permute(0, 3, 1, 2).float()
+        plane = F.interpolate(
+            plane,
+            scale_factor=((grid[0] + 0.1) / trained[0], (grid[1] + 0.1) / trained[1]),
+            mode='bicubic',
+            align_corners=False,
+            recompute_scale_factor=False,
+        )
+        return torch.cat([tokens, plane.flatten(2).transpose(1, 2).to(tokens.dtype)], dim=1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, tuple[int, int], list[BlockTrace]]:
+        """Encode images.
+
+        Args:
+            x: (B, 3, H, W), normalised.
+
+        Returns:
+            The tokens (B, K + h * w, C), class tokens first; the grid (h, w); one trace a block.
+        """
+        image_size = (x.shape[-2], x.shape[-1])
+        patches, grid = self.patch_embed(x)
+        tokens = torch.cat([self.cls_token.expand(len(x), -1, -1), patches], dim=1)
+        tokens = self.pre_norm(
+            self.drop_after_pos(tokens + self.position_embedding(image_size, grid))
+        )
+        traces = []
+        for block in self.layers:
+            tokens, trace = _run_block(block, tokens)
+            traces.append(trace)
+        return tokens, grid, traces
+
+    def _prepare_pos_embed(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        """Fit class tokens and position embeddings of a checkpoint before they are loaded."""
+        token_key, position_key = prefix + 'cls_token', prefix + 'pos_embed'
+        if token_key not in state_dict or position_key not in state_dict:
+            return
+        found = state_dict[token_key].shape[1]
+        if found not in (1, self.num_cls_tokens):
+            raise ValueError(
+                f'the checkpoint has {found} class tokens at {token_key!r}, this model has '
+                f'{self.num_cls_tokens} classes: load a checkpoint of the same classes, or an '
+                'ImageNet one with a single class token'
+            )
+        positions = state_dict[position_key]
+        if found != self.num_cls_tokens:
+            state_dict[token_key] = state_dict[token_key].repeat(1, self.num_cls_tokens, 1)
+            positions = torch.cat(
+                [positions[:, :1].repeat(1, self.num_cls_tokens, 1), positions[:, 1:]], dim=1
+            )
+            found = self.num_cls_tokens
+        side = round((positions.shape[1] - found) ** 0.5)
+        if side * side == positions.shape[1] - found:
+            positions = resize_pos_embed(
+                positions, (side, side), self.patch_resolution, 'bicubic', found
+            )
+        state_dict[position_key] = positions

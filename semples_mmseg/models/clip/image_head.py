@@ -1,0 +1,92 @@
+"""The frozen CLIP image encoder."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmseg.registry import MODELS
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from torch import Tensor, nn
+
+from ...utils import Frozen
+from .loading import build_clip
+
+NORMALIZATIONS = ('clip', 'input')
+
+
+@MODELS.register_module()
+class CLIPImageHead(nn.Module):
+    """Image features v of masked images (SemPLeS, section 3.2).
+
+    Gradients flow through the encoder to its input, never into its weights.
+
+    Args:
+        model: See :func:`build_clip`.
+        pretrained: See :func:`build_clip`.
+        quick_gelu: See :func:`build_clip`.
+        normalization: ``'clip'`` re-normalises the images with CLIP's own mean and standard
+            deviation; ``'input'`` feeds them as the mask generator gets them, which is what the
+            published settings do.
+        input_mean: Mean of the incoming normalisation, R, G, B in 0..255 (ImageNet's).
+        input_std: Standard deviation of the incoming normalisation.
+
+    Raises:
+        ValueError: If ``normalization`` is unknown.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(
+        self,
+        model: str | dict[str, Any] = 'ViT-B-32',
+        pretrained: str | None = 'openai',
+        quick_gelu: bool | None = None,
+        normalization: str = 'clip',
+        input_mean: Sequence[float] = (123.675, 116.28, 103.53),
+        input_std: Sequence[float] = (58.395, 57.12, 57.375),
+    ) -> None:
+        super().__init__()
+        if normalization not in NORMALIZATIONS:
+            raise ValueError(
+                f'CLIP image normalization must be one of {NORMALIZATIONS}, got {normalization!r}'
+            )
+        clip = build_clip(model, pretrained, quick_gelu)
+        self.encoder = Frozen(clip.visual)
+        size = clip.visual.image_size
+        self.input_size: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)
+        own = normalization == 'clip'
+        mean = torch.tensor(OPENAI_DATASET_MEAN) * 255 if own else torch.tensor(input_mean)
+        std = torch.tensor(OPENAI_DATASET_STD) * 255 if own else torch.tensor(input_std)
+        scale = torch.tensor(input_std) / std
+        shift = (torch.tensor(input_mean) - mean) / std
+        self.register_buffer('scale', scale.view(1, 3, 1, 1), persistent=False)
+        self.register_buffer('shift', shift.view(1, 3, 1, 1), persistent=False)
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Bring images to CLIP's normalisation and input size.
+
+        Args:
+            images: (B, 3, H, W), normalised with ``input_mean`` and ``input_std``.
+
+        Returns:
+            (B, 3, s, s) with s = :attr:`input_size`.
+        """
+        images = images * self.scale + self.shift
+        if tuple(images.shape[-2:]) != self.input_size:
+            images = F.interpolate(
+                images, self.input_size, mode='bicubic', align_corners=False, antialias=True
+            )
+        return images
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Encode prepared, masked images.
+
+        Args:
+            images: (P, 3, s, s) from :meth:`prepare`, times their masks; P > 0.
+
+        Returns:
+            (P, D) unit vectors.
+        """
+        return F.normalize(self.encoder(images).float(), dim=-1)

@@ -1,0 +1,141 @@
+"""Building a CLIP model over open_clip: any of its models, weights by name or from a file."""
+
+import copy
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from ...pretrained import FOLDER as SHIPPED
+from ...pretrained import is_demo_clip, load_demo_clip
+from ..weights import read_state_dict, resolve
+
+# Besides its tensors, OpenAI's files say these; nobody else's do.
+_OPENAI_KEYS = ('input_resolution', 'context_length', 'vocab_size')
+
+
+def _model_config(model: str | dict[str, Any]) -> dict[str, Any]:
+    """The open_clip config for a name, a JSON file or a dictionary."""
+    if isinstance(model, dict):
+        return copy.deepcopy(model)
+    if model.endswith('.json'):
+        for path in (Path(model), SHIPPED / model):
+            if path.is_file():
+                return json.loads(path.read_text(encoding='utf-8'))
+        raise FileNotFoundError(f'no CLIP config at {model}: give the path of a JSON file')
+    config = open_clip.get_model_config(model.replace('/', '-'))
+    if config is None:
+        raise ValueError(
+            f'unknown CLIP model {model!r}; known are {", ".join(open_clip.list_models())}, '
+            'or the path of an open_clip JSON config'
+        )
+    return copy.deepcopy(config)
+
+
+def _find_tag(model: str, tag: str) -> tuple[Path, bool]:
+    """File of a pretrained tag of open_clip's, downloaded if need be, and its QuickGELU flag."""
+    known = open_clip.pretrained.get_pretrained_cfg(model.replace('/', '-'), tag)
+    if not known:
+        tags = open_clip.list_pretrained_tags_by_model(model.replace('/', '-'))
+        raise FileNotFoundError(
+            f'CLIP weights {tag!r} are neither a file nor a tag of {model!r}; its tags are '
+            f'{", ".join(tags) or "none"}'
+        )
+    try:
+        path = open_clip.pretrained.download_pretrained(known)
+    except Exception as error:  # each of the download's libraries raises its own kind
+        raise FileNotFoundError(
+            f'CLIP weights {tag!r} of {model!r} are not on disk and could not be downloaded '
+            f'({type(error).__name__}: {error}). Get {known.get("url") or known.get("hf_hub")!r} '
+            "elsewhere and set clip.pretrained to the file's path in the config, e.g. "
+            'pretrained/ViT-B-32.pt'
+        ) from error
+    return Path(path), bool(known.get('quick_gelu', False))
+
+
+def _read_clip(path: Path) -> tuple[dict[str, Tensor], bool]:
+    """Tensors of a CLIP checkpoint, and whether the file is one of OpenAI's."""
+    is_archive = zipfile.is_zipfile(path) and any(
+        name.endswith('/constants.pkl') for name in zipfile.ZipFile(path).namelist()
+    )
+    if is_archive:  # OpenAI publishes TorchScript archives
+        tensors = dict(torch.jit.load(str(path), map_location='cpu').state_dict())
+    elif is_demo_clip(path):
+        tensors = load_demo_clip(path)
+    else:
+        tensors = read_state_dict(path)
+    is_openai = is_archive or all(key in tensors for key in _OPENAI_KEYS)
+    for key in _OPENAI_KEYS:
+        tensors.pop(key, None)
+    return {key: value.float() for key, value in tensors.items()}, is_openai
+
+
+def build_clip(
+    model: str | dict[str, Any] = 'ViT-B-32',
+    pretrained: str | None = 'openai',
+    quick_gelu: bool | None = None,
+) -> Any:
+    """Build a CLIP model on the CPU in fp32.
+
+    Args:
+        model: A model name of open_clip's, the path of a JSON config in open_clip's form (or the
+            name of a shipped one), or such a config as a dictionary.
+        pretrained: A tag of open_clip's (downloaded when it is not in its cache), the path of a
+            checkpoint (OpenAI's archive or state dict, open_clip's, safetensors), or ``None`` for
+            random weights.
+        quick_gelu: Whether the activations are QuickGELU. ``None`` takes what the weights were
+            trained with: OpenAI's files and tags say so, other files follow the config.
+
+    Returns:
+        An ``open_clip.CLIP`` or ``open_clip.CustomTextCLIP``.
+
+    Raises:
+        FileNotFoundError: If the weights are neither on disk nor to be had; says what to put where.
+        ValueError: If the model is unknown or the weights are of another model.
+    """
+    config = _model_config(model)
+    custom_text = config.pop('custom_text', False) or 'hf_model_name' in config['text_cfg']
+    tensors: dict[str, Tensor] | None = None
+    if pretrained is not None:
+        is_file = Path(pretrained).suffix != '' or Path(pretrained).exists()
+        if is_file:
+            tensors, tagged = _read_clip(resolve(pretrained))
+        else:
+            if not isinstance(model, str) or model.endswith('.json'):
+                raise FileNotFoundError(
+                    f'CLIP weights {pretrained!r} are not a file, and tags exist for open_clip '
+                    'model names only'
+                )
+            path, tagged = _find_tag(model, pretrained)
+            tensors, openai = _read_clip(path)
+            tagged = tagged or openai
+        if quick_gelu is None and tagged:
+            quick_gelu = True
+    if quick_gelu is not None:
+        config['quick_gelu'] = quick_gelu
+    clip = (open_clip.CustomTextCLIP if custom_text else open_clip.CLIP)(**config)
+    if tensors is None:
+        print_log(f'CLIP {model} has random weights (pretrained=None)', 'current')
+        return clip.eval()
+    try:
+        _load_tensors(clip, tensors)
+    except (RuntimeError, KeyError) as error:
+        raise ValueError(
+            f'the CLIP weights {pretrained} do not fit the model {model}: {error}'
+        ) from error
+    return clip.eval()
+
+
+def _load_tensors(clip: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Load tensors of either of open_clip's text layouts strictly."""
+    wants_text = any(key.startswith('text.') for key in clip.state_dict())
+    has_text = any(key.startswith('text.') for key in tensors)
+    if wants_text and not has_text:
+        tensors = open_clip.model.convert_to_custom_text_state_dict(tensors)
+    open_clip.model.resize_pos_embed(tensors, clip)
+    clip.load_state_dict(tensors, strict=True)

@@ -1,0 +1,68 @@
+"""The learnable background prompts."""
+
+from collections.abc import Sequence
+
+import torch
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from .text_head import CLIPTextHead
+
+
+@MODELS.register_module()
+class PromptLearner(nn.Module):
+    """One prompt p_k per class, for the background that comes with it (SemPLeS, section 3.3).
+
+    Args:
+        num_classes: K.
+        num_tokens: Tokens T of a prompt (30 in the paper); at most 71 for CLIP's context of 77.
+        width: Channels of a token embedding (512 for ViT-B/32); must be the text encoder's.
+        init_words: For each class, words to start from instead of noise uniform in [0, 1); they
+            are repeated until the prompt is full. Needs :meth:`start_from_words`.
+
+    Raises:
+        ValueError: If sizes are not positive or there is not one text of words per class.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        num_tokens: int = 30,
+        width: int = 512,
+        init_words: Sequence[str] | None = None,
+    ) -> None:
+        super().__init__()
+        if num_classes < 1 or num_tokens < 1 or width < 1:
+            raise ValueError(
+                f'prompts need positive sizes, got {num_classes} classes x {num_tokens} tokens x '
+                f'{width} channels'
+            )
+        if init_words is not None and len(init_words) != num_classes:
+            raise ValueError(f'init_words has {len(init_words)} texts for {num_classes} classes')
+        self.init_words = init_words
+        self.prompts = nn.Parameter(torch.rand(num_classes, num_tokens, width))
+
+    @torch.no_grad()
+    def start_from_words(self, text_head: CLIPTextHead) -> None:
+        """Set the prompts to the token embeddings of ``init_words``, if there are any.
+
+        Args:
+            text_head: Gives tokenizer and embeddings.
+
+        Raises:
+            ValueError: If the words of a class have more tokens than a prompt.
+        """
+        if self.init_words is None:
+            return
+        slots = self.prompts.shape[1]
+        for prompt, words in zip(self.prompts, self.init_words, strict=True):
+            ids = text_head.token_ids(words)
+            if not 0 < len(ids) <= slots:
+                raise ValueError(
+                    f'init_words {words!r} has {len(ids)} tokens for prompts of {slots}'
+                )
+            prompt.copy_(text_head.embed([ids[slot % len(ids)] for slot in range(slots)]))
+
+    def forward(self) -> Tensor:
+        """The prompts (K, T, C)."""
+        return self.prompts

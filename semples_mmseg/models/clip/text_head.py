@@ -1,0 +1,170 @@
+"""The frozen CLIP text encoder: class names, ordinary sentences, and learned prompts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from ...utils import Frozen
+from .loading import build_clip
+
+# Ids of CLIP's byte-pair vocabulary. The full stop is the character inside a word (13), not the
+# word-final one (269) that the tokenizer gives: published prompts were trained with it.
+START, END = 49406, 49407
+A_PHOTO_OF = (320, 1125, 539)
+FULL_STOP = 13
+
+
+class _TextTower(nn.Module):
+    """The text side of either of open_clip's model classes, without the image side."""
+
+    attn_mask: Tensor
+    positional_embedding: nn.Parameter
+    token_embedding: nn.Embedding
+    transformer: Any
+    text_projection: Any
+
+    def __init__(self, clip: Any) -> None:
+        super().__init__()
+        tower = clip.text if isinstance(clip, open_clip.CustomTextCLIP) else clip
+        pooling = getattr(tower, 'pool_type', None) or getattr(tower, 'text_pool_type', None)
+        causal = getattr(tower, 'attn_mask', None) is not None
+        if pooling != 'argmax' or not causal or getattr(tower, 'cls_emb', None) is not None:
+            raise ValueError(
+                'prompts need a CLIP text encoder with a causal transformer read at the end token; '
+                f'this one pools by {pooling!r}'
+            )
+        self.token_embedding = tower.token_embedding
+        self.positional_embedding = tower.positional_embedding
+        self.transformer = tower.transformer
+        self.ln_final = tower.ln_final
+        self.text_projection = tower.text_projection
+        self.register_buffer('attn_mask', tower.attn_mask, persistent=False)
+
+    def forward(self, embeddings: Tensor, ends: Tensor) -> Tensor:
+        """Encode token embeddings (n, L, C) and read feature (n, D) at the positions ``ends``."""
+        length = embeddings.shape[1]
+        dtype = self.transformer.get_cast_dtype()
+        x = embeddings.to(dtype) + self.positional_embedding[:length].to(dtype)
+        x = self.transformer(x, attn_mask=self.attn_mask[:length, :length])
+        x = self.ln_final(x[torch.arange(len(x), device=x.device), ends])
+        if isinstance(self.text_projection, nn.Linear):
+            return self.text_projection(x)
+        return x if self.text_projection is None else x @ self.text_projection
+
+
+@MODELS.register_module()
+class CLIPTextHead(nn.Module):
+    """Text features u_f of the classes and u_b of their background prompts.
+
+    Args:
+        class_names: The K object classes as CLIP should read them, without background.
+        model: See :func:`build_clip`.
+        pretrained: See :func:`build_clip`.
+        quick_gelu: See :func:`build_clip`.
+        template: Sentence of a class; ``{}`` stands for its name.
+
+    Raises:
+        ValueError: If a class name is missing, the template has no place for it, or the sentence
+            is longer than CLIP's context.
+    """
+
+    class_features: Tensor
+
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        model: str | dict[str, Any] = 'ViT-B-32',
+        pretrained: str | None = 'openai',
+        quick_gelu: bool | None = None,
+        template: str = 'a photo of {}.',
+    ) -> None:
+        super().__init__()
+        if not class_names or not all(isinstance(name, str) and name for name in class_names):
+            raise ValueError(f'class_names must be a list of names, got {class_names!r}')
+        if '{}' not in template:
+            raise ValueError(f'the template {template!r} needs {{}} where the class name goes')
+        self.encoder = Frozen(_TextTower(build_clip(model, pretrained, quick_gelu)))
+        self.context_length = len(self.encoder.network.positional_embedding)
+        self._tokenizer = open_clip.SimpleTokenizer(context_length=self.context_length)
+        self.class_names = tuple(class_names)
+        # Encoded once: nothing it depends on ever changes.
+        features = self.encode_sentences([template.format(name) for name in class_names])
+        self.register_buffer('class_features', features, persistent=False)
+
+    @property
+    def width(self) -> int:
+        """Channels of a token embedding (512 for ViT-B/32)."""
+        return self.encoder.network.token_embedding.embedding_dim
+
+    @property
+    def max_prompt_tokens(self) -> int:
+        """Longest prompt that fits beside start, "a photo of", "." and end."""
+        return self.context_length - 6
+
+    def embed(self, ids: Sequence[int]) -> Tensor:
+        """Embeddings (n, C) of token ids; without positions."""
+        table = self.encoder.network.token_embedding
+        return table(torch.tensor(list(ids), dtype=torch.long, device=table.weight.device))
+
+    def token_ids(self, text: str) -> list[int]:
+        """Token ids of a text, without start and end."""
+        return self._tokenizer.encode(text)
+
+    @torch.no_grad()
+    def encode_sentences(self, sentences: Sequence[str]) -> Tensor:
+        """Encode ordinary sentences as open_clip's ``encode_text`` does.
+
+        Args:
+            sentences: n texts.
+
+        Returns:
+            (n, D) unit vectors.
+
+        Raises:
+            ValueError: If a sentence does not fit CLIP's context.
+        """
+        rows = [[START, *self.token_ids(sentence), END] for sentence in sentences]
+        for sentence, row in zip(sentences, rows, strict=True):
+            if len(row) > self.context_length:
+                raise ValueError(
+                    f'{sentence!r} has {len(row)} tokens, CLIP takes {self.context_length}'
+                )
+        # The transformer is causal: what stands behind the end token changes nothing.
+        length = max(map(len, rows))
+        padded = torch.tensor([row + [0] * (length - len(row)) for row in rows])
+        table = self.encoder.network.token_embedding
+        padded = padded.to(table.weight.device)
+        ends = torch.tensor([len(row) - 1 for row in rows], device=padded.device)
+        return F.normalize(self.encoder(table(padded), ends).float(), dim=-1)
+
+    def encode_prompts(self, prompts: Tensor) -> Tensor:
+        """Encode "a photo of <prompt>." with learned tokens (SemPLeS, section 3.3).
+
+        The sequence is start, a, photo, of, the T prompt tokens, full stop, end; the feature is
+        read at the end token, position 5 + T.
+
+        Args:
+            prompts: (n, T, C) token embeddings.
+
+        Returns:
+            (n, D) unit vectors; differentiable with respect to the prompts.
+
+        Raises:
+            ValueError: If the prompts are longer or of another width than the encoder takes.
+        """
+        count, tokens, width = prompts.shape
+        if tokens > self.max_prompt_tokens or width != self.width:
+            raise ValueError(
+                f'prompts of {tokens} x {width} do not fit this CLIP text encoder: at most '
+                f'{self.max_prompt_tokens} tokens of width {self.width}'
+            )
+        before = self.embed((START, *A_PHOTO_OF)).expand(count, -1, -1)
+        after = self.embed((FULL_STOP, END)).expand(count, -1, -1)
+        sequence = torch.cat([before, prompts, after], dim=1)
+        ends = torch.full((count,), 5 + tokens, device=prompts.device)
+        return F.normalize(self.encoder(sequence, ends).float(), dim=-1)

@@ -1,0 +1,43 @@
+"""What the three SemPLeS losses share: the clamp before a logarithm, the mean over all pairs."""
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+from torch import Tensor
+
+MIN_SIMILARITY, MAX_SIMILARITY = 1e-4, 0.9999
+
+
+def similarity(a: Tensor, b: Tensor) -> Tensor:
+    """Cosine of unit vectors, row by row, clamped to [1e-4, 0.9999] so that logarithms are finite.
+
+    Outside that range the gradient is zero.
+
+    Args:
+        a: (P, D) unit vectors.
+        b: (P, D) unit vectors.
+
+    Returns:
+        (P,).
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    if a.shape != b.shape:
+        raise ValueError(f'expected features of one shape (P, D), got {(*a.shape,)}, {(*b.shape,)}')
+    return (a * b).sum(-1).clamp(MIN_SIMILARITY, MAX_SIMILARITY)
+
+
+def mean_over_pairs(values: Tensor) -> Tensor:
+    """Mean over the pairs of the *global* batch, as each process should back-propagate it.
+
+    Distributed wrappers average gradients over processes, so a process contributes its sum times
+    the number of processes over the number of all pairs: N processes then take the step that one
+    process takes on the whole batch. No pairs at all give zero.
+
+    Args:
+        values: (P,) of this process; P may be 0.
+    """
+    processes = get_world_size()
+    count = torch.tensor(float(len(values)), device=values.device)
+    all_reduce(count)
+    return values.sum() * (processes / count.clamp(min=1))

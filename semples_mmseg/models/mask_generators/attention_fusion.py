@@ -1,0 +1,99 @@
+"""Adaptive attention fusion: one learned weight for every attention head of every block."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..backbones import BlockTrace
+
+POOLINGS = ('max', 'mean')
+
+
+class AdaptiveAttentionFusion(nn.Module):
+    """Weigh all attention heads by how useful their features look (WeakTr, section 3.2).
+
+    Every block's features (B, T, C) are split into as many groups as there are heads: channel j
+    goes to group j mod heads, position j div heads. That is not the true slice of a head, but
+    published checkpoints depend on it. All maps and groups are ordered head-major: index =
+    head * blocks + block. Attention and features enter detached, so the fusion trains while the
+    backbone gets no gradient through it.
+
+    Args:
+        num_heads: Heads of a block.
+        num_blocks: Blocks of the backbone.
+        head_dims: Channels of a group, C / heads.
+        reduction: Bottleneck of the second pair of layers (r in the paper; 8 for VOC, 4 for COCO).
+        feature_reduction: Bottleneck of the first pair of layers.
+        pooling: ``'max'`` or ``'mean'`` over all T tokens (VOC: max, COCO: mean).
+
+    Raises:
+        ValueError: If ``pooling`` is unknown or a reduction leaves no channel.
+    """
+
+    def __init__(
+        self,
+        num_heads: int,
+        num_blocks: int,
+        head_dims: int,
+        reduction: int = 8,
+        feature_reduction: int = 8,
+        pooling: str = 'max',
+    ) -> None:
+        super().__init__()
+        if pooling not in POOLINGS:
+            raise ValueError(f'fusion pooling must be one of {POOLINGS}, got {pooling!r}')
+        total = num_heads * num_blocks
+        if reduction > total or feature_reduction > head_dims:
+            raise ValueError(
+                f'fusion reduction {reduction} or feature_reduction {feature_reduction} leaves no '
+                f'channel of {total} heads and {head_dims} features a head'
+            )
+        self.num_heads, self.pooling = num_heads, pooling
+        narrow = head_dims // feature_reduction
+        self.attn_feat_ffn = nn.Sequential(nn.Linear(head_dims, narrow), nn.Linear(narrow, 1))
+        self.attn_head_ffn = nn.Sequential(
+            nn.Linear(total, total // reduction, bias=False),
+            nn.ReLU(),
+            nn.Linear(total // reduction, total, bias=False),
+            nn.Sigmoid(),
+        )
+
+    def head_weights(self, features: Sequence[Tensor]) -> Tensor:
+        """One weight per head.
+
+        Args:
+            features: For each block, (B, T, C).
+
+        Returns:
+            (B, heads, blocks) in (0, 1).
+        """
+        pooled = []
+        for block in features:
+            block = block.detach()
+            values = block.amax(1) if self.pooling == 'max' else block.mean(1)
+            # channel j -> (position j div heads, group j mod heads)
+            pooled.append(values.unflatten(1, (-1, self.num_heads)).transpose(1, 2))
+        groups = torch.stack(pooled, dim=2)  # (B, heads, blocks, head_dims)
+        scores = self.attn_feat_ffn(groups).flatten(1)  # (B, heads * blocks), head-major
+        return self.attn_head_ffn(scores).unflatten(1, groups.shape[1:3])
+
+    def forward(self, traces: Sequence[BlockTrace], columns: slice = slice(None)) -> Tensor:
+        """Mean over all heads of weight x attention; not renormalised.
+
+        Args:
+            traces: For each block, its attention (B, heads, T, T) and features (B, T, C).
+            columns: The keys wanted; the patches, say.
+
+        Returns:
+            (B, T, number of columns), non-negative.
+        """
+        weights = self.head_weights([trace.features for trace in traces])
+        fused: Tensor | None = None
+        for block, trace in enumerate(traces):
+            attention = trace.attention.detach()[..., columns]
+            part = torch.einsum('bh,bhij->bij', weights[:, :, block].to(attention.dtype), attention)
+            fused = part if fused is None else fused + part
+        if fused is None:
+            raise ValueError('attention fusion needs the traces of at least one block')
+        return fused / (weights.shape[1] * weights.shape[2])

@@ -1,0 +1,58 @@
+"""The plain CAM: a 1x1 classifier on the feature map of any backbone."""
+
+import contextlib
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from .output import GeneratorOutput
+
+
+@MODELS.register_module()
+class CAMGenerator(BaseModule):
+    """Class activation maps of a convolutional classifier (Zhou et al., 2016).
+
+    What trains in the stages match and refine is ``head``; there is nothing to fuse.
+
+    Args:
+        num_classes: K, object classes without background.
+        backbone: Config of a backbone that returns feature maps, e.g.
+            ``dict(type='mmpretrain.ResNet', depth=50)`` or ``dict(type='mmpretrain.TIMMBackbone',
+            model_name='resnet50', features_only=True)``; the last map is used.
+        in_channels: Channels of that map.
+        init_cfg: Initialisation, as everywhere in MMEngine.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        backbone: dict[str, Any],
+        in_channels: int,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.num_classes = num_classes
+        self.backbone = MODELS.build(backbone)
+        self.head = nn.Conv2d(in_channels, num_classes, 1, bias=False)
+        self.fusion = nn.Identity()
+
+    def forward(self, images: Tensor, detach_coarse: bool = False) -> GeneratorOutput:
+        """Compute CAMs and the image-level prediction.
+
+        Args:
+            images: (B, 3, H, W), ImageNet-normalised.
+            detach_coarse: Not used: there is one map.
+
+        Returns:
+            ReLU of the class maps (B, K, h, w) and their averages as prediction ``coarse``.
+        """
+        trains = any(parameter.requires_grad for parameter in self.backbone.parameters())
+        with contextlib.nullcontext() if trains else torch.no_grad():
+            features = self.backbone(images)
+        features = features[-1] if isinstance(features, (tuple, list)) else features
+        maps = self.head(features)
+        return GeneratorOutput(cams=F.relu(maps), logits=dict(coarse=maps.mean((2, 3))))

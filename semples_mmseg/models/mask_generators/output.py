@@ -1,0 +1,22 @@
+"""What every mask generator returns."""
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass
+class GeneratorOutput:
+    """Class activation maps and class predictions of a batch of images.
+
+    Attributes:
+        cams: (B, K, h, w), non-negative maps on the patch grid, not normalised; what masks and
+            pseudo masks are made of (WeakTr: the fine CAM).
+        logits: Image-level predictions by name, each (B, K); stage 0 trains them all.
+        affinity: (B, h * w, h * w), row = query, how much patches resemble each other; ``None``
+            for generators without attention.
+    """
+
+    cams: Tensor
+    logits: dict[str, Tensor] = field(default_factory=dict)
+    affinity: Tensor | None = None

@@ -1,0 +1,50 @@
+"""From CAMs to soft masks and masked images; only for the classes that are present."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def min_max(maps: Tensor, eps: float) -> Tensor:
+    """Scale every map to [0, 1): (c - min) / (max - min + eps).
+
+    Minimum and maximum take part in the gradient.
+
+    Args:
+        maps: (..., H, W).
+        eps: Absolute; maps whose range is far below it come out near zero.
+    """
+    low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
+    return (maps - low) / (high - low + eps)
+
+
+def soft_masks(cams: Tensor, size: tuple[int, int], eps: float) -> Tensor:
+    """Soft masks M of (image, present class) pairs (SemPLeS, section 3.1).
+
+    Args:
+        cams: (P, h, w), one map per pair.
+        size: Height and width of the masks: CLIP's input.
+        eps: See :func:`min_max`; 0.1 in the stages match and refine, 1e-4 in prompt.
+
+    Returns:
+        (P, 1, H, W) in [0, 1].
+    """
+    large = F.interpolate(cams[:, None], size, mode='bilinear', align_corners=True)
+    return min_max(large, eps)
+
+
+def label_map(cams: Tensor, classes: Tensor, background_score: float) -> Tensor:
+    """Label every pixel with the best of [background score, CAMs of the present classes].
+
+    Args:
+        cams: (n, H, W) in [0, 1], maps of the n present classes.
+        classes: (n,) their 0-based object classes.
+        background_score: A class must be above it; ties go to background.
+
+    Returns:
+        (H, W) int64: 0 for background, class + 1 otherwise.
+    """
+    if len(cams) == 0:
+        return torch.zeros(cams.shape[-2:], dtype=torch.long, device=cams.device)
+    best, index = cams.max(0)
+    return torch.where(best > background_score, classes[index] + 1, 0)

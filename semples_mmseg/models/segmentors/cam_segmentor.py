@@ -1,0 +1,207 @@
+"""Image-level training of a mask generator (stage 0), and CAM prediction for every stage."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.structures import PixelData
+from mmseg.models.segmentors import BaseSegmentor
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from ..mask_generators import GeneratorOutput
+from ..masks import label_map, min_max
+from ..stages import STAGES, Stage
+
+# These are fitted to the model while they are loaded.
+_FITTED = ('pos_embed', 'cls_token')
+
+
+@MODELS.register_module()
+class CAMSegmentor(BaseSegmentor):
+    """A mask generator that learns from image-level labels alone (WeakTr, section 3).
+
+    Args:
+        mask_generator: Config of the mask generator, e.g. ``WeakTrGenerator``.
+        data_preprocessor: Config of :class:`CAMDataPreprocessor`.
+        background_score: Score of background against CAMs in [0, 1] when pixels are labelled.
+        flip: Whether CAM prediction sums each image and its mirror image.
+        init_cfg: Initialisation, as everywhere in MMEngine.
+    """
+
+    def __init__(
+        self,
+        mask_generator: dict[str, Any],
+        data_preprocessor: dict[str, Any] | None = None,
+        background_score: float = 0.4,
+        flip: bool = True,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.mask_generator = MODELS.build(mask_generator)
+        self.num_classes: int = self.mask_generator.num_classes
+        self.background_score = background_score
+        self.flip = flip
+        self.stage: Stage = STAGES['classify']
+        self._register_load_state_dict_pre_hook(self._check_checkpoint)
+
+    def set_stage(self, stage: Stage) -> None:
+        """Choose losses and freeze what does not train in a stage.
+
+        Args:
+            stage: The stage to be in from now on.
+
+        Raises:
+            ValueError: If the model lacks a module that the stage trains or has no such loss.
+        """
+        unknown = [path for path in stage.trains if not self._has(path)]
+        if unknown:
+            raise ValueError(
+                f'stage {stage.name!r} trains {unknown}, but {type(self).__name__} has no such '
+                f'module; it has {[name for name, _ in self.named_children()]}'
+            )
+        self._check_losses(stage)
+        self.stage = stage
+        self.requires_grad_(False)
+        for path in stage.trains:
+            self.get_submodule(path).requires_grad_(True)
+        self.train(self.training)
+
+    def _has(self, path: str) -> bool:
+        return path in dict(self.named_modules())
+
+    def _check_losses(self, stage: Stage) -> None:
+        if set(stage.losses) != {'classification'}:
+            raise ValueError(
+                f'stage {stage.name!r} needs the losses {stage.losses}; CAMSegmentor has '
+                'classification alone: use type="SemPLeS"'
+            )
+
+    def num_frozen_outside(self) -> int:
+        """Number of frozen parameters that are not in the model's own list (CLIP's)."""
+        return 0
+
+    def extract_feat(self, inputs: Tensor) -> GeneratorOutput:
+        """Run the mask generator on (B, 3, H, W)."""
+        return self.mask_generator(inputs)
+
+    def encode_decode(self, inputs: Tensor, batch_data_samples: Any = None) -> Tensor:
+        """CAMs (B, K, H, W) at the size of the inputs, not normalised."""
+        size = (inputs.shape[-2], inputs.shape[-1])
+        return F.interpolate(
+            self.extract_feat(inputs).cams, size, mode='bilinear', align_corners=False
+        )
+
+    def _forward(self, inputs: Tensor, data_samples: Any = None) -> GeneratorOutput:
+        return self.extract_feat(inputs)
+
+    def image_labels(self, data_samples: Sequence[SegDataSample]) -> Tensor:
+        """Multi-hot labels (B, K) of a batch.
+
+        Raises:
+            ValueError: If a label has another number of classes than the model.
+        """
+        labels = torch.stack([sample.image_labels for sample in data_samples])
+        if labels.shape[1] != self.num_classes:
+            raise ValueError(
+                f'the data set has {labels.shape[1]} object classes, the model has '
+                f'{self.num_classes}: set model.mask_generator.num_classes to match'
+            )
+        return labels
+
+    def loss(self, inputs: Tensor, data_samples: Sequence[SegDataSample]) -> dict[str, Tensor]:
+        """Stage 0: multi-label soft margin of every prediction of the generator.
+
+        Args:
+            inputs: (B, 3, H, W), normalised.
+            data_samples: With ``image_labels`` (K,) each.
+
+        Returns:
+            One loss per prediction; their sum is what trains.
+        """
+        labels = self.image_labels(data_samples)
+        output = self.mask_generator(inputs, detach_coarse=True)
+        return {
+            f'loss_{name}': F.multilabel_soft_margin_loss(logits.float(), labels)
+            for name, logits in output.logits.items()
+        }
+
+    @torch.no_grad()
+    def predict(
+        self, inputs: Tensor | Sequence[Sequence[Tensor]], data_samples: Any = None
+    ) -> list[SegDataSample]:
+        """Multi-scale, flipped CAMs of the present classes, and the label map they give.
+
+        Args:
+            inputs: A batch (B, 3, H, W), or a list over scales of lists of images (3, H, W).
+            data_samples: With ``image_labels`` where they are known; classes predicted with more
+                than 0.5 are taken as present where they are not. CAMs come in ``ori_shape``.
+
+        Returns:
+            The data samples with ``cams`` (n, H, W) in [0, 1], ``cam_classes`` (n,) and
+            ``pred_sem_seg`` (1, H, W).
+        """
+        scales: list[list[Tensor]] = (
+            [list(inputs)] if isinstance(inputs, Tensor) else [list(scale) for scale in inputs]
+        )
+        if data_samples is None:
+            data_samples = [SegDataSample() for _ in scales[0]]
+        outputs = [self._grid_cams(scale) for scale in scales]
+        for index, sample in enumerate(data_samples):
+            if 'image_labels' in sample:
+                present = sample.image_labels > 0
+            else:
+                present = outputs[0][index][1] > 0.5
+            size = sample.metainfo.get('ori_shape', scales[0][index].shape[-2:])
+            grids = [output[index][0][present] for output in outputs]
+            total = self._sum_at(grids, size) if len(grids[0]) else grids[0].new_zeros(0, *size)
+            cams = min_max(total, eps=1e-8)
+            classes = present.nonzero().flatten()
+            labels = label_map(cams, classes, self.background_score)
+            sample.cams = PixelData(data=cams)
+            sample.set_field(classes, 'cam_classes', dtype=Tensor)
+            sample.pred_sem_seg = PixelData(data=labels[None])
+        return data_samples
+
+    @staticmethod
+    def _sum_at(grids: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        """Sum of CAMs (n, h, w) of several scales at one size (H, W)."""
+        total = grids[0].new_zeros(len(grids[0]), *size)
+        for grid in grids:
+            total += F.interpolate(grid[None], size, mode='bilinear', align_corners=False)[0]
+        return total
+
+    def _grid_cams(self, images: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """CAMs (K, h, w) on the grid and class probabilities (K,), one batch per image size."""
+        groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for index, image in enumerate(images):
+            groups[tuple(image.shape)].append(index)
+        results: dict[int, tuple[Tensor, Tensor]] = {}
+        for indices in groups.values():
+            batch = torch.stack([images[index] for index in indices])
+            if self.flip:
+                batch = torch.cat([batch, batch.flip(-1)])
+            output = self.mask_generator(batch)
+            cams = output.cams.float()
+            if self.flip:
+                # Upsampling is linear and symmetric, so mirror images are summed on the grid.
+                cams = cams[: len(indices)] + cams[len(indices) :].flip(-1)
+            logits = torch.stack(list(output.logits.values())).mean(0)[: len(indices)]
+            for row, index in enumerate(indices):
+                results[index] = (cams[row], logits[row].sigmoid())
+        return [results[index] for index in range(len(images))]
+
+    def _check_checkpoint(self, state_dict: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
+        """Refuse weights of another size: a non-strict load would only skip them."""
+        for name, own in self.state_dict().items():
+            given = state_dict.get(prefix + name)
+            if given is None or name.endswith(_FITTED) or given.shape == own.shape:
+                continue
+            raise ValueError(
+                f'the checkpoint does not fit the model: {name} has shape {(*given.shape,)} there '
+                f'and {(*own.shape,)} here. It was made with another number of classes, width or '
+                'prompt length; change the config or the checkpoint'
+            )

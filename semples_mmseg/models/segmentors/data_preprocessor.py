@@ -1,0 +1,37 @@
+"""Normalisation of images for training and for multi-scale CAM inference."""
+
+from typing import Any
+
+from mmseg.models import SegDataPreProcessor
+from mmseg.registry import MODELS
+
+
+@MODELS.register_module()
+class CAMDataPreprocessor(SegDataPreProcessor):
+    """MMSeg's data preprocessor that also takes every image at several scales.
+
+    Where a test pipeline packs images at one size, the result is a batch as everywhere in MMSeg.
+    Where it packs a list of scales (``PackWeakInputs(scales=...)``), ``inputs`` comes out as a
+    list over scales of lists of normalised images (3, H, W); sizes may differ between images.
+    """
+
+    def __init__(self, size: tuple[int, int] | None = None, **kwargs: Any) -> None:
+        # Training images are of one size already; MMSeg insists on being told one of the two.
+        kwargs.setdefault('size_divisor', 1 if size is None else None)
+        super().__init__(size=size, **kwargs)
+
+    def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
+        """Normalise a batch."""
+        inputs = data['inputs']
+        if isinstance(inputs[0], (list, tuple)):
+            data = self.cast_data(data)
+            scales = [[self._normalize(image) for image in scale] for scale in data['inputs']]
+            return dict(inputs=scales, data_samples=data.get('data_samples'))
+        return super().forward(data, training)
+
+    def _normalize(self, image: Any) -> Any:
+        """uint8 (3, H, W) to the float values the model is given."""
+        if self._channel_conversion:
+            image = image[[2, 1, 0]]
+        image = image.float()
+        return (image - self.mean) / self.std if self._enable_normalize else image

@@ -1,0 +1,222 @@
+"""SemPLeS: a mask generator taught by CLIP, in stages."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from ..clip import PromptLearner
+from ..masks import soft_masks
+from ..stages import STAGES, Stage, resolve_stage
+from .cam_segmentor import CAMSegmentor
+
+_IMAGE_NET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
+
+
+@MODELS.register_module()
+class SemPLeS(CAMSegmentor):
+    """Semantic prompt learning for weakly supervised segmentation (arXiv 2401.11791).
+
+    Which losses are computed and what trains is the stage's affair (:meth:`set_stage`):
+
+    ======== =============================== ==========================================
+    stage    losses                          trains
+    ======== =============================== ==========================================
+    classify classification                  mask generator (stage 0, WeakTr)
+    match    eq. 1                           head and fusion of the mask generator
+    prompt   eq. 2                           prompts; the generator is in eval mode
+    refine   eq. 1 + eq. 3's second term     head and fusion of the mask generator
+    joint    all of eq. 1 to 3               head, fusion and prompts
+    ======== =============================== ==========================================
+
+    Everything after the mask generator runs on the P (image, present class) pairs of a batch;
+    an image without labels has no pairs and adds nothing.
+
+    Args:
+        mask_generator: Config of the mask generator S.
+        clip: Which CLIP: ``model``, ``pretrained``, ``quick_gelu`` of :func:`build_clip`.
+        text_head: Options of :class:`CLIPTextHead`; ``class_names`` at least.
+        image_head: Options of :class:`CLIPImageHead`.
+        prompt_learner: Options of :class:`PromptLearner`: ``num_tokens``, ``init_words``.
+        match_loss: Options of :class:`MatchLoss`.
+        prompt_loss: Options of :class:`PromptLoss`.
+        refine_loss: Options of :class:`RefineLoss`.
+        stage: Name of the stage to begin in; :class:`StageSwitchHook` changes it.
+        backbone_eval: Whether the frozen backbone is in eval mode while head and fusion train;
+            ``False`` (published) leaves its stochastic depth on.
+        data_preprocessor: Config of :class:`CAMDataPreprocessor`.
+        background_score: See :class:`CAMSegmentor`.
+        flip: See :class:`CAMSegmentor`.
+        init_cfg: Initialisation, as everywhere in MMEngine.
+
+    Raises:
+        ValueError: If the parts disagree on the number of classes.
+    """
+
+    def __init__(
+        self,
+        mask_generator: dict[str, Any],
+        clip: dict[str, Any],
+        text_head: dict[str, Any],
+        image_head: dict[str, Any] | None = None,
+        prompt_learner: dict[str, Any] | None = None,
+        match_loss: dict[str, Any] | None = None,
+        prompt_loss: dict[str, Any] | None = None,
+        refine_loss: dict[str, Any] | None = None,
+        stage: str = 'match',
+        backbone_eval: bool = False,
+        data_preprocessor: dict[str, Any] | None = None,
+        background_score: float = 0.4,
+        flip: bool = True,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(mask_generator, data_preprocessor, background_score, flip, init_cfg)
+        names = text_head.get('class_names', ())
+        if len(names) != self.num_classes:
+            raise ValueError(
+                f'text_head.class_names has {len(names)} names, mask_generator.num_classes is '
+                f'{self.num_classes}'
+            )
+        normal = data_preprocessor or {}
+        incoming = dict(
+            input_mean=normal.get('mean', _IMAGE_NET['mean']),
+            input_std=normal.get('std', _IMAGE_NET['std']),
+        )
+        build = MODELS.build
+        self.image_head = build(dict(type='CLIPImageHead', **clip, **incoming) | (image_head or {}))
+        self.text_head = build(dict(type='CLIPTextHead', **clip) | text_head)
+        self.prompt_learner: PromptLearner = build(
+            dict(type='PromptLearner', num_classes=self.num_classes, width=self.text_head.width)
+            | (prompt_learner or {})
+        )
+        if self.prompt_learner.prompts.shape[1] > self.text_head.max_prompt_tokens:
+            raise ValueError(
+                f'prompt_learner.num_tokens is {self.prompt_learner.prompts.shape[1]}, this CLIP '
+                f'has room for {self.text_head.max_prompt_tokens}'
+            )
+        self.prompt_learner.start_from_words(self.text_head)
+        self.match_loss = build(dict(type='MatchLoss') | (match_loss or {}))
+        self.prompt_loss = build(dict(type='PromptLoss') | (prompt_loss or {}))
+        self.refine_loss = build(dict(type='RefineLoss') | (refine_loss or {}))
+        # Tells which CLIP and which names a checkpoint was trained with.
+        self.register_buffer('clip_fingerprint', self.text_head.class_features.clone())
+        self.backbone_eval = backbone_eval
+        self._prompt_features: Tensor | None = None
+        self.set_stage(resolve_stage(stage))
+
+    def set_stage(self, stage: Stage) -> None:
+        """Choose losses and freeze what does not train; see :class:`CAMSegmentor`."""
+        super().set_stage(stage)
+        self._prompt_features = None
+
+    def _check_losses(self, stage: Stage) -> None:
+        if 'classification' in stage.losses and len(stage.losses) > 1:
+            raise ValueError(f'stage {stage.name!r}: classification stands alone (stage 0)')
+
+    def train(self, mode: bool = True) -> 'SemPLeS':
+        """Set the mode; what a stage has fixed stays in eval mode."""
+        super().train(mode)
+        # Parts of the base class are set before there is a stage.
+        if mode and hasattr(self, 'backbone_eval') and self.stage.name != STAGES['classify'].name:
+            if not any(p.requires_grad for p in self.mask_generator.parameters()):
+                self.mask_generator.eval()
+            elif self.backbone_eval:
+                self.mask_generator.backbone.eval()
+        return self
+
+    def num_frozen_outside(self) -> int:
+        """Number of parameters of the two CLIP encoders."""
+        return self.image_head.encoder.num_parameters() + self.text_head.encoder.num_parameters()
+
+    def loss(self, inputs: Tensor, data_samples: Sequence[SegDataSample]) -> dict[str, Tensor]:
+        """The losses of the current stage.
+
+        Args:
+            inputs: (B, 3, H, W), normalised.
+            data_samples: With ``image_labels`` (K,) each.
+
+        Returns:
+            ``loss_match``, ``loss_prompt`` and ``loss_refine`` as far as the stage has them.
+        """
+        if self.stage.losses == ('classification',):
+            return super().loss(inputs, data_samples)
+        wanted = set(self.stage.losses)
+        images, classes = self.image_labels(data_samples).nonzero(as_tuple=True)
+        if len(images) == 0:
+            return self._no_pairs()
+
+        cams = self.mask_generator(inputs).cams[images, classes]
+        masks = soft_masks(cams.float(), self.image_head.input_size, self.stage.mask_eps)
+        pixels = self.image_head.prepare(inputs)[images]
+        label = self.text_head.class_features[classes]
+        prompt = self.prompt_features(classes) if wanted & {'prompt', 'refine'} else label
+        foreground, background = self._encode(pixels, masks, wanted)
+
+        losses = {}
+        if 'match' in wanted:
+            losses['loss_match'] = self.match_loss(foreground, background, label)
+        if 'prompt' in wanted:
+            losses['loss_prompt'] = self.prompt_loss(prompt, background, label)
+        if 'refine' in wanted:
+            losses['loss_refine'] = self.refine_loss(foreground, prompt)
+        return losses
+
+    def _encode(self, pixels: Tensor, masks: Tensor, wanted: set[str]) -> tuple[Tensor, Tensor]:
+        """Features v_f, v_b (P, D) of M x X and (1 - M) x X in one CLIP batch.
+
+        Prompt learning alone never looks at the foreground, so it is not encoded there.
+        """
+        if wanted == {'prompt'}:
+            background = self.image_head((1 - masks) * pixels)
+            return background, background
+        pairs = torch.cat([masks * pixels, (1 - masks) * pixels])
+        foreground, background = self.image_head(pairs).chunk(2)
+        return foreground, background
+
+    def prompt_features(self, classes: Tensor) -> Tensor:
+        """Features u_b of the background prompts of classes.
+
+        While prompts train, only the classes at hand are encoded, each once; while they are fixed,
+        all K are encoded once a stage.
+
+        Args:
+            classes: (P,) 0-based.
+
+        Returns:
+            (P, D) unit vectors.
+        """
+        prompts = self.prompt_learner()
+        if prompts.requires_grad:
+            present, rows = classes.unique(return_inverse=True)
+            return self.text_head.encode_prompts(prompts[present])[rows]
+        if self._prompt_features is None:
+            self._prompt_features = self.text_head.encode_prompts(prompts)
+        return self._prompt_features[classes]
+
+    def _no_pairs(self) -> dict[str, Tensor]:
+        """Zero losses for a batch of images without labels; other processes may have pairs."""
+        # A product with zero keeps the graph, which distributed wrappers insist on; the empty
+        # tensors let this process take part in the count of pairs.
+        trainable = [p.sum() for p in self.parameters() if p.requires_grad]
+        nothing = 0 * torch.stack(trainable).sum()
+        features = self.text_head.class_features
+        empty = features[:0] + 0 * nothing
+        values = dict(
+            match=lambda: self.match_loss(empty, empty, empty),
+            prompt=lambda: self.prompt_loss(empty, empty, empty),
+            refine=lambda: self.refine_loss(empty, empty),
+        )
+        return {f'loss_{name}': values[name]() + nothing for name in self.stage.losses}
+
+    def _check_checkpoint(self, state_dict: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
+        super()._check_checkpoint(state_dict, prefix)
+        given = state_dict.get(prefix + 'clip_fingerprint')
+        own = self.clip_fingerprint
+        if given is not None and not torch.allclose(given.to(own), own, atol=1e-2):
+            raise ValueError(
+                'the checkpoint was trained with another CLIP or other class names: set '
+                'model.clip and model.text_head.class_names to what it was made with'
+            )

@@ -1,0 +1,77 @@
+"""The training stages, as data: which losses, and what trains."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+LOSSES = ('classification', 'match', 'prompt', 'refine')
+_HEAD_AND_FUSION = ('mask_generator.head', 'mask_generator.fusion')
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage of training means to the model.
+
+    Attributes:
+        name: Its name in configs, logs and checkpoints.
+        losses: Of :data:`LOSSES`.
+        trains: Dotted paths of the modules that train; everything else is frozen.
+        mask_eps: Added to the range in the min-max normalisation of masks.
+    """
+
+    name: str
+    losses: tuple[str, ...]
+    trains: tuple[str, ...]
+    mask_eps: float = 0.1
+
+
+STAGES = {
+    stage.name: stage
+    for stage in (
+        # Stage 0, WeakTr's own training; masks play no part in it.
+        Stage('classify', ('classification',), ('mask_generator',)),
+        Stage('match', ('match',), _HEAD_AND_FUSION),
+        Stage('prompt', ('prompt',), ('prompt_learner',), mask_eps=1e-4),
+        Stage('refine', ('match', 'refine'), _HEAD_AND_FUSION),
+        # Table 6: everything at once.
+        Stage('joint', ('match', 'prompt', 'refine'), (*_HEAD_AND_FUSION, 'prompt_learner')),
+    )
+}
+
+
+def resolve_stage(
+    name: str,
+    losses: Sequence[str] | None = None,
+    trains: Sequence[str] | None = None,
+    mask_eps: float | None = None,
+) -> Stage:
+    """The stage of a name, with single settings changed.
+
+    A name that is not in :data:`STAGES` makes a new stage, which must say ``losses`` and
+    ``trains``.
+
+    Raises:
+        ValueError: If the stage or one of its losses is unknown.
+    """
+    changes: dict[str, Any] = dict(losses=losses, trains=trains)
+    changes = {key: tuple(value) for key, value in changes.items() if value is not None}
+    if mask_eps is not None:
+        changes['mask_eps'] = mask_eps
+    if name in STAGES:
+        stage = replace(STAGES[name], **changes)
+    elif {'losses', 'trains'} <= changes.keys():
+        stage = Stage(name, **changes)
+    else:
+        raise ValueError(
+            f'unknown stage {name!r}: use one of {", ".join(STAGES)}, or give a stage of your own '
+            'its `losses` and `trains`'
+        )
+    check_losses(stage.losses, stage.name)
+    return stage
+
+
+def check_losses(losses: Iterable[str], stage: str) -> None:
+    """Raise ValueError for a loss that does not exist."""
+    for loss in losses:
+        if loss not in LOSSES:
+            raise ValueError(f'stage {stage!r}: unknown loss {loss!r}; known are {LOSSES}')

@@ -1,0 +1,6 @@
+"""Helpers shared by the rest of the package."""
+
+from .frozen import Frozen
+from .io import atomic_write
+
+__all__ = ['Frozen', 'atomic_write']

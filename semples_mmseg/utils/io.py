@@ -1,0 +1,45 @@
+"""Writing files so that a reader sees the old content or the new, never a part."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | os.PathLike, mode: str = 'w') -> Iterator[IO[Any]]:
+    """Open a temporary file beside ``path`` that replaces it when the block ends well.
+
+    The file is flushed to disk before the rename; when the block raises, the temporary file is
+    removed and ``path`` keeps what it had. Missing parent folders are made.
+
+    Args:
+        path: The file to write.
+        mode: ``'w'`` for text (UTF-8) or ``'wb'`` for bytes.
+
+    Yields:
+        The open temporary file.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    encoding = None if 'b' in mode else 'utf-8'
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.tmp')
+    try:
+        with os.fdopen(descriptor, mode, encoding=encoding) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes private files; results are meant to be read by others as usual.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
