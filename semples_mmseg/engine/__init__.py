@@ -1,0 +1,17 @@
+"""What drives training: stages, their optimizers, and seeds."""
+
+from .epoch_seed_hook import EpochSeedHook, seed_worker
+from .optim_constructor import TrainableOptimWrapperConstructor
+from .poly_ratio_lr import PolyRatioLR
+from .stage_plan import StagePlan, StageSpec
+from .stage_switch_hook import StageSwitchHook
+
+__all__ = [
+    'EpochSeedHook',
+    'PolyRatioLR',
+    'StagePlan',
+    'StageSpec',
+    'StageSwitchHook',
+    'TrainableOptimWrapperConstructor',
+    'seed_worker',
+]

@@ -1,0 +1,45 @@
+"""Random numbers that depend on the epoch alone, so that a resumed run draws the same ones."""
+
+import random
+
+import numpy as np
+import torch
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.registry import FUNCTIONS
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+
+_MODULUS = 2**32
+
+
+@HOOKS.register_module()
+class EpochSeedHook(Hook):
+    """Seed python, numpy and torch at the start of every epoch from (seed, epoch, rank).
+
+    A run that is killed and resumed at an epoch then draws what an unbroken one draws, with
+    nothing to store. Loader workers get their share through :func:`seed_worker`.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Seed all generators."""
+        words = np.random.SeedSequence([runner.seed or 0, runner.epoch, get_rank()])
+        seed = int(words.generate_state(1)[0])
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+
+
+@FUNCTIONS.register_module()
+def seed_worker(worker_id: int) -> None:
+    """Seed python and numpy in a loader worker from torch's seed, which changes every epoch.
+
+    Use as ``worker_init_fn=dict(type='seed_worker')``; MMEngine's own gives a worker the same
+    random numbers in every epoch.
+    """
+    del worker_id  # part of torch's seed already
+    seed = torch.initial_seed() % _MODULUS
+    random.seed(seed)
+    np.random.seed(seed)

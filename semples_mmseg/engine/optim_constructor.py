@@ -1,0 +1,37 @@
+"""Optimizers that hold only what trains."""
+
+import logging
+
+from mmengine.logging import MMLogger
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
+from mmseg.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from torch import nn
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+    """MMEngine's constructor, without the parameters that need no gradient."""
+
+    def __call__(self, model: nn.Module) -> OptimWrapper:
+        """Build the optimizer wrapper.
+
+        Raises:
+            ValueError: If nothing in the model trains.
+        """
+        logger = MMLogger.get_current_instance()
+        level = logger.level
+        # MMEngine logs three lines per parameter, and each frozen one as a warning.
+        logger.setLevel(logging.ERROR)
+        try:
+            wrapper = super().__call__(model)
+        finally:
+            logger.setLevel(level)
+        groups = wrapper.optimizer.param_groups
+        for group in groups:
+            group['params'] = [
+                parameter for parameter in group['params'] if parameter.requires_grad
+            ]
+        groups[:] = [group for group in groups if group['params']]
+        if not groups:
+            raise ValueError('nothing in the model trains: check the stage and what it `trains`')
+        return wrapper

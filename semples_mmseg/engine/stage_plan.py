@@ -1,0 +1,123 @@
+"""Reading and checking the list of stages of a run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..models.stages import Stage, resolve_stage
+
+_STAGE_KEYS = ('losses', 'trains', 'mask_eps')
+_RUN_KEYS = ('optim_wrapper', 'param_scheduler', 'train_pipeline', 'batch_size', 'restore')
+_EXAMPLE = "stages = [dict(name='match', epochs=60), dict(name='prompt', epochs=60), ...]"
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """One entry of the list of stages.
+
+    Attributes:
+        stage: Losses, and what trains.
+        epochs: Its length.
+        optim_wrapper: Changes to the config's ``optim_wrapper``, merged into it.
+        param_scheduler: In the place of the config's ``param_scheduler``.
+        train_pipeline: In the place of the training pipeline.
+        batch_size: Of all processes together, in the place of the loader's.
+        restore: Module path -> name of the stage on whose (first) entry it had the weights that it
+            gets back now.
+    """
+
+    stage: Stage
+    epochs: int
+    optim_wrapper: Mapping[str, Any] | None = None
+    param_scheduler: Any = None
+    train_pipeline: Any = None
+    batch_size: int | None = None
+    restore: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Name of the stage."""
+        return self.stage.name
+
+
+class StagePlan:
+    """The stages of a run, one after another.
+
+    Args:
+        stages: Dictionaries with ``name`` and ``epochs``; optionally ``losses``, ``trains`` and
+            ``mask_eps`` (see :class:`Stage`) and the attributes of :class:`StageSpec`.
+
+    Raises:
+        ValueError: If the list is empty, or an entry has an unknown name or key, no epochs, or
+            restores what no earlier stage can give.
+    """
+
+    def __init__(self, stages: Sequence[Mapping[str, Any]] | None) -> None:
+        if not stages:
+            raise ValueError(f'the config has no stages: set e.g. {_EXAMPLE}')
+        self.specs = [self._read(index, dict(entry)) for index, entry in enumerate(stages)]
+        self.ends: list[int] = []
+        for spec in self.specs:
+            self.ends.append(spec.epochs + (self.ends[-1] if self.ends else 0))
+
+    @staticmethod
+    def _read(index: int, entry: dict[str, Any]) -> StageSpec:
+        where = f'stages[{index}]'
+        if 'name' not in entry or 'epochs' not in entry:
+            raise ValueError(f'{where} needs a name and epochs, got {entry}; e.g. {_EXAMPLE}')
+        unknown = set(entry) - {'name', 'epochs', *_STAGE_KEYS, *_RUN_KEYS}
+        if unknown:
+            raise ValueError(
+                f'{where} ({entry["name"]}): unknown keys {sorted(unknown)}; known are '
+                f'{("name", "epochs", *_STAGE_KEYS, *_RUN_KEYS)}'
+            )
+        epochs, batch_size = entry['epochs'], entry.get('batch_size')
+        if not isinstance(epochs, int) or epochs < 1:
+            raise ValueError(
+                f'{where} ({entry["name"]}): epochs must be at least 1, got {epochs!r}'
+            )
+        if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
+            raise ValueError(
+                f'{where} ({entry["name"]}): batch_size must be at least 1, got {batch_size!r}'
+            )
+        stage = resolve_stage(entry['name'], **{k: entry[k] for k in _STAGE_KEYS if k in entry})
+        settings = {key: entry[key] for key in _RUN_KEYS if entry.get(key) is not None}
+        return StageSpec(stage, epochs, **settings)
+
+    def __len__(self) -> int:
+        return len(self.specs)
+
+    @property
+    def total_epochs(self) -> int:
+        """Length of the run."""
+        return self.ends[-1]
+
+    def index_at(self, epoch: int) -> int:
+        """Which stage an epoch (from 0) belongs to."""
+        for index, end in enumerate(self.ends):
+            if epoch < end:
+                return index
+        return len(self.specs) - 1
+
+    def start_of(self, index: int) -> int:
+        """First epoch (from 0) of a stage."""
+        return self.ends[index - 1] if index else 0
+
+    def ends_stage(self, epochs_done: int) -> bool:
+        """Whether a stage is complete after so many epochs."""
+        return epochs_done in self.ends
+
+    def snapshots_at(self, index: int) -> list[str]:
+        """Modules whose weights on entering a stage some later stage wants back."""
+        name = self.specs[index].name
+        if name in (spec.name for spec in self.specs[:index]):
+            return []
+        later = self.specs[index + 1 :]
+        return sorted({m for s in later for m, source in s.restore.items() if source == name})
+
+    def trained_since(self, source: str, index: int) -> tuple[str, ...]:
+        """Modules that train in the stages from ``source`` up to, not including, a stage."""
+        names = [spec.name for spec in self.specs]
+        first = names.index(source) if source in names else 0
+        paths = {path for spec in self.specs[first:index] for path in spec.stage.trains}
+        return tuple(sorted(paths))

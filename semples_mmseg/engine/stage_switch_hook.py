@@ -1,0 +1,289 @@
+"""Going from one training stage to the next inside MMEngine's Runner."""
+
+import copy
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import get_world_size, is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import BaseLoop, Runner
+from mmseg.registry import HOOKS
+from torch import Tensor, nn
+
+from ..utils import atomic_write
+from .stage_plan import StagePlan, StageSpec
+
+_SNAPSHOTS = 'stage_snapshots'
+
+
+def _bare(model: nn.Module) -> Any:
+    """The model without a distributed wrapper."""
+    return model.module if is_model_wrapper(model) else model
+
+
+@HOOKS.register_module()
+class StageSwitchHook(Hook):
+    """Run the stages of a list one after another in one training run.
+
+    On entering a stage it tells the model (:meth:`CAMSegmentor.set_stage`), gives modules back the
+    weights they had earlier where the stage says so, and builds the stage's loader, optimizer and
+    schedule. On leaving it saves the weights as ``stage<N>_<name>.pth`` and adds a line to
+    ``stages.json``. Epochs are counted through all stages; checkpoints remember the stage and the
+    weights to be restored later, so a run resumes in the middle of any stage. Validation runs at
+    the end of every stage, besides ``val_interval``.
+
+    Use it with ``train_cfg=dict(by_epoch=True, max_epochs=...)``; ``max_epochs`` is set to the sum
+    of the stages.
+
+    Args:
+        stages: See :class:`StagePlan`; ``None`` takes ``stages`` at the top level of the config.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def __init__(self, stages: Sequence[Mapping[str, Any]] | None = None) -> None:
+        self._stages = stages
+        self._current: int | None = None
+        self._snapshots: dict[str, dict[str, Tensor]] = {}
+        self._metrics: dict[str, float] = {}
+
+    def before_run(self, runner: Runner) -> None:
+        """Check the plan against model and data, and set the length of the run."""
+        loop: Any = runner._train_loop
+        if not isinstance(loop, BaseLoop):
+            return  # testing
+        stages = self._stages if self._stages is not None else runner.cfg.get('stages')
+        self.plan = StagePlan(stages)
+        model, dataset = _bare(runner.model), loop.dataloader.dataset
+        classes = getattr(dataset, 'num_object_classes', model.num_classes)
+        if classes != model.num_classes:
+            raise ValueError(
+                f'the data set has {classes} object classes, the model has {model.num_classes}: '
+                'set model.mask_generator.num_classes to match'
+            )
+        self._base_loader = loop.dataloader
+        self._val_interval = loop.val_interval
+        steps = [spec.epochs * self._steps_per_epoch(spec, runner) for spec in self.plan.specs]
+        for spec in self.plan.specs:
+            model.set_stage(spec.stage)  # refuses what the model cannot do, before any work
+        loop._max_epochs = self.plan.total_epochs
+        loop._max_iters = sum(steps)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Go to the stage that a resumed checkpoint was saved in."""
+        if not isinstance(runner._train_loop, BaseLoop):
+            return
+        self._snapshots.update(checkpoint.get(_SNAPSHOTS, {}))
+        saved = checkpoint.get('meta', {}).get('stage')
+        if not runner._resume:
+            return
+        if saved is None:
+            raise ValueError('this checkpoint cannot be resumed: it was not saved by a staged run')
+        names = [spec.name for spec in self.plan.specs]
+        if saved['index'] >= len(names) or names[saved['index']] != saved['name']:
+            raise ValueError(
+                f'the checkpoint was saved in stage {saved["index"]} ({saved["name"]}), but the '
+                f'config has the stages {names}: resume with the config it was trained with'
+            )
+        self._enter(runner, saved['index'], resumed=True)
+
+    def before_train(self, runner: Runner) -> None:
+        """Refuse a plan that would come to want weights nobody has kept."""
+        for index, spec in enumerate(self.plan.specs):
+            earlier = {other.name for other in self.plan.specs[:index]}
+            for module, source in spec.restore.items():
+                if source not in earlier and f'{module}@{source}' not in self._snapshots:
+                    raise ValueError(
+                        f'stage {spec.name!r} restores {module} as it was on entering {source!r}, '
+                        f'but {source!r} is not among the stages before it, nor kept in the '
+                        'checkpoint loaded (load_from)'
+                    )
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Switch stages where one ends and the next begins."""
+        index = self.plan.index_at(runner.epoch)
+        if index != self._current:
+            self._leave(runner)
+            self._enter(runner, index)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Have the loop validate at the end of a stage."""
+        ends = self.plan.ends_stage(runner.epoch + 1)
+        # The loop reads its interval from here right after this epoch.
+        runner.train_loop.dynamic_milestones = []
+        runner.train_loop.dynamic_intervals = [1 if ends else self._val_interval]
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Keep the latest metrics for the stage's record."""
+        self._metrics = {k: float(v) for k, v in (metrics or {}).items()}
+
+    def after_train(self, runner: Runner) -> None:
+        """Leave the last stage."""
+        self._leave(runner)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Store where in the plan the run is."""
+        if self._current is None:
+            return
+        checkpoint['meta']['stage'] = dict(
+            index=self._current, name=self.plan.specs[self._current].name
+        )
+        checkpoint[_SNAPSHOTS] = self._snapshots
+
+    def _batch_size(self, spec: StageSpec) -> int | None:
+        """Batch size of one process."""
+        if spec.batch_size is None:
+            return self._base_loader.batch_size
+        each, rest = divmod(spec.batch_size, get_world_size())
+        if rest:
+            raise ValueError(
+                f'stage {spec.name!r}: batch_size {spec.batch_size} is that of all processes '
+                f'together and does not divide by {get_world_size()}'
+            )
+        return each
+
+    def _steps_per_epoch(self, spec: StageSpec, runner: Runner) -> int:
+        each = self._batch_size(spec) or 1
+        images = len(self._base_loader.sampler)  # of this process
+        steps = images // each if self._base_loader.drop_last else -(-images // each)
+        if steps == 0:
+            raise ValueError(
+                f'stage {spec.name!r}: a batch of {each} images is more than the {images} there '
+                'are, and the last incomplete batch is dropped: lower batch_size'
+            )
+        return steps
+
+    def _enter(self, runner: Runner, index: int, resumed: bool = False) -> None:
+        spec = self.plan.specs[index]
+        model = _bare(runner.model)
+        self._current = index
+        model.set_stage(spec.stage)
+        if not resumed:
+            for module in self.plan.snapshots_at(index):
+                self._snapshots[f'{module}@{spec.name}'] = self._snapshot(model, module, index)
+            for module, source in spec.restore.items():
+                self._restore(runner, model, module, source, spec)
+        if is_model_wrapper(runner.model):
+            # A distributed wrapper only knows the parameters that trained when it was made.
+            runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model)
+        loop: Any = runner.train_loop
+        loop.dataloader = self._build_loader(runner, spec)
+        runner.optim_wrapper = self._build_optimizer(runner, spec)
+        runner.param_schedulers = self._build_schedulers(runner, spec)
+        runner.optim_wrapper.initialize_count_status(runner.model, runner.iter, runner.max_iters)
+        self._announce(runner, index)
+
+    def _snapshot(self, model: nn.Module, module: str, index: int) -> dict[str, Tensor]:
+        """CPU copies of the tensors of a module that train before they are wanted back."""
+        name = self.plan.specs[index].name
+        wanted = max(
+            later
+            for later in range(index + 1, len(self.plan))
+            if self.plan.specs[later].restore.get(module) == name
+        )
+        prefixes = tuple(f'{path}.' for path in self.plan.trained_since(name, wanted))
+        return {
+            key: value.detach().cpu().clone()
+            for key, value in model.state_dict().items()
+            if key.startswith(f'{module}.') and key.startswith(prefixes)
+        }
+
+    def _restore(
+        self, runner: Runner, model: nn.Module, module: str, source: str, spec: StageSpec
+    ) -> None:
+        tensors = self._snapshots[f'{module}@{source}']
+        own = model.state_dict()
+        with torch.no_grad():
+            for key, value in tensors.items():
+                own[key].copy_(value)
+        runner.logger.info(
+            f'stage {spec.name}: {module} is again as it was on entering stage {source} '
+            f'({len(tensors)} tensors that had trained since)'
+        )
+
+    def _build_loader(self, runner: Runner, spec: StageSpec) -> Any:
+        if spec.train_pipeline is None and spec.batch_size is None:
+            return self._base_loader
+        config = copy.deepcopy(runner.cfg.train_dataloader)
+        if spec.train_pipeline is not None:
+            config.dataset.pipeline = spec.train_pipeline
+        config.batch_size = self._batch_size(spec)
+        different = runner._randomness_cfg.get('diff_rank_seed', False)
+        return runner.build_dataloader(config, seed=runner.seed, diff_rank_seed=different)
+
+    def _build_optimizer(self, runner: Runner, spec: StageSpec) -> Any:
+        config = Config(dict(wrapper=copy.deepcopy(runner.cfg.optim_wrapper)))
+        config.merge_from_dict(dict(wrapper=dict(spec.optim_wrapper or {})))
+        config.wrapper.setdefault('constructor', 'TrainableOptimWrapperConstructor')
+        return runner.build_optim_wrapper(config.wrapper)
+
+    def _build_schedulers(self, runner: Runner, spec: StageSpec) -> Any:
+        given = spec.param_scheduler
+        given = runner.cfg.get('param_scheduler') if given is None else given
+        if given is None:
+            return None
+        entries = [dict(entry) for entry in (given if isinstance(given, list) else [given])]
+        for entry in entries:
+            if entry.get('by_epoch', True):
+                entry.setdefault('end', spec.epochs)
+        return runner.build_param_scheduler(entries)
+
+    def _announce(self, runner: Runner, index: int) -> None:
+        spec, model = self.plan.specs[index], _bare(runner.model)
+        start = self.plan.start_of(index)
+        trained = {
+            path: sum(p.numel() for p in model.get_submodule(path).parameters())
+            for path in spec.stage.trains
+        }
+        frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad)
+        runner.message_hub.update_info('stage', spec.name)
+        self._forget_scalars(runner)
+        runner.logger.info(
+            f'stage {spec.name} ({index + 1}/{len(self.plan)}): epochs {start + 1} to '
+            f'{self.plan.ends[index]}, losses {", ".join(spec.stage.losses)}; '
+            f'trainable {sum(trained.values()):,} parameters ('
+            + ', '.join(f'{path} {count:,}' for path, count in trained.items())
+            + f'), frozen {frozen:,}, and {model.num_frozen_outside():,} of CLIP'
+        )
+
+    @staticmethod
+    def _forget_scalars(runner: Runner) -> None:
+        """Drop smoothed losses and rates of the stage before; the log would go on showing them."""
+        scalars = runner.message_hub.log_scalars
+        for key in [key for key in scalars if key.startswith('train/') and 'time' not in key]:
+            del scalars[key]
+
+    def _leave(self, runner: Runner) -> None:
+        """Save the weights of the stage that ends, and its record."""
+        if self._current is None:
+            return
+        index, spec = self._current, self.plan.specs[self._current]
+        name = f'stage{index + 1}_{spec.name}.pth'
+        runner.save_checkpoint(
+            runner.work_dir,
+            f'.{name}.tmp',
+            save_optimizer=False,
+            save_param_scheduler=False,
+            meta=dict(epoch=runner.epoch, iter=runner.iter),
+        )
+        if is_main_process():
+            folder = Path(runner.work_dir)
+            os.replace(folder / f'.{name}.tmp', folder / name)
+            self._record(folder / 'stages.json', index, dict(checkpoint=name))
+        runner.logger.info(f'stage {spec.name}: weights saved as {name}')
+        self._metrics = {}
+        self._current = None
+
+    def _record(self, path: Path, index: int, entry: dict[str, Any]) -> None:
+        """Add or replace the line of a stage in ``stages.json``."""
+        records = json.loads(path.read_text(encoding='utf-8')) if path.exists() else []
+        spec = self.plan.specs[index]
+        entry = dict(stage=spec.name, epochs=spec.epochs, **entry, metrics=self._metrics)
+        with atomic_write(path) as file:
+            json.dump([*records[:index], entry], file, indent=2)

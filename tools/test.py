@@ -1,0 +1,50 @@
+"""Evaluate a model: seed quality of CAMs, or mIoU of a segmentation model.
+
+python tools/test.py configs/semples/voc_refine.py work_dirs/voc_refine/stage3_refine.pth
+"""
+
+import argparse
+from pathlib import Path
+
+from mmengine.runner import Runner
+
+from semples_mmseg.engine.launch import add_common_options, load_config
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line; the options are MMSeg's."""
+    parser = argparse.ArgumentParser(description='Evaluate a model')
+    parser.add_argument('config', help='path of the config')
+    parser.add_argument('checkpoint', help='path of the weights')
+    parser.add_argument('--out', help='folder for the predicted masks (IoUMetric)')
+    parser.add_argument('--show', action='store_true', help='show predictions')
+    parser.add_argument('--show-dir', help='folder for painted predictions')
+    parser.add_argument('--wait-time', type=float, default=2, help='seconds a prediction is shown')
+    parser.add_argument('--tta', action='store_true', help='test-time augmentation')
+    add_common_options(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run the command."""
+    args = parse_args()
+    config = load_config(args)
+    if not Path(args.checkpoint).is_file():
+        raise FileNotFoundError(f'no checkpoint at {args.checkpoint}')
+    config.load_from = args.checkpoint
+    if args.show or args.show_dir:
+        config.default_hooks.visualization.update(
+            draw=True, show=args.show, wait_time=args.wait_time
+        )
+        if args.show_dir:
+            config.visualizer.save_dir = args.show_dir
+    if args.tta:
+        config.test_dataloader.dataset.pipeline = config.tta_pipeline
+        config.model = dict(config.tta_model, module=config.model)
+    if args.out:
+        config.test_evaluator.update(output_dir=args.out, keep_results=True)
+    Runner.from_cfg(config).test()
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,38 @@
+"""Train a model: any stage of SemPLeS, stage 0, or the Segmenter.
+
+python tools/train.py configs/semples/voc_refine.py [--work-dir DIR] [--resume]
+"""
+
+import argparse
+
+from mmengine.runner import Runner
+
+from semples_mmseg.engine.launch import add_common_options, check_stages, choose_start, load_config
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line; the options are MMSeg's."""
+    parser = argparse.ArgumentParser(description='Train a model')
+    parser.add_argument('config', help='path of the config')
+    parser.add_argument(
+        '--resume', action='store_true', help='go on from the latest checkpoint of the work folder'
+    )
+    parser.add_argument('--amp', action='store_true', help='train with automatic mixed precision')
+    add_common_options(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run the command."""
+    args = parse_args()
+    config = load_config(args)
+    check_stages(config)
+    if args.amp:
+        config.optim_wrapper.type = 'AmpOptimWrapper'
+        config.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    choose_start(config, args.resume)
+    Runner.from_cfg(config).train()
+
+
+if __name__ == '__main__':
+    main()
