@@ -65,7 +65,9 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=64,
     num_workers=4,
-    persistent_workers=True,
+    # New workers each epoch take their seeds from it, so a resumed run draws what an unbroken one
+    # does.
+    worker_init_fn=dict(type='seed_worker'),
     drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
@@ -80,7 +82,6 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=1,
     num_workers=4,
-    persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='WeakVOCDataset',
@@ -93,3 +94,18 @@ val_dataloader = dict(
     ),
 )
 test_dataloader = val_dataloader
+# Images and their labels alone, without masks.
+pseudo_mask_dataloader = dict(
+    batch_size=1,
+    num_workers=4,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='WeakVOCDataset',
+        data_root=data_root,
+        ann_file='ImageSets/Segmentation/train_aug.txt',
+        label_file=None,
+        data_prefix=dict(img_path='JPEGImages'),
+        pipeline=[load_image, dict(type='PackWeakInputs', scales=(1.0, 1.2))],
+        test_mode=True,
+    ),
+)

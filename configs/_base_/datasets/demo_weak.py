@@ -1,0 +1,57 @@
+# The demo world: 600 tagged scenes to train on and 200 held out, 64 x 64 pixels. It is drawn on
+# first use.
+data_root = 'data/demo'
+load_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
+train_pipeline = [
+    load_image,
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackWeakInputs'),
+]
+test_pipeline = [
+    load_image,
+    dict(type='LoadAnnotations'),
+    dict(type='PackWeakInputs', scales=(1.0, 1.2)),
+]
+train_dataloader = dict(
+    batch_size=32,
+    num_workers=0,
+    drop_last=True,
+    sampler=dict(type='DefaultSampler', shuffle=True),
+    dataset=dict(
+        type='DemoDataset',
+        data_root=data_root,
+        ann_file='ImageSets/train.txt',
+        data_prefix=dict(img_path='JPEGImages'),
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=50,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='DemoDataset',
+        data_root=data_root,
+        ann_file='ImageSets/val.txt',
+        data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
+        pipeline=test_pipeline,
+        test_mode=True,
+    ),
+)
+test_dataloader = val_dataloader
+# Images and their tags alone, without masks.
+pseudo_mask_dataloader = dict(
+    batch_size=50,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='DemoDataset',
+        data_root=data_root,
+        ann_file='ImageSets/train.txt',
+        data_prefix=dict(img_path='JPEGImages'),
+        pipeline=[load_image, dict(type='PackWeakInputs', scales=(1.0, 1.2))],
+        test_mode=True,
+    ),
+)
+val_evaluator = dict(type='CAMMetric', thresholds=[0.01 * step for step in range(5, 96)])
+test_evaluator = val_evaluator

@@ -1,0 +1,28 @@
+# Stage 0 on DeiT-S. The ImageNet weights are those of torch-hub or MMPretrain.
+num_classes = 20
+data_preprocessor = dict(
+    type='CAMDataPreprocessor',
+    mean=[123.675, 116.28, 103.53],
+    std=[58.395, 57.12, 57.375],
+    bgr_to_rgb=True,
+)
+model = dict(
+    type='CAMSegmentor',
+    data_preprocessor=data_preprocessor,
+    mask_generator=dict(
+        type='WeakTrGenerator',
+        num_classes=num_classes,
+        backbone=dict(
+            type='MultiTokenViT',
+            arch='deit-small',
+            img_size=224,
+            patch_size=16,
+            drop_path_rate=0.1,
+            init_cfg=dict(
+                type='Pretrained', checkpoint='weights:pretrained/deit_small_patch16_224-cd65a155.pth'
+            ),
+        ),
+        fusion=dict(reduction=8, feature_reduction=8, pooling='max'),
+    ),
+    background_score=0.43,
+)

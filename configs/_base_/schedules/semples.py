@@ -1,0 +1,13 @@
+# What the three SemPLeS stages share; each stage changes what it needs (see docs/stages.md).
+# Learning rates are base x batch / 512. For mixed precision: tools/train.py --amp.
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=5.12e-4 * 64 / 512, weight_decay=0.03),
+)
+# A cosine to zero over the epochs of a stage, stepped once an epoch.
+param_scheduler = dict(type='CosineAnnealingLR', eta_min=0, by_epoch=True)
+# max_epochs is the sum of the stages' epochs.
+train_cfg = dict(by_epoch=True, max_epochs=1, val_interval=10)
+val_cfg = dict()
+test_cfg = dict()
+custom_hooks = [dict(type='StageSwitchHook')]

@@ -1,0 +1,15 @@
+"""Stage 0, matching, then contrastive prompt learning on the demo world.
+
+python tools/train.py configs/semples/demo_prompt.py
+"""
+
+_base_ = 'demo_match.py'
+stages = _base_.stages + [
+    dict(
+        name='prompt',
+        epochs=10,
+        batch_size=64,
+        mask_eps=_base_.mask_eps,  # paper: 1e-4
+        optim_wrapper=dict(optimizer=dict(lr=0.1)),  # paper: 0.1 x batch / 512
+    )
+]
