@@ -1,0 +1,31 @@
+"""Puts configs and tools into the installed package as ``.mim``, where OpenMMLab's mim looks."""
+
+import os
+import shutil
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).parent
+SHARED = ('configs', 'tools')
+
+
+class BuildWithMim(build_py):
+    """Copies configs and tools into a build; links them in an editable install."""
+
+    def run(self):
+        super().run()
+        if self.editable_mode:
+            folder = ROOT / 'semples_mmseg' / '.mim'
+            folder.mkdir(exist_ok=True)
+            for name in SHARED:
+                if not (folder / name).exists():
+                    os.symlink(ROOT / name, folder / name, target_is_directory=True)
+            return
+        folder = Path(self.build_lib) / 'semples_mmseg' / '.mim'
+        for name in SHARED:
+            shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True)
+
+
+setup(cmdclass=dict(build_py=BuildWithMim))
