@@ -18,7 +18,7 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
         '--cfg-options',
         nargs='+',
         action=DictAction,
-        help='changes of the config as key=value, e.g. stages.0.epochs=1 model.clip.pretrained=None',
+        help='changes of the config, e.g. stages.0.epochs=1 model.clip.pretrained=None',
     )
     parser.add_argument(
         '--launcher',

@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ...pretrained import FOLDER as SHIPPED
-from ...pretrained import is_demo_clip, load_demo_clip
+from ...pretrained import ROWS, load_demo_clip
 from ..weights import read_state_dict, resolve
 
 # Besides its tensors, OpenAI's files say these; nobody else's do.
@@ -65,10 +65,10 @@ def _read_clip(path: Path) -> tuple[dict[str, Tensor], bool]:
     )
     if is_archive:  # OpenAI publishes TorchScript archives
         tensors = dict(torch.jit.load(str(path), map_location='cpu').state_dict())
-    elif is_demo_clip(path):
-        tensors = load_demo_clip(path)
     else:
         tensors = read_state_dict(path)
+        if ROWS in tensors:
+            tensors = load_demo_clip(path)
     is_openai = is_archive or all(key in tensors for key in _OPENAI_KEYS)
     for key in _OPENAI_KEYS:
         tensors.pop(key, None)
