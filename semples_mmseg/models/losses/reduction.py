@@ -38,6 +38,6 @@ def mean_over_pairs(values: Tensor) -> Tensor:
         values: (P,) of this process; P may be 0.
     """
     processes = get_world_size()
-    count = torch.tensor(float(len(values)), device=values.device)
+    count = values.new_tensor(len(values))
     all_reduce(count)
     return values.sum() * (processes / count.clamp(min=1))

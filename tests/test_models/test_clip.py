@@ -1,0 +1,233 @@
+"""CLIP heads and prompts against open_clip itself; loading of every layout of weights."""
+
+import json
+
+import open_clip
+import pytest
+import torch
+import torch.nn.functional as F
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from safetensors.torch import save_file
+
+from semples_mmseg.models import CLIPImageHead, CLIPTextHead, PromptLearner, build_clip
+from semples_mmseg.models.clip.text_head import A_PHOTO_OF, END, FULL_STOP, START
+
+NAMES = ['cat', 'potted plant', 'player']
+SENTENCES = ['a photo of a dog.', 'Water, and a very small boat', 'sky']
+
+
+@pytest.fixture
+def weights(tiny_clip, tmp_path):
+    """A CLIP model with random weights, and the file they are in."""
+    torch.manual_seed(3)
+    clip = build_clip(tiny_clip, pretrained=None)
+    for parameter in clip.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    path = tmp_path / 'clip.safetensors'
+    save_file({key: value.contiguous() for key, value in clip.state_dict().items()}, path)
+    return clip, str(path)
+
+
+def text_head(tiny_clip, path, names=NAMES, **options):
+    return CLIPTextHead(names, model=tiny_clip, pretrained=path, **options)
+
+
+def test_sentences_equal_encode_text(tiny_clip, weights):
+    clip, path = weights
+    head = text_head(tiny_clip, path)
+    tokens = open_clip.SimpleTokenizer()(SENTENCES)
+    expected = clip.encode_text(tokens, normalize=True)
+    torch.testing.assert_close(head.encode_sentences(SENTENCES), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_class_features_are_those_of_the_template(tiny_clip, weights):
+    clip, path = weights
+    head = text_head(tiny_clip, path)
+    tokens = open_clip.SimpleTokenizer()([f'a photo of {name}.' for name in NAMES])
+    expected = clip.encode_text(tokens, normalize=True)
+    torch.testing.assert_close(head.class_features, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_prompt_layout_and_position(tiny_clip, weights):
+    """Start, "a photo of", prompt, ".", end, zeros up to 77; read at position 5 + T."""
+    clip, path = weights
+    head = text_head(tiny_clip, path)
+    ids = torch.tensor([[1000, 2000, 3000], [7, 8, 9]])
+    prompts = clip.token_embedding(ids)
+    row = torch.zeros(2, 77, dtype=torch.long)
+    row[:, :4] = torch.tensor([START, *A_PHOTO_OF])
+    row[:, 4:7] = ids
+    row[:, 7], row[:, 8] = FULL_STOP, END
+    assert (START, END, FULL_STOP, A_PHOTO_OF) == (49406, 49407, 13, (320, 1125, 539))
+    x = clip.token_embedding(row) + clip.positional_embedding
+    x = clip.ln_final(clip.transformer(x, attn_mask=clip.attn_mask))
+    expected = F.normalize(x[:, 5 + 3] @ clip.text_projection, dim=-1)
+    torch.testing.assert_close(head.encode_prompts(prompts), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_prompts_of_real_words_give_the_sentence(tiny_clip, weights):
+    """The words "a very blue sky ." with the in-word full stop, through open_clip's own path."""
+    clip, path = weights
+    head = text_head(tiny_clip, path)
+    words = head.token_ids('very blue sky')
+    row = [START, *A_PHOTO_OF, *words, FULL_STOP, END]
+    tokens = torch.tensor([row + [0] * (77 - len(row))])
+    expected = clip.encode_text(tokens, normalize=True)
+    got = head.encode_prompts(head.embed(words)[None])
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_prompt_gradients_reach_the_prompts_alone(tiny_clip, weights):
+    head = text_head(tiny_clip, weights[1])
+    prompts = torch.rand(2, 5, 24, requires_grad=True)
+    head.encode_prompts(prompts)[:, 0].sum().backward()
+    assert prompts.grad.abs().sum() > 0
+    assert not list(head.parameters()) and 'class_features' not in head.state_dict()
+
+
+def test_prompts_too_long_or_of_another_width(tiny_clip, weights):
+    head = text_head(tiny_clip, weights[1])
+    assert head.max_prompt_tokens == 71
+    assert torch.isfinite(head.encode_prompts(torch.rand(1, 71, 24))).all()
+    with pytest.raises(ValueError, match='at most 71 tokens of width 24'):
+        head.encode_prompts(torch.rand(1, 72, 24))
+    with pytest.raises(ValueError, match='prompts of 5 x 32 do not fit'):
+        head.encode_prompts(torch.rand(1, 5, 32))
+
+
+def test_text_head_errors(tiny_clip):
+    with pytest.raises(ValueError, match='class_names must be a list of names'):
+        text_head(tiny_clip, None, names=[])
+    with pytest.raises(ValueError, match='needs {} where'):
+        text_head(tiny_clip, None, template='a photo')
+    with pytest.raises(ValueError, match='tokens, CLIP takes 77'):
+        text_head(tiny_clip, None, names=['very ' * 80])
+    config = dict(tiny_clip, custom_text=True)
+    config['text_cfg'] = dict(config['text_cfg'], no_causal_mask=True, pool_type='last')
+    with pytest.raises(ValueError, match='causal transformer'):
+        text_head(config, None)
+
+
+def test_text_and_image_of_the_custom_text_class(tiny_clip, weights):
+    """open_clip's other model class holds the same weights under other names."""
+    clip, path = weights
+    config = dict(tiny_clip, custom_text=True)
+    torch.testing.assert_close(
+        text_head(config, path).class_features, text_head(tiny_clip, path).class_features
+    )
+
+
+@pytest.mark.parametrize(
+    ('normalization', 'mean', 'std'),
+    [
+        ('clip', OPENAI_DATASET_MEAN, OPENAI_DATASET_STD),
+        ('input', (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ],
+)
+def test_image_head_normalises(tiny_clip, weights, normalization, mean, std):
+    clip, path = weights
+    head = CLIPImageHead(tiny_clip, path, normalization=normalization)
+    pixels = torch.rand(2, 3, 32, 32) * 255
+    image_net = (pixels - head_mean((123.675, 116.28, 103.53))) / head_mean((58.395, 57.12, 57.375))
+    wanted = (pixels / 255 - head_mean(mean)) / head_mean(std)
+    prepared = head.prepare(image_net)
+    torch.testing.assert_close(prepared, wanted, rtol=1e-4, atol=1e-4)
+    expected = clip.encode_image(wanted, normalize=True)
+    torch.testing.assert_close(head(prepared), expected, rtol=1e-3, atol=1e-4)
+
+
+def head_mean(values):
+    return torch.tensor(values).view(1, 3, 1, 1)
+
+
+def test_image_head_is_frozen_but_passes_gradients_to_pixels(tiny_clip):
+    head = CLIPImageHead(tiny_clip, None)
+    head.train()
+    images = torch.randn(1, 3, 48, 40, requires_grad=True)
+    prepared = head.prepare(images)
+    assert prepared.shape == (1, 3, 32, 32)
+    head(prepared)[:, 0].sum().backward()
+    assert images.grad.abs().sum() > 0
+    assert not head.encoder.network.training
+    assert not list(head.parameters()) and not head.state_dict()
+    assert all(p.grad is None for p in head.encoder.network.parameters())
+    assert head.double()(prepared.detach().double()).dtype == torch.float32
+    with pytest.raises(ValueError, match="one of .*'clip', 'input'"):
+        CLIPImageHead(tiny_clip, None, normalization='none')
+
+
+def test_resnet_clip():
+    config = dict(
+        embed_dim=16,
+        vision_cfg=dict(image_size=32, layers=[1, 1, 1, 1], width=8, head_width=16),
+        text_cfg=dict(context_length=77, vocab_size=49408, width=16, heads=2, layers=1),
+    )
+    head = CLIPImageHead(config, None)
+    assert head(torch.randn(2, 3, 32, 32)).norm(dim=-1).tolist() == pytest.approx([1, 1])
+
+
+def test_weights_of_every_layout_give_the_same_features(tiny_clip, weights, tmp_path):
+    clip, path = weights
+    images = torch.randn(1, 3, 32, 32)
+    state = clip.state_dict()
+    torch.save(dict(state_dict={f'module.{k}': v for k, v in state.items()}), tmp_path / 'a.pt')
+    (tmp_path / 'clip.json').write_text(json.dumps(tiny_clip))
+    for model, file in ((tiny_clip, path), (str(tmp_path / 'clip.json'), tmp_path / 'a.pt')):
+        got = build_clip(model, str(file))
+        torch.testing.assert_close(got.encode_image(images), clip.encode_image(images))
+
+
+def test_openai_files_switch_quick_gelu_on(tiny_clip, weights, tmp_path):
+    clip, path = weights
+    scalars = dict(input_resolution=32, context_length=77, vocab_size=49408)
+    state = {key: value.half() for key, value in clip.state_dict().items()}
+    state |= {key: torch.tensor(value) for key, value in scalars.items()}
+    torch.save(state, tmp_path / 'openai.pt')
+    openai = build_clip(tiny_clip, str(tmp_path / 'openai.pt'))
+    assert 'QuickGELU' in repr(openai) and 'QuickGELU' not in repr(build_clip(tiny_clip, path))
+    plain = build_clip(tiny_clip, str(tmp_path / 'openai.pt'), quick_gelu=False)
+    assert 'QuickGELU' not in repr(plain)
+    images = torch.randn(1, 3, 32, 32)
+    assert not torch.allclose(openai.encode_image(images), plain.encode_image(images), atol=1e-4)
+    torch.testing.assert_close(
+        plain.encode_image(images), clip.encode_image(images), rtol=1e-2, atol=1e-2
+    )
+
+
+def test_missing_and_unfit_weights(tiny_clip, weights, tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match='no weights at .*ViT-B-32.pt: put the file there'):
+        build_clip('ViT-B-32', str(tmp_path / 'ViT-B-32.pt'))
+    with pytest.raises(ValueError, match="unknown CLIP model 'ViT-B-23'"):
+        build_clip('ViT-B-23', None)
+    with pytest.raises(FileNotFoundError, match="neither a file nor a tag of 'ViT-B-32'"):
+        build_clip('ViT-B-32', 'opnai')
+
+    def no_network(*args, **kwargs):
+        raise ConnectionError('network is unreachable')
+
+    monkeypatch.setattr(open_clip.pretrained, 'download_pretrained', no_network)
+    with pytest.raises(FileNotFoundError, match='(?s)not on disk.*set clip.pretrained to the file'):
+        build_clip('ViT-B-32', 'openai')
+    wide = json.loads(json.dumps(tiny_clip))
+    wide['text_cfg']['width'] = 32
+    with pytest.raises(ValueError, match='do not fit the model'):
+        build_clip(wide, weights[1])
+
+
+def test_prompt_learner_starts_uniform_or_from_words(tiny_clip, weights):
+    torch.manual_seed(0)
+    prompts = PromptLearner(5, 30, 64)().detach()
+    assert prompts.shape == (5, 30, 64)
+    assert 0 <= prompts.min() and prompts.max() < 1
+    assert prompts.mean().item() == pytest.approx(0.5, abs=0.02)
+    head = text_head(tiny_clip, weights[1])
+    learner = PromptLearner(3, 4, 24, init_words=['water', 'the sky', 'grass'])
+    learner.start_from_words(head)
+    the, sky = head.embed(head.token_ids('the sky'))
+    torch.testing.assert_close(learner()[1], torch.stack([the, sky, the, sky]))
+    with pytest.raises(ValueError, match='5 tokens for prompts of 4'):
+        PromptLearner(1, 4, 24, init_words=['one two three four five']).start_from_words(head)
+    with pytest.raises(ValueError, match='2 texts for 3 classes'):
+        PromptLearner(3, 4, 24, init_words=['a', 'b'])
+    with pytest.raises(ValueError, match='positive sizes'):
+        PromptLearner(3, 0, 24)

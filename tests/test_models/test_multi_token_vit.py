@@ -1,0 +1,128 @@
+"""The backbone of WeakTr against MMPretrain's own and against the formulas."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmpretrain.models import VisionTransformer
+from mmseg.registry import MODELS
+
+ARCH = dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48)
+
+
+def build(classes=3, **changes):
+    options = dict(arch=ARCH, img_size=64, patch_size=16, drop_path_rate=0.0)
+    vit = MODELS.build(dict(type='MultiTokenViT', num_cls_tokens=classes, **options | changes))
+    vit.init_weights()
+    vit.eval()
+    return vit
+
+
+def test_one_class_token_equals_mmpretrain():
+    """With K = 1 the tokens are those of MMPretrain's transformer without its final norm."""
+    ours = build(classes=1)
+    theirs = VisionTransformer(
+        arch=ARCH, img_size=64, patch_size=16, final_norm=False, out_type='raw'
+    )
+    theirs.eval()
+    theirs.load_state_dict(ours.state_dict())
+    images = torch.randn(2, 3, 64, 64)
+    tokens, grid, _ = ours(images)
+    assert grid == (4, 4)
+    torch.testing.assert_close(tokens, theirs(images)[0], rtol=1e-5, atol=1e-5)
+
+
+def test_traces_are_attention_and_branch_output():
+    vit = build().double()
+    images = torch.randn(2, 3, 64, 64, dtype=torch.float64)
+    _, _, traces = vit(images)
+    block = vit.layers[0]
+    patches, grid = vit.patch_embed(images)
+    tokens = torch.cat([vit.cls_token.expand(2, -1, -1), patches], 1) + vit.pos_embed
+    q, k, v = block.attn.qkv(block.ln1(tokens)).chunk(3, -1)
+    for head in range(3):
+        part = slice(8 * head, 8 * head + 8)
+        scores = q[..., part] @ k[..., part].transpose(1, 2) / 8**0.5
+        torch.testing.assert_close(traces[0].attention[:, head], scores.softmax(-1))
+    mixed = torch.cat([traces[0].attention[:, h] @ v[..., 8 * h : 8 * h + 8] for h in range(3)], -1)
+    torch.testing.assert_close(traces[0].features, block.attn.proj(mixed))
+
+
+def test_deit_checkpoint_repeats_class_token():
+    source = VisionTransformer(arch=ARCH, img_size=64, patch_size=16)
+    source.init_weights()
+    vit = build(classes=5)
+    result = vit.load_state_dict(source.state_dict(), strict=False)
+    assert not result.missing_keys
+    assert sorted(result.unexpected_keys) == ['ln1.bias', 'ln1.weight']
+    for k in range(5):
+        torch.testing.assert_close(vit.cls_token[:, k], source.cls_token[:, 0])
+        torch.testing.assert_close(vit.pos_embed[:, k], source.pos_embed[:, 0])
+    torch.testing.assert_close(vit.pos_embed[:, 5:], source.pos_embed[:, 1:])
+
+
+def test_checkpoint_of_another_grid_is_resized_bicubically_to_size():
+    source = VisionTransformer(arch=ARCH, img_size=96, patch_size=16)
+    source.init_weights()
+    vit = build(classes=2)
+    vit.load_state_dict(source.state_dict(), strict=False)
+    plane = source.pos_embed[:, 1:].reshape(1, 6, 6, 24).permute(0, 3, 1, 2)
+    plane = F.interpolate(plane, (4, 4), mode='bicubic', align_corners=False)
+    expected = plane.flatten(2).transpose(1, 2)
+    torch.testing.assert_close(vit.pos_embed[:, 2:], expected)
+
+
+def test_checkpoint_of_other_classes_is_refused():
+    with pytest.raises(ValueError, match='5 class tokens .* 3 classes'):
+        build(3).load_state_dict(build(5).state_dict(), strict=False)
+
+
+@pytest.mark.parametrize('size', [(64, 65), (80, 64), (100, 130), (48, 48)])
+def test_position_embedding_is_resized_by_scale_factor(size):
+    """The factor ((h + 0.1) / g, (w + 0.1) / g) sets the sample coordinates."""
+    vit = build().double()
+    grid = (size[0] // 16, size[1] // 16)
+    got = vit.position_embedding(size, grid)
+    plane = vit.pos_embed[:, 3:].reshape(1, 4, 4, 24).permute(0, 3, 1, 2)
+    # Sampling by scale factor s reads source coordinate (i + 0.5) / s - 0.5.
+    rows = (torch.arange(grid[0], dtype=torch.float64) + 0.5) * 4 / (grid[0] + 0.1) - 0.5
+    cols = (torch.arange(grid[1], dtype=torch.float64) + 0.5) * 4 / (grid[1] + 0.1) - 0.5
+    expected = torch.einsum('iy,jx,bcyx->bcij', cubic(rows, 4), cubic(cols, 4), plane)
+    # Position embeddings are resized in float32.
+    torch.testing.assert_close(
+        got[:, 3:], expected.flatten(2).transpose(1, 2), rtol=1e-4, atol=1e-6
+    )
+    torch.testing.assert_close(got[:, :3], vit.pos_embed[:, :3])
+
+
+def cubic(positions, size, a=-0.75):
+    """Weights (n, size) of cubic convolution at positions, borders repeated."""
+    weights = torch.zeros(len(positions), size, dtype=torch.float64)
+    for row, position in enumerate(positions.tolist()):
+        base = int(torch.floor(torch.tensor(position)))
+        for offset in range(-1, 3):
+            d = abs(position - (base + offset))
+            if d <= 1:
+                w = (a + 2) * d**3 - (a + 3) * d**2 + 1
+            else:
+                w = a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a
+            weights[row, min(max(base + offset, 0), size - 1)] += w
+    return weights
+
+
+def test_trained_grid_is_used_as_it_is():
+    vit = build()
+    assert vit.position_embedding((64, 64), (4, 4)) is vit.pos_embed
+
+
+def test_grid_is_floored_for_sides_that_do_not_divide():
+    tokens, grid, _ = build()(torch.randn(1, 3, 70, 95))
+    assert grid == (4, 5)
+    assert tokens.shape == (1, 3 + 20, 24)
+
+
+def test_conv_stem_cuts_the_remainder_and_rejects_odd_patches():
+    vit = build(patch_size=8, patch_cfg=dict(conv_type='ConvStem'))
+    _, grid, _ = vit(torch.randn(1, 3, 70, 64))
+    assert grid == (8, 8)
+    with pytest.raises(ValueError, match='power of two'):
+        build(patch_size=12, patch_cfg=dict(conv_type='ConvStem'))

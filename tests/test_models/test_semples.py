@@ -1,0 +1,292 @@
+"""The segmentor: losses of every stage, what trains in which, predictions, refusals."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from mmseg.registry import MODELS
+
+from semples_mmseg.models.stages import STAGES, resolve_stage
+
+LABELS = ([1, 0, 1], [0, 1, 0], [0, 0, 0])
+HEAD_AND_FUSION = {'mask_generator.head', 'mask_generator.fusion'}
+
+
+def build(config, stage='match'):
+    torch.manual_seed(1)
+    model = MODELS.build(copy.deepcopy(config))
+    model.init_weights()
+    # CAMs of random weights are tiny; a larger head gives masks worth the name.
+    model.mask_generator.head.weight.data *= 50
+    model.set_stage(STAGES[stage])
+    return model
+
+
+def moved_by_one_step(model, inputs, samples):
+    """Names of the modules (two levels) whose weights an optimizer step changes."""
+    model.train()
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trainable, lr=0.01)
+    sum(model.loss(inputs, samples).values()).backward()
+    optimizer.step()
+    after = dict(model.named_parameters())
+    return {
+        '.'.join(name.split('.')[:2])
+        for name, value in before.items()
+        if not torch.equal(value, after[name])
+    }
+
+
+@pytest.mark.parametrize(
+    ('stage', 'expected'),
+    [
+        ('classify', HEAD_AND_FUSION | {'mask_generator.backbone'}),
+        ('match', HEAD_AND_FUSION),
+        ('prompt', {'prompt_learner.prompts'}),
+        ('refine', HEAD_AND_FUSION),
+        ('joint', HEAD_AND_FUSION | {'prompt_learner.prompts'}),
+    ],
+)
+def test_what_moves_in_which_stage(tiny_semples, make_samples, stage, expected):
+    model = build(tiny_semples, stage)
+    clip = copy.deepcopy(model.image_head.encoder.network.state_dict())
+    text = copy.deepcopy(model.text_head.encoder.network.state_dict())
+    moved = moved_by_one_step(model, torch.randn(3, 3, 64, 64), make_samples(*LABELS))
+    assert moved == expected
+    for kept, held in (
+        (clip, model.image_head.encoder.network),
+        (text, model.text_head.encoder.network),
+    ):
+        assert all(torch.equal(kept[key], value) for key, value in held.state_dict().items())
+
+
+def reference_losses(model, inputs, samples, eps):
+    """Equations 1 to 3 pair by pair, with foreground and background encoded one at a time."""
+    clamp = lambda value: value.clamp(1e-4, 0.9999)  # noqa: E731
+    totals = dict(match=[], prompt=[], refine=[])
+    for image, sample in zip(inputs, samples, strict=True):
+        cams = model.mask_generator(image[None]).cams[0]
+        prepared = model.image_head.prepare(image[None])
+        for k in sample.image_labels.nonzero().flatten().tolist():
+            large = F.interpolate(
+                cams[None, k : k + 1], (32, 32), mode='bilinear', align_corners=True
+            )
+            mask = (large - large.min()) / (large.max() - large.min() + eps)
+            v_f = model.image_head(mask * prepared)[0]
+            v_b = model.image_head((1 - mask) * prepared)[0]
+            u_f = model.text_head.encode_sentences(
+                [f'a photo of {model.text_head.class_names[k]}.']
+            )[0]
+            u_b = model.text_head.encode_prompts(model.prompt_learner.prompts[k : k + 1])[0]
+            totals['match'].append(-clamp(v_f @ u_f).log() - 2.4 * (1 - clamp(v_b @ u_f)).log())
+            totals['prompt'].append(-clamp(u_b @ v_b).log() + 0.02 * clamp(u_b @ u_f).log())
+            totals['refine'].append(-0.05 * (1 - clamp(v_f @ u_b)).log())
+    return {f'loss_{key}': torch.stack(values).mean() for key, values in totals.items()}
+
+
+@pytest.mark.parametrize(
+    ('stage', 'names'),
+    [
+        ('match', {'loss_match'}),
+        ('prompt', {'loss_prompt'}),
+        ('refine', {'loss_match', 'loss_refine'}),
+        ('joint', {'loss_match', 'loss_prompt', 'loss_refine'}),
+    ],
+)
+def test_losses_and_gradients_equal_the_pairwise_formulas(tiny_semples, make_samples, stage, names):
+    model = build(tiny_semples, stage)
+    model.train()
+    inputs, samples = torch.randn(3, 3, 64, 64), make_samples(*LABELS)
+    losses = model.loss(inputs, samples)
+    expected = reference_losses(model, inputs, samples, STAGES[stage].mask_eps)
+    assert set(losses) == names
+    for name in names:
+        torch.testing.assert_close(losses[name], expected[name], rtol=1e-4, atol=1e-5)
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    got = torch.autograd.grad(sum(losses.values()), trainable)
+    want = torch.autograd.grad(sum(expected[name] for name in names), trainable)
+    for a, b in zip(got, want, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_the_generator_is_in_eval_mode_while_prompts_train(tiny_semples):
+    model = build(tiny_semples, 'prompt')
+    model.train()
+    assert not model.mask_generator.training and model.prompt_learner.training
+    model.set_stage(STAGES['match'])
+    model.train()
+    assert model.mask_generator.training and model.mask_generator.backbone.training
+    model.backbone_eval = True
+    model.train()
+    assert model.mask_generator.training and not model.mask_generator.backbone.training
+
+
+def test_fixed_prompts_are_encoded_once_a_stage(tiny_semples, make_samples, monkeypatch):
+    model = build(tiny_semples, 'refine')
+    calls = []
+    encode = model.text_head.encode_prompts
+    monkeypatch.setattr(
+        model.text_head, 'encode_prompts', lambda p: calls.append(len(p)) or encode(p)
+    )
+    for _ in range(3):
+        model.loss(torch.randn(1, 3, 64, 64), make_samples([1, 0, 0]))
+    assert calls == [3]
+    model.set_stage(STAGES['prompt'])
+    model.loss(torch.randn(1, 3, 64, 64), make_samples([0, 1, 1]))
+    assert calls == [3, 2]  # the classes at hand
+
+
+@pytest.mark.parametrize('stage', ['match', 'prompt', 'refine', 'joint'])
+def test_no_pair_and_one_pair(tiny_semples, make_samples, stage):
+    model = build(tiny_semples, stage)
+    images = torch.randn(2, 3, 64, 64)
+    losses = model.loss(images, make_samples([0, 0, 0], [0, 0, 0]))
+    assert {name: value.item() for name, value in losses.items()} == {
+        f'loss_{name}': 0 for name in STAGES[stage].losses
+    }
+    sum(losses.values()).backward()
+    assert all((p.grad == 0).all() for p in model.parameters() if p.requires_grad)
+    one = model.loss(images, make_samples([0, 0, 0], [0, 1, 0]))
+    alone = model.loss(images[1:], make_samples([0, 1, 0]))
+    for name, value in one.items():
+        torch.testing.assert_close(value, alone[name], rtol=1e-4, atol=1e-5)
+
+
+def test_a_class_that_never_fires_gives_finite_losses(tiny_semples, make_samples):
+    model = build(tiny_semples, 'joint')
+    model.mask_generator.head.bias.data.fill_(-1e4)
+    losses = model.loss(torch.randn(2, 3, 64, 64), make_samples([1, 1, 1], [1, 0, 0]))
+    sum(losses.values()).backward()
+    assert all(torch.isfinite(v) for v in losses.values())
+    grads = [p.grad for p in model.parameters() if p.requires_grad]
+    assert all(torch.isfinite(g).all() for g in grads)
+
+
+def reference_cams(model, scales, present, size):
+    """Method, section 3: scale by scale, image and mirror image apart, at full size."""
+    total = 0
+    for image in scales:
+        for flip in (False, True):
+            batch = (image.flip(-1) if flip else image)[None]
+            cams = F.interpolate(
+                model.mask_generator(batch).cams, size, mode='bilinear', align_corners=False
+            )[0]
+            total = total + (cams.flip(-1) if flip else cams)
+    total = total[present]
+    low, high = total.amin((1, 2), keepdim=True), total.amax((1, 2), keepdim=True)
+    return (total - low) / (high - low + 1e-8)
+
+
+def test_predict_equals_the_one_by_one_computation(tiny_semples, make_samples):
+    model = build(tiny_semples)
+    model.eval()
+    sizes, labels = [(50, 67), (64, 64), (50, 67)], ([1, 0, 1], [0, 1, 0], [0, 0, 0])
+    scales = [[torch.randn(3, round(h * s), round(w * s)) for h, w in sizes] for s in (1.0, 1.2)]
+    samples = [make_samples(label, size=size)[0] for label, size in zip(labels, sizes, strict=True)]
+    results = model.predict(scales, samples)
+    for index, (label, size) in enumerate(zip(labels, sizes, strict=True)):
+        present = torch.tensor(label).bool()
+        sample = results[index]
+        assert sample.cam_classes.tolist() == present.nonzero().flatten().tolist()
+        assert sample.cams.data.shape == (int(present.sum()), *size)
+        assert sample.pred_sem_seg.data.shape == (1, *size)
+        if present.any():
+            with torch.no_grad():
+                expected = reference_cams(model, [s[index] for s in scales], present, size)
+            torch.testing.assert_close(sample.cams.data, expected, rtol=1e-4, atol=1e-4)
+        else:
+            assert (sample.pred_sem_seg.data == 0).all()
+
+
+def test_forward_modes(tiny_semples, make_samples):
+    model = build(tiny_semples)
+    data = dict(
+        inputs=[torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8) for _ in range(2)],
+        data_samples=make_samples([1, 0, 0], [0, 1, 0]),
+    )
+    batch = model.data_preprocessor(data, training=True)
+    assert batch['inputs'].shape == (2, 3, 64, 64)
+    assert set(model(**batch, mode='loss')) == {'loss_match'}
+    assert model(batch['inputs'], mode='tensor').cams.shape == (2, 3, 4, 4)
+    assert model.val_step(data)[1].cam_classes.tolist() == [1]
+    unlabelled = model.predict(batch['inputs'])  # classes are predicted where no labels are known
+    assert len(unlabelled) == 2 and unlabelled[0].pred_sem_seg.data.shape == (1, 64, 64)
+
+
+def test_preprocessor_normalises_every_scale_alike(tiny_semples):
+    model = build(tiny_semples)
+    image = torch.randint(0, 256, (3, 40, 50), dtype=torch.uint8)
+    single = model.data_preprocessor(dict(inputs=[image]), training=False)['inputs'][0]
+    scales = model.data_preprocessor(dict(inputs=[[image], [image[:, :20]]]))['inputs']
+    torch.testing.assert_close(scales[0][0], single)
+    torch.testing.assert_close(scales[1][0], single[:, :20])
+
+
+def test_checkpoint_holds_no_clip_and_fits_again(tiny_semples):
+    model = build(tiny_semples)
+    state = model.state_dict()
+    assert not any('head.encoder' in key for key in state)
+    other = build(tiny_semples)
+    assert not other.load_state_dict(state, strict=True).missing_keys
+
+
+def test_unfit_checkpoints_are_refused(tiny_semples):
+    state = build(tiny_semples).state_dict()
+    more = copy.deepcopy(tiny_semples)
+    more['mask_generator']['num_classes'] = 4
+    more['text_head']['class_names'].append('bird')
+    with pytest.raises(ValueError, match='another number of classes, width or prompt length'):
+        build(more).load_state_dict(state, strict=False)
+    longer = copy.deepcopy(tiny_semples)
+    longer['prompt_learner']['num_tokens'] = 5
+    with pytest.raises(ValueError, match=r'prompts has shape \(3, 4, 24\) there'):
+        build(longer).load_state_dict(state, strict=False)
+    state['clip_fingerprint'] = -state['clip_fingerprint']
+    with pytest.raises(ValueError, match='another CLIP or other class names'):
+        build(tiny_semples).load_state_dict(state, strict=False)
+
+
+def test_parts_that_disagree_are_refused(tiny_semples, make_samples):
+    fewer = copy.deepcopy(tiny_semples)
+    fewer['text_head']['class_names'].pop()
+    with pytest.raises(ValueError, match='has 2 names, mask_generator.num_classes is 3'):
+        MODELS.build(fewer)
+    long = copy.deepcopy(tiny_semples)
+    long['prompt_learner']['num_tokens'] = 72
+    with pytest.raises(ValueError, match='num_tokens is 72, this CLIP has room for 71'):
+        MODELS.build(long)
+    with pytest.raises(ValueError, match='4 object classes, the model has 3'):
+        build(tiny_semples).loss(torch.randn(1, 3, 64, 64), make_samples([1, 0, 0, 0]))
+
+
+def test_stages_that_do_not_exist_or_fit(tiny_semples):
+    with pytest.raises(ValueError, match="unknown stage 'refin'"):
+        resolve_stage('refin')
+    with pytest.raises(ValueError, match="unknown loss 'matching'"):
+        resolve_stage('match', losses=['matching'])
+    own = resolve_stage('mine', losses=['match'], trains=['mask_generator.head'], mask_eps=0.5)
+    model = build(tiny_semples)
+    model.set_stage(own)
+    assert {n for n, p in model.named_parameters() if p.requires_grad} == {
+        'mask_generator.head.weight',
+        'mask_generator.head.bias',
+    }
+    with pytest.raises(ValueError, match='has no such module'):
+        model.set_stage(resolve_stage('match', trains=['mask_generator.hed']))
+    plain = dict(type='CAMSegmentor', mask_generator=tiny_semples['mask_generator'])
+    with pytest.raises(ValueError, match='use type="SemPLeS"'):
+        MODELS.build(plain).set_stage(STAGES['match'])
+
+
+def test_stage_0_losses_are_soft_margins(tiny_semples, make_samples):
+    model = MODELS.build(dict(type='CAMSegmentor', mask_generator=tiny_semples['mask_generator']))
+    model.init_weights()
+    inputs, samples = torch.randn(2, 3, 64, 64), make_samples([1, 0, 1], [0, 1, 0])
+    losses = model.loss(inputs, samples)
+    labels = torch.tensor([[1, 0, 1], [0, 1, 0]]).double()
+    for name, logits in model.mask_generator(inputs).logits.items():
+        p = logits.double().sigmoid()
+        expected = -(labels * p.log() + (1 - labels) * (1 - p).log()).mean()
+        torch.testing.assert_close(losses[f'loss_{name}'].double(), expected, rtol=1e-5, atol=1e-6)

@@ -1,0 +1,163 @@
+"""Attention fusion and the three CAMs against direct float64 loops over the formulas."""
+
+import pytest
+import torch
+from mmseg.registry import MODELS
+
+from semples_mmseg.models import AdaptiveAttentionFusion
+from semples_mmseg.models.backbones import BlockTrace
+
+HEADS, BLOCKS, DIMS = 3, 2, 8
+
+
+def traces(batch=2, tokens=7, requires_grad=False):
+    made = []
+    for _ in range(BLOCKS):
+        attention = torch.rand(batch, HEADS, tokens, tokens, dtype=torch.float64).softmax(-1)
+        features = torch.randn(batch, tokens, HEADS * DIMS, dtype=torch.float64)
+        made.append(
+            BlockTrace(
+                attention.requires_grad_(requires_grad), features.requires_grad_(requires_grad)
+            )
+        )
+    return made
+
+
+def reference_weights(fusion, made, pooling):
+    """(B, 72): channel j -> group j mod heads, position j div heads; order head, then block."""
+    rows = []
+    for head in range(HEADS):
+        for block in range(BLOCKS):
+            features = made[block].features
+            group = torch.stack(
+                [features[..., j] for j in range(HEADS * DIMS) if j % HEADS == head], -1
+            )
+            pooled = group.max(1).values if pooling == 'max' else group.mean(1)
+            first, second = fusion.attn_feat_ffn
+            hidden = pooled @ first.weight.T + first.bias
+            rows.append(hidden @ second.weight.T + second.bias)
+    scores = torch.cat(rows, 1)
+    down, up = fusion.attn_head_ffn[0].weight, fusion.attn_head_ffn[2].weight
+    return torch.sigmoid(torch.relu(scores @ down.T) @ up.T)
+
+
+@pytest.mark.parametrize('pooling', ['max', 'mean'])
+def test_fusion_value(pooling):
+    fusion = AdaptiveAttentionFusion(HEADS, BLOCKS, DIMS, 2, 4, pooling).double()
+    made = traces()
+    weights = reference_weights(fusion, made, pooling)
+    expected = torch.zeros_like(made[0].attention[:, 0])
+    for head in range(HEADS):
+        for block in range(BLOCKS):
+            w = weights[:, head * BLOCKS + block]
+            expected += w[:, None, None] * made[block].attention[:, head]
+    expected /= HEADS * BLOCKS
+    torch.testing.assert_close(fusion(made), expected)
+    torch.testing.assert_close(fusion(made, columns=slice(3, None)), expected[..., 3:])
+
+
+def test_fusion_trains_and_the_backbone_gets_no_gradient_through_it():
+    fusion = AdaptiveAttentionFusion(HEADS, BLOCKS, DIMS, 2, 4).double()
+    made = traces(requires_grad=True)
+    fusion(made)[..., 0].square().sum().backward()
+    assert all(t.attention.grad is None and t.features.grad is None for t in made)
+    assert all(p.grad.abs().sum() > 0 for p in fusion.attn_head_ffn.parameters())
+
+
+def test_fusion_layers_have_the_published_names_and_biases():
+    fusion = AdaptiveAttentionFusion(6, 12, 64)
+    shapes = {name: tuple(p.shape) for name, p in fusion.named_parameters()}
+    assert shapes == {
+        'attn_feat_ffn.0.weight': (8, 64),
+        'attn_feat_ffn.0.bias': (8,),
+        'attn_feat_ffn.1.weight': (1, 8),
+        'attn_feat_ffn.1.bias': (1,),
+        'attn_head_ffn.0.weight': (9, 72),
+        'attn_head_ffn.2.weight': (72, 9),
+    }
+
+
+def test_fusion_errors():
+    with pytest.raises(ValueError, match="one of .*'max', 'mean'.* got 'sum'"):
+        AdaptiveAttentionFusion(3, 2, 8, 2, 2, 'sum')
+    with pytest.raises(ValueError, match='leaves no channel'):
+        AdaptiveAttentionFusion(3, 2, 8, 7, 2)
+
+
+@pytest.mark.parametrize('detach', [False, True])
+def test_cams_and_predictions(tiny_generator, detach):
+    generator = MODELS.build(tiny_generator).double().eval()
+    generator.init_weights()
+    images = torch.randn(2, 3, 48, 64, dtype=torch.float64)
+    output = generator(images, detach_coarse=detach)
+
+    tokens, (h, w), made = generator.backbone(images)
+    assert (h, w) == (3, 4)
+    fused = generator.fusion(made)
+    patches = tokens[:, 3:].transpose(1, 2).reshape(2, 24, h, w)
+    coarse = torch.nn.functional.conv2d(
+        patches, generator.head.weight, generator.head.bias, padding=1
+    )
+    fine = torch.zeros(2, 3, h * w, dtype=torch.float64)
+    for b in range(2):
+        for k in range(3):
+            attention = fused[b, k, 3:].reshape(h, w)
+            seed = (attention * coarse[b, k].clamp(min=0)).flatten()
+            fine[b, k] = fused[b, 3:, 3:] @ seed
+    torch.testing.assert_close(output.cams, fine.reshape(2, 3, h, w))
+    torch.testing.assert_close(output.affinity, fused[:, 3:, 3:])
+    torch.testing.assert_close(output.logits['token'], tokens[:, :3].mean(-1))
+    torch.testing.assert_close(output.logits['coarse'], coarse.mean((2, 3)))
+    torch.testing.assert_close(output.logits['fine'], fine.mean(-1))
+
+
+def test_stage_0_gradients(tiny_generator):
+    """Token loss -> backbone; coarse loss -> head and backbone; fine loss -> fusion only."""
+    generator = MODELS.build(tiny_generator)
+    generator.init_weights()
+    reached = {}
+    for name in ('token', 'coarse', 'fine'):
+        generator.zero_grad()
+        output = generator(torch.randn(2, 3, 64, 64), detach_coarse=True)
+        output.logits[name].square().sum().backward()
+        reached[name] = {
+            key.split('.')[0]
+            for key, p in generator.named_parameters()
+            if p.grad is not None and p.grad.abs().sum() > 0
+        }
+    assert reached == dict(token={'backbone'}, coarse={'backbone', 'head'}, fine={'fusion'})
+
+
+def test_frozen_backbone_keeps_the_graph_of_head_and_fusion(tiny_generator):
+    generator = MODELS.build(tiny_generator)
+    generator.init_weights()
+    generator.backbone.requires_grad_(False)
+    generator(torch.randn(1, 3, 64, 64)).cams.sum().backward()
+    assert generator.head.weight.grad.abs().sum() > 0
+    assert generator.fusion.attn_head_ffn[2].weight.grad.abs().sum() > 0
+    assert all(p.grad is None for p in generator.backbone.parameters())
+
+
+def test_a_class_that_never_fires_gives_a_zero_map(tiny_generator):
+    generator = MODELS.build(tiny_generator)
+    generator.head.bias.data[1] = -1e4
+    cams = generator(torch.randn(1, 3, 64, 64)).cams
+    assert (cams[:, 1] == 0).all() and (cams >= 0).all()
+
+
+def test_plain_cam_generator():
+    generator = MODELS.build(
+        dict(
+            type='CAMGenerator',
+            num_classes=4,
+            in_channels=512,
+            backbone=dict(type='mmpretrain.ResNet', depth=18, out_indices=(3,)),
+        )
+    ).eval()
+    images = torch.randn(2, 3, 64, 96)
+    output = generator(images)
+    features = generator.backbone(images)[-1]
+    maps = torch.einsum('kc,bchw->bkhw', generator.head.weight[..., 0, 0], features)
+    torch.testing.assert_close(output.cams, maps.clamp(min=0), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(output.logits['coarse'], maps.mean((2, 3)), rtol=1e-4, atol=1e-4)
+    assert output.affinity is None
