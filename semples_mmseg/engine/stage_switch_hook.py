@@ -109,6 +109,9 @@ class StageSwitchHook(Hook):
         """Switch stages where one ends and the next begins."""
         index = self.plan.index_at(runner.epoch)
         if index != self._current:
+            if self._current is not None and not self._metrics and runner.val_loop is not None:
+                # Resumed between the last checkpoint of a stage and the end of its validation.
+                runner.val_loop.run()
             self._leave(runner)
             self._enter(runner, index)
 

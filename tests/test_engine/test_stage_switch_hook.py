@@ -1,0 +1,275 @@
+"""Stages in MMEngine's Runner: what trains, restores, checkpoints, resuming, refusals."""
+
+import copy
+import json
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from tiny import TINY_SEMPLES
+
+from semples_mmseg.engine.launch import choose_start
+
+LABELS = {f'img{n}': labels for n, labels in enumerate([['cat'], ['dog'], ['cat', 'dog'], []] * 2)}
+PIPELINE = [
+    dict(type='LoadImageFromFile'),
+    dict(type='mmpretrain.RandomResizedCrop', scale=64),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PackWeakInputs'),
+]
+STAGES = [
+    dict(name='match', epochs=2),
+    dict(name='prompt', epochs=2, batch_size=4, optim_wrapper=dict(optimizer=dict(lr=0.2))),
+    dict(name='refine', epochs=2, restore=dict(mask_generator='match')),
+]
+
+
+@pytest.fixture
+def make_config(make_voc_tree, tmp_path):
+    """Return a function that makes the config of a staged run on eight random images."""
+    root = str(make_voc_tree(LABELS))
+
+    def make(work_dir='run', stages=STAGES, **changes):
+        classes = ('background', 'cat', 'dog', 'tvmonitor')
+        dataset = dict(
+            type='WeakVOCDataset',
+            data_root=root,
+            ann_file='ImageSets/Segmentation/train.txt',
+            metainfo=dict(classes=classes, palette=[[0, 0, 0]] * 4),
+            skip_unlabelled=False,
+        )
+        config = Config(
+            dict(
+                default_scope='mmseg',
+                work_dir=str(tmp_path / work_dir),
+                model=copy.deepcopy(TINY_SEMPLES),
+                train_dataloader=dict(
+                    batch_size=2,
+                    num_workers=0,
+                    drop_last=True,
+                    sampler=dict(type='DefaultSampler', shuffle=True),
+                    dataset=dict(
+                        **dataset, data_prefix=dict(img_path='JPEGImages'), pipeline=PIPELINE
+                    ),
+                ),
+                val_dataloader=dict(
+                    batch_size=1,
+                    num_workers=0,
+                    sampler=dict(type='DefaultSampler', shuffle=False),
+                    dataset=dict(
+                        **dataset,
+                        test_mode=True,
+                        pipeline=[
+                            dict(type='LoadImageFromFile'),
+                            dict(type='LoadAnnotations'),
+                            dict(type='PackWeakInputs', scales=(1.0, 1.2)),
+                        ],
+                    ),
+                ),
+                val_cfg=dict(),
+                val_evaluator=dict(type='CAMMetric'),
+                train_cfg=dict(by_epoch=True, max_epochs=1, val_interval=100),
+                optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.01)),
+                param_scheduler=dict(type='CosineAnnealingLR', eta_min=0),
+                custom_hooks=[dict(type='StageSwitchHook')],
+                default_hooks=dict(
+                    checkpoint=dict(type='CheckpointHook', interval=1),
+                    epoch_seed=dict(type='EpochSeedHook'),
+                ),
+                stages=stages,
+                randomness=dict(seed=7),
+                log_level='WARNING',
+            )
+        )
+        config.merge_from_dict(changes)
+        return config
+
+    return make
+
+
+def train(config):
+    runner = Runner.from_cfg(copy.deepcopy(config))
+    runner.train()
+    return runner
+
+
+def weights(path):
+    return torch.load(path, map_location='cpu', weights_only=False)['state_dict']
+
+
+def changed(before, after):
+    return {
+        '.'.join(key.split('.')[:2]) for key in before if not torch.equal(before[key], after[key])
+    }
+
+
+def test_three_stages(make_config, tmp_path):
+    config = make_config()
+    runner = Runner.from_cfg(config)
+    start = {}
+    original = runner.call_hook
+
+    def record(name, **kwargs):
+        if name == 'before_train':
+            start.update(copy.deepcopy(runner.model.state_dict()))
+        original(name, **kwargs)
+
+    runner.call_hook = record
+    runner.train()
+    folder = tmp_path / 'run'
+    match, prompt, refine = (
+        weights(folder / f'stage{n}_{name}.pth')
+        for n, name in enumerate(('match', 'prompt', 'refine'), 1)
+    )
+    head_and_fusion = {'mask_generator.head', 'mask_generator.fusion'}
+    assert changed(start, match) == head_and_fusion
+    assert changed(match, prompt) == {'prompt_learner.prompts'}
+    assert changed(start, prompt) == head_and_fusion | {'prompt_learner.prompts'}
+    assert changed(prompt, refine) == head_and_fusion
+    records = json.loads((folder / 'stages.json').read_text())
+    assert [record['stage'] for record in records] == ['match', 'prompt', 'refine']
+    assert all('seed_mIoU' in record['metrics'] for record in records)
+    # Four steps an epoch in match and refine, two in prompt, two epochs each.
+    assert (runner.epoch, runner.iter, runner.max_iters) == (6, 20, 20)
+
+
+def test_refine_starts_again_from_the_weights_before_match(make_config, tmp_path):
+    """With a rate of zero, refine ends where match began."""
+    still = copy.deepcopy(STAGES)
+    still[2]['optim_wrapper'] = dict(optimizer=dict(lr=0.0, weight_decay=0.0))
+    train(make_config(stages=still))
+    none = copy.deepcopy(STAGES[:1])
+    none[0]['optim_wrapper'] = dict(optimizer=dict(lr=0.0, weight_decay=0.0))
+    train(make_config('still', stages=none))
+    refine = weights(tmp_path / 'run/stage3_refine.pth')
+    start = weights(tmp_path / 'still/stage1_match.pth')
+    assert changed(start, refine) == {'prompt_learner.prompts'}
+
+
+def test_optimizer_and_schedule_of_each_stage(make_config):
+    runner = Runner.from_cfg(make_config())
+    seen = []
+    original = runner.call_hook
+
+    def record(name, **kwargs):
+        original(name, **kwargs)
+        if name == 'before_train_iter' and kwargs['batch_idx'] == 0:
+            group = runner.optim_wrapper.optimizer.param_groups[0]
+            count = sum(p.numel() for p in group['params'])
+            seen.append((round(group['lr'], 6), count, len(kwargs['data_batch']['inputs'])))
+
+    runner.call_hook = record
+    runner.train()
+    generator = runner.model.mask_generator
+    head = sum(p.numel() for m in (generator.head, generator.fusion) for p in m.parameters())
+    prompts = runner.model.prompt_learner.prompts.numel()
+    assert seen == [
+        (0.01, head, 2),
+        (0.005, head, 2),
+        (0.2, prompts, 4),
+        (0.1, prompts, 4),
+        (0.01, head, 2),
+        (0.005, head, 2),
+    ]
+
+
+@pytest.mark.parametrize('killed_after', [1, 2, 3, 5])
+def test_resuming_ends_where_an_unbroken_run_ends(make_config, tmp_path, killed_after):
+    train(make_config('whole'))
+    config = make_config('broken')
+    runner = Runner.from_cfg(copy.deepcopy(config))
+
+    class Killed(Exception):
+        pass
+
+    original = runner.call_hook
+
+    def kill(name, **kwargs):
+        if name == 'before_train_iter' and runner.epoch == killed_after and kwargs['batch_idx']:
+            raise Killed
+        original(name, **kwargs)
+
+    runner.call_hook = kill
+    with pytest.raises(Killed):
+        runner.train()
+    choose_start(config, resume=True)
+    assert config.load_from.endswith(f'epoch_{killed_after}.pth')
+    train(config)
+    for name in ('stage1_match', 'stage2_prompt', 'stage3_refine'):
+        a, b = (weights(tmp_path / run / f'{name}.pth') for run in ('whole', 'broken'))
+        assert not changed(a, b), name
+    a, b = (json.loads((tmp_path / run / 'stages.json').read_text()) for run in ('whole', 'broken'))
+    assert a == b
+
+
+def test_two_seeded_runs_are_equal(make_config, tmp_path):
+    for name in ('one', 'two'):
+        train(make_config(name, stages=STAGES[:1]))
+    one, two = (weights(tmp_path / run / 'stage1_match.pth') for run in ('one', 'two'))
+    assert not changed(one, two)
+
+
+def test_a_stage_by_itself_from_the_checkpoint_before(make_config, tmp_path):
+    """Refine alone, from the checkpoint of prompt, is refine in the run of three."""
+    train(make_config('whole'))
+    alone = make_config(
+        'alone', stages=[STAGES[2]], load_from=str(tmp_path / 'whole/stage2_prompt.pth')
+    )
+    still = dict(optimizer=dict(lr=0.0, weight_decay=0.0))
+    alone.stages[0]['optim_wrapper'] = still
+    train(alone)
+    none = make_config('still', stages=[dict(STAGES[0], optim_wrapper=still)])
+    train(none)
+    start = weights(tmp_path / 'still/stage1_match.pth')
+    got = weights(tmp_path / 'alone/stage1_refine.pth')
+    assert changed(start, got) == {'prompt_learner.prompts'}
+
+
+def test_joint_and_alternating_schemes(make_config, tmp_path):
+    stages = [
+        dict(name='joint', epochs=1),
+        dict(name='prompt', epochs=1),
+        dict(name='refine', epochs=1, restore=dict(mask_generator='joint')),
+    ]
+    train(make_config(stages=stages))
+    names = sorted(path.name for path in (tmp_path / 'run').glob('stage*.pth'))
+    assert names == ['stage1_joint.pth', 'stage2_prompt.pth', 'stage3_refine.pth']
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        (dict(stages=[]), 'the config has no stages'),
+        (dict(stages=[dict(name='mtach', epochs=1)]), "unknown stage 'mtach'"),
+        (dict(stages=[STAGES[2]]), "restores mask_generator as it was on entering 'match'"),
+        (
+            dict(stages=[dict(name='match', epochs=1, batch_size=9)]),
+            'a batch of 9 images is more than the 8 there are',
+        ),
+        (
+            dict(
+                model=dict(
+                    mask_generator=dict(num_classes=2), text_head=dict(class_names=['a', 'b'])
+                )
+            ),
+            'the data set has 3 object classes, the model has 2',
+        ),
+    ],
+)
+def test_refusals_before_any_work(make_config, changes, message):
+    config = make_config()
+    if 'stages' in changes:
+        config.stages = changes['stages']
+    else:
+        config.merge_from_dict(changes)
+    with pytest.raises(ValueError, match=message):
+        train(config)
+
+
+def test_a_checkpoint_of_other_stages_is_not_resumed(make_config, tmp_path):
+    train(make_config(stages=STAGES[:2]))
+    other = make_config(stages=[STAGES[0], dict(name='refine', epochs=1)])
+    choose_start(other, resume=True)
+    with pytest.raises(ValueError, match=r'saved in stage 1 \(prompt\), but the config has'):
+        train(other)
