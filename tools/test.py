@@ -4,11 +4,14 @@ python tools/test.py configs/semples/voc_refine.py work_dirs/voc_refine/stage3_r
 """
 
 import argparse
+import json
 from pathlib import Path
 
+from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from semples_mmseg.engine.launch import add_common_options, load_config
+from semples_mmseg.utils import atomic_write
 
 
 def parse_args() -> argparse.Namespace:
@@ -17,6 +20,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='path of the config')
     parser.add_argument('checkpoint', help='path of the weights')
     parser.add_argument('--out', help='folder for the predicted masks (IoUMetric)')
+    parser.add_argument('--metrics', help='JSON file for the metrics')
     parser.add_argument('--show', action='store_true', help='show predictions')
     parser.add_argument('--show-dir', help='folder for painted predictions')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds a prediction is shown')
@@ -43,7 +47,10 @@ def main() -> None:
         config.model = dict(config.tta_model, module=config.model)
     if args.out:
         config.test_evaluator.update(output_dir=args.out, keep_results=True)
-    Runner.from_cfg(config).test()
+    metrics = Runner.from_cfg(config).test()
+    if args.metrics and is_main_process():
+        with atomic_write(args.metrics) as file:
+            json.dump({name: float(value) for name, value in metrics.items()}, file, indent=2)
 
 
 if __name__ == '__main__':

@@ -7,9 +7,8 @@ _base_ = 'demo_match.py'
 stages = _base_.stages + [
     dict(
         name='prompt',
-        epochs=10,
+        epochs=20,
         batch_size=64,
-        mask_eps=_base_.mask_eps,  # paper: 1e-4
         optim_wrapper=dict(optimizer=dict(lr=0.1)),  # paper: 0.1 x batch / 512
     )
 ]

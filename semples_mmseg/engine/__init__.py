@@ -5,6 +5,7 @@ from .optim_constructor import TrainableOptimWrapperConstructor
 from .poly_ratio_lr import PolyRatioLR
 from .stage_plan import StagePlan, StageSpec
 from .stage_switch_hook import StageSwitchHook
+from .warmup_cosine_lr import WarmupCosineLR
 
 __all__ = [
     'EpochSeedHook',
@@ -13,5 +14,6 @@ __all__ = [
     'StageSpec',
     'StageSwitchHook',
     'TrainableOptimWrapperConstructor',
+    'WarmupCosineLR',
     'seed_worker',
 ]

@@ -218,7 +218,7 @@ def test_prompt_learner_starts_uniform_or_from_words(tiny_clip, weights):
     torch.manual_seed(0)
     prompts = PromptLearner(5, 30, 64)().detach()
     assert prompts.shape == (5, 30, 64)
-    assert 0 <= prompts.min() and prompts.max() < 1
+    assert prompts.min() >= 0 and prompts.max() < 1
     assert prompts.mean().item() == pytest.approx(0.5, abs=0.02)
     head = text_head(tiny_clip, weights[1])
     learner = PromptLearner(3, 4, 24, init_words=['water', 'the sky', 'grass'])

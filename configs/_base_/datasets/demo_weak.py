@@ -38,7 +38,20 @@ val_dataloader = dict(
         test_mode=True,
     ),
 )
-test_dataloader = val_dataloader
+# During training seeds are evaluated on the held-out scenes, tools/test.py takes the training ones.
+test_dataloader = dict(
+    batch_size=50,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='DemoDataset',
+        data_root=data_root,
+        ann_file='ImageSets/train.txt',
+        data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
+        pipeline=test_pipeline,
+        test_mode=True,
+    ),
+)
 # Images and their tags alone, without masks.
 pseudo_mask_dataloader = dict(
     batch_size=50,
@@ -53,5 +66,6 @@ pseudo_mask_dataloader = dict(
         test_mode=True,
     ),
 )
-val_evaluator = dict(type='CAMMetric', thresholds=[0.01 * step for step in range(5, 96)])
+val_evaluator = dict(type='CAMMetric', thresholds=[0.02 * step for step in range(3, 48)])
 test_evaluator = val_evaluator
+pseudo_mask_evaluator = dict(background_score=0.6)

@@ -30,7 +30,7 @@ model = dict(
     text_head=dict(class_names=class_names),
     prompt_learner=dict(num_tokens=30),
     match_loss=dict(background_weight=1.0),  # paper: 2.4
-    prompt_loss=dict(text_weight=0.3),  # paper: 0.02
+    prompt_loss=dict(text_weight=0.6),  # paper: 0.02
     refine_loss=dict(weight=1.0),  # paper: 0.05
-    background_score=0.5,
+    background_score=0.6,
 )

@@ -5,10 +5,7 @@ epochs = 60
 optim_wrapper = dict(
     type='OptimWrapper', optimizer=dict(type='AdamW', lr=lr, weight_decay=0.03)
 )
-param_scheduler = [
-    dict(type='LinearLR', start_factor=1e-6 / lr, by_epoch=True, begin=0, end=5),
-    dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=True, begin=5, T_max=epochs, end=epochs),
-]
+param_scheduler = dict(type='WarmupCosineLR', total=epochs, by_epoch=True)
 train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=10)
 val_cfg = dict()
 test_cfg = dict()

@@ -53,7 +53,8 @@ class CLIPImageHead(nn.Module):
                 f'CLIP image normalization must be one of {NORMALIZATIONS}, got {normalization!r}'
             )
         clip = build_clip(model, pretrained, quick_gelu)
-        self.encoder = Frozen(clip.visual)
+        # Convolutions run faster so, on CPUs as on GPUs.
+        self.encoder = Frozen(clip.visual.to(memory_format=torch.channels_last))
         size = clip.visual.image_size
         self.input_size: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)
         own = normalization == 'clip'
@@ -89,4 +90,5 @@ class CLIPImageHead(nn.Module):
         Returns:
             (P, D) unit vectors.
         """
+        images = images.contiguous(memory_format=torch.channels_last)
         return F.normalize(self.encoder(images).float(), dim=-1)

@@ -1,6 +1,5 @@
 """What the three SemPLeS losses share: the clamp before a logarithm, the mean over all pairs."""
 
-import torch
 from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
 

@@ -1,0 +1,129 @@
+"""Steps of a pipeline: separate processes, run in order, skipped when complete."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ..utils import atomic_write
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of a pipeline.
+
+    Attributes:
+        name: What it does, for people.
+        command: Arguments for the Python interpreter, the script first.
+        inputs: Files whose content decides whether an earlier result still holds.
+        outputs: Files that must be there afterwards; a folder counts by its list of files.
+        seconds: Expected duration, for the time left.
+        resume: Arguments to add when an earlier try was broken off.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    inputs: tuple[Path, ...]
+    outputs: tuple[Path, ...]
+    seconds: float
+    resume: tuple[str, ...] = ()
+
+
+def digest(path: Path) -> str | None:
+    """SHA-256 of a file's content, or of a folder's file names and sizes; ``None`` if missing."""
+    if path.is_dir():
+        files = sorted(file for file in path.rglob('*') if file.is_file())
+        listing = '\n'.join(f'{file.relative_to(path)} {file.stat().st_size}' for file in files)
+        return hashlib.sha256(listing.encode()).hexdigest()
+    if not path.is_file():
+        return None
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def _wanted(step: Step) -> dict[str, Any]:
+    """What a complete step was made from."""
+    return dict(command=list(step.command), inputs={str(p): digest(p) for p in step.inputs})
+
+
+class Record:
+    """Which steps are complete, kept in a JSON file.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        text = path.read_text(encoding='utf-8') if path.exists() else '{}'
+        self.steps: dict[str, Any] = json.loads(text)
+
+    def is_complete(self, step: Step) -> bool:
+        """Whether a step was run with this command on these inputs and its results are intact."""
+        entry = self.steps.get(step.name)
+        if entry is None or entry['made_from'] != _wanted(step):
+            return False
+        return entry['outputs'] == {str(path): digest(path) for path in step.outputs}
+
+    def was_begun(self, step: Step) -> bool:
+        """Whether an earlier try at the same thing was broken off."""
+        entry = self.steps.get(step.name)
+        return entry is not None and 'outputs' not in entry and entry['made_from'] == _wanted(step)
+
+    def _write(self, step: Step, **entry: Any) -> None:
+        self.steps[step.name] = dict(made_from=_wanted(step), **entry)
+        with atomic_write(self.path) as file:
+            json.dump(self.steps, file, indent=2)
+
+    def begin(self, step: Step) -> None:
+        """Note that a step is running."""
+        self._write(step, started=time.time())
+
+    def complete(self, step: Step, seconds: float) -> None:
+        """Note that a step is complete."""
+        outputs = {str(path): digest(path) for path in step.outputs}
+        self._write(step, outputs=outputs, seconds=round(seconds, 1))
+
+
+def run_steps(steps: Sequence[Step], folder: Path, console: Console | None = None) -> None:
+    """Run the steps that are not complete, one process after another.
+
+    Args:
+        steps: In order.
+        folder: Where the record ``pipeline.json`` is kept.
+        console: Where progress is shown.
+
+    Raises:
+        RuntimeError: If a step fails or does not leave what it should; what is complete stays.
+    """
+    console = console or Console()
+    record = Record(folder / 'pipeline.json')
+    begun = time.monotonic()
+    for index, step in enumerate(steps):
+        title = f'[{index + 1}/{len(steps)}] {step.name}'
+        if record.is_complete(step):
+            console.print(f'{title}: complete, skipped', style='dim')
+            continue
+        left = sum(later.seconds for later in steps[index:])
+        console.rule(f'{title} (about {left:.0f} s to the end)', style='bold')
+        extra = step.resume if record.was_begun(step) else ()
+        record.begin(step)
+        start = time.monotonic()
+        code = subprocess.run([sys.executable, *step.command, *extra], check=False).returncode
+        if code:
+            raise RuntimeError(
+                f'step {step.name!r} failed with exit code {code}; the same command goes on from '
+                f'there once the cause is mended: python {" ".join(step.command)}'
+            )
+        missing = [str(path) for path in step.outputs if digest(path) is None]
+        if missing:
+            raise RuntimeError(f'step {step.name!r} did not write {", ".join(missing)}')
+        record.complete(step, time.monotonic() - start)
+    console.rule(f'done in {time.monotonic() - begun:.0f} s', style='bold')
