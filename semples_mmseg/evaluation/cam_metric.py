@@ -48,6 +48,8 @@ class CAMMetric(BaseMetric):
             outside 0..K and 255 (the image is named), or without CAMs or ground truth.
     """
 
+    default_prefix = ''  # none, without MMEngine's warning
+
     def __init__(
         self,
         thresholds: Sequence[float] | None = None,

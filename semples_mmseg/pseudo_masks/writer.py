@@ -71,6 +71,8 @@ class PseudoMaskWriter(BaseMetric):
         FileNotFoundError: If ``checkpoint`` is missing.
     """
 
+    default_prefix = ''  # none, without MMEngine's warning
+
     def __init__(
         self,
         out_dir: str,
