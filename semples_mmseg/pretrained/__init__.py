@@ -65,8 +65,7 @@ def load_demo_clip(path: str | os.PathLike = FOLDER / CLIP_FILE) -> dict[str, Te
         raise ValueError(f'{path} is no tiny CLIP of the demo: it lacks {sorted(missing)}')
     rows, size = state.pop(ROWS).long(), int(state.pop(SIZE))
     state = {
-        name: value.float() if value.is_floating_point() else value
-        for name, value in state.items()
+        name: value.float() if value.is_floating_point() else value for name, value in state.items()
     }
     kept = state[TABLE]
     state[TABLE] = kept.new_zeros(size, kept.shape[1]).index_copy(0, rows, kept)

@@ -68,12 +68,21 @@ def test_captions_name_what_is_visible() -> None:
     frame, kept = np.zeros(16), np.zeros(16)
     frame[[0, 6]], kept[[0, 6]] = (0.2, 0.5), (1.0, 1.0)
     said = {clip.caption(rng, frame, kept) for _ in range(60)}
-    assert said == {'a photo of boat.', 'boat.', 'boat on water.'}
+    assert said == {'a photo of boat.', 'boat on water.'}
     kept[0] = 0.0
     assert {clip.caption(rng, frame, kept) for _ in range(30)} == {'a photo of water.', 'water.'}
     frame[1], kept[0], kept[1] = 0.2, 1.0, 1.0
     said = {clip.caption(rng, frame, kept) for _ in range(90)}
     assert {'boat and train.', 'train and boat.', 'train on water.'} <= said
+
+
+def test_darkened_backgrounds_are_named_less() -> None:
+    rng = np.random.default_rng(0)
+    frame, kept = np.zeros(16), np.zeros(16)
+    frame[[0, 6]], kept[[0, 6]] = (0.2, 0.2), (1.0, 0.25)
+    said = [clip.caption(rng, frame, kept) for _ in range(400)]
+    # named with chance 1.2 x 0.25, by three captions of four
+    assert abs(np.mean(['water' in text for text in said]) - 0.3 * 0.75) < 0.07
 
 
 def test_soft_masks() -> None:
@@ -99,7 +108,6 @@ def test_contrastive_loss_counts_identical_captions_once() -> None:
     image = F.normalize(torch.rand(5, 8, dtype=torch.float64) + 1, dim=1)
     text = F.normalize(torch.rand(3, 8, dtype=torch.float64) + 1, dim=1)
     target, scale = torch.tensor([0, 2, 0, 1, 2]), 10.0
-    assert (image @ text.T).min() > clip.FLOOR
     logits = scale * (image @ text.T).numpy()
     by_image = [np.log(np.exp(row).sum()) - row[t] for row, t in zip(logits, target, strict=True)]
     by_text = []
@@ -140,43 +148,44 @@ def test_tag_loss() -> None:
     small = [y[1], y[2], y[0]]
     union = [np.maximum(y[0], small[0]), y[1], np.maximum(y[2], small[2])]
     whole = np.mean([entropy(t[i], union[i]) for i in range(3)])
-    outer = np.mean([
-        entropy(((1 - s[i])[:, None] * p[i]).sum(0) / (1 - s[i]).sum(), y[i]) for i in range(3)
-    ])
-    inner = np.mean([
-        entropy((s[i][:, None] * p[i]).sum(0) / s[i].sum(), small[i]) for i in (0, 2)
-    ])
+    outer = np.mean(
+        [entropy(((1 - s[i])[:, None] * p[i]).sum(0) / (1 - s[i]).sum(), y[i]) for i in range(3)]
+    )
+    inner = np.mean([entropy((s[i][:, None] * p[i]).sum(0) / s[i].sum(), small[i]) for i in (0, 2)])
     loss = backbone.tag_loss(token, patches, inside, tags)
     assert loss.item() == pytest.approx(whole + outer + inner)
 
 
-def test_seed_decides_everything() -> None:
+def test_seed_decides_the_clip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clip, 'BATCH', 16)
     torch.manual_seed(11)
-    first = clip.train_clip(3, scenes=96, steps=1).model.state_dict()
+    first = clip.train_clip(3, scenes=16, steps=1).model.state_dict()
     torch.manual_seed(12)
-    again = clip.train_clip(3, scenes=96, steps=1).model.state_dict()
-    other = clip.train_clip(4, scenes=96, steps=1).model.state_dict()
+    again = clip.train_clip(3, scenes=16, steps=1).model.state_dict()
+    other = clip.train_clip(4, scenes=16, steps=1).model.state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first['visual.conv1.weight'], other['visual.conv1.weight'])
 
 
-def test_seed_decides_the_backbone() -> None:
+def test_seed_decides_the_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backbone, 'BATCH', 10)
     torch.manual_seed(11)
-    first = backbone.train_backbone(3, photos=100, epochs=1).state_dict()
+    first = backbone.train_backbone(3, photos=10, epochs=1).state_dict()
     torch.manual_seed(12)
-    again = backbone.train_backbone(3, photos=100, epochs=1).state_dict()
-    other = backbone.train_backbone(4, photos=100, epochs=1).state_dict()
+    again = backbone.train_backbone(3, photos=10, epochs=1).state_dict()
+    other = backbone.train_backbone(4, photos=10, epochs=1).state_dict()
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first['backbone.pos_embed'], other['backbone.pos_embed'])
 
 
 def test_making_writes_three_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clip_checks = dict(clip_backgrounds=1.0, clip_cut_outs=0.5, clip_foreign=1.0)
+    monkeypatch.setattr(clip, 'BATCH', 16)
+    monkeypatch.setattr(backbone, 'BATCH', 10)
     monkeypatch.setattr(making, 'ProcessPoolExecutor', _InThisProcess)
     monkeypatch.setattr(making, 'check_tiny_clip', lambda *_: clip_checks)
-    measured = making.make_demo_models(
-        2, tmp_path / 'new', dict(scenes=96, steps=1), dict(photos=100, epochs=1)
-    )
+    options = dict(scenes=16, steps=1), dict(photos=10, epochs=1)
+    measured = making.make_demo_models(2, tmp_path / 'new', *options)
     names = {path.name for path in (tmp_path / 'new').iterdir()}
     assert names == {'demo_clip.safetensors', 'demo_backbone.safetensors', 'demo_models.json'}
     report = json.loads((tmp_path / 'new/demo_models.json').read_text())
@@ -200,5 +209,3 @@ class _InThisProcess:
     def submit(self, function, *args, **kwargs):  # type: ignore[no-untyped-def]
         value = function(*args, **kwargs)
         return type('Done', (), dict(result=staticmethod(lambda: value)))
-
-

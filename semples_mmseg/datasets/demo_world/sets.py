@@ -74,9 +74,7 @@ def check_demo_set(root: str | os.PathLike, settings: dict) -> bool:
     return True
 
 
-def make_demo_set(
-    root: str | os.PathLike, seed: int = 0, train: int = 600, val: int = 200
-) -> Path:
+def make_demo_set(root: str | os.PathLike, seed: int = 0, train: int = 600, val: int = 200) -> Path:
     """Draw the weakly tagged set, unless it is there already.
 
     ``<root>/JPEGImages/*.png``, ``<root>/SegmentationClass/*.png`` (8-bit palette, for evaluation

@@ -61,9 +61,7 @@ class TaggedViT(nn.Module):
 
 def normalise(images: Tensor) -> Tensor:
     """uint8 (B, H, W, 3) RGB -> float32 (B, 3, H, W), standardised with ImageNet's mean and std."""
-    mean, std = images.new_tensor(MEAN, dtype=torch.float32), images.new_tensor(
-        STD, dtype=torch.float32
-    )
+    mean, std = torch.tensor(MEAN), torch.tensor(STD)
     return ((images - mean) / std).permute(0, 3, 1, 2).contiguous()
 
 
@@ -109,10 +107,10 @@ def tag_loss(token: Tensor, patches: Tensor, inside: Tensor, tags: Tensor) -> Te
         tags: (B, 16) of the big photos; the pasted one is the next in the batch.
     """
     pasted = tags.roll(-1, 0)
-    used = (inside.amax(1, keepdim=True) > 0).float()
+    used = (inside.amax(1, keepdim=True) > 0).to(inside)
     loss = F.binary_cross_entropy_with_logits(token, torch.maximum(tags, used * pasted))
-    for share, target, weight in ((1 - inside, tags, torch.ones_like(used)),
-                                  (inside, pasted, used)):
+    whole = torch.ones_like(used)
+    for share, target, weight in ((1 - inside, tags, whole), (inside, pasted, used)):
         logits = (share[..., None] * patches).sum(1) / share.sum(1, keepdim=True).clamp(min=1e-6)
         each = F.binary_cross_entropy_with_logits(logits, target, reduction='none')
         loss = loss + (weight * each).mean() / weight.mean().clamp(min=1e-6)
@@ -136,17 +134,19 @@ def train_backbone(seed: int, photos: int = PHOTOS, epochs: int = EPOCHS) -> Tag
         torch.manual_seed(seed)
         model = TaggedViT()
     generator = torch.Generator().manual_seed(seed)
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW(
-        [dict(params=matrices), dict(params=others, weight_decay=0.0)],
+        [
+            dict(params=[p for p in model.parameters() if p.ndim > 1], weight_decay=WEIGHT_DECAY),
+            dict(params=[p for p in model.parameters() if p.ndim <= 1], weight_decay=0.0),
+        ],
         lr=LEARNING_RATE,
-        weight_decay=WEIGHT_DECAY,
     )
-    order = torch.cat([
-        torch.randperm(photos, generator=generator)[: photos // BATCH * BATCH].view(-1, BATCH)
-        for _ in range(epochs)
-    ])
+    order = torch.cat(
+        [
+            torch.randperm(photos, generator=generator)[: photos // BATCH * BATCH].view(-1, BATCH)
+            for _ in range(epochs)
+        ]
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
         lambda step: min((step + 1) / WARM_UP, 0.5 * (1 + np.cos(np.pi * step / len(order)))),
@@ -158,7 +158,8 @@ def train_backbone(seed: int, photos: int = PHOTOS, epochs: int = EPOCHS) -> Tag
             x = x.flip(3)
         side = int(torch.randint(24, 49, (), generator=generator))
         x, inside = paste(x, side, generator)
-        loss = tag_loss(*model(x), inside, tags[index])
+        token, patches = model(x)
+        loss = tag_loss(token, patches, inside, tags[index])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -54,13 +54,15 @@ def check_clip(
     """
     kinds = torch.arange(count) % len(OBJECTS)
     places = torch.arange(count) % len(BACKGROUNDS)
-    bare, _ = _stack([
-        render(scene_rng(seed, 'check-bare', i), [], [int(place)], sizes=(0.44, 0.74))
-        for i, place in enumerate(places)
-    ])
-    abroad, regions = _stack([
-        _foreign(scene_rng(seed, 'check-foreign', i), int(kind)) for i, kind in enumerate(kinds)
-    ])
+    bare, _ = _stack(
+        [
+            render(scene_rng(seed, 'check-bare', i), [], [int(place)], sizes=(0.44, 0.74))
+            for i, place in enumerate(places)
+        ]
+    )
+    abroad, regions = _stack(
+        [_foreign(scene_rng(seed, 'check-foreign', i), int(kind)) for i, kind in enumerate(kinds)]
+    )
     inside = (regions == kinds[:, None, None]).float()[:, None]
 
     def similarity(images: Tensor) -> Tensor:

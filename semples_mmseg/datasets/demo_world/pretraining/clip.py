@@ -27,10 +27,6 @@ BATCH = 96
 LEARNING_RATE = 2e-3
 WARM_UP = 100
 WEIGHT_DECAY = 0.05
-FLOOR = 0.05
-"""Cosines below this are pushed up: like OpenAI's CLIP, whose cosines are practically always
-positive, so that the method's clamp at 1e-4 rarely bites."""
-
 DOT, WORD_FINAL_DOT = 13, 269
 """The full stop in learned prompts, and the one ordinary text gets from the tokenizer."""
 
@@ -49,8 +45,7 @@ class TinyClip(NamedTuple):
 
 def normalise(images: Tensor) -> Tensor:
     """uint8 (B, H, W, 3) RGB -> float32 (B, 3, H, W), standardised with CLIP's mean and std."""
-    mean, std = (images.new_tensor(v, dtype=torch.float32)
-                 for v in (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD))
+    mean, std = (torch.tensor(value) for value in (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD))
     return ((images / 255 - mean) / std).permute(0, 3, 1, 2).contiguous()
 
 
@@ -154,26 +149,30 @@ def visible_parts(regions: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def caption(rng: np.random.Generator, frame: np.ndarray, kept: np.ndarray) -> str:
-    """Name what is to be seen: "a photo of X.", "X on B.", "X and Y.", "B."...
+    """Name what is to be seen: "X on B.", "a photo of X.", "X and Y.", "a photo of B."...
+
+    What is darkened is named less often, in proportion to what is left of it, so that similarity
+    falls gradually with brightness: a mask leaks a background long before it is half bright.
 
     Args:
         rng: Source of randomness.
         frame: (16,) share of the frame each tag covers.
         kept: (16,) share of itself each tag keeps.
     """
-    seen = np.flatnonzero((kept >= 0.5) & (frame >= 0.01))
-    things = [TAGS[i] for i in seen if i < len(OBJECTS)]
-    places = [TAGS[i] for i in seen if i >= len(OBJECTS) and frame[i] >= 0.08]
-    if not things and not places:
-        things = [TAGS[int(frame.argmax())]]
-    rng.shuffle(things)
-    rng.shuffle(places)
-    named = things or places
-    choices = [f'a photo of {named[0]}.', f'{named[0]}.']
-    if len(named) > 1:
-        choices += 2 * [f'{named[0]} and {named[1]}.']
+    is_thing = np.arange(len(TAGS)) < len(OBJECTS)
+    noticed = rng.random(len(TAGS)) < kept * np.where(is_thing, 2.0, 1.2)
+    seen = np.flatnonzero(noticed & (kept > 0.03) & (frame >= np.where(is_thing, 0.005, 0.02)))
+    if not len(seen):
+        seen = np.array([frame.argmax()])
+    things = [TAGS[i] for i in rng.permutation(seen[seen < len(OBJECTS)])]
+    places = [TAGS[i] for i in rng.permutation(seen[seen >= len(OBJECTS)])]
     if things and places:
-        choices += 2 * [f'{things[0]} on {places[0]}.']
+        choices = 3 * [f'{things[0]} on {places[0]}.'] + [f'a photo of {things[0]}.']
+        choices += [f'{things[0]} and {things[1]}.'] if len(things) > 1 else []
+    else:
+        named = things or places
+        choices = [f'a photo of {named[0]}.', f'{named[0]}.']
+        choices += 2 * [f'{named[0]} and {named[1]}.'] if len(named) > 1 else []
     return str(rng.choice(choices))
 
 
@@ -212,12 +211,10 @@ def contrastive_loss(image: Tensor, text: Tensor, target: Tensor, scale: Tensor)
         target: int64 (B,), the caption of every image.
         scale: Factor on the cosines.
     """
-    cosine = image @ text.T
-    logits = scale * cosine
-    owned = F.one_hot(target, len(text)).T.float()
+    logits = scale * image @ text.T
+    owned = F.one_hot(target, len(text)).T.to(logits)
     to_image = -(owned * logits.T.log_softmax(1)).sum(1) / owned.sum(1)
-    loss = (F.cross_entropy(logits, target) + to_image.mean()) / 2
-    return loss + 5 * F.relu(FLOOR - cosine).square().mean() if FLOOR else loss
+    return (F.cross_entropy(logits, target) + to_image.mean()) / 2
 
 
 def _optimizer(model: nn.Module) -> torch.optim.Optimizer:

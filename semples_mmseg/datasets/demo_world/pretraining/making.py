@@ -86,7 +86,7 @@ def make_demo_models(
         ValueError: If ``seed`` is negative or the one the checks use.
     """
     if seed < 0 or seed == CHECK_SEED:
-        raise ValueError(f'seed has to be >= 0 and not {CHECK_SEED} (the checks\'), got {seed}')
+        raise ValueError(f"seed has to be >= 0 and not {CHECK_SEED} (the checks'), got {seed}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
