@@ -1,7 +1,7 @@
 """Retraining on the pseudo masks of VOC 2012 train_aug, evaluated on val (WeakTr, section 3.3).
 
 python tools/make_pseudo_masks.py configs/semples/voc_refine.py CHECKPOINT \\
-    --out work_dirs/voc_refine/pseudo_masks
+    --out work_dirs/voc_pseudo_masks --background-score 0.43
 python tools/train.py configs/segmenter/segmenter_deit-s_voc12.py
 
 Another folder of masks: --cfg-options train_dataloader.dataset.data_prefix.seg_map_path=FOLDER
@@ -10,7 +10,7 @@ Another folder of masks: --cfg-options train_dataloader.dataset.data_prefix.seg_
 _base_ = ['../_base_/default_runtime.py', '../_base_/models/segmenter_deit-s.py']
 
 data_root = 'data/VOCdevkit/VOC2012/'
-pseudo_masks = 'work_dirs/voc_refine/pseudo_masks'
+pseudo_masks = 'work_dirs/voc_pseudo_masks'
 crop_size = (480, 480)
 scale = (8 * 520, 520)  # the short side becomes 520, unless the long one would pass 4160
 

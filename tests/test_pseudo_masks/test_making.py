@@ -1,6 +1,8 @@
 """Pseudo masks from a config and a checkpoint, through MMEngine's Runner."""
 
+import importlib.util
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,6 +116,25 @@ def test_resuming_predicts_only_what_is_missing(tmp_path, world):
     np.testing.assert_array_equal(mask, expected(tmp_path, 'b', 2, 0.5))
     make_pseudo_masks(*arguments, overwrite=True)
     assert BrightnessCAM.calls == ['a', 'b', 'b', 'c', 'a', 'b', 'c']
+
+
+def test_the_tool_passes_everything_on(tmp_path, world, monkeypatch):
+    path = Path(__file__).parents[2] / 'tools' / 'make_pseudo_masks.py'
+    spec = importlib.util.spec_from_file_location('make_pseudo_masks_tool', path)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    world.train_masks = world.pop('pseudo_mask_dataloader')
+    world.dump(tmp_path / 'config.py')
+    monkeypatch.setattr(
+        'sys.argv',
+        f'tool {tmp_path}/config.py {tmp_path}/weights.pth --out {tmp_path}/out '
+        '--background-score 0.5 --split-dataloader train_masks '
+        '--cfg-options train_masks.dataset.indices=2'.split(),
+    )
+    tool.main()
+    assert sorted(p.name for p in (tmp_path / 'out').glob('*.png')) == ['a.png', 'b.png']
+    mask = read_mask(tmp_path / 'out' / 'a.png')
+    np.testing.assert_array_equal(mask, expected(tmp_path, 'a', 1, 0.5))
 
 
 def test_other_weights_are_refused(tmp_path, world):
