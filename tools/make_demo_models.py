@@ -1,6 +1,6 @@
 """Make the demo's two pretrained models anew: a tiny CLIP and a small backbone, about five minutes.
 
-    python tools/make_demo_models.py --seed 0 --out work_dirs/demo_models
+python tools/make_demo_models.py --seed 0 --out work_dirs/demo_models
 """
 
 import argparse

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import torch
 from mmseg.structures import SegDataSample
+from tiny import TINY_CLIP, TINY_GENERATOR, TINY_SEMPLES
 
 import semples_mmseg  # noqa: F401
-from tiny import TINY_CLIP, TINY_GENERATOR, TINY_SEMPLES
 
 
 @pytest.fixture
