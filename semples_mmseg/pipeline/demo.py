@@ -1,5 +1,6 @@
 """The demo: all of SemPLeS on the small drawn world, with the tools and configs of a real run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config
@@ -36,7 +37,14 @@ def segmenter_data(data_root: Path, masks: Path) -> dict[str, str]:
     return options
 
 
-def demo_steps(root: Path, folder: Path, data_root: Path, seed: int) -> list[Step]:
+def demo_steps(
+    root: Path,
+    folder: Path,
+    data_root: Path,
+    seed: int,
+    semples_options: Sequence[str] = (),
+    segmenter_options: Sequence[str] = (),
+) -> list[Step]:
     """The steps of the demo.
 
     Args:
@@ -44,9 +52,12 @@ def demo_steps(root: Path, folder: Path, data_root: Path, seed: int) -> list[Ste
         folder: Where results go.
         data_root: Where the demo world is drawn.
         seed: Of training.
+        semples_options: More ``key=value`` settings of the SemPLeS config.
+        segmenter_options: More ``key=value`` settings of the Segmenter's config.
     """
     data = [f'{name}_dataloader.dataset.data_root={data_root}' for name in ('train', 'val')]
     data += [f'{name}_dataloader.dataset.data_root={data_root}' for name in ('test', 'pseudo_mask')]
+    data += semples_options
     randomness = f'randomness.seed={seed}'
     semples, segmenter = root / SEMPLES, root / SEGMENTER
     final = stage_file(folder, 'refine')
@@ -88,6 +99,7 @@ def demo_steps(root: Path, folder: Path, data_root: Path, seed: int) -> list[Ste
         )
     )
     data = [f'{key}={value}' for key, value in segmenter_data(data_root, masks).items()]
+    data += segmenter_options
     work_dir, weights = folder / 'segmenter', segmenter_file(root, folder)
     steps.append(
         Step(

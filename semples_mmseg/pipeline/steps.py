@@ -44,8 +44,11 @@ def digest(path: Path) -> str | None:
         return hashlib.sha256(listing.encode()).hexdigest()
     if not path.is_file():
         return None
+    total = hashlib.sha256()
     with open(path, 'rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
+        while block := file.read(1 << 20):
+            total.update(block)
+    return total.hexdigest()
 
 
 def _wanted(step: Step) -> dict[str, Any]:
@@ -70,7 +73,7 @@ class Record:
         entry = self.steps.get(step.name)
         if entry is None or entry['made_from'] != _wanted(step):
             return False
-        return entry['outputs'] == {str(path): digest(path) for path in step.outputs}
+        return entry.get('outputs') == {str(path): digest(path) for path in step.outputs}
 
     def was_begun(self, step: Step) -> bool:
         """Whether an earlier try at the same thing was broken off."""
