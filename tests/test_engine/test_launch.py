@@ -1,0 +1,72 @@
+"""What the tools check before anything is built."""
+
+import argparse
+
+import pytest
+from mmengine.config import Config
+
+from semples_mmseg.engine.launch import (
+    add_common_options,
+    check_stages,
+    check_work_dir,
+    choose_start,
+    load_config,
+)
+
+
+def arguments(*words):
+    parser = argparse.ArgumentParser()
+    parser.add_argument('config')
+    add_common_options(parser)
+    return parser.parse_args([str(word) for word in words])
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    path = tmp_path / 'small.py'
+    path.write_text("stages = [dict(name='match', epochs=2)]\nload_from = 'start.pth'\n")
+    return path
+
+
+def test_options_change_single_entries_of_the_stages(config_file, tmp_path):
+    args = arguments(
+        config_file, '--work-dir', tmp_path / 'w', '--cfg-options', 'stages.0.epochs=1'
+    )
+    config = load_config(args)
+    assert config.stages[0].epochs == 1 and config.work_dir == str(tmp_path / 'w')
+
+
+def test_missing_config(tmp_path):
+    with pytest.raises(FileNotFoundError, match='no config at .*gone.py'):
+        load_config(arguments(tmp_path / 'gone.py'))
+
+
+def test_work_dir_that_cannot_be_written(config_file, tmp_path):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(OSError, match='work folder .*file/w cannot be written.*--work-dir'):
+        load_config(arguments(config_file, '--work-dir', tmp_path / 'file' / 'w'))
+    check_work_dir(str(tmp_path / 'new' / 'folder'))
+    assert (tmp_path / 'new' / 'folder').is_dir()
+
+
+@pytest.mark.parametrize(
+    ('stages', 'message'),
+    [([], 'the config has no stages'), ([dict(name='x', epochs=1)], "unknown stage 'x'")],
+)
+def test_stages_are_checked_first(stages, message):
+    config = Config(dict(stages=stages, custom_hooks=[dict(type='StageSwitchHook')]))
+    with pytest.raises(ValueError, match=message):
+        check_stages(config)
+    check_stages(Config(dict(model=dict())))  # not a staged config
+
+
+def test_resume_prefers_the_latest_checkpoint_to_load_from(tmp_path):
+    config = Config(dict(work_dir=str(tmp_path), load_from='start.pth'))
+    choose_start(config, resume=True)
+    assert not config.resume and config.load_from == 'start.pth'
+    (tmp_path / 'last_checkpoint').write_text('epoch_3.pth')
+    choose_start(config, resume=True)
+    assert config.resume and config.load_from == 'epoch_3.pth'
+    config.load_from = 'start.pth'
+    choose_start(config, resume=False)
+    assert not config.resume and config.load_from == 'start.pth'
