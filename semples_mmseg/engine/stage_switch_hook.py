@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
+from mmengine.runner.checkpoint import weights_to_cpu
 from mmseg.registry import HOOKS
 from torch import Tensor, nn
 
@@ -268,16 +268,21 @@ class StageSwitchHook(Hook):
             return
         index, spec = self._current, self.plan.specs[self._current]
         name = f'stage{index + 1}_{spec.name}.pth'
-        runner.save_checkpoint(
-            runner.work_dir,
-            f'.{name}.tmp',
-            save_optimizer=False,
-            save_param_scheduler=False,
-            meta=dict(epoch=runner.epoch, iter=runner.iter),
+        # Unlike a checkpoint to resume from, this holds tensors and plain data alone: it can be read
+        # without running anything (weights_only=True).
+        checkpoint = dict(
+            meta=dict(
+                epoch=runner.epoch,
+                iter=runner.iter,
+                dataset_meta=copy.deepcopy(self._base_loader.dataset.metainfo),
+            ),
+            state_dict=weights_to_cpu(_bare(runner.model).state_dict()),
         )
+        runner.call_hook('before_save_checkpoint', checkpoint=checkpoint)
         if is_main_process():
             folder = Path(runner.work_dir)
-            os.replace(folder / f'.{name}.tmp', folder / name)
+            with atomic_write(folder / name, 'wb') as file:
+                torch.save(checkpoint, file)
             self._record(folder / 'stages.json', index, dict(checkpoint=name))
         runner.logger.info(f'stage {spec.name}: weights saved as {name}')
         self._metrics = {}

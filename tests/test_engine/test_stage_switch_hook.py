@@ -95,7 +95,7 @@ def train(config):
 
 
 def weights(path):
-    return torch.load(path, map_location='cpu', weights_only=False)['state_dict']
+    return torch.load(path, map_location='cpu', weights_only=True)['state_dict']
 
 
 def changed(before, after):

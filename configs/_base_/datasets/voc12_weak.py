@@ -109,3 +109,4 @@ pseudo_mask_dataloader = dict(
         test_mode=True,
     ),
 )
+pseudo_mask_evaluator = dict(background_score=0.43)

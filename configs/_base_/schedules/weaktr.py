@@ -6,6 +6,9 @@ optim_wrapper = dict(
     type='OptimWrapper', optimizer=dict(type='AdamW', lr=lr, weight_decay=0.03)
 )
 param_scheduler = dict(type='WarmupCosineLR', total=epochs, by_epoch=True)
-train_cfg = dict(by_epoch=True, max_epochs=epochs, val_interval=10)
+custom_hooks = [dict(type='StageSwitchHook')]
+stages = [dict(name='classify', epochs=epochs, batch_size=64)]
+# max_epochs is that of the stage.
+train_cfg = dict(by_epoch=True, max_epochs=1, val_interval=10)
 val_cfg = dict()
 test_cfg = dict()
