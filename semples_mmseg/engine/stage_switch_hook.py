@@ -268,8 +268,8 @@ class StageSwitchHook(Hook):
             return
         index, spec = self._current, self.plan.specs[self._current]
         name = f'stage{index + 1}_{spec.name}.pth'
-        # Unlike a checkpoint to resume from, this holds tensors and plain data alone: it can be read
-        # without running anything (weights_only=True).
+        # Unlike a checkpoint to resume from, this holds tensors and plain data alone: it can be
+        # read without running anything (weights_only=True).
         checkpoint = dict(
             meta=dict(
                 epoch=runner.epoch,
