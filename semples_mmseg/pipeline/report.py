@@ -21,7 +21,7 @@ from ..evaluation.scores import segmentation_scores
 from ..pseudo_masks import read_mask
 from ..utils import atomic_write
 from ..visualization import demo_grid
-from .demo import SEGMENTER, SEMPLES, TITLES, segmenter_data, segmenter_file, stage_file
+from .demo import SEGMENTER, SEMPLES, TITLES, segmenter_file, stage_file
 
 ROWS = 8
 
@@ -46,15 +46,16 @@ def report_demo(root: Path, folder: Path, data_root: Path, console: Console) -> 
         stage: dict(train=_read(folder / f'seeds_{stage}.json'), held_out=held_out[stage])
         for stage in TITLES
     }
-    config = Config.fromfile(root / SEMPLES)
-    config.test_dataloader.dataset.data_root = str(data_root)
+    # The configs as they were run, with all changes.
+    config = Config.fromfile(folder / 'semples' / Path(SEMPLES).name)
+    segmenter = Config.fromfile(folder / 'segmenter' / Path(SEGMENTER).name)
     results = dict(
         seeds=seeds,
         pseudo_masks=dict(train_mIoU=_mask_miou(folder / 'pseudo_masks', data_root)),
         segmenter=dict(held_out_mIoU=_read(folder / 'segmenter.json')['mIoU']),
         differs_from_paper=dict(
             semples=dict(config.differs_from_paper),
-            segmenter=dict(Config.fromfile(root / SEGMENTER).differs_from_paper),
+            segmenter=dict(segmenter.differs_from_paper),
         ),
         versions=dict(
             python=platform.python_version(), torch=torch.__version__, mmengine=mmengine.__version__
@@ -63,7 +64,7 @@ def report_demo(root: Path, folder: Path, data_root: Path, console: Console) -> 
     with atomic_write(folder / 'results.json') as file:
         json.dump(results, file, indent=2)
     _print_table(results, console)
-    _draw_grid(root, folder, config)
+    _draw_grid(folder, config, segmenter, segmenter_file(root, folder))
     console.print(f'figures: {folder / "results.json"}; pictures: {folder / "grid.png"}')
     return results
 
@@ -111,7 +112,7 @@ def _predict(model: Any, items: list[dict[str, Any]]) -> list[Any]:
     return [model.test_step(pseudo_collate([item]))[0] for item in items]
 
 
-def _draw_grid(root: Path, folder: Path, config: Config) -> None:
+def _draw_grid(folder: Path, config: Config, segmenter: Config, weights: Path) -> None:
     """Pictures of a few training scenes: the ones that have pseudo masks."""
     init_default_scope('mmseg')
     dataset = DATASETS.build(config.test_dataloader.dataset)
@@ -121,12 +122,9 @@ def _draw_grid(root: Path, folder: Path, config: Config) -> None:
     for stage, title in TITLES.items():
         samples = _predict(_load(config, stage_file(folder, stage)), [dataset[i] for i in chosen])
         cams[f'CAM {title}'] = [sample.cams.data.numpy() for sample in samples]
-    segmenter = Config.fromfile(root / SEGMENTER)
-    data_root = Path(config.test_dataloader.dataset.data_root)
-    segmenter.merge_from_dict(segmenter_data(data_root, folder / 'pseudo_masks'))
-    segmenter.test_dataloader.dataset.ann_file = str(data_root / 'ImageSets/train.txt')
+    segmenter.test_dataloader.dataset.ann_file = segmenter.train_dataloader.dataset.ann_file
     items = DATASETS.build(segmenter.test_dataloader.dataset)
-    predicted = _predict(_load(segmenter, segmenter_file(root, folder)), [items[i] for i in chosen])
+    predicted = _predict(_load(segmenter, weights), [items[i] for i in chosen])
     images = [dataset[index]['inputs'][0].numpy()[::-1].transpose(1, 2, 0) for index in chosen]
     demo_grid(
         folder / 'grid.png',
