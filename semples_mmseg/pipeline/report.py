@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from ..evaluation.scores import segmentation_scores
+from ..datasets.demo_world import OBJECTS
+from ..evaluation.scores import confusion_matrix, segmentation_scores
 from ..pseudo_masks import read_mask
 from ..utils import atomic_write
 from ..visualization import demo_grid
@@ -75,12 +76,14 @@ def _read(path: Path) -> Any:
 
 def _mask_miou(folder: Path, data_root: Path) -> float:
     """mIoU of the pseudo masks; a diagnostic that nothing is chosen by."""
-    classes = 7
+    classes = len(OBJECTS) + 1
     confusion = np.zeros((classes, classes), np.int64)
     for path in sorted(folder.glob('*.png')):
-        truth = read_mask(data_root / 'SegmentationClass' / path.name).astype(np.int64)
-        joint = (classes * truth + read_mask(path)).ravel()
-        confusion += np.bincount(joint, minlength=classes**2).reshape(classes, classes)
+        predicted, truth = (
+            torch.from_numpy(read_mask(file))
+            for file in (path, data_root / 'SegmentationClass' / path.name)
+        )
+        confusion += confusion_matrix(predicted, truth, classes, name=path.stem)
     return float(segmentation_scores(confusion).miou)
 
 
