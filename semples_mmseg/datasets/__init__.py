@@ -1,8 +1,18 @@
 """Data sets with image-level labels and their transforms."""
 
 from . import transforms
+from .coco import COCO_CLASSES, COCO14Dataset, WeakCOCODataset
 from .demo import DemoDataset
 from .voc import VOC_PROMPT_NAMES, WeakVOCDataset
 from .weak_label import WeakLabelDataset
 
-__all__ = ['VOC_PROMPT_NAMES', 'DemoDataset', 'WeakLabelDataset', 'WeakVOCDataset', 'transforms']
+__all__ = [
+    'COCO_CLASSES',
+    'VOC_PROMPT_NAMES',
+    'COCO14Dataset',
+    'DemoDataset',
+    'WeakCOCODataset',
+    'WeakLabelDataset',
+    'WeakVOCDataset',
+    'transforms',
+]

@@ -1,0 +1,63 @@
+"""COCO 2014: image-level labels for training, 81-class masks for evaluation and retraining."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmseg.datasets import BaseSegDataset, COCOStuffDataset
+from mmseg.registry import DATASETS
+
+from ..pseudo_masks.masks import full_palette
+from .weak_label import WeakLabelDataset
+
+COCO_CLASSES: tuple[str, ...] = COCOStuffDataset.METAINFO['classes'][:80]
+"""The 80 object classes in the order of their category ids (1 to 90, ten of them unused); COCO-Stuff
+lists them before its own."""
+
+# COCO has no colours of its own for objects; PASCAL VOC's rule gives every id another one.
+_PALETTE = [full_palette()[3 * index : 3 * index + 3] for index in range(81)]
+_METAINFO = dict(classes=('background', *COCO_CLASSES), palette=_PALETTE)
+
+
+@DATASETS.register_module()
+class WeakCOCODataset(WeakLabelDataset):
+    """COCO 2014 with image-level labels, as ``tools/dataset_converters/coco14.py`` prepares it.
+
+    Args:
+        ann_file: Split list of image ids (file stems): ``ImageSets/train.txt`` or ``val.txt``.
+        label_file: JSON file of the labels: ``labels_train.json`` or ``labels_val.json``.
+        data_root: Folder with ``train2014``, ``val2014`` and what the converter wrote.
+        data_prefix: Folders of images and, for evaluation, masks.
+        **kwargs: Passed on to :class:`WeakLabelDataset`.
+    """
+
+    METAINFO = _METAINFO
+
+    def __init__(
+        self,
+        ann_file: str = 'ImageSets/train.txt',
+        label_file: str | None = 'labels_train.json',
+        data_root: str | None = None,
+        data_prefix: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            ann_file=ann_file,
+            label_file=label_file,
+            data_root=data_root,
+            data_prefix=data_prefix or dict(img_path='train2014'),
+            **kwargs,
+        )
+
+
+@DATASETS.register_module()
+class COCO14Dataset(BaseSegDataset):
+    """COCO 2014 as a segmentation data set of 81 classes, for retraining and its evaluation.
+
+    MMSeg knows COCO with stuff alone (171 classes, no background). Ids are 0 for background and
+    1 to 80 in the order of :data:`COCO_CLASSES`; 255 is ignored.
+
+    Args:
+        **kwargs: Those of :class:`mmseg.datasets.BaseSegDataset`.
+    """
+
+    METAINFO = _METAINFO

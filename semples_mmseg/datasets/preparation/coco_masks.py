@@ -1,0 +1,110 @@
+"""Semantic masks from COCO's instances: outlines and run lengths, one over another."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from ...pseudo_masks import write_mask
+
+PAINTING = 'smaller over larger by area in pixels, later over earlier of one size, crowd 255'
+CROWD = 255
+
+
+@dataclass
+class Region:
+    """One annotation.
+
+    Attributes:
+        label: 1..80.
+        crowd: Whether it marks a crowd, in which objects are not told apart.
+        segmentation: As in the file: a list of polygons [x1, y1, x2, y2, ...], or a run-length
+            code ``{'counts': ..., 'size': [height, width]}``, compressed or not.
+        id: Of the annotation, for error messages.
+    """
+
+    label: int
+    crowd: bool
+    segmentation: Any
+    id: int
+
+
+def decode_region(region: Region, size: tuple[int, int]) -> np.ndarray:
+    """Pixels of a region, bool of shape (height, width).
+
+    Raises:
+        ValueError: If its segmentation is none of the three kinds, or of another size.
+    """
+    coded = region.segmentation
+    try:
+        if isinstance(coded, list):
+            # pycocotools takes lists of four numbers for boxes
+            if not coded or min(len(polygon) for polygon in coded) < 6:
+                raise ValueError('a polygon of less than three corners')
+            runs = coco_mask.merge(coco_mask.frPyObjects(coded, *size))
+        else:
+            if tuple(coded['size']) != size:
+                raise ValueError(f'run lengths of size {coded["size"]}, the image has {size}')
+            uncompressed = isinstance(coded['counts'], list)
+            runs = coco_mask.frPyObjects(coded, *size) if uncompressed else coded
+        return coco_mask.decode(runs).astype(bool)
+    except (TypeError, KeyError, ValueError) as error:
+        raise ValueError(f'annotation {region.id} has no valid segmentation: {error}') from error
+
+
+def paint(regions: Sequence[Region], size: tuple[int, int]) -> np.ndarray:
+    """Paint the regions of an image, smaller ones over larger ones.
+
+    A crowd is 255, at its place in the order like any other region.
+
+    Args:
+        regions: In the order of the file, which decides between regions of one area.
+        size: (height, width).
+
+    Returns:
+        uint8 (height, width): 0 background, 1..80, or 255.
+    """
+    decoded = [decode_region(region, size) for region in regions]
+    mask = np.zeros(size, np.uint8)
+    # stable: of one area, the later region is painted later
+    for index in sorted(range(len(regions)), key=lambda index: -int(decoded[index].sum())):
+        region = regions[index]
+        mask[decoded[index]] = CROWD if region.crowd else region.label
+    return mask
+
+
+def write_image_mask(
+    path: str | os.PathLike,
+    image: str | os.PathLike,
+    size: tuple[int, int],
+    regions: Sequence[Region],
+) -> None:
+    """Paint the mask of one image and write it as an 8-bit palette PNG.
+
+    Args:
+        path: The mask.
+        image: The image, opened for its size alone.
+        size: (height, width) in the annotation file.
+        regions: What is annotated.
+
+    Raises:
+        ValueError: If the image cannot be read or has another size, or an outline is not valid.
+    """
+    try:
+        with Image.open(image) as opened:
+            found = opened.size[::-1]
+    except OSError as error:
+        raise ValueError(f'image {image} cannot be read ({error}): download it again') from error
+    if found != size:
+        raise ValueError(
+            f'image {image} is {found[0]} x {found[1]} (height x width), the annotation file says '
+            f'{size[0]} x {size[1]}: image and annotations are not of one release'
+        )
+    try:
+        write_mask(path, paint(regions, size))
+    except ValueError as error:
+        raise ValueError(f'mask of {image}: {error}') from error

@@ -1,0 +1,51 @@
+"""Prepare COCO 2014: split lists, image-level labels of the 80 classes, masks for evaluation.
+
+python tools/dataset_converters/coco14.py data/coco14
+
+The folder holds train2014/, val2014/ and annotations/instances_{train,val}2014.json as downloaded.
+"""
+
+import argparse
+
+from semples_mmseg.datasets.preparation.coco import SPLITS, prepare_coco14
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description='Prepare COCO 2014')
+    parser.add_argument('root', help='folder with train2014 and val2014')
+    parser.add_argument('--annotations', help='folder of instances_*.json (ROOT/annotations)')
+    parser.add_argument('--out', help='folder of the results (ROOT)')
+    parser.add_argument('--splits', nargs='+', choices=list(SPLITS), default=list(SPLITS))
+    parser.add_argument(
+        '--masks',
+        nargs='*',
+        choices=list(SPLITS),
+        default=['val'],
+        help='splits to make masks for: val to evaluate, train only to measure seeds',
+    )
+    parser.add_argument(
+        '--subset',
+        action='store_true',
+        help='a part of COCO: take the images that are there and count nothing',
+    )
+    parser.add_argument('--workers', type=int, help='processes (as many as processors)')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run the command."""
+    args = parse_args()
+    prepare_coco14(
+        args.root,
+        args.splits,
+        args.masks,
+        annotations=args.annotations,
+        out=args.out,
+        subset=args.subset,
+        workers=args.workers,
+    )
+
+
+if __name__ == '__main__':
+    main()
