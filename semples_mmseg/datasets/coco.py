@@ -10,8 +10,8 @@ from ..pseudo_masks.masks import full_palette
 from .weak_label import WeakLabelDataset
 
 COCO_CLASSES: tuple[str, ...] = COCOStuffDataset.METAINFO['classes'][:80]
-"""The 80 object classes in the order of their category ids (1 to 90, ten of them unused); COCO-Stuff
-lists them before its own."""
+"""The 80 object classes in the order of their category ids (1 to 90, ten of them unused), which
+COCO-Stuff lists before its own."""
 
 # COCO has no colours of its own for objects; PASCAL VOC's rule gives every id another one.
 _PALETTE = [full_palette()[3 * index : 3 * index + 3] for index in range(81)]

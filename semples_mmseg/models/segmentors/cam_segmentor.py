@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmengine.structures import PixelData
+from mmengine.structures import BaseDataElement, PixelData
 from mmseg.models.segmentors import BaseSegmentor
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
@@ -141,8 +141,9 @@ class CAMSegmentor(BaseSegmentor):
                 than 0.5 are taken as present where they are not. CAMs come in ``ori_shape``.
 
         Returns:
-            The data samples with ``cams`` (n, H, W) in [0, 1], ``cam_classes`` (n,) and
-            ``pred_sem_seg`` (1, H, W).
+            The data samples with ``cams`` (n, H, W) in [0, 1], ``cam_classes`` (n,),
+            ``pred_sem_seg`` (1, H, W), and in ``predictions`` the image-level logits (K,) of the
+            generator by name, those of the first scale without mirroring.
         """
         scales: list[list[Tensor]] = (
             [list(inputs)] if isinstance(inputs, Tensor) else [list(scale) for scale in inputs]
@@ -151,10 +152,11 @@ class CAMSegmentor(BaseSegmentor):
             data_samples = [SegDataSample() for _ in scales[0]]
         outputs = [self._grid_cams(scale) for scale in scales]
         for index, sample in enumerate(data_samples):
+            logits = outputs[0][index][1]
             if 'image_labels' in sample:
                 present = sample.image_labels > 0
             else:
-                present = outputs[0][index][1] > 0.5
+                present = torch.stack(list(logits.values())).mean(0) > 0
             size = sample.metainfo.get('ori_shape', scales[0][index].shape[-2:])
             grids = [output[index][0][present] for output in outputs]
             total = self._sum_at(grids, size) if len(grids[0]) else grids[0].new_zeros(0, *size)
@@ -164,6 +166,7 @@ class CAMSegmentor(BaseSegmentor):
             sample.cams = PixelData(data=cams)
             sample.set_field(classes, 'cam_classes', dtype=Tensor)
             sample.pred_sem_seg = PixelData(data=labels[None])
+            sample.predictions = BaseDataElement(**logits)
         return data_samples
 
     @staticmethod
@@ -174,12 +177,12 @@ class CAMSegmentor(BaseSegmentor):
             total += F.interpolate(grid[None], size, mode='bilinear', align_corners=False)[0]
         return total
 
-    def _grid_cams(self, images: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
-        """CAMs (K, h, w) on the grid and class probabilities (K,), one batch per image size."""
+    def _grid_cams(self, images: list[Tensor]) -> list[tuple[Tensor, dict[str, Tensor]]]:
+        """CAMs (K, h, w) on the grid and logits (K,) by name, one batch per image size."""
         groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for index, image in enumerate(images):
             groups[tuple(image.shape)].append(index)
-        results: dict[int, tuple[Tensor, Tensor]] = {}
+        results: dict[int, tuple[Tensor, dict[str, Tensor]]] = {}
         for indices in groups.values():
             batch = torch.stack([images[index] for index in indices])
             if self.flip:
@@ -189,9 +192,9 @@ class CAMSegmentor(BaseSegmentor):
             if self.flip:
                 # Upsampling is linear and symmetric, so mirror images are summed on the grid.
                 cams = cams[: len(indices)] + cams[len(indices) :].flip(-1)
-            logits = torch.stack(list(output.logits.values())).mean(0)[: len(indices)]
             for row, index in enumerate(indices):
-                results[index] = (cams[row], logits[row].sigmoid())
+                logits = {name: values[row].float() for name, values in output.logits.items()}
+                results[index] = (cams[row], logits)
         return [results[index] for index in range(len(images))]
 
     def _check_checkpoint(self, state_dict: Mapping[str, Tensor], prefix: str, *_: Any) -> None:

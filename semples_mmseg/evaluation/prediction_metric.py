@@ -1,0 +1,94 @@
+"""How well a mask generator tells which classes an image shows, as an MMSeg metric."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
+from mmpretrain.evaluation import AveragePrecision
+from mmseg.registry import METRICS
+from prettytable import PrettyTable
+
+from .cam_metric import image_name
+
+
+@METRICS.register_module()
+class PredictionMetric(BaseMetric):
+    """Mean average precision of each image-level prediction (stage 0: token, coarse, fine).
+
+    Average precision is MMPretrain's (:class:`mmpretrain.evaluation.AveragePrecision`). It looks
+    at image-level labels alone, so choosing a checkpoint by it stays weak supervision.
+
+    Each sample needs ``predictions`` (logits (K,) by name) and ``image_labels`` (multi-hot (K,)).
+    Returned is ``mAP_<name>`` in percent for every name. **A class that no evaluated image shows
+    has no average precision**: it is left out of the mean and named in the log, where MMPretrain's
+    own mean would count it as 0.
+
+    Args:
+        collect_device: See :class:`mmengine.evaluator.BaseMetric`, as for the rest.
+        prefix: Prefix of the returned keys.
+
+    Raises:
+        ValueError: If a sample lacks predictions or labels, they differ in their classes, a logit
+            is not finite (the image is named), or no image has any label.
+    """
+
+    default_prefix = ''  # none, without MMEngine's warning
+
+    def __init__(
+        self, collect_device: str = 'cpu', prefix: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(collect_device=collect_device, prefix=prefix, **kwargs)
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep logits and labels of a batch."""
+        for sample in data_samples:
+            name = image_name(sample)
+            for key, fix in (
+                ('predictions', 'evaluate a mask generator that classifies images (CAMSegmentor)'),
+                ('image_labels', 'use a data set with image-level labels and PackWeakInputs'),
+            ):
+                if key not in sample or not len(sample[key]):
+                    raise ValueError(f'PredictionMetric: image {name!r} has no `{key}`; {fix}.')
+            labels = sample['image_labels'].cpu()
+            logits = {key: values.cpu() for key, values in sample['predictions'].items()}
+            for key, values in logits.items():
+                if values.shape != labels.shape:
+                    raise ValueError(
+                        f'PredictionMetric: image {name!r} has {len(labels)} classes in its labels '
+                        f'and {len(values)} in the prediction {key!r}.'
+                    )
+                if not bool(torch.isfinite(values).all()):
+                    raise ValueError(
+                        f'PredictionMetric: the prediction {key!r} of image {name!r} holds values '
+                        'that are not finite; training has diverged.'
+                    )
+            self.results.append((logits, labels))
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Average precision per class, and its mean over the classes that occur."""
+        labels = torch.stack([row for _, row in results])
+        occurs = labels.any(0)
+        if not bool(occurs.any()):
+            raise ValueError('PredictionMetric: no image has any label, there is nothing to rank.')
+        # Monotone functions such as the sigmoid do not change a ranking, so logits will do.
+        scores = {
+            name: AveragePrecision.calculate(
+                torch.stack([logits[name] for logits, _ in results]), labels, average=None
+            )
+            for name in results[0][0]
+        }
+        assert self.dataset_meta is not None, 'the evaluator sets `dataset_meta`'
+        table = PrettyTable(['class', 'images', *scores])
+        for index, name in enumerate(self.dataset_meta['classes'][1:]):
+            shown = [f'{ap[index]:.2f}' if occurs[index] else '-' for ap in scores.values()]
+            table.add_row([name, int(labels[:, index].sum()), *shown])
+        absent = int((~occurs).sum())
+        left_out = f' ({absent} classes that no image shows are left out)' if absent else ''
+        MMLogger.get_current_instance().info(
+            f'Average precision of the image-level predictions{left_out}:\n{table}'
+        )
+        return {f'mAP_{name}': float(ap[occurs].mean()) for name, ap in scores.items()}
