@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from semples_mmseg.datasets import COCO_CLASSES
+
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / 'configs').rglob('*.py'))
 RUNNABLE = [path for path in CONFIGS if '_base_' not in path.parts]
@@ -25,7 +27,7 @@ def test_names_are_unique_across_the_tree():
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize('data', ['voc', 'demo'])
+@pytest.mark.parametrize('data', ['voc', 'coco', 'demo'])
 def test_each_stage_config_inherits_the_one_before(data):
     stages = [
         [
@@ -50,3 +52,71 @@ def test_voc_hyper_parameters_are_the_papers():
     assert config.stages[1].optim_wrapper.optimizer.lr == pytest.approx(0.1 * 128 / 512)
     assert config.stages[2].restore == dict(mask_generator='match')
     assert config.model.text_head.class_names[14] == 'player'
+
+
+def test_coco_hyper_parameters_are_the_papers_and_the_published_ones():
+    config = Config.fromfile(ROOT / 'configs/semples/coco_refine.py')
+    model = config.model
+    assert model.match_loss.background_weight == 0.75
+    assert model.prompt_loss.text_weight == 0.01
+    assert model.refine_loss.weight == 0.05
+    fusion = dict(reduction=4, feature_reduction=8, pooling='mean')
+    assert model.mask_generator.num_classes == 80 and model.mask_generator.fusion == fusion
+    assert tuple(model.text_head.class_names) == COCO_CLASSES
+    rates = [stage.get('optim_wrapper', config.optim_wrapper) for stage in config.stages]
+    expected = [5.12e-6 * 32 / 512, 0.01 * 128 / 512, 5.12e-6 * 24 / 512]
+    assert [rate.optimizer.lr for rate in rates] == pytest.approx(expected)
+    assert [(s.epochs, s.batch_size) for s in config.stages] == [(60, 32), (60, 128), (60, 24)]
+    assert config.stages[2].restore == dict(mask_generator='match')
+    for loader in (config.test_dataloader, config.pseudo_mask_dataloader):
+        assert tuple(loader.dataset.pipeline[-1].scales) == (1.0, 0.8, 1.2)
+    assert config.val_dataloader.dataset.indices == 1000
+    assert 'indices' not in config.test_dataloader.dataset
+
+    stage_0 = Config.fromfile(ROOT / 'configs/weaktr/weaktr_deit-s_coco14.py')
+    assert stage_0.optim_wrapper.optimizer.lr == pytest.approx(2e-4 * 64 / 512)
+    # One generator: what stage 0 trains is what SemPLeS loads.
+    for kept in ('num_classes', 'fusion'):
+        assert stage_0.model.mask_generator[kept] == model.mask_generator[kept]
+    ours, its = (dict(c.model.mask_generator.backbone) for c in (config, stage_0))
+    assert its.pop('init_cfg') and ours == its
+
+
+def test_voc_and_coco_share_their_augmentation():
+    voc, coco = (
+        Config.fromfile(ROOT / f'configs/semples/{name}_refine.py') for name in ('voc', 'coco')
+    )
+    pipelines = [c.train_dataloader.dataset.pipeline for c in (voc, coco)]
+    assert pipelines[0] == pipelines[1]
+    assert voc.stages[1].train_pipeline == coco.stages[1].train_pipeline
+
+
+@pytest.mark.parametrize(
+    ('name', 'changes'),
+    [
+        ('text_term', {'model.prompt_loss.image_weight': 0.0}),
+        ('image_term', {'model.prompt_loss.text_weight': 0.0}),
+        ('lambda_0p01', {'model.refine_loss.weight': 0.01}),
+        ('lambda_0p02', {'model.refine_loss.weight': 0.02}),
+        ('lambda_0p1', {'model.refine_loss.weight': 0.1}),
+    ],
+)
+def test_ablations_of_the_losses_change_that_alone(name, changes):
+    expected = Config.fromfile(ROOT / 'configs/semples/voc_refine.py')
+    expected.merge_from_dict(changes)
+    ablation = Config.fromfile(ROOT / f'configs/semples/ablations/voc_{name}.py')
+    assert ablation.to_dict() == expected.to_dict()
+
+
+def test_ablations_of_the_scheme():
+    folder = ROOT / 'configs/semples/ablations'
+    two, three = (Config.fromfile(folder / f'voc_{n}_rounds.py') for n in ('two', 'three'))
+    names = [[stage.name for stage in config.stages] for config in (two, three)]
+    assert names[0] == ['match', 'prompt', 'refine', 'prompt', 'refine']
+    assert names[1] == names[0] + ['prompt', 'refine']
+    full = Config.fromfile(ROOT / 'configs/semples/voc_refine.py').stages
+    assert three.stages == full + full[1:] + full[1:]
+    two.merge_from_dict({'stages.4.epochs': 1})  # each round can be changed by itself
+    assert [stage.epochs for stage in two.stages] == [60, 60, 60, 60, 1]
+    joint = Config.fromfile(folder / 'voc_joint.py')
+    assert [(s.name, s.epochs, s.batch_size) for s in joint.stages] == [('joint', 60, 64)]

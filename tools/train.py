@@ -1,13 +1,21 @@
 """Train a model: any stage of SemPLeS, stage 0, or the Segmenter.
 
 python tools/train.py configs/semples/voc_refine.py [--work-dir DIR] [--resume]
+python tools/train.py configs/semples/voc_refine.py --stage refine \\
+    --cfg-options load_from=work_dirs/voc_prompt/stage2_prompt.pth
 """
 
 import argparse
 
 from mmengine.runner import Runner
 
-from semples_mmseg.engine.launch import add_common_options, check_stages, choose_start, load_config
+from semples_mmseg.engine.launch import (
+    add_common_options,
+    check_stages,
+    choose_stage,
+    choose_start,
+    load_config,
+)
 
 
 def parse_args() -> argparse.Namespace:
@@ -16,6 +24,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='path of the config')
     parser.add_argument(
         '--resume', action='store_true', help='go on from the latest checkpoint of the work folder'
+    )
+    parser.add_argument(
+        '--stage',
+        help='run one stage by itself (its name or number), from the weights in load_from',
     )
     parser.add_argument('--amp', action='store_true', help='train with automatic mixed precision')
     add_common_options(parser)
@@ -26,6 +38,8 @@ def main() -> None:
     """Run the command."""
     args = parse_args()
     config = load_config(args)
+    if args.stage:
+        choose_stage(config, args.stage)
     check_stages(config)
     if args.amp:
         config.optim_wrapper.type = 'AmpOptimWrapper'

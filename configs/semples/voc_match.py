@@ -11,4 +11,5 @@ _base_ = [
 ]
 val_evaluator = dict(type='CAMMetric')
 test_evaluator = val_evaluator
-stages = [dict(name='match', epochs=60, batch_size=64)]
+# Its start is kept in checkpoints: refine begins there again, be it in another run.
+stages = [dict(name='match', epochs=60, batch_size=64, keeps=['mask_generator'])]

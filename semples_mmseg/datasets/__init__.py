@@ -1,7 +1,7 @@
 """Data sets with image-level labels and their transforms."""
 
 from . import transforms
-from .coco import COCO_CLASSES, COCO14Dataset, WeakCOCODataset
+from .coco import COCO_CLASSES, WeakCOCODataset
 from .demo import DemoDataset
 from .voc import VOC_PROMPT_NAMES, WeakVOCDataset
 from .weak_label import WeakLabelDataset
@@ -9,7 +9,6 @@ from .weak_label import WeakLabelDataset
 __all__ = [
     'COCO_CLASSES',
     'VOC_PROMPT_NAMES',
-    'COCO14Dataset',
     'DemoDataset',
     'WeakCOCODataset',
     'WeakLabelDataset',

@@ -1,9 +1,9 @@
-"""COCO 2014: image-level labels for training, 81-class masks for evaluation and retraining."""
+"""COCO 2014 with image-level labels."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from mmseg.datasets import BaseSegDataset, COCOStuffDataset
+from mmseg.datasets import COCOStuffDataset
 from mmseg.registry import DATASETS
 
 from ..pseudo_masks.masks import full_palette
@@ -15,12 +15,15 @@ COCO-Stuff lists before its own."""
 
 # COCO has no colours of its own for objects; PASCAL VOC's rule gives every id another one.
 _PALETTE = [full_palette()[3 * index : 3 * index + 3] for index in range(81)]
-_METAINFO = dict(classes=('background', *COCO_CLASSES), palette=_PALETTE)
 
 
 @DATASETS.register_module()
 class WeakCOCODataset(WeakLabelDataset):
     """COCO 2014 with image-level labels, as ``tools/dataset_converters/coco14.py`` prepares it.
+
+    MMSeg itself knows COCO with stuff alone (171 classes, no background), so these are also the
+    classes and the palette of retraining: ids are 0 for background and 1 to 80 in the order of
+    :data:`COCO_CLASSES`; 255 is ignored.
 
     Args:
         ann_file: Split list of image ids (file stems): ``ImageSets/train.txt`` or ``val.txt``.
@@ -30,7 +33,7 @@ class WeakCOCODataset(WeakLabelDataset):
         **kwargs: Passed on to :class:`WeakLabelDataset`.
     """
 
-    METAINFO = _METAINFO
+    METAINFO = dict(classes=('background', *COCO_CLASSES), palette=_PALETTE)
 
     def __init__(
         self,
@@ -47,17 +50,3 @@ class WeakCOCODataset(WeakLabelDataset):
             data_prefix=data_prefix or dict(img_path='train2014'),
             **kwargs,
         )
-
-
-@DATASETS.register_module()
-class COCO14Dataset(BaseSegDataset):
-    """COCO 2014 as a segmentation data set of 81 classes, for retraining and its evaluation.
-
-    MMSeg knows COCO with stuff alone (171 classes, no background). Ids are 0 for background and
-    1 to 80 in the order of :data:`COCO_CLASSES`; 255 is ignored.
-
-    Args:
-        **kwargs: Those of :class:`mmseg.datasets.BaseSegDataset`.
-    """
-
-    METAINFO = _METAINFO

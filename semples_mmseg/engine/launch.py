@@ -79,6 +79,37 @@ def check_stages(config: Config) -> None:
         StagePlan(hook.get('stages', config.get('stages')))
 
 
+def choose_stage(config: Config, wanted: str) -> None:
+    """Leave a single stage of a config, to be run by itself.
+
+    Any stage but the first starts from the weights of the one before, which ``load_from`` names.
+
+    Args:
+        config: Changed in place.
+        wanted: The stage's name, or its number in the list, from 1.
+
+    Raises:
+        ValueError: If the config has no such stage or several, or weights to start from are due.
+    """
+    stages = config.get('stages') or []
+    names = [stage['name'] for stage in stages]
+    listed = ', '.join(f'{number} {name}' for number, name in enumerate(names, 1)) or 'none'
+    found = [index for index, name in enumerate(names) if wanted in (name, str(index + 1))]
+    if len(found) != 1:
+        reason = 'says several' if found else 'is none'
+        raise ValueError(
+            f'--stage {wanted} {reason} of the stages of {config.filename}; give one of their '
+            f'numbers: {listed}'
+        )
+    if found[0] and not config.get('load_from'):
+        before = f'stage{found[0]}_{names[found[0] - 1]}.pth'
+        raise ValueError(
+            f'stage {wanted} goes on from the stage before it: give its weights with --cfg-options '
+            f'load_from=.../{before} (of a run by itself: .../stage1_{names[found[0] - 1]}.pth)'
+        )
+    config.stages = [stages[found[0]]]
+
+
 def choose_start(config: Config, resume: bool) -> None:
     """Set what a training run starts from.
 

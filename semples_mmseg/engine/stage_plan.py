@@ -7,7 +7,7 @@ from typing import Any
 from ..models.stages import Stage, resolve_stage
 
 _STAGE_KEYS = ('losses', 'trains', 'mask_eps')
-_RUN_KEYS = ('optim_wrapper', 'param_scheduler', 'train_pipeline', 'batch_size', 'restore')
+_RUN_KEYS = ('optim_wrapper', 'param_scheduler', 'train_pipeline', 'batch_size', 'restore', 'keeps')
 _EXAMPLE = "stages = [dict(name='match', epochs=60), dict(name='prompt', epochs=60), ...]"
 
 
@@ -24,6 +24,8 @@ class StageSpec:
         batch_size: Of all processes together, in the place of the loader's.
         restore: Module path -> name of the stage on whose (first) entry it had the weights that it
             gets back now.
+        keeps: Module paths whose weights on entering are stored for a stage that restores them in
+            another run.
     """
 
     stage: Stage
@@ -33,6 +35,7 @@ class StageSpec:
     train_pipeline: Any = None
     batch_size: int | None = None
     restore: Mapping[str, str] = field(default_factory=dict)
+    keeps: Sequence[str] = ()
 
     @property
     def name(self) -> str:
@@ -108,12 +111,13 @@ class StagePlan:
         return epochs_done in self.ends
 
     def snapshots_at(self, index: int) -> list[str]:
-        """Modules whose weights on entering a stage some later stage wants back."""
+        """Modules whose weights on entering a stage are wanted later, here or in another run."""
         name = self.specs[index].name
         if name in (spec.name for spec in self.specs[:index]):
             return []
         later = self.specs[index + 1 :]
-        return sorted({m for s in later for m, source in s.restore.items() if source == name})
+        wanted = {m for s in later for m, source in s.restore.items() if source == name}
+        return sorted(wanted | set(self.specs[index].keeps))
 
     def trained_since(self, source: str, index: int) -> tuple[str, ...]:
         """Modules that train in the stages from ``source`` up to, not including, a stage."""

@@ -72,6 +72,13 @@ class StageSwitchHook(Hook):
         steps = [spec.epochs * self._steps_per_epoch(spec, runner) for spec in self.plan.specs]
         for spec in self.plan.specs:
             model.set_stage(spec.stage)  # refuses what the model cannot do, before any work
+            for key, modules in (('restore', spec.restore), ('keeps', spec.keeps)):
+                for module in modules:
+                    if module not in dict(model.named_modules()):
+                        raise ValueError(
+                            f'stage {spec.name!r}: {key} names {module!r}, but the model has no '
+                            f'such module; it has {[name for name, _ in model.named_children()]}'
+                        )
         loop._max_epochs = self.plan.total_epochs
         loop._max_iters = sum(steps)
 
@@ -184,12 +191,14 @@ class StageSwitchHook(Hook):
 
     def _snapshot(self, model: nn.Module, module: str, index: int) -> dict[str, Tensor]:
         """CPU copies of the tensors of a module that train before they are wanted back."""
-        name = self.plan.specs[index].name
-        wanted = max(
-            later
-            for later in range(index + 1, len(self.plan))
-            if self.plan.specs[later].restore.get(module) == name
-        )
+        spec = self.plan.specs[index]
+        name, wanted = spec.name, len(self.plan)
+        if module not in spec.keeps:
+            wanted = max(
+                later
+                for later in range(index + 1, len(self.plan))
+                if self.plan.specs[later].restore.get(module) == name
+            )
         prefixes = tuple(f'{path}.' for path in self.plan.trained_since(name, wanted))
         return {
             key: value.detach().cpu().clone()

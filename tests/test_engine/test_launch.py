@@ -9,6 +9,7 @@ from semples_mmseg.engine.launch import (
     add_common_options,
     check_stages,
     check_work_dir,
+    choose_stage,
     choose_start,
     load_config,
 )
@@ -70,3 +71,29 @@ def test_resume_prefers_the_latest_checkpoint_to_load_from(tmp_path):
     config.load_from = 'start.pth'
     choose_start(config, resume=False)
     assert not config.resume and config.load_from == 'start.pth'
+
+
+def staged(*names, load_from=None):
+    return Config(dict(stages=[dict(name=n, epochs=1) for n in names], load_from=load_from))
+
+
+@pytest.mark.parametrize('wanted', ['prompt', '2'])
+def test_one_stage_by_itself(wanted):
+    config = staged('match', 'prompt', 'refine', load_from='stage1_match.pth')
+    choose_stage(config, wanted)
+    assert [stage.name for stage in config.stages] == ['prompt']
+    first = staged('match', 'prompt')
+    choose_stage(first, 'match')  # the first needs no weights of another stage
+    assert [stage.name for stage in first.stages] == ['match']
+
+
+def test_stages_that_cannot_be_run_by_themselves():
+    names = ('match', 'prompt', 'refine', 'prompt')
+    with pytest.raises(ValueError, match='--stage promt is none of .* 1 match, 2 prompt, 3 refine'):
+        choose_stage(staged(*names), 'promt')
+    with pytest.raises(ValueError, match='--stage prompt says several of the stages'):
+        choose_stage(staged(*names), 'prompt')
+    with pytest.raises(ValueError, match='load_from=.../stage3_refine.pth'):
+        choose_stage(staged(*names), '4')
+    with pytest.raises(ValueError, match='is none of the stages of .*: none'):
+        choose_stage(Config(dict(model=dict())), 'match')

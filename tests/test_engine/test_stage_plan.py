@@ -28,6 +28,11 @@ def test_snapshots_are_taken_on_the_first_entry():
     assert trained == ('mask_generator.fusion', 'mask_generator.head', 'prompt_learner')
 
 
+def test_what_a_stage_keeps_is_stored_though_nothing_here_wants_it_back():
+    plan = StagePlan([dict(THREE[0], keeps=['mask_generator']), THREE[1]])
+    assert [plan.snapshots_at(index) for index in range(2)] == [['mask_generator'], []]
+
+
 def test_joint_is_just_another_list():
     plan = StagePlan([dict(name='joint', epochs=1)])
     assert set(plan.specs[0].stage.losses) == {'match', 'prompt', 'refine'}

@@ -226,6 +226,55 @@ def test_a_stage_by_itself_from_the_checkpoint_before(make_config, tmp_path):
     assert changed(start, got) == {'prompt_learner.prompts'}
 
 
+def no_validation(config):
+    config.val_dataloader = config.val_cfg = config.val_evaluator = None
+    return config
+
+
+def test_each_stage_in_a_run_of_its_own_equals_the_whole_run(make_config, tmp_path):
+    """match, prompt and refine one by one, each from the checkpoint before, as --stage does."""
+    stages = [dict(stage, epochs=1) for stage in STAGES]
+    stages[0]['keeps'] = ['mask_generator']
+
+    def run(name, chosen, **changes):
+        config = no_validation(make_config(name, stages=chosen, **changes))
+        # Without random crops and shuffling a stage does not depend on the number of its epoch.
+        config.train_dataloader.sampler.shuffle = False
+        config.train_dataloader.dataset.pipeline = [
+            dict(type='LoadImageFromFile'),
+            dict(type='mmpretrain.Resize', scale=(64, 64)),
+            dict(type='PackWeakInputs'),
+        ]
+        train(config)
+
+    run('whole', stages)
+    start = None
+    for number, stage in enumerate(stages, 1):
+        name = stage['name']
+        run(name, [stage], load_from=start)
+        start = str(tmp_path / name / f'stage1_{name}.pth')
+        whole = weights(tmp_path / f'whole/stage{number}_{name}.pth')
+        assert not changed(whole, weights(start)), name
+
+
+def test_the_second_round_goes_on_from_the_first(make_config, tmp_path):
+    """Alternating: prompts go on, on the refined generator; refinement starts anew."""
+    still = dict(optimizer=dict(lr=0.0, weight_decay=0.0))
+    first = [dict(stage, epochs=1) for stage in STAGES]
+    second = [dict(stage, optim_wrapper=still) for stage in first[1:]]
+    train(no_validation(make_config(stages=[*first, *second])))
+    match, refine, prompt_again, refine_again = (
+        weights(tmp_path / f'run/stage{name}.pth')
+        for name in ('1_match', '3_refine', '4_prompt', '5_refine')
+    )
+    assert not changed(refine, prompt_again)
+    assert changed(refine, refine_again) == {'mask_generator.head', 'mask_generator.fusion'}
+    saved = torch.load(tmp_path / 'run/stage1_match.pth', weights_only=True)['stage_snapshots']
+    start = saved['mask_generator@match']
+    assert changed(start, match) == {'mask_generator.head', 'mask_generator.fusion'}
+    assert not changed(start, refine_again)
+
+
 def test_joint_and_alternating_schemes(make_config, tmp_path):
     stages = [
         dict(name='joint', epochs=1),
@@ -243,6 +292,10 @@ def test_joint_and_alternating_schemes(make_config, tmp_path):
         (dict(stages=[]), 'the config has no stages'),
         (dict(stages=[dict(name='mtach', epochs=1)]), "unknown stage 'mtach'"),
         (dict(stages=[STAGES[2]]), "restores mask_generator as it was on entering 'match'"),
+        (
+            dict(stages=[dict(name='match', epochs=1, keeps=['mask_genrator'])]),
+            "keeps names 'mask_genrator', but the model has no such module; it has .*mask_gene",
+        ),
         (
             dict(stages=[dict(name='match', epochs=1, batch_size=9)]),
             'a batch of 9 images is more than the 8 there are',

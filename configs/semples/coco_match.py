@@ -1,0 +1,16 @@
+"""Segment-label matching on COCO 2014, stage (a).
+
+python tools/train.py configs/semples/coco_match.py
+"""
+
+_base_ = [
+    '../_base_/datasets/coco14_weak.py',
+    '../_base_/models/semples_deit-s_coco.py',
+    '../_base_/schedules/semples.py',
+    '../_base_/default_runtime.py',
+]
+val_evaluator = dict(type='CAMMetric')
+test_evaluator = val_evaluator
+optim_wrapper = dict(optimizer=dict(lr=5.12e-6 * 32 / 512))
+# Its start is kept in checkpoints: refine begins there again, be it in another run.
+stages = [dict(name='match', epochs=60, batch_size=32, keeps=['mask_generator'])]
