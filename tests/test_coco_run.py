@@ -2,6 +2,7 @@
 
 import copy
 import json
+from pathlib import Path
 
 import pytest
 from coco_tree import make_coco_tree
@@ -9,12 +10,12 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from mmseg.registry import MODELS
 from rich.console import Console
-from test_configs import ROOT
 from tiny import TINY_CLIP
 
 from semples_mmseg.datasets.preparation.coco import prepare_coco14
 from semples_mmseg.engine import StagePlan, TrainableOptimWrapperConstructor
 
+ROOT = Path(__file__).parents[1]
 TINY = {
     'model.mask_generator.backbone.arch': dict(
         _delete_=True, embed_dims=24, num_layers=3, num_heads=3, feedforward_channels=48
