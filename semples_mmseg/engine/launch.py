@@ -102,10 +102,9 @@ def choose_stage(config: Config, wanted: str) -> None:
             f'numbers: {listed}'
         )
     if found[0] and not config.get('load_from'):
-        before = f'stage{found[0]}_{names[found[0] - 1]}.pth'
         raise ValueError(
-            f'stage {wanted} goes on from the stage before it: give its weights with --cfg-options '
-            f'load_from=.../{before} (of a run by itself: .../stage1_{names[found[0] - 1]}.pth)'
+            f'stage {wanted} goes on from the weights that the stage before it has left: give them '
+            f'with --cfg-options load_from=.../stage<N>_{names[found[0] - 1]}.pth'
         )
     config.stages = [stages[found[0]]]
 
