@@ -2,18 +2,17 @@
 
 import copy
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import open_clip
-import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from ...pretrained import FOLDER as SHIPPED
 from ...pretrained import ROWS, load_demo_clip
 from ..weights import read_state_dict, resolve
+from .archive import is_torchscript, read_archive
 
 # Besides its tensors, OpenAI's files say these; nobody else's do.
 _OPENAI_KEYS = ('input_resolution', 'context_length', 'vocab_size')
@@ -60,11 +59,9 @@ def _find_tag(model: str, tag: str) -> tuple[Path, bool]:
 
 def _read_clip(path: Path) -> tuple[dict[str, Tensor], bool]:
     """Tensors of a CLIP checkpoint, and whether the file is one of OpenAI's."""
-    is_archive = zipfile.is_zipfile(path) and any(
-        name.endswith('/constants.pkl') for name in zipfile.ZipFile(path).namelist()
-    )
+    is_archive = is_torchscript(path)
     if is_archive:  # OpenAI publishes TorchScript archives
-        tensors = dict(torch.jit.load(str(path), map_location='cpu').state_dict())
+        tensors = read_archive(path)
     else:
         tensors = read_state_dict(path)
         if ROWS in tensors:
@@ -122,20 +119,45 @@ def build_clip(
     if tensors is None:
         print_log(f'CLIP {model} has random weights (pretrained=None)', 'current')
         return clip.eval()
-    try:
-        _load_tensors(clip, tensors)
-    except (RuntimeError, KeyError) as error:
-        raise ValueError(
-            f'the CLIP weights {pretrained} do not fit the model {model}: {error}'
-        ) from error
+    name = model if isinstance(model, str) else 'of model.clip.model'
+    _load_tensors(clip, tensors, f'the CLIP weights {pretrained} do not fit the model {name}')
+    activation = 'QuickGELU' if config.get('quick_gelu') else 'GELU'
+    print_log(f'CLIP {pretrained}: all {len(tensors)} tensors used; {activation}', 'current')
     return clip.eval()
 
 
-def _load_tensors(clip: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Load tensors of either of open_clip's text layouts strictly."""
-    wants_text = any(key.startswith('text.') for key in clip.state_dict())
+def _load_tensors(clip: nn.Module, tensors: dict[str, Tensor], complaint: str) -> None:
+    """Load tensors of either of open_clip's text layouts; all of them or none.
+
+    Raises:
+        ValueError: If there are too few or too many, or one is of another shape; starts with
+            ``complaint``.
+    """
+    own = clip.state_dict()
+    wants_text = any(key.startswith('text.') for key in own)
     has_text = any(key.startswith('text.') for key in tensors)
     if wants_text and not has_text:
         tensors = open_clip.model.convert_to_custom_text_state_dict(tensors)
-    open_clip.model.resize_pos_embed(tensors, clip)
+    if own.keys() == tensors.keys():
+        open_clip.model.resize_pos_embed(tensors, clip)
+    problems = dict(
+        missing=own.keys() - tensors.keys(),
+        unknown=tensors.keys() - own.keys(),
+        other_shape={
+            f'{key} {(*value.shape,)} instead of {(*own[key].shape,)}'
+            for key, value in tensors.items()
+            if key in own and value.shape != own[key].shape
+        },
+    )
+    told = [
+        f'{len(names)} {kind.replace("_", " ")} ({", ".join(sorted(names)[:3])}'
+        f'{", ..." if len(names) > 3 else ""})'
+        for kind, names in problems.items()
+        if names
+    ]
+    if told:
+        raise ValueError(
+            f'{complaint}: of its tensors are {"; ".join(told)}. Set clip.model to the model the '
+            'weights are of, or clip.pretrained to weights of the model'
+        )
     clip.load_state_dict(tensors, strict=True)

@@ -1,8 +1,10 @@
 """The learnable background prompts."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
@@ -10,7 +12,7 @@ from .text_head import CLIPTextHead
 
 
 @MODELS.register_module()
-class PromptLearner(nn.Module):
+class PromptLearner(BaseModule):
     """One prompt p_k per class, for the background that comes with it (SemPLeS, section 3.3).
 
     Args:
@@ -19,9 +21,12 @@ class PromptLearner(nn.Module):
         width: Channels of a token embedding (512 for ViT-B/32); must be the text encoder's.
         init_words: For each class, words to start from instead of noise uniform in [0, 1); they
             are repeated until the prompt is full. Needs :meth:`start_from_words`.
+        init_cfg: Initialisation, as everywhere in MMEngine; learned prompts are read with
+            ``dict(type='Pretrained', checkpoint='weights:btp.pth', prefix='prompt_learner.')``.
 
     Raises:
-        ValueError: If sizes are not positive or there is not one text of words per class.
+        ValueError: If sizes are not positive, there is not one text of words per class, or both
+            words and learned prompts are given.
     """
 
     def __init__(
@@ -30,8 +35,9 @@ class PromptLearner(nn.Module):
         num_tokens: int = 30,
         width: int = 512,
         init_words: Sequence[str] | None = None,
+        init_cfg: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(init_cfg)
         if num_classes < 1 or num_tokens < 1 or width < 1:
             raise ValueError(
                 f'prompts need positive sizes, got {num_classes} classes x {num_tokens} tokens x '
@@ -39,6 +45,8 @@ class PromptLearner(nn.Module):
             )
         if init_words is not None and len(init_words) != num_classes:
             raise ValueError(f'init_words has {len(init_words)} texts for {num_classes} classes')
+        if init_words is not None and init_cfg is not None:
+            raise ValueError('give prompt_learner either init_words or init_cfg, not both')
         self.init_words = init_words
         self.prompts = nn.Parameter(torch.rand(num_classes, num_tokens, width))
 

@@ -198,8 +198,15 @@ class CAMSegmentor(BaseSegmentor):
         return [results[index] for index in range(len(images))]
 
     def _check_checkpoint(self, state_dict: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
-        """Refuse weights of another size: a non-strict load would only skip them."""
-        for name, own in self.state_dict().items():
+        """Refuse weights of another size or layout: a non-strict load would only skip them."""
+        names = self.state_dict()
+        if state_dict and not any(prefix + name in state_dict for name in names):
+            raise ValueError(
+                'the checkpoint has no tensor of this model; its first are '
+                f'{", ".join(list(state_dict)[:4])}. Published weights are converted with '
+                'tools/model_converters/convert_weights.py, or read as load_from="weights:PATH"'
+            )
+        for name, own in names.items():
             given = state_dict.get(prefix + name)
             if given is None or name.endswith(_FITTED) or given.shape == own.shape:
                 continue

@@ -1,32 +1,21 @@
-"""Reading weights made elsewhere: safely, and into MMPretrain's key names.
+"""Reading the tensors of a file without running anything it may contain."""
 
-Any ``init_cfg`` of MMEngine can use this reader through the prefix ``weights:``, e.g.
-``dict(type='Pretrained', checkpoint='weights:deit_small_patch16_224-cd65a155.pth')``.
-"""
-
+import argparse
 import pickle
-import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.runner import CheckpointLoader
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..pretrained import FOLDER as SHIPPED
+from ...pretrained import FOLDER as SHIPPED
 
-# timm and torch-hub name the parts of a vision transformer so; order matters.
-_VIT_KEYS = (
-    (r'^blocks\.', 'layers.'),
-    (r'^patch_embed\.proj\.', 'patch_embed.projection.'),
-    (r'^norm\.', 'ln1.'),
-    (r'^(layers\.\d+)\.norm1\.', r'\1.ln1.'),
-    (r'^(layers\.\d+)\.norm2\.', r'\1.ln2.'),
-    (r'^(layers\.\d+)\.mlp\.fc1\.', r'\1.ffn.layers.0.0.'),
-    (r'^(layers\.\d+)\.mlp\.fc2\.', r'\1.ffn.layers.1.'),
-)
+# DeiT's training script, and many after it, store their command line beside the weights. It is
+# plain attributes; nothing in it is called.
+torch.serialization.add_safe_globals([argparse.Namespace])
 
 
 def resolve(path: str | Path) -> Path:
@@ -49,6 +38,22 @@ def resolve(path: str | Path) -> Path:
     )
 
 
+def refuse_cut_archive(path: Path) -> None:
+    """Raise ValueError for a zip archive, as PyTorch writes them, whose end is missing."""
+    with open(path, 'rb') as file:
+        begins_as_zip = file.read(4) == b'PK\x03\x04'
+    if begins_as_zip and not zipfile.is_zipfile(path):
+        raise ValueError(
+            f'{path} is not a readable checkpoint: the file is cut short; get it again'
+        )
+
+
+def _may_be_pickle(path: Path) -> bool:
+    """Whether a file begins as zip archive or pickle; a web page saved by mistake does not."""
+    with open(path, 'rb') as file:
+        return file.read(1) in (b'P', b'\x80')
+
+
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """Read the tensors of a checkpoint without running anything it may contain.
 
@@ -64,12 +69,17 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         ValueError: If it is damaged, holds no tensors, or could run code when unpickled.
     """
     path = resolve(path)
+    refuse_cut_archive(path)
     try:
         if path.suffix == '.safetensors':
             content: Any = load_file(path)
         else:
             content = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
+        if not _may_be_pickle(path):
+            raise ValueError(
+                f'{path} is not a readable checkpoint: it is damaged, or a file of another kind'
+            ) from error
         raise ValueError(
             f'{path} was refused: it holds Python objects beside tensors, which could run code '
             f'when loaded. Save its state_dict alone, or convert it to safetensors. ({error})'
@@ -82,32 +92,10 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     if not isinstance(content, dict):
         raise ValueError(f'{path} holds a {type(content).__name__}, not a dictionary of tensors')
     tensors = {
-        key.removeprefix('module.'): value
+        key.removeprefix('module.'): value.detach()
         for key, value in content.items()
         if isinstance(value, Tensor)
     }
     if not tensors:
         raise ValueError(f'{path} holds no tensors')
     return tensors
-
-
-def to_mmpretrain_vit(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the keys of a timm or torch-hub vision transformer (DeiT) to MMPretrain's.
-
-    Keys in MMPretrain's names already, and keys of anything else, stay as they are.
-    """
-    if not any(key.startswith('blocks.') for key in state_dict):
-        return state_dict
-    renamed = {}
-    for key, value in state_dict.items():
-        for pattern, replacement in _VIT_KEYS:
-            key = re.sub(pattern, replacement, key)
-        renamed[key] = value
-    return renamed
-
-
-@CheckpointLoader.register_scheme(prefixes='weights:', force=True)
-def _load_weights(filename: str, map_location: Any = None) -> dict[str, dict[str, Tensor]]:
-    """Serve ``weights:PATH`` to MMEngine."""
-    del map_location  # weights are few and move with the model
-    return dict(state_dict=to_mmpretrain_vit(read_state_dict(filename.removeprefix('weights:'))))

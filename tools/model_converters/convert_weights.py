@@ -1,0 +1,38 @@
+"""Convert published weights to this package's names.
+
+python tools/model_converters/convert_weights.py WeakTr_COCO.pth pretrained/weaktr_deit-s_coco14.pth
+
+Configs read the published files directly (checkpoint='weights:PATH'); tools/test.py and programs
+that know nothing of the other layouts need them converted.
+"""
+
+import argparse
+
+from semples_mmseg.models.weights import KINDS, convert_file
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description='Convert published weights')
+    parser.add_argument('source', help='published file: DeiT, WeakTr, SemPLeS, or prompts')
+    parser.add_argument('target', help='file to write')
+    parser.add_argument('--kind', choices=KINDS, default='auto', help='layout (default: by names)')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run the command."""
+    args = parse_args()
+    weights = convert_file(args.source, args.target, args.kind)
+    print(f'{weights.path}: {weights.layout}')
+    for title, names in (
+        ('used', weights.sources.values()),
+        ('unused', weights.unused),
+        ('missing', weights.missing),
+    ):
+        print(f'{title} ({len(names)}): {", ".join(names) or "none"}')
+    print(f'written to {args.target}')
+
+
+if __name__ == '__main__':
+    main()
