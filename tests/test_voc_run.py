@@ -57,17 +57,45 @@ def test_all_stages_then_evaluation_on_real_files(devkit, tmp_path):
     hidden = devkit / 'hidden'
     masks_at.rename(hidden)  # training must not want them
     no_validation = ['val_dataloader=None', 'val_cfg=None', 'val_evaluator=None']
-    run('tools/train.py', config, '--work-dir', work_dir, '--cfg-options', *options, *stages,
-        *no_validation)
+    run(
+        'tools/train.py',
+        config,
+        '--work-dir',
+        work_dir,
+        '--cfg-options',
+        *options,
+        *stages,
+        *no_validation,
+    )
     names = [record['stage'] for record in json.loads((work_dir / 'stages.json').read_text())]
     assert names == ['match', 'prompt', 'refine']
 
     hidden.rename(masks_at)
     checkpoint = work_dir / 'stage3_refine.pth'
-    run('tools/test.py', config, checkpoint, '--work-dir', work_dir, '--metrics',
-        tmp_path / 'metrics.json', '--cfg-options', *options)
+    run(
+        'tools/test.py',
+        config,
+        checkpoint,
+        '--work-dir',
+        work_dir,
+        '--metrics',
+        tmp_path / 'metrics.json',
+        '--cfg-options',
+        *options,
+    )
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
     assert 0 <= metrics['seed_mIoU'] <= 100 and 0.4 <= metrics['threshold'] <= 0.59
-    run('tools/make_pseudo_masks.py', config, checkpoint, '--out', tmp_path / 'masks',
-        '--background-score', '0.43', '--work-dir', work_dir, '--cfg-options', *options)
+    run(
+        'tools/make_pseudo_masks.py',
+        config,
+        checkpoint,
+        '--out',
+        tmp_path / 'masks',
+        '--background-score',
+        '0.43',
+        '--work-dir',
+        work_dir,
+        '--cfg-options',
+        *options,
+    )
     assert sorted(path.stem for path in (tmp_path / 'masks').glob('*.png')) == sorted(IDS)

@@ -150,9 +150,7 @@ def test_the_segmenter_config_reads_torch_hubs_file(tmp_path):
     plane = source.pos_embed[:, 1:].reshape(1, 14, 14, 24).permute(0, 3, 1, 2)
     plane = F.interpolate(plane, (30, 30), mode='bilinear', align_corners=False)
     state = source.state_dict()
-    state['pos_embed'] = torch.cat(
-        [source.pos_embed[:, :1], plane.flatten(2).transpose(1, 2)], 1
-    )
+    state['pos_embed'] = torch.cat([source.pos_embed[:, :1], plane.flatten(2).transpose(1, 2)], 1)
     theirs.load_state_dict(state)
     images = torch.randn(1, 3, 480, 480)
     expected = theirs.forward_features(images)[:, 1:].transpose(1, 2).reshape(1, 24, 30, 30)

@@ -30,7 +30,7 @@ _DTYPES = {
     'LongStorage': torch.int64,
     'BoolStorage': torch.bool,
 }
-# The causal mask is no weight; some versions of PyTorch save it, others do not.
+# The causal mask is no weight, but a traced model of open_clip's has it among its buffers.
 _CONSTANTS = ('attn_mask',)
 
 
