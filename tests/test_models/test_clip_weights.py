@@ -1,6 +1,7 @@
 """CLIP weights from files: OpenAI's archive read as data, state dicts, open_clip's, refusals."""
 
 import io
+import json
 import pickle
 import re
 import zipfile
@@ -115,6 +116,17 @@ def test_every_file_gives_open_clips_outputs(
     activation = 'QuickGELU' if quick_gelu else 'GELU'
     count = len(make_clip().state_dict())
     assert told == [f'CLIP {tmp_path / name}: all {count} tensors used; {activation}']
+
+
+def test_a_config_beside_the_weights_says_the_activation(tmp_path):
+    """OpenAI's weights as open_clip's hub has them: safetensors without OpenAI's three scalars."""
+    path = tmp_path / 'open_clip_model.safetensors'
+    save_safetensors(make_clip(quick_gelu=True), path)
+    assert 'QuickGELU' not in repr(build_clip(CONFIG, str(path)))
+    config = dict(model_cfg=dict(CONFIG, quick_gelu=True), preprocess_cfg=dict(size=32))
+    (tmp_path / 'open_clip_config.json').write_text(json.dumps(config))
+    assert_equal_outputs(build_clip(CONFIG, str(path)), make_clip(quick_gelu=True))
+    assert 'QuickGELU' not in repr(build_clip(CONFIG, str(path), quick_gelu=False))
 
 
 def test_the_archive_gives_what_open_clips_own_reader_gives(archive):

@@ -72,6 +72,14 @@ def _read_clip(path: Path) -> tuple[dict[str, Tensor], bool]:
     return {key: value.float() for key, value in tensors.items()}, is_openai
 
 
+def _config_beside(path: Path) -> dict[str, Any]:
+    """Model config that open_clip's downloads have beside their weights; empty without one."""
+    config = path.parent / 'open_clip_config.json'
+    if not config.is_file():
+        return {}
+    return json.loads(config.read_text(encoding='utf-8')).get('model_cfg', {})
+
+
 def build_clip(
     model: str | dict[str, Any] = 'ViT-B-32',
     pretrained: str | None = 'openai',
@@ -86,7 +94,8 @@ def build_clip(
             checkpoint (OpenAI's archive or state dict, open_clip's, safetensors), or ``None`` for
             random weights.
         quick_gelu: Whether the activations are QuickGELU. ``None`` takes what the weights were
-            trained with: OpenAI's files and tags say so, other files follow the config.
+            trained with: OpenAI's files and tags say so, and so does an ``open_clip_config.json``
+            beside a file; other files follow the config.
 
     Returns:
         An ``open_clip.CLIP`` or ``open_clip.CustomTextCLIP``.
@@ -101,7 +110,9 @@ def build_clip(
     if pretrained is not None:
         is_file = Path(pretrained).suffix != '' or Path(pretrained).exists()
         if is_file:
-            tensors, tagged = _read_clip(resolve(pretrained))
+            path = resolve(pretrained)
+            tensors, openai = _read_clip(path)
+            tagged = openai or _config_beside(path).get('quick_gelu', False)
         else:
             if not isinstance(model, str) or model.endswith('.json'):
                 raise FileNotFoundError(
@@ -119,7 +130,7 @@ def build_clip(
     if tensors is None:
         print_log(f'CLIP {model} has random weights (pretrained=None)', 'current')
         return clip.eval()
-    name = model if isinstance(model, str) else 'of model.clip.model'
+    name = model if isinstance(model, str) else 'of clip.model'
     _load_tensors(clip, tensors, f'the CLIP weights {pretrained} do not fit the model {name}')
     activation = 'QuickGELU' if config.get('quick_gelu') else 'GELU'
     print_log(f'CLIP {pretrained}: all {len(tensors)} tensors used; {activation}', 'current')
@@ -140,18 +151,17 @@ def _load_tensors(clip: nn.Module, tensors: dict[str, Tensor], complaint: str) -
         tensors = open_clip.model.convert_to_custom_text_state_dict(tensors)
     if own.keys() == tensors.keys():
         open_clip.model.resize_pos_embed(tensors, clip)
-    problems = dict(
-        missing=own.keys() - tensors.keys(),
-        unknown=tensors.keys() - own.keys(),
-        other_shape={
+    problems = {
+        'missing': own.keys() - tensors.keys(),
+        'unknown': tensors.keys() - own.keys(),
+        'of another shape': {
             f'{key} {(*value.shape,)} instead of {(*own[key].shape,)}'
             for key, value in tensors.items()
             if key in own and value.shape != own[key].shape
         },
-    )
+    }
     told = [
-        f'{len(names)} {kind.replace("_", " ")} ({", ".join(sorted(names)[:3])}'
-        f'{", ..." if len(names) > 3 else ""})'
+        f'{len(names)} {kind} ({", ".join(sorted(names)[:3])}{", ..." if len(names) > 3 else ""})'
         for kind, names in problems.items()
         if names
     ]

@@ -40,7 +40,8 @@ class SemPLeS(CAMSegmentor):
         clip: Which CLIP: ``model``, ``pretrained``, ``quick_gelu`` of :func:`build_clip`.
         text_head: Options of :class:`CLIPTextHead`; ``class_names`` at least.
         image_head: Options of :class:`CLIPImageHead`.
-        prompt_learner: Options of :class:`PromptLearner`: ``num_tokens``, ``init_words``.
+        prompt_learner: Options of :class:`PromptLearner`: ``num_tokens``, ``init_words``,
+            ``init_cfg``.
         match_loss: Options of :class:`MatchLoss`.
         prompt_loss: Options of :class:`PromptLoss`.
         refine_loss: Options of :class:`RefineLoss`.
