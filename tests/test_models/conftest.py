@@ -11,6 +11,12 @@ from tiny import TINY_CLIP, TINY_GENERATOR, TINY_SEMPLES
 import semples_mmseg  # noqa: F401
 
 
+@pytest.fixture(autouse=True)
+def fixed_seed() -> None:
+    """Give every test the same random numbers, whichever tests ran before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def tiny_clip() -> dict[str, Any]:
     """An open_clip config of a CLIP with a small vision transformer."""
