@@ -36,6 +36,37 @@ VOC_PROMPT_NAMES = (
 and 'player' for person."""
 
 
+def read_object_names(path: str, backend_args: dict | None = None) -> list[str]:
+    """Read the class names of all objects of a VOC annotation, difficult ones too.
+
+    Args:
+        path: XML file.
+        backend_args: Of the file backend, as everywhere in mmengine.
+
+    Returns:
+        A name for every object, in the order of the file.
+
+    Raises:
+        ValueError: If it is not a VOC annotation.
+    """
+    try:
+        text = fileio.get_text(path, backend_args=backend_args)
+        # VOC's files declare no entities; refusing them rules out expansion attacks.
+        if '<!DOCTYPE' in text or '<!ENTITY' in text:
+            raise ValueError('it declares a document type or entities')
+        root = ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError) as error:
+        raise ValueError(f'annotation {path} is not a VOC annotation: {error}') from None
+    # Parts of persons (head, hand, foot) have names too, one level further down.
+    names = [obj.findtext('name', '').strip() for obj in root.findall('object')]
+    if root.tag != 'annotation' or '' in names:
+        raise ValueError(
+            f'annotation {path} is not a VOC annotation: expected <annotation> with '
+            '<object><name>...</name></object>'
+        )
+    return names
+
+
 @DATASETS.register_module()
 class WeakVOCDataset(WeakLabelDataset):
     """PASCAL VOC 2012 as downloaded (``VOCdevkit/VOC2012``) with image-level labels.
@@ -84,28 +115,10 @@ class WeakVOCDataset(WeakLabelDataset):
             return super().load_image_labels(img_ids)
         paths = {i: fileio.join_path(self.xml_prefix, f'{i}.xml') for i in img_ids}
         self._check_files(paths.values(), 'annotation', 'and xml_prefix, or give a label_file')
-        return {i: self._object_names(path) for i, path in paths.items()}
+        return {i: read_object_names(path, self.backend_args) for i, path in paths.items()}
 
     @property
     def _label_source(self) -> str:
         if self.label_file:
             return super()._label_source
         return f'annotations {self.xml_prefix}/*.xml'
-
-    def _object_names(self, path: str) -> list[str]:
-        try:
-            text = fileio.get_text(path, backend_args=self.backend_args)
-            # VOC's files declare no entities; refusing them rules out expansion attacks.
-            if '<!DOCTYPE' in text or '<!ENTITY' in text:
-                raise ValueError('it declares a document type or entities')
-            root = ElementTree.fromstring(text)
-        except (ElementTree.ParseError, ValueError) as error:
-            raise ValueError(f'annotation {path} is not a VOC annotation: {error}') from None
-        # Parts of persons (head, hand, foot) have names too, one level further down.
-        names = [obj.findtext('name', '').strip() for obj in root.findall('object')]
-        if root.tag != 'annotation' or '' in names:
-            raise ValueError(
-                f'annotation {path} is not a VOC annotation: expected <annotation> with '
-                '<object><name>...</name></object>'
-            )
-        return names

@@ -67,7 +67,7 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
             if image.mode in ('P', 'L'):
                 return np.array(image)
             mode = image.mode
-    except OSError as error:
+    except (OSError, SyntaxError) as error:  # Pillow calls a broken PNG a syntax error
         if not Path(path).exists():
             raise
         raise ValueError(
