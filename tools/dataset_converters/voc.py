@@ -44,7 +44,7 @@ def main() -> None:
         done = prepare_voc(**vars(args))
     except (OSError, ValueError) as error:
         parser.exit(2, f'{parser.prog}: {error}\n')
-    console = Console(soft_wrap=True)
+    console = Console(soft_wrap=True, markup=False)
     console.print(', '.join(f'{split} {count}' for split, count in done.counts.items()))
     console.print(f'masks written: {done.masks_made}')
     console.print(f'labels from annotations: {done.from_xml}, from masks: {len(done.from_masks)}')

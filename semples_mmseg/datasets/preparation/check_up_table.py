@@ -15,7 +15,8 @@ def print_check_up(report: CheckUp, console: Console, examples: int = 3) -> None
         console: Where to.
         examples: How many images of each kind of finding are named.
     """
-    classes = Table('class', title=f'{report.name}: {report.images} images', title_justify='left')
+    console.print(f'{report.name}: {report.images} images', markup=False, soft_wrap=True)
+    classes = Table('class')
     classes.add_column('labelled', justify='right')
     if report.masked is not None:
         classes.add_column('in mask', justify='right')

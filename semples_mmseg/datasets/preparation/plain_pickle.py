@@ -6,6 +6,8 @@ collect what they are given, and refuses every other name. No function of NumPy 
 pickle either: with a forged type description some of them read memory they should not.
 """
 
+import math
+import operator
 import os
 import pickle
 import re
@@ -62,9 +64,9 @@ class Array:
 
     def fill(self, shape: tuple, dtype: DType, fortran: bool, data: Any) -> 'Array':
         """Take over shape and content."""
-        self.shape = shape
+        self.shape = tuple(operator.index(size) for size in shape)
         self.values = data if dtype.is_object else dtype.decode(data)
-        if len(self.values) != int(np.prod(shape)):
+        if len(self.values) != math.prod(self.shape):
             raise PlainPickleError(f'an array of shape {shape} has {len(self.values)} elements')
         return self
 
@@ -110,7 +112,9 @@ class _Unpickler(pickle.Unpickler):
                 f'it asks for {module}.{name}, which is neither an array nor plain data; nothing '
                 'of it was run'
             )
-        return STAND_INS[module, name]
+        stand_in = STAND_INS[module, name]
+        # A function of its own each time: a pickle may set attributes of what it is given.
+        return lambda *arguments: stand_in(*arguments)
 
 
 def read_pickled_dict(path: str | os.PathLike) -> dict:
