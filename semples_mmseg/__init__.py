@@ -1,6 +1,6 @@
 """SemPLeS on MMSegmentation; importing the package registers all of its components."""
 
-from . import datasets, engine, evaluation, models, pseudo_masks, visualization
+from . import datasets, engine, evaluation, models, postprocess, pseudo_masks, visualization
 from .version import __version__
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     'engine',
     'evaluation',
     'models',
+    'postprocess',
     'pseudo_masks',
     'visualization',
 ]

@@ -1,6 +1,7 @@
 """Evaluate a model: seed quality of CAMs, or mIoU of a segmentation model.
 
 python tools/test.py configs/semples/voc_refine.py work_dirs/voc_refine/stage3_refine.pth
+python tools/test.py configs/segmenter/segmenter_deit-s_voc12.py CHECKPOINT --tta --crf
 """
 
 import argparse
@@ -11,6 +12,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from semples_mmseg.engine.launch import add_common_options, load_config
+from semples_mmseg.engine.test_options import use_crf, use_tta, write_predictions
 from semples_mmseg.utils import atomic_write
 
 
@@ -19,12 +21,13 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Evaluate a model')
     parser.add_argument('config', help='path of the config')
     parser.add_argument('checkpoint', help='path of the weights')
-    parser.add_argument('--out', help='folder for the predicted masks (IoUMetric)')
+    parser.add_argument('--out', help='folder for the predicted masks, palette PNGs')
     parser.add_argument('--metrics', help='JSON file for the metrics')
     parser.add_argument('--show', action='store_true', help='show predictions')
     parser.add_argument('--show-dir', help='folder for painted predictions')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds a prediction is shown')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation')
+    parser.add_argument('--crf', action='store_true', help='dense CRF on the predictions')
     add_common_options(parser)
     return parser.parse_args()
 
@@ -43,10 +46,11 @@ def main() -> None:
         if args.show_dir:
             config.visualizer.save_dir = args.show_dir
     if args.tta:
-        config.test_dataloader.dataset.pipeline = config.tta_pipeline
-        config.model = dict(config.tta_model, module=config.model)
+        use_tta(config)
     if args.out:
-        config.test_evaluator.update(output_dir=args.out, keep_results=True)
+        write_predictions(config, args.out)
+    if args.crf:
+        use_crf(config)
     metrics = Runner.from_cfg(config).test()
     if args.metrics and is_main_process():
         with atomic_write(args.metrics) as file:

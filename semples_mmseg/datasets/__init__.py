@@ -1,6 +1,7 @@
-"""Data sets with image-level labels and their transforms."""
+"""Data sets with image-level labels, those of retraining, and their transforms."""
 
 from . import transforms
+from .checked_seg import CheckedSegDataset
 from .coco import COCO_CLASSES, WeakCOCODataset
 from .demo import DemoDataset
 from .voc import VOC_PROMPT_NAMES, WeakVOCDataset
@@ -9,6 +10,7 @@ from .weak_label import WeakLabelDataset
 __all__ = [
     'COCO_CLASSES',
     'VOC_PROMPT_NAMES',
+    'CheckedSegDataset',
     'DemoDataset',
     'WeakCOCODataset',
     'WeakLabelDataset',

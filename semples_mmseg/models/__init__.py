@@ -9,7 +9,13 @@ from .mask_generators import (
     GeneratorOutput,
     WeakTrGenerator,
 )
-from .segmentors import CAMDataPreprocessor, CAMSegmentor, SemPLeS
+from .segmentors import (
+    CAMDataPreprocessor,
+    CAMSegmentor,
+    ProbabilityTTA,
+    SemPLeS,
+    WindowedEncoderDecoder,
+)
 
 __all__ = [
     'AdaptiveAttentionFusion',
@@ -24,9 +30,11 @@ __all__ = [
     'MatchLoss',
     'MultiTokenViT',
     'PromptLearner',
+    'ProbabilityTTA',
     'PromptLoss',
     'RefineLoss',
     'SemPLeS',
     'WeakTrGenerator',
+    'WindowedEncoderDecoder',
     'build_clip',
 ]

@@ -11,7 +11,7 @@ data_preprocessor = dict(
     seg_pad_val=255,
 )
 model = dict(
-    type='EncoderDecoder',
+    type='WindowedEncoderDecoder',
     data_preprocessor=data_preprocessor,
     backbone=dict(
         type='mmpretrain.VisionTransformer',

@@ -1,7 +1,14 @@
-"""Segmentors: the plain CAM classifier of stage 0, and SemPLeS."""
+"""Segmentors: the plain CAM classifier of stage 0, SemPLeS, and retraining's."""
 
 from .cam_segmentor import CAMSegmentor
 from .data_preprocessor import CAMDataPreprocessor
 from .semples import SemPLeS
+from .windowed import ProbabilityTTA, WindowedEncoderDecoder
 
-__all__ = ['CAMDataPreprocessor', 'CAMSegmentor', 'SemPLeS']
+__all__ = [
+    'CAMDataPreprocessor',
+    'CAMSegmentor',
+    'ProbabilityTTA',
+    'SemPLeS',
+    'WindowedEncoderDecoder',
+]

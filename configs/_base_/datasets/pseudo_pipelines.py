@@ -1,0 +1,41 @@
+# Pipelines of retraining on pseudo masks: short side 520, crops of 480 (WeakTr, section 3.3).
+scale = (8 * 520, 520)  # the short side becomes 520, unless the long one would pass 4160
+
+# Pillow refuses truncated JPEGs, which some OpenCV versions complete with grey; same pixels.
+load_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
+train_pipeline = [
+    load_image,
+    dict(type='LoadAnnotations'),
+    dict(type='RandomResize', scale=scale, ratio_range=(0.5, 2.0), keep_ratio=True),
+    dict(type='RandomCrop', crop_size=(480, 480), cat_max_ratio=0.75),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='PhotoMetricDistortion'),
+    dict(type='PackSegInputs'),
+]
+# PackWeakInputs takes image-level labels along where a data set has them.
+test_pipeline = [
+    load_image,
+    dict(type='Resize', scale=scale, keep_ratio=True),
+    dict(type='LoadAnnotations'),
+    dict(type='PackWeakInputs'),
+]
+
+# tools/test.py --tta: short side 260, 390, ..., 910, each with its mirror image.
+tta_sizes = [
+    dict(type='Resize', scale=(8 * side, side), keep_ratio=True)
+    for side in (260, 390, 520, 650, 780, 910)
+]
+tta_flips = [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)]
+tta_model = dict(type='ProbabilityTTA')
+tta_pipeline = [
+    load_image,
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            tta_sizes,
+            tta_flips,
+            [dict(type='LoadAnnotations')],
+            [dict(type='PackWeakInputs')],
+        ],
+    ),
+]

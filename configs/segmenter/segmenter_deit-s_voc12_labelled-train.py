@@ -1,0 +1,26 @@
+"""The "mask" figure: a retrained Segmenter's masks of the training images.
+
+Predicts VOC 2012 train (1464 images) with the classes their image-level labels rule out left out,
+and evaluates against SegmentationClassAug. Training is that of segmenter_deit-s_voc12.py.
+
+python tools/test.py configs/segmenter/segmenter_deit-s_voc12_labelled-train.py CHECKPOINT \\
+    [--tta] [--crf] [--out FOLDER]
+"""
+
+_base_ = ['./segmenter_deit-s_voc12.py']
+
+model = dict(test_cfg=dict(restrict_to_image_labels=True))
+voc = 'data/VOCdevkit/VOC2012'
+test_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type='WeakVOCDataset',
+        data_root=voc,
+        ann_file='ImageSets/Segmentation/train.txt',
+        label_file=None,  # the XML annotations
+        data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClassAug'),
+        pipeline=_base_.test_pipeline,
+        test_mode=True,
+    )
+)
+# Validation during training, on images whose labels nobody knows, stays as it was.

@@ -1,0 +1,33 @@
+"""VOC 2012 test: writes the archive that the evaluation server takes.
+
+python tools/test.py configs/segmenter/segmenter_deit-s_voc12_test-server.py CHECKPOINT --tta
+python tools/analysis/check_voc_submission.py work_dirs/voc12_test/comp5_test_cls.tar.gz
+
+No ground truth is needed. The test images (VOC 2012's second download) go into the same folder
+tree, data/VOCdevkit/VOC2012. The other competition: --cfg-options test_evaluator.competition=comp6
+"""
+
+_base_ = ['./segmenter_deit-s_voc12.py']
+
+load_image = _base_.load_image
+test_dataloader = dict(
+    dataset=dict(
+        ann_file=_base_.data_root + 'ImageSets/Segmentation/test.txt',
+        data_prefix=dict(_delete_=True, img_path=_base_.data_root + 'JPEGImages'),
+        pipeline=[
+            load_image,
+            dict(type='Resize', scale=_base_.scale, keep_ratio=True),
+            dict(type='PackWeakInputs'),
+        ],
+    )
+)
+tta_pipeline = [
+    load_image,
+    dict(
+        type='TestTimeAug',
+        transforms=[_base_.tta_sizes, _base_.tta_flips, [dict(type='PackWeakInputs')]],
+    ),
+]
+test_evaluator = dict(
+    _delete_=True, type='VOCSubmission', out_dir='work_dirs/voc12_test', competition='comp5'
+)

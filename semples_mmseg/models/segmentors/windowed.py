@@ -1,0 +1,133 @@
+"""Segmentation model of the retraining step, and its multi-scale test."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.structures import PixelData
+from mmseg.models import EncoderDecoder, SegTTAModel
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+
+@MODELS.register_module()
+class WindowedEncoderDecoder(EncoderDecoder):
+    """MMSeg's encoder-decoder with the sliding windows of Segmenter and WeakTr.
+
+    Two things differ from :class:`mmseg.models.EncoderDecoder`, both at test time alone:
+
+    - An image smaller than a window is enlarged (bilinearly) until a window fits, and its logits
+      go from there to the original size; MMSeg gives the network the smaller image.
+    - With ``test_cfg.restrict_to_image_labels`` the logits of classes absent from the image-level
+      label become minus infinity, so that only background and present classes are predicted.
+      That is how WSSS papers turn a retrained model into better masks of the *training* images
+      ("mask" figure); it needs the labels, so no figure on unlabelled images may use it.
+    """
+
+    def slide_inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
+        """Mean of the logits over windows.
+
+        Args:
+            inputs: (B, 3, H, W), normalised.
+            batch_img_metas: One dict per image.
+
+        Returns:
+            (B, C, H', W'), the size of the image or, where that is smaller than a window, that of
+            :func:`enlarged_size`.
+
+        Raises:
+            ValueError: If an image that has to be enlarged was padded.
+        """
+        size = (inputs.shape[-2], inputs.shape[-1])
+        enlarged = enlarged_size(size, self.test_cfg['crop_size'])
+        if enlarged != size:
+            if any(any(meta.get('img_padding_size', ())) for meta in batch_img_metas):
+                raise ValueError(
+                    f'images of {size} are smaller than the windows and padded: take the padding '
+                    'out of data_preprocessor.test_cfg, or use test_cfg.mode="whole"'
+                )
+            inputs = F.interpolate(inputs, enlarged, mode='bilinear', align_corners=False)
+        return super().slide_inference(inputs, batch_img_metas)
+
+    def postprocess_result(
+        self, seg_logits: Tensor, data_samples: list[SegDataSample] | None = None
+    ) -> list[SegDataSample]:
+        """Logits at the original size, un-flipped and restricted if asked, and their argmax."""
+        samples = super().postprocess_result(seg_logits, data_samples)
+        if self.test_cfg.get('restrict_to_image_labels'):
+            for sample in samples:
+                self._restrict(sample)
+        return samples
+
+    def _restrict(self, sample: SegDataSample) -> None:
+        logits = sample.seg_logits.data
+        if 'image_labels' not in sample:
+            raise ValueError(
+                'test_cfg.restrict_to_image_labels needs image-level labels: test on a '
+                'WeakLabelDataset (or WeakVOCDataset) whose pipeline ends with PackWeakInputs'
+            )
+        labels = sample.image_labels
+        if len(labels) + 1 != len(logits):
+            raise ValueError(
+                f'the data set has {len(labels)} object classes, the model predicts '
+                f'{len(logits) - 1} and background'
+            )
+        allowed = torch.cat([labels.new_ones(1), labels]).to(logits.device) > 0
+        logits = logits.masked_fill(~allowed[:, None, None], -torch.inf)
+        sample.seg_logits = PixelData(data=logits)
+        sample.pred_sem_seg = PixelData(data=logits.argmax(0, keepdim=True))
+
+
+@MODELS.register_module()
+class ProbabilityTTA(SegTTAModel):
+    """Mean of the class probabilities over scales and flips.
+
+    The labels are those of :class:`mmseg.models.SegTTAModel`, which leaves the logits of the last
+    view in its result; here ``seg_logits`` is the logarithm of the mean probabilities, so that
+    what follows (a dense CRF) gets them back by a softmax as it does without augmentation.
+    """
+
+    def merge_preds(
+        self, data_samples_list: Sequence[Sequence[SegDataSample]]
+    ) -> list[SegDataSample]:
+        """Merge the views of each image.
+
+        Args:
+            data_samples_list: Per image, its views, each with ``seg_logits`` (C, H, W) at the
+                original size.
+
+        Returns:
+            One sample per image: ``seg_logits`` (C, H, W) and ``pred_sem_seg`` (1, H, W).
+        """
+        merged = []
+        for views in data_samples_list:
+            total: Any = 0
+            for view in views:
+                total = total + view.seg_logits.data.softmax(0)
+            probabilities = total / len(views)
+            result = views[0]
+            result.seg_logits = PixelData(data=probabilities.log())
+            result.pred_sem_seg = PixelData(data=probabilities.argmax(0, keepdim=True))
+            merged.append(result)
+        return merged
+
+
+def enlarged_size(size: tuple[int, int], window: Sequence[int]) -> tuple[int, int]:
+    """Size of an image after it was enlarged, if need be, so that a window fits into it.
+
+    Args:
+        size: Height and width of the image.
+        window: Height and width of a window.
+
+    Returns:
+        ``int(side * window / short side)`` for both sides where the short side is below the
+        window, else ``size``.
+    """
+    (height, width), (rows, columns) = size, window
+    if height >= rows and width >= columns:
+        return size
+    # whichever side lacks more decides; integers, so that it comes out as the window exactly
+    target, given = (rows, height) if rows * width >= columns * height else (columns, width)
+    return height * target // given, width * target // given
