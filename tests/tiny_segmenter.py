@@ -47,7 +47,7 @@ def load(name, *changes):
 
 
 def data_at(part, root, ids, masks='SegmentationClassAug'):
-    """Changes that point a dataloader at a tree made by ``make_voc_tree``; None leaves masks out."""
+    """Changes that point a dataloader at a tree of ``make_voc_tree``; None leaves masks out."""
     prefix = dict(img_path=str(root / 'JPEGImages'))
     if masks is not None:
         prefix['seg_map_path'] = str(root / masks)
