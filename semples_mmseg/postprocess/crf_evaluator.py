@@ -76,8 +76,10 @@ class CRFEvaluator(Evaluator):
             label = refine_file(path, probabilities, self.settings)
             return lambda: label
         if self._pool is None:
-            # a fork of a process that uses a GPU is not safe
-            context = multiprocessing.get_context('spawn')
+            # a fork starts at once, but that of a process that uses a GPU is not safe
+            known = multiprocessing.get_all_start_methods()
+            method = 'fork' if 'fork' in known and not torch.cuda.is_initialized() else 'spawn'
+            context = multiprocessing.get_context(method)
             self._pool = ProcessPoolExecutor(self.num_workers, mp_context=context)
         return self._pool.submit(refine_file, path, probabilities, self.settings).result
 

@@ -1,40 +1,20 @@
 """The retraining configs: they build, take a training step and predict."""
 
-import copy
-from pathlib import Path
-
 import numpy as np
 import pytest
+import timm
 import torch
-from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
-from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
+from mmseg.datasets import COCOStuffDataset
 from mmseg.registry import DATASETS, MODELS
 from PIL import Image
+from safetensors.torch import save_file
+from tiny_segmenter import SMALL_VIEWS, SMALL_WINDOWS, TINY_ENCODER, WINDOW, data_at, load
 
 from semples_mmseg.models import GradientClippingLoss
 from semples_mmseg.pseudo_masks import write_mask
-
-CONFIGS = Path(__file__).parents[2] / 'configs' / 'segmenter'
-TINY = {
-    'model.backbone.arch': dict(
-        _delete_=True, embed_dims=12, num_layers=2, num_heads=2, feedforward_channels=24
-    ),
-    'model.backbone.init_cfg': None,
-    'model.decode_head.in_channels': 12,
-    'model.decode_head.embed_dims': 12,
-    'model.decode_head.channels': 12,
-    'model.decode_head.num_heads': 2,
-}
-
-
-def load(name, changes):
-    config = Config.fromfile(CONFIGS / name)
-    config.merge_from_dict(copy.deepcopy(changes))
-    init_default_scope('mmseg')
-    return config
 
 
 def test_voc_trains_a_step_and_predicts_at_the_original_size(make_voc_tree, tmp_path):
@@ -49,7 +29,7 @@ def test_voc_trains_a_step_and_predicts_at_the_original_size(make_voc_tree, tmp_
     config = load(
         'segmenter_deit-s_voc12.py',
         {
-            **TINY,
+            **TINY_ENCODER,
             'model.backbone.img_size': 64,
             'model.data_preprocessor.size': (64, 64),
             'model.test_cfg': dict(small, stride=(48, 48)),
@@ -119,7 +99,7 @@ def test_demo_runs_through_the_runner(tmp_path):
             image = rng.integers(0, 256, (64, 64, 3), np.uint8)
             Image.fromarray(image).save(root / 'JPEGImages' / f'{name}.png')
             write_mask(root / 'SegmentationClass' / f'{name}.png', rng.integers(0, 7, (64, 64)))
-    changes = {**TINY, 'work_dir': str(tmp_path / 'work'), 'train_cfg.max_epochs': 1}
+    changes = {**TINY_ENCODER, 'work_dir': str(tmp_path / 'work'), 'train_cfg.max_epochs': 1}
     changes |= {'train_cfg.val_interval': 1, 'param_scheduler.end': 2}
     changes |= {'train_dataloader.batch_size': 2, 'val_dataloader.batch_size': 2}
     for part in ('train', 'val'):
@@ -145,3 +125,107 @@ def test_demo_classes_are_those_of_the_demo_world():
         metainfo = config[f'{part}_dataloader'].dataset.metainfo
         assert tuple(metainfo.classes) == tuple(DemoDataset.METAINFO['classes'])
         assert metainfo.palette == DemoDataset.METAINFO['palette']
+
+
+SMALL_CROPS = {
+    'train_dataloader.dataset.pipeline.2.scale': (640, 80),
+    'train_dataloader.dataset.pipeline.3.crop_size': (WINDOW, WINDOW),
+}
+TINY_SEGNEXT = {
+    'model.backbone.embed_dims': [4, 8, 8, 8],
+    'model.backbone.depths': [1, 1, 1, 1],
+    'model.backbone.init_cfg': None,
+    'model.decode_head.in_channels': [8, 8, 8],
+    'model.decode_head.channels': 8,
+    'model.decode_head.ham_channels': 8,
+    'model.decode_head.ham_kwargs.MD_R': 2,
+    'model.decode_head.norm_cfg.num_groups': 2,
+    **{name: value for name, value in SMALL_WINDOWS.items() if 'img_size' not in name},
+}
+TINY_VIT = {**TINY_ENCODER, **SMALL_WINDOWS}
+VARIANTS = {
+    'segmenter_deit-s_voc12.py': TINY_VIT,
+    'segmenter_deit-s_coco14.py': TINY_VIT,
+    'segmenter_vit-s_voc12.py': TINY_VIT,
+    'segnext_mscan-b_voc12.py': TINY_SEGNEXT,
+}
+
+
+@pytest.mark.parametrize('name', VARIANTS)
+def test_every_variant_takes_a_step_and_predicts_with_its_views(make_voc_tree, name):
+    labels = {'2007_000001': ['cat'], '2007_000002': ['dog', 'person']}
+    root = make_voc_tree(labels, size=(50, 61))
+    where = [data_at(part, root, 'train.txt') for part in ('train', 'test')]
+    config = load(name, VARIANTS[name], SMALL_CROPS, SMALL_VIEWS, *where)
+    data = DATASETS.build(config.train_dataloader.dataset)
+    model = MODELS.build(config.model)
+    number = len(data.metainfo['classes'])
+    assert number == model.decode_head.num_classes == (81 if 'coco' in name else 21)
+    assert isinstance(model.decode_head.loss_decode, GradientClippingLoss)
+    optimizer = build_optim_wrapper(model, config.optim_wrapper)
+    before = [value.clone() for value in model.state_dict().values()]
+    losses = model.train().train_step(pseudo_collate([data[0], data[1]]), optimizer)
+    assert torch.isfinite(losses['loss']) and losses['decode.loss_gcl'] > 0
+    changed = [not a.equal(b) for a, b in zip(model.state_dict().values(), before, strict=True)]
+    assert sum(changed) > len(before) / 2
+
+    data = DATASETS.build(config.test_dataloader.dataset)
+    model.eval()
+    (result,) = model.test_step(pseudo_collate([data[1]]))
+    assert result.pred_sem_seg.shape == result.gt_sem_seg.shape == (50, 61)
+    data = DATASETS.build(dict(config.test_dataloader.dataset, pipeline=config.tta_pipeline))
+    tta = MODELS.build(dict(config.tta_model, module=model))
+    (result,) = tta.test_step(pseudo_collate([data[1]]))
+    assert result.pred_sem_seg.shape == (50, 61)
+    assert result.seg_logits.shape == (50, 61) and len(result.seg_logits.data) == number
+
+
+@pytest.mark.parametrize('name', [*VARIANTS, 'segmenter_deit-s_voc12_test-server.py'])
+def test_variants_differ_from_each_other_in_what_they_say_alone(name):
+    config, reference = load(name), load('segmenter_deit-s_voc12.py')
+    for key in ('train_pipeline', 'test_pipeline', 'tta_sizes', 'tta_model', 'val_evaluator'):
+        assert config[key] == reference[key]
+    assert config.model.type == 'WindowedEncoderDecoder'
+    assert config.model.test_cfg == reference.model.test_cfg
+    assert config.model.decode_head.loss_decode == reference.model.decode_head.loss_decode
+    assert (config.crf == reference.crf) == ('coco' not in name)
+
+
+def test_coco_classes_and_crf():
+    config = load('segmenter_deit-s_coco14.py')
+    classes = config.train_dataloader.dataset.metainfo.classes
+    assert classes == ('background', *COCOStuffDataset.METAINFO['classes'][:80])
+    assert config.crf == dict(
+        gaussian_sxy=1, gaussian_compat=3, bilateral_sxy=67, bilateral_srgb=3, bilateral_compat=4
+    )
+
+
+def test_vit_s_gets_the_weights_of_timm(tmp_path, monkeypatch):
+    """A checkpoint of timm's layout fills the whole encoder of the ViT-S config."""
+    vit = timm.create_model('vit_small_patch16_224.augreg_in21k', num_classes=3)
+    folder = tmp_path / 'pretrained'
+    folder.mkdir()
+    save_file(vit.state_dict(), folder / 'vit_small_patch16_224.augreg_in21k.safetensors')
+    monkeypatch.chdir(tmp_path)
+    config = load('segmenter_vit-s_voc12.py', {'model.backbone.img_size': 224})
+    assert config.model.data_preprocessor.mean == list(255 * m for m in vit.default_cfg['mean'])
+    assert config.model.data_preprocessor.std == list(255 * s for s in vit.default_cfg['std'])
+    model = MODELS.build(config.model).eval()
+    model.backbone.init_weights()
+    image = torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        expected = vit.eval().forward_features(image)[:, 1:]
+        (features,) = model.backbone(image)
+    torch.testing.assert_close(features.flatten(2).transpose(1, 2), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_labelled_train_changes_the_test_alone():
+    config = load('segmenter_deit-s_voc12_labelled-train.py')
+    reference = load('segmenter_deit-s_voc12.py')
+    assert config.model.test_cfg.pop('restrict_to_image_labels')
+    for key in ('model', 'train_dataloader', 'val_dataloader', 'optim_wrapper', 'train_cfg'):
+        assert config[key] == reference[key]
+    dataset = config.test_dataloader.dataset
+    assert dataset.type == 'WeakVOCDataset' and dataset.test_mode
+    assert dataset.ann_file == 'ImageSets/Segmentation/train.txt'
+    assert dataset.data_prefix.seg_map_path == 'SegmentationClassAug'

@@ -19,6 +19,7 @@ from tiny_segmenter import (
     WINDOW,
     data_at,
     load,
+    randomise,
 )
 
 from semples_mmseg.models.segmentors.windowed import enlarged_size
@@ -61,13 +62,11 @@ def direct_view(model, path, side, flip):
 
 
 def build(name, root, *changes):
-    torch.manual_seed(0)
     config = load(
         name, TINY_ENCODER, SMALL_WINDOWS, SMALL_VIEWS, data_at('test', root, 'train.txt'), *changes
     )
     model = MODELS.build(dict(config.tta_model, module=config.model))
-    for parameter in model.parameters():  # far from uniform probabilities
-        torch.nn.init.normal_(parameter, std=0.5)
+    randomise(model.module)
     config.test_dataloader.dataset.pipeline = config.tta_pipeline
     return model.eval(), DATASETS.build(config.test_dataloader.dataset)
 

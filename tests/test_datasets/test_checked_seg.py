@@ -1,0 +1,89 @@
+"""The data set of retraining: what does not fit is said at once."""
+
+import numpy as np
+import pytest
+from mmseg.datasets import PascalVOCDataset
+from mmseg.registry import DATASETS
+from PIL import Image
+
+IDS = {'2007_000001': ['cat'], '2007_000002': ['dog']}
+PIPELINE = [
+    dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+    dict(type='LoadAnnotations'),
+    dict(type='PackSegInputs'),
+]
+
+
+def build(root, masks='SegmentationClassAug', **options):
+    prefix = dict(img_path=str(root / 'JPEGImages'))
+    if masks:
+        prefix['seg_map_path'] = str(root / masks)
+    return DATASETS.build(
+        dict(
+            type='CheckedSegDataset',
+            like='PascalVOCDataset',
+            ann_file=str(root / 'ImageSets/Segmentation/train.txt'),
+            data_prefix=prefix,
+            pipeline=PIPELINE,
+        )
+        | options
+    )
+
+
+def test_items_and_classes_are_those_of_mmseg(make_voc_tree):
+    root = make_voc_tree(IDS)
+    data = build(root)
+    original = PascalVOCDataset(
+        ann_file=data.ann_file, data_prefix=data.data_prefix, pipeline=PIPELINE
+    )
+    assert len(data) == len(original) == 2
+    for key in ('classes', 'palette', 'label_map'):
+        assert data.metainfo[key] == original.metainfo[key]
+    for own, other in zip(data, original, strict=True):
+        assert own['inputs'].equal(other['inputs'])
+        assert own['data_samples'].gt_sem_seg.data.equal(other['data_samples'].gt_sem_seg.data)
+
+
+def test_an_empty_folder_of_pseudo_masks_is_named_before_any_work(make_voc_tree):
+    root = make_voc_tree(IDS)
+    (root / 'empty').mkdir()
+    with pytest.raises(FileNotFoundError, match=r'mask missing: .*empty/2007_000001.png.*make_ps'):
+        build(root, masks='empty')
+
+
+def test_a_missing_image_or_list_is_named(make_voc_tree):
+    root = make_voc_tree(IDS)
+    (root / 'JPEGImages/2007_000002.jpg').unlink()
+    with pytest.raises(FileNotFoundError, match=r'image missing: .*2007_000002.jpg'):
+        build(root, masks=None, pipeline=[])
+    with pytest.raises(FileNotFoundError, match='nowhere.txt'):
+        build(root, ann_file=str(root / 'nowhere.txt'))
+    with pytest.raises(ValueError, match="like='COCO2015'"):
+        build(root, like='COCO2015')
+
+
+def test_images_without_masks(make_voc_tree):
+    root = make_voc_tree(IDS)
+    data = build(root, masks=None, test_mode=True, pipeline=[PIPELINE[0], PIPELINE[2]])
+    assert 'gt_sem_seg' not in data[1]['data_samples']
+
+
+@pytest.mark.parametrize('wrong', [21, 77, 254])
+def test_a_mask_with_an_id_of_no_class_is_named(make_voc_tree, wrong):
+    root = make_voc_tree(IDS)
+    path = root / 'SegmentationClassAug/2007_000002.png'
+    mask = np.array(Image.open(path))
+    mask[20, 30] = wrong
+    Image.fromarray(mask).save(path)
+    data = build(root)
+    assert data[0] is not None
+    with pytest.raises(ValueError, match=rf'2007_000002.png: the mask holds the id {wrong}; .*20'):
+        data[1]
+
+
+def test_a_truncated_image_is_named(make_voc_tree):
+    root = make_voc_tree(IDS)
+    path = root / 'JPEGImages/2007_000001.jpg'
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(RuntimeError, match='2007_000001.jpg'):
+        build(root)[0]

@@ -1,0 +1,116 @@
+"""Testing a retrained Segmenter through tools/test.py, as a user does."""
+
+import json
+import runpy
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmseg.registry import DATASETS, MODELS
+from PIL import Image
+from tiny_segmenter import ROOT, SMALL_VIEWS, SMALL_WINDOWS, TINY_ENCODER, data_at, load, randomise
+
+from semples_mmseg.postprocess import CRFSettings, check_submission, crf_on_probabilities
+
+LABELS = {'2007_000001': ['cat'], '2007_000002': ['dog', 'person'], '2007_000003': ['sofa']}
+
+
+@pytest.fixture
+def run_test(make_voc_tree, tmp_path, monkeypatch):
+    """Return a function that runs tools/test.py on a config made small, with options."""
+    root = make_voc_tree(LABELS, (45, 66))
+    (root / 'ImageSets/Segmentation/train.txt').rename(root / 'ImageSets/Segmentation/list.txt')
+    masks = root / 'SegmentationClassAug'
+    monkeypatch.chdir(tmp_path)
+
+    def run(name, *options, changes=None, with_masks=True):
+        where = data_at('test', root, 'list.txt', masks.name if with_masks else None)
+        config = load(name, TINY_ENCODER, SMALL_WINDOWS, SMALL_VIEWS, where, changes or {})
+        sizes = config.tta_pipeline[1].transforms[0]
+        config.tta_pipeline[1].transforms[0] = [sizes[0], sizes[3]]  # two scales are enough here
+        config.dump(tmp_path / name)
+        model = randomise(MODELS.build(config.model))
+        torch.save(dict(state_dict=model.state_dict()), tmp_path / 'model.pth')
+        tool = str(ROOT / 'tools/test.py')
+        arguments = [tool, str(tmp_path / name), str(tmp_path / 'model.pth'), *options]
+        monkeypatch.setattr(sys, 'argv', [*arguments, '--metrics', str(tmp_path / 'metrics.json')])
+        runpy.run_path(tool, run_name='__main__')
+        return json.loads((tmp_path / 'metrics.json').read_text())
+
+    run.root = root
+    return run
+
+
+def read(folder):
+    return {path.stem: np.array(Image.open(path)) for path in sorted(folder.glob('*.png'))}
+
+
+def miou(predicted, root):
+    truth = read(root / 'SegmentationClassAug')
+    assert predicted.keys() == truth.keys()
+    p, t = (np.concatenate([masks[k].ravel() for k in sorted(truth)]) for masks in
+            (predicted, truth))  # fmt: skip
+    p, t = p[t != 255], t[t != 255]
+    ious = [((p == k) & (t == k)).sum() / max(((p == k) | (t == k)).sum(), 1) for k in range(21)
+            if ((p == k) | (t == k)).any()]  # fmt: skip
+    return 100 * np.mean(ious)
+
+
+def test_mask_figure_restricted_augmented_and_refined(run_test, tmp_path):
+    pytest.importorskip('pydensecrf.densecrf')
+    changes = {'crf.num_workers': 0, 'test_dataloader.dataset.label_file': 'labels.json',
+               'test_dataloader.dataset.data_root': str(run_test.root)}  # fmt: skip
+    name = 'segmenter_deit-s_voc12_labelled-train.py'
+    plain = run_test(name, '--tta', '--out', 'plain', changes=changes)
+    refined = run_test(name, '--tta', '--crf', '--out', 'refined', changes=changes)
+    allowed = dict(zip(LABELS, [{0, 8}, {0, 12, 15}, {0, 18}], strict=True))
+    for folder, metrics in (('plain', plain), ('refined', refined)):
+        masks = read(tmp_path / folder)
+        assert metrics['predictions'] == 3
+        assert metrics['mIoU'] == pytest.approx(miou(masks, run_test.root), abs=0.01)
+        for image, mask in masks.items():
+            assert mask.shape == (45, 66) and set(np.unique(mask)) <= allowed[image]
+        assert Image.open(tmp_path / folder / '2007_000001.png').mode == 'P'
+    # the CRF ran, on these images
+    assert any((read(tmp_path / 'plain')[k] != read(tmp_path / 'refined')[k]).any() for k in LABELS)
+
+
+def test_crf_takes_the_softmax_of_a_single_view(run_test, tmp_path):
+    pytest.importorskip('pydensecrf.densecrf')
+    changes = {'crf.num_workers': 0}
+    run_test('segmenter_deit-s_voc12.py', '--crf', '--out', 'refined', changes=changes)
+    config = Config.fromfile(tmp_path / 'segmenter_deit-s_voc12.py')
+    model = MODELS.build(config.model)
+    model.load_state_dict(torch.load(tmp_path / 'model.pth', weights_only=True)['state_dict'])
+    data = DATASETS.build(config.test_dataloader.dataset)
+    for index, mask in enumerate(read(tmp_path / 'refined').values()):
+        (result,) = model.eval().test_step(pseudo_collate([data[index]]))
+        image = np.array(Image.open(result.img_path))
+        probabilities = result.seg_logits.data.softmax(0).detach().numpy()
+        np.testing.assert_array_equal(
+            mask, crf_on_probabilities(image, probabilities, CRFSettings())
+        )
+
+
+def test_the_test_list_becomes_an_archive_without_any_mask(run_test, tmp_path):
+    name = 'segmenter_deit-s_voc12_test-server.py'
+    masks = run_test.root / 'SegmentationClassAug'
+    masks.rename(masks.with_name('hidden'))
+    changes = {'test_evaluator.out_dir': 'sent', 'test_evaluator.competition': 'comp6'}
+    assert run_test(name, '--tta', changes=changes, with_masks=False) == dict(predictions=3)
+    archive = tmp_path / 'sent/comp6_test_cls.tar.gz'
+    report = check_submission(
+        archive,
+        str(run_test.root / 'ImageSets/Segmentation/list.txt'),
+        str(run_test.root / 'JPEGImages'),
+    )
+    assert report.images == 3 and not report.problems
+
+
+@pytest.mark.parametrize(('option', 'key'), [('--tta', 'tta_model'), ('--crf', 'crf')])
+def test_an_option_the_config_cannot_serve_is_refused(run_test, option, key):
+    with pytest.raises(KeyError, match=f'{option}: .* has no `{key}`'):
+        run_test('segmenter_deit-s_voc12.py', option, changes={key: None})
