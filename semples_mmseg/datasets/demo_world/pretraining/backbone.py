@@ -19,8 +19,8 @@ from .progress import track
 
 ARCH = dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=256)
 PATCH = 8
-PHOTOS = 4000
-EPOCHS = 20
+PHOTOS = 8000
+EPOCHS = 30
 BATCH = 100
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 0.05
