@@ -1,15 +1,19 @@
 """Write the pseudo masks of a data set: CAMs of a checkpoint -> label maps -> palette PNG.
 
-python tools/make_pseudo_masks.py CONFIG CHECKPOINT --out DIR
+python tools/make_pseudo_masks.py CONFIG CHECKPOINT --out DIR --refine crf-voc
 
-The images and their image-level labels come from the config's ``pseudo_mask_dataloader``. A
-stopped run is continued by the same command.
+The images and their image-level labels come from the config's ``pseudo_mask_dataloader``, the
+background score and the refinement from its ``pseudo_mask_evaluator`` unless given here. A stopped
+run is continued by the same command. On N GPUs:
+
+torchrun --nproc_per_node N tools/make_pseudo_masks.py CONFIG CHECKPOINT --out DIR ... \\
+    --launcher pytorch
 """
 
 import argparse
 
 from semples_mmseg.engine.launch import add_common_options, load_config
-from semples_mmseg.pseudo_masks import make_pseudo_masks
+from semples_mmseg.pseudo_masks import REFINEMENTS, make_pseudo_masks
 
 
 def parse_args() -> argparse.Namespace:
@@ -20,6 +24,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--out', required=True, help='folder of the masks')
     parser.add_argument(
         '--background-score', type=float, help='score of the background, 0..1 (default: config)'
+    )
+    parser.add_argument(
+        '--refine',
+        choices=list(REFINEMENTS),
+        help='refinement of the masks, with its published settings (default: config)',
     )
     parser.add_argument(
         '--split-dataloader',
@@ -41,6 +50,7 @@ def main() -> None:
         args.checkpoint,
         args.out,
         background_score=args.background_score,
+        refine=args.refine,
         dataloader_key=args.split_dataloader,
         overwrite=args.overwrite,
     )

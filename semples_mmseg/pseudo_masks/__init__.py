@@ -1,17 +1,38 @@
 """From CAMs to pseudo masks on disk."""
 
+from .crf import (
+    PSEUDO_MASK_CRF,
+    TEST_TIME_CRF,
+    CRFParameters,
+    crf_on_labels,
+    crf_on_probabilities,
+    crf_parameters,
+)
+from .dense_crf import DenseCRF
 from .making import make_pseudo_masks
 from .manifest import MANIFEST, open_folder
 from .masks import full_palette, read_mask, write_mask
-from .writer import PseudoMaskWriter, Refinement
+from .pamr import PAMR, refine_scores
+from .refinement import REFINEMENTS, Refinement
+from .writer import PseudoMaskWriter
 
 __all__ = [
     'MANIFEST',
+    'PAMR',
+    'PSEUDO_MASK_CRF',
+    'REFINEMENTS',
+    'TEST_TIME_CRF',
+    'CRFParameters',
+    'DenseCRF',
     'PseudoMaskWriter',
     'Refinement',
+    'crf_on_labels',
+    'crf_on_probabilities',
+    'crf_parameters',
     'full_palette',
     'make_pseudo_masks',
     'open_folder',
     'read_mask',
+    'refine_scores',
     'write_mask',
 ]

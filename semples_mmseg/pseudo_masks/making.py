@@ -12,6 +12,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 
+from .refinement import REFINEMENTS
 from .writer import PseudoMaskWriter
 
 
@@ -20,6 +21,7 @@ def make_pseudo_masks(
     checkpoint: str,
     out_dir: str,
     background_score: float | None = None,
+    refine: str | None = None,
     dataloader_key: str = 'pseudo_mask_dataloader',
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -29,12 +31,16 @@ def make_pseudo_masks(
     but no masks; the writer's options from ``pseudo_mask_evaluator``, if the config has one. Images
     whose mask is finished are not predicted again.
 
+    With a launcher, every process predicts its share of the images that are missing: which those
+    are the main process finds out for all of them, before any mask is written.
+
     Args:
         config: Config of the model that predicts CAMs. It is not changed.
         checkpoint: Its weights.
         out_dir: Folder of the masks.
         background_score: Score t of the background; ``pseudo_mask_evaluator.background_score``
             by default.
+        refine: One of ``REFINEMENTS``, in place of ``pseudo_mask_evaluator.refine``.
         dataloader_key: Name of the dataloader in the config.
         overwrite: Delete the folder's masks and start anew.
 
@@ -43,8 +49,11 @@ def make_pseudo_masks(
 
     Raises:
         KeyError: If the config lacks the dataloader.
-        ValueError: If there is no background score, or the folder holds other masks.
+        ValueError: If there is no background score, no such refinement, or the folder holds other
+            masks.
         FileNotFoundError: If the checkpoint or an image is missing.
+        ImportError: If the refinement needs a library that is not installed.
+        OSError: If the folder cannot be written.
     """
     config = Config(config.to_dict(), filename=config.filename)
     if not config.get(dataloader_key):
@@ -61,6 +70,10 @@ def make_pseudo_masks(
             'No background score: give --background-score or set '
             f'`pseudo_mask_evaluator = dict(background_score=...)` in {config.filename}.'
         )
+    if refine is not None:
+        if refine not in REFINEMENTS:
+            raise ValueError(f'No refinement {refine!r}; there are {", ".join(REFINEMENTS)}.')
+        evaluator['refine'] = REFINEMENTS[refine]
     evaluator.update(
         out_dir=out_dir,
         checkpoint=checkpoint,
@@ -73,10 +86,11 @@ def make_pseudo_masks(
     init_default_scope(config.get('default_scope', 'mmseg'))
     # opens the folder, or refuses it, before any model is built
     PseudoMaskWriter(overwrite=overwrite, **{k: v for k, v in evaluator.items() if k != 'type'})
-    missing = _unfinished(dataset, Path(out_dir))
+    missing, wanted = _unfinished(dataset, Path(out_dir))
     if not missing:
         print_log(f'All pseudo masks are in {out_dir} already.', logger='current')
         return dict(masks=0)
+    print_log(f'{len(missing)} of {wanted} pseudo masks are to be made.', logger='current')
     dataset.indices = missing
 
     # nothing of training or validation may be built: it could open masks
@@ -87,12 +101,18 @@ def make_pseudo_masks(
     config.test_evaluator = evaluator
     config.test_cfg = dict(type='TestLoop')
     config.load_from, config.resume = checkpoint, False
-    return Runner.from_cfg(config).test()
+    runner = Runner.from_cfg(config)
+    (writer,) = runner.test_loop.evaluator.metrics
+    try:
+        return runner.test()
+    finally:
+        writer.close()
 
 
-def _unfinished(dataset: ConfigDict, folder: Path) -> list[int]:
-    """Positions in the whole data set of the wanted images without a mask."""
-    found: list[list[int]] = [[]]
+def _unfinished(dataset: ConfigDict, folder: Path) -> tuple[list[int], int]:
+    """Positions in the whole data set of the wanted images without a mask, and how many images
+    are wanted in all."""
+    found: list[Any] = [None]
     if is_main_process():
         options = {k: v for k, v in dataset.items() if k != 'indices'}
         images = DATASETS.build(dict(options, pipeline=[]))
@@ -104,7 +124,8 @@ def _unfinished(dataset: ConfigDict, folder: Path) -> list[int]:
             order = [order[i] for i in wanted]
         names = [images.get_data_info(i)['img_id'] for i in order]
         pairs = zip(order, names, strict=True)
-        found = [[i for i, name in pairs if not (folder / f'{name}.png').exists()]]
+        missing = [i for i, name in pairs if not (folder / f'{name}.png').exists()]
+        found = [(missing, len(order))]
     # one process decides: another one could list the folder after the first masks are written
     broadcast_object_list(found)
     return found[0]

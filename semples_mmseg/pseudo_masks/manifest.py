@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ def open_folder(folder: str | os.PathLike, manifest: Mapping[str, Any], overwrit
     Raises:
         ValueError: If the folder holds masks of other settings, or PNG files that no manifest
             says to be pseudo masks (``overwrite`` does not touch those either).
+        OSError: If files cannot be written there.
     """
     folder = Path(folder)
     file = folder / MANIFEST
@@ -80,12 +82,28 @@ def open_folder(folder: str | os.PathLike, manifest: Mapping[str, Any], overwrit
                 'folder, or overwrite the masks (--overwrite).'
             )
         if not overwrite:
+            _check_writable(folder)
             return
         # masks first: killed halfway, the folder still says truly what is left in it
         masks = sorted(folder.rglob('*.png'))
         for mask in masks:
             mask.unlink()
         MMLogger.get_current_instance().info(f'Deleted {len(masks)} masks of {folder}.')
+    _check_writable(folder)
     with atomic_write(file) as stream:
         json.dump(manifest, stream, indent=2)
         stream.write('\n')
+
+
+def _check_writable(folder: Path) -> None:
+    """Make a folder if need be and see that files can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f'the folder of masks {folder} cannot be written ({error.strerror or error}); choose '
+            'another with --out',
+        ) from error

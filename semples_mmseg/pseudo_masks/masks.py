@@ -44,6 +44,7 @@ def write_mask(
 
     Raises:
         ValueError: If the array is not two-dimensional or an id does not fit in 8 bits.
+        OSError: If the file cannot be written; none is left, then.
     """
     if label.ndim != 2 or label.min(initial=0) < 0 or label.max(initial=0) > 255:
         raise ValueError(
@@ -52,8 +53,15 @@ def write_mask(
         )
     image = Image.fromarray(label.astype(np.uint8))
     image.putpalette(full_palette(palette))
-    with atomic_write(path, 'wb') as file:
-        image.save(file, format='PNG')
+    try:
+        with atomic_write(path, 'wb') as file:
+            image.save(file, format='PNG')
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f'mask {path} cannot be written ({error.strerror or error}); make room there or write '
+            'to another folder. Masks that are finished are whole.',
+        ) from error
 
 
 def read_mask(path: str | os.PathLike) -> np.ndarray:

@@ -4,40 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
-from mmseg.registry import METRICS
+from mmseg.registry import METRICS, TASK_UTILS
 
-from ..evaluation import confusion_matrix, segmentation_scores
+from ..evaluation import segmentation_scores
 from ..models.masks import label_map
+from .finishing import Finisher
 from .manifest import checkpoint_entry, open_folder
-from .masks import read_mask, write_mask
-
-
-class Refinement(Protocol):
-    """A step between the label map of the CAMs and the mask on disk.
-
-    Attributes:
-        settings: What the result depends on, recorded in the folder's manifest; JSON.
-    """
-
-    settings: Any
-
-    def __call__(self, label: np.ndarray, sample: Mapping[str, Any]) -> np.ndarray:
-        """Refine the map of one image.
-
-        Args:
-            label: Label ids 0..K, uint8 of shape ``(H, W)``.
-            sample: The prediction: ``img_path``, ``cams``, ``cam_classes`` and the rest.
-
-        Returns:
-            Label ids of the same shape.
-        """
+from .refinement import Refinement
+from .worker_pool import WorkerPool, usable_cores
 
 
 @METRICS.register_module()
@@ -47,8 +28,11 @@ class PseudoMaskWriter(BaseMetric):
     The mask is the label map of the sample's CAMs under the background score (0 background,
     class + 1 otherwise), refined if asked, in an 8-bit PNG with the data set's palette. Files
     appear whole or not at all, so a stopped run is continued by running it again: masks that are
-    there are kept. A manifest in the folder records the settings; a folder of other settings is
-    refused.
+    there are kept. A manifest in the folder records the settings, those of the refinement too; a
+    folder of other settings is refused.
+
+    A refinement that works on the CPU alone runs in worker processes while the model predicts; the
+    workers write the files, and at most twice as many images as there are workers wait for them.
 
     Returns ``masks``, the number of images; and, if the samples have a ground truth,
     ``mask_mIoU`` of the files on disk in percent: a diagnostic that training must not look at.
@@ -57,7 +41,10 @@ class PseudoMaskWriter(BaseMetric):
         out_dir: Folder of the masks.
         background_score: Score t of the background, 0..1.
         checkpoint: Weights the model was loaded from; recorded with their SHA-256.
-        refine: A step between label map and file, or None.
+        refine: A step between label map and file: its config (``TASK_UTILS``), e.g.
+            ``dict(type='DenseCRF', preset='voc')``, the object, or None.
+        num_workers: Processes for a refinement that works in workers; by default one for every
+            CPU core that the run may use. 0 refines in the model's process.
         settings: More settings the masks depend on (e.g. the scales of CAM inference), a JSON
             value; recorded and compared too.
         overwrite: Delete the masks of the folder first.
@@ -69,6 +56,7 @@ class PseudoMaskWriter(BaseMetric):
         ValueError: If ``background_score`` is not in [0, 1], the folder holds something else, or
             a sample has no CAMs.
         FileNotFoundError: If ``checkpoint`` is missing.
+        OSError: If a file cannot be written, e.g. because the disk is full.
     """
 
     default_prefix = ''  # none, without MMEngine's warning
@@ -78,7 +66,8 @@ class PseudoMaskWriter(BaseMetric):
         out_dir: str,
         background_score: float,
         checkpoint: str | None = None,
-        refine: Refinement | None = None,
+        refine: Refinement | Mapping[str, Any] | None = None,
+        num_workers: int | None = None,
         settings: Any = None,
         overwrite: bool = False,
         ignore_index: int = 255,
@@ -91,8 +80,17 @@ class PseudoMaskWriter(BaseMetric):
             raise ValueError(f'`background_score` must be in [0, 1], got {background_score}.')
         self.out_dir = Path(out_dir)
         self.background_score = background_score
-        self.refine = refine
+        self.refine: Refinement | None = (
+            TASK_UTILS.build(dict(refine)) if isinstance(refine, Mapping) else refine
+        )
+        if num_workers is None:
+            num_workers = usable_cores()
+        if num_workers < 0:
+            raise ValueError(f'`num_workers` must be 0 or more, got {num_workers}.')
+        in_workers = self.refine is not None and self.refine.in_workers
+        self.num_workers = num_workers if in_workers else 0
         self.ignore_index = ignore_index
+        self._pool: WorkerPool | None = None
         self._prepare(checkpoint, settings, overwrite)
 
     def _prepare(self, checkpoint: str | None, settings: Any, overwrite: bool) -> None:
@@ -114,29 +112,50 @@ class PseudoMaskWriter(BaseMetric):
             raise failure[0]
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Write the masks of a batch."""
+        """Write the masks of a batch, or hand them to the workers."""
         assert self.dataset_meta is not None, 'the evaluator sets `dataset_meta`'
-        classes = self.dataset_meta['classes']
-        palette = self.dataset_meta.get('palette') or ()
+        finisher = Finisher(
+            self.refine,
+            self.dataset_meta.get('palette') or (),
+            len(self.dataset_meta['classes']),
+            self.ignore_index,
+        )
         for sample in data_samples:
             name = sample.get('img_id') or Path(sample['img_path']).stem
             path = self.out_dir / f'{name}.png'
-            if not path.exists():
-                write_mask(path, self._label(sample, name), palette)
-            counts = None
+            # what workers get: the CAMs themselves are large
+            known = dict(
+                img_id=name,
+                img_path=sample.get('img_path'),
+                background_score=self.background_score,
+            )
+            label = None if path.exists() else self._label(sample, name)
+            if label is not None:
+                known['cam_classes'] = sample['cam_classes'].cpu().numpy()
+            target = None
             if 'gt_sem_seg' in sample:
-                confusion = confusion_matrix(
-                    torch.from_numpy(read_mask(path)),
-                    sample['gt_sem_seg']['data'].squeeze(0).cpu(),
-                    len(classes),
-                    self.ignore_index,
-                    name,
-                )
-                where = np.flatnonzero(confusion)
-                counts = (where, confusion.reshape(-1)[where])
-            self.results.append(counts)
+                target = sample['gt_sem_seg']['data'].squeeze(0).cpu().numpy()
+            if not self.num_workers:
+                self.results.append(finisher(path, label, known | sample, target))
+                continue
+            if self._pool is None:
+                self._pool = WorkerPool(finisher, self.num_workers)
+            self.results.extend(self._pool.put(path, label, known, target))
 
-    def _label(self, sample: dict[str, Any], name: str) -> np.ndarray:
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Wait for the workers, then as everywhere in MMEngine."""
+        if self._pool is not None:
+            self.results.extend(self._pool.finish())
+            self._pool = None
+        return super().evaluate(size)
+
+    def close(self) -> None:
+        """End the workers of a run that was broken off: what they have begun is finished."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
+    def _label(self, sample: Mapping[str, Any], name: str) -> np.ndarray:
         """Label map of one prediction, uint8 (H, W)."""
         if 'cams' not in sample:
             raise ValueError(
@@ -144,8 +163,7 @@ class PseudoMaskWriter(BaseMetric):
             )
         cams = sample['cams']['data'].float()
         label = label_map(cams, sample['cam_classes'], self.background_score)
-        array = label.to(torch.uint8).cpu().numpy()
-        return array if self.refine is None else self.refine(array, sample)
+        return label.to(torch.uint8).cpu().numpy()
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Count the masks and, with a ground truth, measure them."""

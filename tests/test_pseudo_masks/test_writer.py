@@ -125,6 +125,7 @@ class Shift:
     """A refinement that turns class 1 into 2."""
 
     settings = dict(type='Shift')
+    in_workers = False
 
     def __call__(self, label, sample):
         assert sample['img_id'] == 'image_0' and label.dtype == np.uint8

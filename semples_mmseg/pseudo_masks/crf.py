@@ -1,0 +1,191 @@
+"""Fully connected CRF (Kraehenbuehl and Koltun, arXiv 1210.5644) through pydensecrf.
+
+Plain functions on arrays: :func:`crf_on_labels` for pseudo masks, :func:`crf_on_probabilities` for
+the predictions of a segmentation model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class CRFParameters:
+    """Numbers of the two pairwise terms, as pydensecrf names them.
+
+    Attributes:
+        gaussian_sxy: Standard deviation in pixels of the smoothness term.
+        gaussian_compat: Its weight.
+        bilateral_sxy: Standard deviation in pixels of the appearance term.
+        bilateral_srgb: Its standard deviation in colour, 0..255.
+        bilateral_compat: Its weight.
+        iterations: Mean-field iterations.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+
+    gaussian_sxy: float
+    gaussian_compat: float
+    bilateral_sxy: float
+    bilateral_srgb: float
+    bilateral_compat: float
+    iterations: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ('gaussian_sxy', 'bilateral_sxy', 'bilateral_srgb', 'iterations'):
+            if not getattr(self, name) > 0:
+                raise ValueError(f'CRF: `{name}` must be positive, got {getattr(self, name)}.')
+        for name in ('gaussian_compat', 'bilateral_compat'):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f'CRF: `{name}` must not be negative, got {getattr(self, name)}.')
+
+
+PSEUDO_MASK_CRF = {
+    'voc': CRFParameters(4, 3, 83, 5, 3),
+    'coco': CRFParameters(3, 3, 50, 5, 10),
+}
+"""Published numbers for pseudo masks (WeakTr)."""
+
+TEST_TIME_CRF = {
+    'voc': CRFParameters(3, 3, 83, 5, 3),
+    'coco': CRFParameters(1, 3, 67, 3, 4),
+}
+"""Published numbers for the predictions of the retrained Segmenter (WeakTr)."""
+
+
+def crf_parameters(
+    presets: Mapping[str, CRFParameters], name: str, overrides: Mapping[str, Any]
+) -> CRFParameters:
+    """A named set of numbers, some of them changed.
+
+    Args:
+        presets: ``PSEUDO_MASK_CRF`` or ``TEST_TIME_CRF``.
+        name: Of the set: ``'voc'`` or ``'coco'``.
+        overrides: Other values for some fields of :class:`CRFParameters`.
+
+    Raises:
+        ValueError: If there is no such set or field, or a number is out of range.
+    """
+    if name not in presets:
+        raise ValueError(f'CRF: no parameter set {name!r}; there are {", ".join(presets)}.')
+    known = [field.name for field in fields(CRFParameters)]
+    unknown = sorted(set(overrides) - set(known))
+    if unknown:
+        raise ValueError(f'CRF: unknown parameters {unknown}; there are {", ".join(known)}.')
+    return replace(presets[name], **overrides)
+
+
+def require_pydensecrf() -> tuple[Any, Any]:
+    """Import pydensecrf and return its modules ``densecrf`` and ``utils``.
+
+    Raises:
+        ImportError: If it is not installed; says how to install it.
+    """
+    try:
+        from pydensecrf import densecrf, utils
+    except ImportError as error:
+        raise ImportError(
+            'dense CRF needs pydensecrf, which is compiled while it is installed: '
+            'pip install "semples-mmseg[crf]". Without a C++ compiler, refine by PAMR or not at '
+            f'all. ({error})'
+        ) from error
+    return densecrf, utils
+
+
+def _infer(image: np.ndarray, unary: np.ndarray, parameters: CRFParameters) -> np.ndarray:
+    """Mean-field marginals.
+
+    Args:
+        image: uint8 RGB, ``(H, W, 3)``.
+        unary: Negative log-probabilities, float32 ``(n, H * W)``.
+        parameters: Of the pairwise terms.
+
+    Returns:
+        Probabilities, float32 ``(n, H, W)``.
+    """
+    height, width = image.shape[:2]
+    crf = require_pydensecrf()[0].DenseCRF2D(width, height, len(unary))
+    crf.setUnaryEnergy(np.ascontiguousarray(unary))
+    crf.addPairwiseGaussian(sxy=parameters.gaussian_sxy, compat=parameters.gaussian_compat)
+    crf.addPairwiseBilateral(
+        sxy=parameters.bilateral_sxy,
+        srgb=parameters.bilateral_srgb,
+        rgbim=np.require(image, np.uint8, ['C', 'W']),  # it takes no read-only memory
+        compat=parameters.bilateral_compat,
+    )
+    marginals = np.asarray(crf.inference(parameters.iterations), np.float32)
+    return marginals.reshape(len(unary), height, width)
+
+
+def crf_on_labels(
+    image: np.ndarray,
+    label: np.ndarray,
+    present: Sequence[int],
+    parameters: CRFParameters,
+    certainty: float = 0.7,
+) -> np.ndarray:
+    """Refine a label map, choosing among background and the classes of the image's tags alone.
+
+    Every pixel has its label with probability ``certainty``, background pixels too; the other
+    labels share the rest.
+
+    Args:
+        image: uint8 RGB, ``(H, W, 3)``.
+        label: Label ids, 0 for background, integer ``(H, W)``.
+        present: Label ids of the tags, without the background.
+        parameters: Of the CRF.
+        certainty: Probability of the given label, between 0 and 1.
+
+    Returns:
+        Label ids of the same shape and type.
+
+    Raises:
+        ImportError: If pydensecrf is missing.
+        ValueError: If the map has labels that are not present.
+    """
+    ids = np.array(sorted({0, *present}), label.dtype)
+    strange = np.setdiff1d(label, ids)
+    if len(strange):
+        raise ValueError(f'CRF: labels {strange.tolist()} are not among {ids.tolist()}.')
+    if len(ids) == 1:  # nothing to choose from
+        return label.copy()
+    utils = require_pydensecrf()[1]
+    # every label is sure, 0 too: it is background here, not "could be anything"
+    index = np.searchsorted(ids, label)
+    unary = utils.unary_from_labels(index, len(ids), certainty, zero_unsure=False)
+    return ids[_infer(image, unary, parameters).argmax(0)]
+
+
+def crf_on_probabilities(
+    image: np.ndarray,
+    probabilities: np.ndarray,
+    parameters: CRFParameters,
+    floor: float = 1e-5,
+) -> np.ndarray:
+    """Refine class probabilities, e.g. those of a segmentation model at test time.
+
+    Args:
+        image: uint8 RGB, ``(H, W, 3)``.
+        probabilities: Of the classes, ``(C, H, W)``, summing to 1 over C.
+        parameters: Of the CRF, e.g. ``TEST_TIME_CRF['voc']``.
+        floor: Probabilities below it count as this much, so that their logarithm is finite.
+
+    Returns:
+        Refined probabilities, float32 ``(C, H, W)``; their argmax is the label map.
+
+    Raises:
+        ImportError: If pydensecrf is missing.
+        ValueError: If image and probabilities differ in size.
+    """
+    if probabilities.shape[1:] != image.shape[:2]:
+        raise ValueError(
+            f'CRF: probabilities (C, H, W) of shape {probabilities.shape} do not fit an image '
+            f'(H, W, 3) of shape {image.shape}.'
+        )
+    unary = require_pydensecrf()[1].unary_from_softmax(probabilities, clip=floor)
+    return _infer(image, unary, parameters)
