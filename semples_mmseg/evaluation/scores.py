@@ -52,12 +52,14 @@ def segmentation_scores(confusion: np.ndarray) -> SegmentationScores:
     """Compute all measures from confusion matrices.
 
     Args:
-        confusion: Integer pixel counts, shape ``(..., C, C)``: rows true, columns predicted.
+        confusion: Integer pixel counts, shape ``(..., C, C)``: rows true, columns predicted. More
+            columns than C count pixels whose prediction is no class: they are missed by their
+            true class and charged to no other.
 
     Returns:
         The measures, with the leading shape of ``confusion``.
     """
-    truth, predicted = confusion.sum(-1), confusion.sum(-2)
+    truth, predicted = confusion.sum(-1), confusion.sum(-2)[..., : confusion.shape[-2]]
     hit = np.diagonal(confusion, axis1=-2, axis2=-1)
     union = truth + predicted - hit
     iou = _ratio(hit, union)

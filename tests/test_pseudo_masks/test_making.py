@@ -13,7 +13,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from PIL import Image
 
-from semples_mmseg.pseudo_masks import make_pseudo_masks, read_mask
+from semples_mmseg.pseudo_masks import MANIFEST, make_pseudo_masks, read_mask
 
 CLASSES = ('background', 'cat', 'dog')
 
@@ -23,6 +23,7 @@ class BrightnessCAM(BaseModel):
     """The CAM of every present class is the image's brightness times a weight."""
 
     calls: list = []  # noqa: RUF012
+    dies_at: str | None = None
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -31,6 +32,8 @@ class BrightnessCAM(BaseModel):
     def forward(self, inputs, data_samples=None, mode='tensor'):
         for image, sample in zip(inputs, data_samples, strict=True):
             assert 'gt_sem_seg' not in sample
+            if sample.img_id == self.dies_at:
+                raise MemoryError('died here')
             classes = sample.image_labels.nonzero().flatten()
             cam = (self.weight * image.float().mean(0) / 255).clamp(0, 1)
             sample.cams = PixelData(data=cam.expand(len(classes), *cam.shape))
@@ -118,6 +121,46 @@ def test_resuming_predicts_only_what_is_missing(tmp_path, world):
     assert BrightnessCAM.calls == ['a', 'b', 'b', 'c', 'a', 'b', 'c']
 
 
+@pytest.mark.parametrize('refine', ['none', 'crf-voc'])
+def test_a_run_that_died_is_continued(tmp_path, world, monkeypatch, refine):
+    if refine == 'crf-voc':
+        pytest.importorskip('pydensecrf.densecrf')
+    world.pseudo_mask_evaluator.num_workers = 1
+    weights = str(tmp_path / 'weights.pth')
+    make_pseudo_masks(world, weights, str(tmp_path / 'unbroken'), refine=refine)
+    assert BrightnessCAM.calls == ['a', 'b', 'c']
+    out = tmp_path / 'out'
+    monkeypatch.setattr(BrightnessCAM, 'dies_at', 'c')
+    with pytest.raises(MemoryError, match='died here'):
+        make_pseudo_masks(world, weights, str(out), refine=refine)
+    assert BrightnessCAM.calls == ['a', 'b', 'c', 'a', 'b']
+    finished = {path.name: path.stat().st_mtime_ns for path in out.glob('*.png')}
+    assert finished and not list(out.glob('.*'))  # no part of a file
+    monkeypatch.setattr(BrightnessCAM, 'dies_at', None)
+    left = [name for name in 'abc' if f'{name}.png' not in finished]
+    BrightnessCAM.calls.clear()
+    make_pseudo_masks(world, weights, str(out), refine=refine)
+    assert BrightnessCAM.calls == left
+    for name, time in finished.items():
+        assert (out / name).stat().st_mtime_ns == time
+    for name in 'abc':
+        file = f'{name}.png'
+        assert (out / file).read_bytes() == (tmp_path / 'unbroken' / file).read_bytes()
+
+
+def test_a_refinement_is_chosen_by_name_in_place_of_the_configs(tmp_path, world):
+    world.pseudo_mask_evaluator.refine = dict(type='PAMR', iterations=2)
+    weights = str(tmp_path / 'weights.pth')
+    for refine, iterations in ((None, 2), ('pamr', 10)):
+        make_pseudo_masks(world, weights, str(tmp_path / str(refine)), refine=refine)
+        manifest = json.loads((tmp_path / str(refine) / MANIFEST).read_text())
+        assert manifest['refinement']['iterations'] == iterations
+    with pytest.raises(ValueError, match="No refinement 'snake'; there are none, crf-voc"):
+        make_pseudo_masks(world, weights, str(tmp_path / 'out'), refine='snake')
+    with pytest.raises(ValueError, match='holds pseudo masks of other settings'):
+        make_pseudo_masks(world, weights, str(tmp_path / 'pamr'))
+
+
 def test_the_tool_passes_everything_on(tmp_path, world, monkeypatch):
     path = Path(__file__).parents[2] / 'tools' / 'make_pseudo_masks.py'
     spec = importlib.util.spec_from_file_location('make_pseudo_masks_tool', path)
@@ -128,13 +171,13 @@ def test_the_tool_passes_everything_on(tmp_path, world, monkeypatch):
     monkeypatch.setattr(
         'sys.argv',
         f'tool {tmp_path}/config.py {tmp_path}/weights.pth --out {tmp_path}/out '
-        '--background-score 0.5 --split-dataloader train_masks '
+        '--background-score 0.5 --refine pamr --split-dataloader train_masks '
         '--cfg-options train_masks.dataset.indices=2'.split(),
     )
     tool.main()
     assert sorted(p.name for p in (tmp_path / 'out').glob('*.png')) == ['a.png', 'b.png']
-    mask = read_mask(tmp_path / 'out' / 'a.png')
-    np.testing.assert_array_equal(mask, expected(tmp_path, 'a', 1, 0.5))
+    manifest = json.loads((tmp_path / 'out' / MANIFEST).read_text())
+    assert manifest['background_score'] == 0.5 and manifest['refinement']['type'] == 'PAMR'
 
 
 def test_other_weights_are_refused(tmp_path, world):

@@ -1,6 +1,8 @@
 """The pseudo mask writer: files, resuming, and folders of other settings."""
 
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -147,9 +149,102 @@ def test_refinement_is_applied_and_recorded(tmp_path):
         PseudoMaskWriter(str(tmp_path), 0.5)
 
 
+def with_image(sample, folder):
+    """Give a sample an image file of random colours."""
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8)
+    path = folder / f'{sample.img_id}.bmp'
+    Image.fromarray(pixels).save(path)
+    sample.set_metainfo(dict(img_path=str(path)))
+    return sample
+
+
+def test_workers_write_the_same_masks_and_counts(tmp_path):
+    pytest.importorskip('pydensecrf.densecrf')
+    samples = [with_image(make_sample(i, target=True), tmp_path) for i in range(7)]
+    refine = dict(type='DenseCRF', preset='coco', bilateral_srgb=200)
+    inline = write(tmp_path / 'inline', samples, refine=refine, num_workers=0)
+    pooled = write(tmp_path / 'pooled', samples, refine=refine, num_workers=1)
+    assert pooled == inline and inline['masks'] == 7
+    names = sorted(path.name for path in (tmp_path / 'inline').iterdir())
+    assert (
+        names == sorted(path.name for path in (tmp_path / 'pooled').iterdir()) and len(names) == 8
+    )
+    for name in names:
+        files = [(tmp_path / folder / name).read_bytes() for folder in ('inline', 'pooled')]
+        assert files[0] == files[1], name
+    plain = write(tmp_path / 'plain', samples)
+    assert plain != inline  # there was something to refine
+    assert write(tmp_path / 'pooled', samples, refine=refine, num_workers=1) == inline  # resumed
+
+
+@pytest.mark.parametrize(
+    ('first', 'second', 'named'),
+    [
+        (None, dict(type='PAMR'), 'refinement: none there'),
+        (dict(type='PAMR'), dict(type='PAMR', iterations=3), "refinement: .*'iterations': 10"),
+    ],
+)
+def test_a_folder_of_another_refinement_is_refused(tmp_path, first, second, named):
+    sample = with_image(make_sample(0), tmp_path)
+    write(tmp_path / 'm', [sample], refine=first)
+    with pytest.raises(ValueError, match=f'other settings.*{named}'):
+        write(tmp_path / 'm', [sample], refine=second)
+    write(tmp_path / 'm', [sample], refine=first)
+
+
+def test_same_numbers_under_another_name_are_the_same_settings(tmp_path):
+    pytest.importorskip('pydensecrf.densecrf')
+    numbers = dict(gaussian_sxy=4, bilateral_sxy=83, bilateral_compat=3.0)
+    PseudoMaskWriter(str(tmp_path), 0.5, refine=dict(type='DenseCRF', preset='voc'))
+    PseudoMaskWriter(str(tmp_path), 0.5, refine=dict(type='DenseCRF', preset='coco', **numbers))
+    with pytest.raises(ValueError, match='other settings'):
+        PseudoMaskWriter(str(tmp_path), 0.5, refine=dict(type='DenseCRF', preset='coco'))
+
+
+@pytest.mark.parametrize('function', ['replace', 'fsync'])
+def test_a_full_disk_is_one_clear_error_and_leaves_whole_files_alone(
+    tmp_path, monkeypatch, function
+):
+    write(tmp_path / 'm', [make_sample(0)])
+    before = {path.name: path.read_bytes() for path in (tmp_path / 'm').iterdir()}
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(os, function, full)
+    with pytest.raises(OSError, match='image_1.png cannot be written .No space left') as caught:
+        write(tmp_path / 'm', [make_sample(0), make_sample(1)])
+    assert caught.value.errno == errno.ENOSPC
+    assert {path.name: path.read_bytes() for path in (tmp_path / 'm').iterdir()} == before
+    monkeypatch.undo()
+    assert write(tmp_path / 'm', [make_sample(0), make_sample(1)]) == dict(masks=2)
+
+
+def test_an_error_in_a_worker_reaches_the_run(tmp_path):
+    pytest.importorskip('pydensecrf.densecrf')
+    refine = dict(type='DenseCRF', preset='voc')
+    writer = PseudoMaskWriter(str(tmp_path / 'm'), 0.5, refine=refine, num_workers=1)
+    writer.dataset_meta = META
+    (tmp_path / 'm' / 'pseudo_masks.json').unlink()
+    (tmp_path / 'm').rmdir()
+    (tmp_path / 'm').write_text('no folder')
+    writer.process(None, [with_image(make_sample(0), tmp_path).to_dict()])
+    with pytest.raises(OSError, match='image_0.png cannot be written'):
+        writer.evaluate(1)
+    assert (tmp_path / 'm').read_text() == 'no folder'
+
+
+def test_a_folder_that_cannot_be_written_is_found_first(tmp_path):
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(OSError, match='folder of masks .*file/m cannot be written.*--out'):
+        PseudoMaskWriter(str(tmp_path / 'file' / 'm'), 0.5)
+
+
 def test_errors_are_clear(tmp_path):
     with pytest.raises(ValueError, match=r'`background_score` must be in \[0, 1\]'):
         PseudoMaskWriter(str(tmp_path / 'm'), 43)
+    with pytest.raises(ValueError, match='`num_workers` must be 0 or more, got -1'):
+        PseudoMaskWriter(str(tmp_path / 'm'), 0.43, num_workers=-1)
     with pytest.raises(FileNotFoundError, match='nowhere.pth'):
         PseudoMaskWriter(str(tmp_path / 'm'), 0.43, checkpoint='nowhere.pth')
     assert not (tmp_path / 'm').exists()

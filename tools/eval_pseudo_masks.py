@@ -1,0 +1,52 @@
+"""Measure a folder of label maps, made by any method, against ground truth.
+
+python tools/eval_pseudo_masks.py work_dirs/voc_pseudo_masks \\
+    data/VOCdevkit/VOC2012/SegmentationClassAug --classes voc \\
+    --ids data/VOCdevkit/VOC2012/ImageSets/Segmentation/train.txt
+
+It looks at pixel labels: a diagnostic, not weak supervision.
+"""
+
+import argparse
+import json
+
+from rich.console import Console
+
+from semples_mmseg.pseudo_masks.folder_scores import class_names, score_folder
+from semples_mmseg.pseudo_masks.worker_pool import usable_cores
+from semples_mmseg.utils import atomic_write
+
+
+def parse_args() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description='mIoU, FP, FN, precision, recall of a folder')
+    parser.add_argument('masks', help='folder of the masks <id>.png')
+    parser.add_argument('truth', help='folder of the ground truth <id>.png')
+    parser.add_argument(
+        '--classes', help='voc, coco, or a text file: one name a line, background first'
+    )
+    parser.add_argument('--num-classes', type=int, help='number of classes with the background')
+    parser.add_argument('--ids', help='list of the ids to evaluate (default: all masks)')
+    parser.add_argument('--json', help='file for the scores')
+    parser.add_argument(
+        '--num-workers', type=int, default=usable_cores(), help='threads (default: CPU cores)'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run the command."""
+    args = parse_args()
+    console = Console()
+    names = class_names(args.classes, args.num_classes)
+    scores = score_folder(
+        args.masks, args.truth, names, args.ids, max(args.num_workers, 1), console
+    )
+    console.print(scores.table())
+    if args.json:
+        with atomic_write(args.json) as file:
+            json.dump(scores.to_json(), file, indent=2)
+
+
+if __name__ == '__main__':
+    main()
