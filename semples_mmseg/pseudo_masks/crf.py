@@ -91,8 +91,8 @@ def require_pydensecrf() -> tuple[Any, Any]:
     except ImportError as error:
         raise ImportError(
             'dense CRF needs pydensecrf, which is compiled while it is installed: '
-            'pip install "semples-mmseg[crf]". Without a C++ compiler, refine by PAMR or not at '
-            f'all. ({error})'
+            'pip install "semples-mmseg[crf]". Where that does not work, make pseudo masks with '
+            f'--refine pamr or --refine none. ({error})'
         ) from error
     return densecrf, utils
 

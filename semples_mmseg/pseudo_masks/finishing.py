@@ -40,7 +40,7 @@ class Finisher:
         label: np.ndarray | None,
         sample: Mapping[str, Any],
         target: np.ndarray | None,
-    ) -> Counts | None:
+    ) -> Counts:
         """Finish one mask.
 
         Args:
@@ -50,13 +50,14 @@ class Finisher:
             target: Ground truth ``(H, W)``, if there is one.
 
         Returns:
-            Confusion counts of the file, or None without a ground truth.
+            Confusion counts of the file, empty without a ground truth. (Never None: MMEngine drops
+            those when it collects the results of several processes.)
         """
         if label is not None:
             refined = label if self.refine is None else self.refine(label, sample)
             write_mask(path, refined, self.palette)
         if target is None:
-            return None
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
         confusion = confusion_matrix(
             torch.from_numpy(read_mask(path)),
             torch.from_numpy(target),

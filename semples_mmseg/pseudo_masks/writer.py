@@ -171,9 +171,8 @@ class PseudoMaskWriter(BaseMetric):
         metrics: dict[str, float] = dict(masks=len(results))
         number = len(self.dataset_meta['classes'])
         confusion = np.zeros((number, number), np.int64)
-        for counts in results:
-            if counts is not None:
-                confusion.reshape(-1)[counts[0]] += counts[1]
+        for where, values in results:
+            confusion.reshape(-1)[where] += values
         logger = MMLogger.get_current_instance()
         logger.info(f'{len(results)} pseudo masks are in {self.out_dir}.')
         if confusion.any():

@@ -53,6 +53,14 @@ def test_masks_are_the_label_maps_of_the_cams(tmp_path):
             assert image.getpalette()[:9] == [9, 9, 9, 1, 2, 3, 4, 5, 6]
 
 
+def test_every_image_leaves_a_result_that_is_not_none(tmp_path):
+    # MMEngine drops None when it collects the results of several processes, and miscounts
+    writer = PseudoMaskWriter(str(tmp_path), 0.5)
+    writer.dataset_meta = META
+    writer.process(None, [make_sample(i, target=i == 1).to_dict() for i in range(3)])
+    assert [len(where) > 0 for where, _ in writer.results] == [False, True, False]
+
+
 def test_manifest_records_the_settings(tmp_path):
     (tmp_path / 'weights.pth').write_bytes(b'abc')
     write(tmp_path / 'm', [make_sample(0)], 0.43, checkpoint=str(tmp_path / 'weights.pth'))

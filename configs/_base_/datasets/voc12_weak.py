@@ -66,4 +66,4 @@ pseudo_mask_dataloader = dict(
         test_mode=True,
     ),
 )
-pseudo_mask_evaluator = dict(background_score=0.43)
+pseudo_mask_evaluator = dict(background_score=0.43, refine=dict(type='DenseCRF', preset='voc'))
