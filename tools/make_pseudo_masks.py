@@ -13,7 +13,12 @@ torchrun --nproc_per_node N tools/make_pseudo_masks.py CONFIG CHECKPOINT --out D
 import argparse
 
 from semples_mmseg.engine.launch import add_common_options, load_config
-from semples_mmseg.pseudo_masks import REFINEMENTS, make_pseudo_masks
+from semples_mmseg.pseudo_masks import AUTO, REFINEMENTS, make_pseudo_masks
+
+
+def background_score(text: str) -> float | str:
+    """Read ``--background-score``."""
+    return text if text == AUTO else float(text)
 
 
 def parse_args() -> argparse.Namespace:
@@ -23,7 +28,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='path of its weights')
     parser.add_argument('--out', required=True, help='folder of the masks')
     parser.add_argument(
-        '--background-score', type=float, help='score of the background, 0..1 (default: config)'
+        '--background-score',
+        type=background_score,
+        help="score of the background, 0..1, or 'auto': CLIP chooses (default: config, else auto)",
     )
     parser.add_argument(
         '--refine',

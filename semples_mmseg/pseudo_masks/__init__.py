@@ -1,5 +1,6 @@
 """From CAMs to pseudo masks on disk."""
 
+from .background_score import ScoreChoice, choose_background_score
 from .crf import (
     PSEUDO_MASK_CRF,
     TEST_TIME_CRF,
@@ -9,7 +10,7 @@ from .crf import (
     crf_parameters,
 )
 from .dense_crf import DenseCRF
-from .making import make_pseudo_masks
+from .making import AUTO, make_pseudo_masks
 from .manifest import MANIFEST, open_folder
 from .masks import full_palette, read_mask, write_mask
 from .pamr import PAMR, refine_scores
@@ -17,6 +18,7 @@ from .refinement import REFINEMENTS, Refinement
 from .writer import PseudoMaskWriter
 
 __all__ = [
+    'AUTO',
     'MANIFEST',
     'PAMR',
     'PSEUDO_MASK_CRF',
@@ -26,6 +28,8 @@ __all__ = [
     'DenseCRF',
     'PseudoMaskWriter',
     'Refinement',
+    'ScoreChoice',
+    'choose_background_score',
     'crf_on_labels',
     'crf_on_probabilities',
     'crf_parameters',

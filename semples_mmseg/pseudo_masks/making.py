@@ -5,22 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmengine.config import Config, ConfigDict
+from mmengine.device import get_device
 from mmengine.dist import broadcast_object_list, init_dist, is_distributed, is_main_process
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
-from mmengine.runner import Runner
-from mmseg.registry import DATASETS
+from mmengine.runner import Runner, load_checkpoint
+from mmseg.registry import DATASETS, MODELS
+from torch.utils.data import SequentialSampler
 
+from .background_score import choose_background_score
+from .manifest import recorded_score
 from .refinement import REFINEMENTS
 from .writer import PseudoMaskWriter
+
+AUTO = 'auto'
+IMAGES_TO_CHOOSE_BY = 300
 
 
 def make_pseudo_masks(
     config: Config,
     checkpoint: str,
     out_dir: str,
-    background_score: float | None = None,
+    background_score: float | str | None = None,
     refine: str | None = None,
     dataloader_key: str = 'pseudo_mask_dataloader',
     overwrite: bool = False,
@@ -38,8 +46,10 @@ def make_pseudo_masks(
         config: Config of the model that predicts CAMs. It is not changed.
         checkpoint: Its weights.
         out_dir: Folder of the masks.
-        background_score: Score t of the background; ``pseudo_mask_evaluator.background_score``
-            by default.
+        background_score: Score t of the background, or ``'auto'``;
+            ``pseudo_mask_evaluator.background_score`` by default, and ``'auto'`` if the config has
+            none. ``'auto'`` lets CLIP choose (:func:`.choose_background_score`) by 300 images;
+            masks that are in ``out_dir`` already, of this checkpoint, are continued with theirs.
         refine: One of ``REFINEMENTS``, in place of ``pseudo_mask_evaluator.refine``.
         dataloader_key: Name of the dataloader in the config.
         overwrite: Delete the folder's masks and start anew.
@@ -49,8 +59,8 @@ def make_pseudo_masks(
 
     Raises:
         KeyError: If the config lacks the dataloader.
-        ValueError: If there is no background score, no such refinement, or the folder holds other
-            masks.
+        ValueError: If there is no such refinement, the folder holds other masks, or the model
+            cannot choose a background score.
         FileNotFoundError: If the checkpoint or an image is missing.
         ImportError: If the refinement needs a library that is not installed.
         OSError: If the folder cannot be written.
@@ -65,11 +75,6 @@ def make_pseudo_masks(
     evaluator = dict(type='PseudoMaskWriter', **config.get('pseudo_mask_evaluator', {}))
     if background_score is not None:
         evaluator['background_score'] = background_score
-    if evaluator.get('background_score') is None:
-        raise ValueError(
-            'No background score: give --background-score or set '
-            f'`pseudo_mask_evaluator = dict(background_score=...)` in {config.filename}.'
-        )
     if refine is not None:
         if refine not in REFINEMENTS:
             raise ValueError(f'No refinement {refine!r}; there are {", ".join(REFINEMENTS)}.')
@@ -84,6 +89,11 @@ def make_pseudo_masks(
     if config.get('launcher', 'none') != 'none' and not is_distributed():
         init_dist(config.launcher, **config.get('env_cfg', {}).get('dist_cfg', {}))
     init_default_scope(config.get('default_scope', 'mmseg'))
+    if evaluator.get('background_score', AUTO) == AUTO:
+        found = None if overwrite else recorded_score(out_dir, checkpoint)
+        evaluator['background_score'] = (
+            _choose_score(config, checkpoint, config[dataloader_key]) if found is None else found
+        )
     # opens the folder, or refuses it, before any model is built
     PseudoMaskWriter(overwrite=overwrite, **{k: v for k, v in evaluator.items() if k != 'type'})
     missing, wanted = _unfinished(dataset, Path(out_dir))
@@ -109,23 +119,50 @@ def make_pseudo_masks(
         writer.close()
 
 
+def _choose_score(config: Config, checkpoint: str, loader: ConfigDict) -> float:
+    """Let CLIP choose, in the main process for all, by images from all over the list."""
+    found: list[Any] = [None]
+    if is_main_process():
+        try:
+            model = MODELS.build(config.model)
+            load_checkpoint(model, checkpoint, map_location='cpu', logger='current')
+            order = [index for index, _ in _wanted(loader.dataset)]
+            number = min(IMAGES_TO_CHOOSE_BY, len(order))
+            chosen = [order[i] for i in np.linspace(0, len(order) - 1, number).astype(int)]
+            images = DATASETS.build(dict(loader.dataset, indices=chosen))
+            # the sampler of the config would leave this process its share alone
+            options = dict(loader, dataset=images, sampler=SequentialSampler(images))
+            batches = Runner.build_dataloader(options)
+            found = [choose_background_score(model.to(get_device()), batches).score]
+        except Exception as error:  # the other processes are waiting
+            found = [error]
+    broadcast_object_list(found)
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
+
+
+def _wanted(dataset: ConfigDict) -> list[tuple[int, str]]:
+    """Positions in the whole data set and ids of the images that ``indices`` leaves."""
+    options = {k: v for k, v in dataset.items() if k != 'indices'}
+    images = DATASETS.build(dict(options, pipeline=[]))
+    order = list(range(len(images)))
+    wanted = dataset.get('indices')
+    if isinstance(wanted, int):
+        order = order[:wanted] if wanted >= 0 else order[wanted:]
+    elif wanted is not None:
+        order = [order[i] for i in wanted]
+    return [(i, images.get_data_info(i)['img_id']) for i in order]
+
+
 def _unfinished(dataset: ConfigDict, folder: Path) -> tuple[list[int], int]:
     """Positions in the whole data set of the wanted images without a mask, and how many images
     are wanted in all."""
     found: list[Any] = [None]
     if is_main_process():
-        options = {k: v for k, v in dataset.items() if k != 'indices'}
-        images = DATASETS.build(dict(options, pipeline=[]))
-        order = list(range(len(images)))
-        wanted = dataset.get('indices')
-        if isinstance(wanted, int):
-            order = order[:wanted] if wanted >= 0 else order[wanted:]
-        elif wanted is not None:
-            order = [order[i] for i in wanted]
-        names = [images.get_data_info(i)['img_id'] for i in order]
-        pairs = zip(order, names, strict=True)
-        missing = [i for i, name in pairs if not (folder / f'{name}.png').exists()]
-        found = [(missing, len(order))]
+        wanted = _wanted(dataset)
+        missing = [i for i, name in wanted if not (folder / f'{name}.png').exists()]
+        found = [(missing, len(wanted))]
     # one process decides: another one could list the folder after the first masks are written
     broadcast_object_list(found)
     return found[0]

@@ -42,6 +42,30 @@ def _what_matters(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return matters
 
 
+def recorded_score(folder: str | os.PathLike, checkpoint: str | os.PathLike) -> float | None:
+    """Background score of the masks of a folder, if they were made with a checkpoint.
+
+    Raises:
+        FileNotFoundError: If the checkpoint is missing.
+        ValueError: If the folder's manifest is not JSON.
+    """
+    own = checkpoint_entry(checkpoint)
+    manifest = _read(Path(folder) / MANIFEST)
+    matters = _what_matters(manifest or {})
+    if own is None or matters.get('checkpoint') != own['sha256']:
+        return None
+    return matters.get('background_score')
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    if not file.is_file():
+        return None
+    try:
+        return json.loads(file.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(f'{file} is not valid JSON ({error}); delete the folder.') from error
+
+
 def open_folder(folder: str | os.PathLike, manifest: Mapping[str, Any], overwrite: bool) -> None:
     """Make a folder ready for masks of given settings, or refuse it.
 
@@ -62,17 +86,14 @@ def open_folder(folder: str | os.PathLike, manifest: Mapping[str, Any], overwrit
     folder = Path(folder)
     file = folder / MANIFEST
     manifest = json.loads(json.dumps(dict(manifest)))
-    if not file.is_file():
+    found = _read(file)
+    if found is None:
         if folder.is_dir() and any(folder.rglob('*.png')):
             raise ValueError(
                 f'{folder} holds PNG files but no {MANIFEST}: it is no folder of pseudo masks. '
                 'Choose a new or empty folder.'
             )
     else:
-        try:
-            found = json.loads(file.read_text(encoding='utf-8'))
-        except ValueError as error:
-            raise ValueError(f'{file} is not valid JSON ({error}); delete the folder.') from error
         old, new = _what_matters(found), _what_matters(manifest)
         differing = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
         if differing and not overwrite:

@@ -68,4 +68,4 @@ pseudo_mask_dataloader = dict(
 )
 val_evaluator = dict(type='CAMMetric', thresholds=[0.02 * step for step in range(3, 48)])
 test_evaluator = val_evaluator
-pseudo_mask_evaluator = dict(background_score=0.6)
+pseudo_mask_evaluator = dict(background_score='auto')

@@ -1,0 +1,113 @@
+"""Choosing the background score by CLIP, without pixel labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.logging import print_log
+from rich.progress import track
+from torch import Tensor
+
+from ..models.losses.reduction import similarity
+from ..models.segmentors.semples import SemPLeS
+
+SCORES = tuple(step / 50 for step in range(15, 41))
+"""Candidates: 0.30, 0.32, ..., 0.80."""
+
+
+@dataclass(frozen=True)
+class ScoreChoice:
+    """A background score and what it was chosen by.
+
+    Attributes:
+        score: The candidate with the best fit.
+        scores: The T candidates.
+        fit: Mean fit of each, over all pairs.
+        pairs: Number of (image, present class) pairs.
+    """
+
+    score: float
+    scores: tuple[float, ...]
+    fit: tuple[float, ...]
+    pairs: int
+
+
+def foreground_fit(
+    model: SemPLeS, pixels: Tensor, cams: Tensor, classes: Tensor, scores: Sequence[float]
+) -> Tensor:
+    r"""How well the hard masks of one image show their class and nothing of its background.
+
+    .. math::
+        \log \cos(v^f, u^f) + \log(1 - \cos(v^f, u^b))
+
+    with :math:`v^f` the CLIP feature of what the label map of a background score leaves of the
+    image: the two terms of equation 3 that look at the foreground, with equal weights.
+
+    Args:
+        model: With learned prompts, in eval mode.
+        pixels: The image as CLIP gets it, (3, s, s).
+        cams: (n, H, W) in [0, 1], of its n > 0 present classes.
+        classes: (n,) their 0-based object classes.
+        scores: T background scores.
+
+    Returns:
+        (T, n).
+    """
+    cams = F.interpolate(cams[None], pixels.shape[-2:], mode='bilinear', align_corners=False)[0]
+    thresholds = cams.new_tensor(list(scores)).view(-1, 1, 1, 1)
+    own = F.one_hot(cams.argmax(0), len(cams)).permute(2, 0, 1) > 0
+    masks = ((cams > thresholds) & own).to(pixels).flatten(0, 1)[:, None]
+    foreground = model.image_head(masks * pixels)
+    label = model.text_head.class_features[classes].repeat(len(scores), 1)
+    prompt = model.prompt_features(classes).repeat(len(scores), 1)
+    fit = similarity(foreground, label).log() + (1 - similarity(foreground, prompt)).log()
+    return fit.view(len(scores), -1)
+
+
+@torch.no_grad()
+def choose_background_score(
+    model: Any, batches: Iterable[dict[str, Any]], scores: Sequence[float] = SCORES
+) -> ScoreChoice:
+    """Choose the background score at which the foregrounds fit their tags best.
+
+    Only images and tags are looked at. The first scale of each image is used.
+
+    Args:
+        model: A :class:`SemPLeS` after prompt learning, on the device to work on; it is put in eval
+            mode.
+        batches: Of a test dataloader.
+        scores: Candidates, ascending.
+
+    Raises:
+        ValueError: If the model has no CLIP to ask, or no image has a tag.
+    """
+    if not isinstance(model, SemPLeS):
+        raise ValueError(
+            f'a {type(model).__name__} has no CLIP that could choose the background score: give '
+            'one (--background-score 0.4)'
+        )
+    model.eval()
+    total, pairs = torch.zeros(len(scores), dtype=torch.float64), 0
+    for batch in track(batches, 'choosing the background score', transient=True):
+        data = model.data_preprocessor(batch, False)
+        images = data['inputs'] if isinstance(data['inputs'], Tensor) else data['inputs'][0]
+        for image, sample in zip(images, model(**data, mode='predict'), strict=True):
+            if len(sample.cam_classes):
+                pixels = model.image_head.prepare(image[None])[0]
+                fit = foreground_fit(model, pixels, sample.cams.data, sample.cam_classes, scores)
+                total += fit.sum(1).double().cpu()
+                pairs += fit.shape[1]
+    if not pairs:
+        raise ValueError('no image has a tag, so there is nothing to choose a background score by')
+    fit = total / pairs
+    choice = ScoreChoice(scores[int(fit.argmax())], tuple(scores), tuple(fit.tolist()), pairs)
+    print_log(
+        f'background score {choice.score:g}, chosen by CLIP on {pairs} pairs of image and tag; no '
+        'pixel label was looked at',
+        logger='current',
+    )
+    return choice
