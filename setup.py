@@ -8,7 +8,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-SHARED = ('configs', 'tools')
+SHARED = ('configs', 'tools', 'model-index.yml')
 
 
 class BuildWithMim(build_py):
@@ -21,11 +21,16 @@ class BuildWithMim(build_py):
             folder.mkdir(exist_ok=True)
             for name in SHARED:
                 if not (folder / name).exists():
-                    os.symlink(ROOT / name, folder / name, target_is_directory=True)
+                    os.symlink(
+                        ROOT / name, folder / name, target_is_directory=(ROOT / name).is_dir()
+                    )
             return
         folder = Path(self.build_lib) / 'semples_mmseg' / '.mim'
         for name in SHARED:
-            shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True)
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True)
+            else:
+                shutil.copy(ROOT / name, folder / name)
 
 
 setup(cmdclass=dict(build_py=BuildWithMim))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import modelindex
 import pytest
 from mmengine.config import Config
 
@@ -120,3 +121,14 @@ def test_ablations_of_the_scheme():
     assert [stage.epochs for stage in two.stages] == [60, 60, 60, 60, 1]
     joint = Config.fromfile(folder / 'voc_joint.py')
     assert [(s.name, s.epochs, s.batch_size) for s in joint.stages] == [('joint', 60, 64)]
+
+
+def test_the_model_index_lists_every_config_of_the_paper():
+    index = modelindex.load(str(ROOT / 'model-index.yml')).to_dict()
+    listed = {model['Name']: model['Config'] for model in index['Models']}
+    wanted = {
+        path.stem: path.relative_to(ROOT).as_posix()
+        for path in (ROOT / 'configs').rglob('*.py')
+        if '_base_' not in path.parts and 'demo' not in path.stem
+    }
+    assert listed == wanted

@@ -1,6 +1,17 @@
 """Whole runs, from data to tables: steps that are skipped when they are complete."""
 
+from .benchmarks import BENCHMARKS, Benchmark
 from .demo import demo_steps
-from .steps import Step, run_steps
+from .published import Settings, published_steps
+from .steps import Step, run_steps, show_plan
 
-__all__ = ['Step', 'demo_steps', 'run_steps']
+__all__ = [
+    'BENCHMARKS',
+    'Benchmark',
+    'Settings',
+    'Step',
+    'demo_steps',
+    'published_steps',
+    'run_steps',
+    'show_plan',
+]

@@ -92,10 +92,11 @@ def demo_steps(
     steps.append(
         Step(
             'pseudo masks',
-            (*command, '--out', str(masks), '--overwrite'),
+            (*command, '--out', str(masks)),
             inputs=(final, *configs),
             outputs=(masks,),
-            seconds=20,
+            seconds=35,
+            fresh=('--overwrite',),
         )
     )
     data = [f'{key}={value}' for key, value in segmenter_data(data_root, masks).items()]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
 from ..utils import atomic_write
 
@@ -24,16 +25,22 @@ class Step:
         command: Arguments for the Python interpreter, the script first.
         inputs: Files whose content decides whether an earlier result still holds.
         outputs: Files that must be there afterwards; a folder counts by its list of files.
-        seconds: Expected duration, for the time left.
-        resume: Arguments to add when an earlier try was broken off.
+        seconds: Expected duration, for the time left; 0 where nobody can know.
+        resume: Arguments to add when an earlier try at the same thing was broken off.
+        fresh: Arguments to add otherwise.
+        work: What there is to do, for the plan.
+        megabytes: About what it leaves on the disk, for the plan.
     """
 
     name: str
     command: tuple[str, ...]
     inputs: tuple[Path, ...]
     outputs: tuple[Path, ...]
-    seconds: float
+    seconds: float = 0.0
     resume: tuple[str, ...] = ()
+    fresh: tuple[str, ...] = ()
+    work: str = ''
+    megabytes: float = 0.0
 
 
 def digest(path: Path) -> str | None:
@@ -95,6 +102,28 @@ class Record:
         self._write(step, outputs=outputs, seconds=round(seconds, 1))
 
 
+def show_plan(steps: Sequence[Step], folder: Path, console: Console) -> None:
+    """Print what there is to do, and what is complete already, without doing it.
+
+    Args:
+        steps: In order.
+        folder: Where the record ``pipeline.json`` is kept.
+        console: Where the plan goes.
+    """
+    record = Record(folder / 'pipeline.json')
+    table = Table(title=f'The plan; results go to {folder}')
+    for column in ('', 'step', 'work', 'disk', 'state'):
+        table.add_column(column, justify='right' if column == 'disk' else 'left')
+    for index, step in enumerate(steps):
+        begun = 'begun' if record.was_begun(step) else ''
+        state = 'complete' if record.is_complete(step) else begun
+        disk = f'{step.megabytes:.0f} MB' if step.megabytes else ''
+        table.add_row(str(index + 1), step.name, step.work, disk, state)
+    table.add_section()
+    table.add_row('', 'all', '', f'{sum(step.megabytes for step in steps):.0f} MB', '')
+    console.print(table)
+
+
 def run_steps(steps: Sequence[Step], folder: Path, console: Console | None = None) -> None:
     """Run the steps that are not complete, one process after another.
 
@@ -115,8 +144,8 @@ def run_steps(steps: Sequence[Step], folder: Path, console: Console | None = Non
             console.print(f'{title}: complete, skipped', style='dim')
             continue
         left = sum(later.seconds for later in steps[index:])
-        console.rule(f'{title} (about {left:.0f} s to the end)', style='bold')
-        extra = step.resume if record.was_begun(step) else ()
+        console.rule(f'{title} (about {left:.0f} s to the end)' if left else title, style='bold')
+        extra = step.resume if record.was_begun(step) else step.fresh
         record.begin(step)
         start = time.monotonic()
         code = subprocess.run([sys.executable, *step.command, *extra], check=False).returncode

@@ -66,4 +66,4 @@ pseudo_mask_dataloader = dict(
         test_mode=True,
     ),
 )
-pseudo_mask_evaluator = dict(background_score=0.42)
+pseudo_mask_evaluator = dict(background_score=0.42, refine=dict(type='DenseCRF', preset='coco'))

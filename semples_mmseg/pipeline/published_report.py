@@ -1,0 +1,50 @@
+"""What a published pipeline ends with: our figures beside the paper's."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ..utils import atomic_write
+from .benchmarks import Benchmark
+
+# Row of the table: what it is called, the file of the figure, its key, the paper's row.
+ROWS = (
+    ('seeds, at the best background score', 'seeds.json', 'seed_mIoU', 'seed'),
+    ('pseudo masks (CAM, CRF)', 'masks.json', 'mIoU', None),
+    ('Segmenter on labelled train ("mask")', 'labelled_train.json', 'mIoU', 'mask'),
+    ('Segmenter on val', 'val.json', 'mIoU', 'val'),
+)
+
+
+def report_published(benchmark: Benchmark, folder: Path, console: Console) -> dict[str, Any]:
+    """Collect the figures of a run, print the table, write ``results.json``.
+
+    The paper does not say which of the two "mask" figures its own is; it stands beside the second,
+    which WeakTr publishes.
+
+    Args:
+        benchmark: The data set.
+        folder: Where the steps left their results.
+        console: Where the table goes.
+
+    Returns:
+        What ``results.json`` holds: ``ours`` and ``paper``, mIoU in percent by row.
+    """
+    ours, table = {}, Table(title=f'SemPLeS on {benchmark.title}, mIoU in %')
+    for column in ('', 'this run', 'the paper'):
+        table.add_column(column, justify='right' if column else 'left')
+    for title, file, key, row in ROWS:
+        if not (folder / file).is_file():
+            continue
+        ours[title] = json.loads((folder / file).read_text(encoding='utf-8'))[key]
+        paper = benchmark.paper.get(row) if row else None
+        table.add_row(title, f'{ours[title]:.1f}', f'{paper:.1f}' if paper else '')
+    results = dict(ours=ours, paper=dict(benchmark.paper))
+    with atomic_write(folder / 'results.json') as stream:
+        json.dump(results, stream, indent=2)
+    console.print(table)
+    console.print(f'figures: {folder / "results.json"}')
+    return results
