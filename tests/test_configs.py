@@ -124,8 +124,8 @@ def test_ablations_of_the_scheme():
 
 
 def test_the_model_index_lists_every_config_of_the_paper():
-    index = modelindex.load(str(ROOT / 'model-index.yml')).to_dict()
-    listed = {model['Name']: model['Config'] for model in index['Models']}
+    index = modelindex.load(str(ROOT / 'model-index.yml'))
+    listed = {model.name: model.config for model in index.models}
     wanted = {
         path.stem: path.relative_to(ROOT).as_posix()
         for path in (ROOT / 'configs').rglob('*.py')
