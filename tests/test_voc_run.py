@@ -93,9 +93,15 @@ def test_all_stages_then_evaluation_on_real_files(devkit, tmp_path):
         tmp_path / 'masks',
         '--background-score',
         '0.43',
+        '--refine',
+        'crf-voc' if importlib.util.find_spec('pydensecrf') else 'pamr',
         '--work-dir',
         work_dir,
         '--cfg-options',
         *options,
     )
     assert sorted(path.stem for path in (tmp_path / 'masks').glob('*.png')) == sorted(IDS)
+    scores = tmp_path / 'masks.json'
+    folders = (tmp_path / 'masks', masks_at)
+    run('tools/eval_pseudo_masks.py', *folders, '--classes', 'voc', '--json', scores)
+    assert json.loads(scores.read_text())['images'] == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -34,7 +35,8 @@ def class_names(classes: str | None, num_classes: int | None) -> list[str]:
         num_classes: Number of classes, background included, in place of ``classes``.
 
     Raises:
-        ValueError: Unless exactly one of the two is given, or if there are too few or too many.
+        ValueError: Unless exactly one of the two is given, or if there are too few or too many, or
+            a name twice.
         FileNotFoundError: If there is no such file.
     """
     if (classes is None) == (num_classes is None):
@@ -56,6 +58,8 @@ def class_names(classes: str | None, num_classes: int | None) -> list[str]:
         raise ValueError(
             f'{len(names)} classes, background included: there must be 2 to {IGNORED}.'
         )
+    if len(set(names)) < len(names):
+        raise ValueError(f'--classes {classes} has a name twice; ids need names of their own.')
     return names
 
 
@@ -139,10 +143,10 @@ def score_folder(
     number = len(classes)
     confusion = np.zeros((number, number + 1), np.int64)
     with _progress(console, len(ids)) as advance, ThreadPoolExecutor(num_workers) as executor:
-        tasks = [executor.submit(_compare, masks, truth, name, number) for name in ids]
+        tasks = deque(executor.submit(_compare, masks, truth, name, number) for name in ids)
         try:
-            for task in tasks:
-                confusion += task.result()
+            while tasks:  # taken out one by one: all results together would be gigabytes for COCO
+                confusion += tasks.popleft().result()
                 advance()
         except BaseException:
             executor.shutdown(wait=False, cancel_futures=True)
