@@ -23,7 +23,8 @@ from tiny_segmenter import (
     randomise,
 )
 
-from semples_mmseg.postprocess import CRFSettings, check_submission, crf_on_probabilities
+from semples_mmseg.crf import TEST_TIME_CRF, crf_on_probabilities
+from semples_mmseg.postprocess import check_submission
 
 LABELS = {'2007_000001': ['cat'], '2007_000002': ['dog', 'person'], '2007_000003': ['sofa']}
 
@@ -140,7 +141,7 @@ def test_crf_takes_the_softmax_of_a_single_view(run_test, tmp_path):
         image = np.array(Image.open(result.img_path))
         probabilities = result.seg_logits.data.softmax(0).detach().numpy()
         np.testing.assert_array_equal(
-            mask, crf_on_probabilities(image, probabilities, CRFSettings())
+            mask, crf_on_probabilities(image, probabilities, TEST_TIME_CRF['voc'])
         )
 
 

@@ -1,5 +1,6 @@
 """The VOC configs and tools, as a user runs them, on three real images where they are at hand."""
 
+import importlib.util
 import json
 import shutil
 import subprocess

@@ -1,6 +1,5 @@
 """What becomes of a segmentation model's predictions: dense CRF, files, VOC's test archive."""
 
-from .crf import CRFSettings, crf_on_probabilities
 from .crf_evaluator import CRFEvaluator
 from .prediction_writer import PredictionWriter
 from .submission_check import SubmissionReport, check_submission
@@ -8,10 +7,8 @@ from .voc_submission import VOCSubmission
 
 __all__ = [
     'CRFEvaluator',
-    'CRFSettings',
     'PredictionWriter',
     'SubmissionReport',
     'VOCSubmission',
     'check_submission',
-    'crf_on_probabilities',
 ]

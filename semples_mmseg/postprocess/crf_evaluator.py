@@ -14,8 +14,14 @@ from mmengine.evaluator import Evaluator
 from mmseg.registry import EVALUATOR
 from PIL import Image
 
+from ..crf import (
+    TEST_TIME_CRF,
+    CRFParameters,
+    crf_on_probabilities,
+    crf_parameters,
+    require_pydensecrf,
+)
 from ..evaluation.cam_metric import image_name
-from .crf import CRFSettings, crf_on_probabilities, require_crf
 
 
 @EVALUATOR.register_module()
@@ -29,17 +35,20 @@ class CRFEvaluator(Evaluator):
     Args:
         metrics: The metrics, as in any evaluator.
         num_workers: Processes; 0 works in this one.
-        **settings: See :class:`CRFSettings`.
+        preset: Published parameter set: ``'voc'`` or ``'coco'``.
+        **overrides: Other values for some fields of :class:`~semples_mmseg.crf.CRFParameters`.
 
     Raises:
         ImportError: If pydensecrf2 is not installed.
         ValueError: If a sample has no ``seg_logits``, or its image another size.
     """
 
-    def __init__(self, metrics: Any, num_workers: int = 8, **settings: Any) -> None:
+    def __init__(
+        self, metrics: Any, preset: str = 'voc', num_workers: int = 8, **overrides: float
+    ) -> None:
         super().__init__(metrics)
-        require_crf()
-        self.settings = CRFSettings(**settings)
+        require_pydensecrf()
+        self.parameters = crf_parameters(TEST_TIME_CRF, preset, overrides)
         self.num_workers = num_workers
         self._pool: ProcessPoolExecutor | None = None
         self._pending: deque[tuple[dict, Callable[[], np.ndarray]]] = deque()
@@ -73,7 +82,7 @@ class CRFEvaluator(Evaluator):
 
     def _start(self, path: str, probabilities: np.ndarray) -> Callable[[], np.ndarray]:
         if not self.num_workers:
-            label = refine_file(path, probabilities, self.settings)
+            label = refine_file(path, probabilities, self.parameters)
             return lambda: label
         if self._pool is None:
             # a fork starts at once, but that of a process that uses a GPU is not safe
@@ -81,7 +90,7 @@ class CRFEvaluator(Evaluator):
             method = 'fork' if 'fork' in known and not torch.cuda.is_initialized() else 'spawn'
             context = multiprocessing.get_context(method)
             self._pool = ProcessPoolExecutor(self.num_workers, mp_context=context)
-        return self._pool.submit(refine_file, path, probabilities, self.settings).result
+        return self._pool.submit(refine_file, path, probabilities, self.parameters).result
 
     def _hand_over(self, leave: int) -> None:
         while len(self._pending) > leave:
@@ -90,13 +99,13 @@ class CRFEvaluator(Evaluator):
             super().process([sample])
 
 
-def refine_file(path: str, probabilities: np.ndarray, settings: CRFSettings) -> np.ndarray:
+def refine_file(path: str, probabilities: np.ndarray, parameters: CRFParameters) -> np.ndarray:
     """:func:`crf_on_probabilities` with the image of a file.
 
     Args:
         path: The image.
         probabilities: (C, H, W) in [0, 1].
-        settings: The pairwise potentials.
+        parameters: Of the CRF.
 
     Returns:
         uint8 (H, W).
@@ -110,4 +119,4 @@ def refine_file(path: str, probabilities: np.ndarray, settings: CRFSettings) -> 
         raise ValueError(
             f'CRF: image {path} is {pixels.shape[:2]}, its probabilities {probabilities.shape[1:]}'
         )
-    return crf_on_probabilities(pixels, probabilities, settings)
+    return crf_on_probabilities(pixels, probabilities, parameters)

@@ -1,14 +1,6 @@
 """From CAMs to pseudo masks on disk."""
 
 from .background_score import ScoreChoice, choose_background_score
-from .crf import (
-    PSEUDO_MASK_CRF,
-    TEST_TIME_CRF,
-    CRFParameters,
-    crf_on_labels,
-    crf_on_probabilities,
-    crf_parameters,
-)
 from .dense_crf import DenseCRF
 from .making import AUTO, make_pseudo_masks
 from .manifest import MANIFEST, open_folder
@@ -21,18 +13,12 @@ __all__ = [
     'AUTO',
     'MANIFEST',
     'PAMR',
-    'PSEUDO_MASK_CRF',
     'REFINEMENTS',
-    'TEST_TIME_CRF',
-    'CRFParameters',
     'DenseCRF',
     'PseudoMaskWriter',
     'Refinement',
     'ScoreChoice',
     'choose_background_score',
-    'crf_on_labels',
-    'crf_on_probabilities',
-    'crf_parameters',
     'full_palette',
     'make_pseudo_masks',
     'open_folder',

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from mmseg.registry import TASK_UTILS
 
-from .crf import PSEUDO_MASK_CRF, crf_on_labels, crf_parameters, require_pydensecrf
+from ..crf import PSEUDO_MASK_CRF, crf_on_labels, crf_parameters, require_pydensecrf
 from .refinement import read_rgb
 
 
@@ -22,7 +22,7 @@ class DenseCRF:
     Args:
         preset: Published parameter set: ``'voc'`` or ``'coco'``.
         certainty: Probability that the label of a pixel is right, between 0 and 1.
-        **overrides: Other values for some fields of :class:`~.crf.CRFParameters`, e.g.
+        **overrides: Other values for some fields of :class:`~semples_mmseg.crf.CRFParameters`, e.g.
             ``bilateral_srgb=3``.
 
     Raises:

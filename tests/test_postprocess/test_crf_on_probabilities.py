@@ -1,5 +1,7 @@
 """Test-time CRF: equal to calling pydensecrf, and between predictions and metrics."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +10,8 @@ from mmseg.registry import EVALUATOR
 from mmseg.structures import SegDataSample
 from PIL import Image
 
+from semples_mmseg.crf import TEST_TIME_CRF, CRFParameters, crf_on_probabilities
 from semples_mmseg.evaluation import confusion_matrix, segmentation_scores
-from semples_mmseg.postprocess import CRFSettings, crf_on_probabilities
-from semples_mmseg.postprocess import crf as crf_module
 
 VOC = dict(gaussian_sxy=3, gaussian_compat=3, bilateral_sxy=83, bilateral_srgb=5,
            bilateral_compat=3)  # fmt: skip
@@ -45,39 +46,38 @@ def directly(image, probabilities, gaussian_sxy, gaussian_compat, bilateral_sxy,
 def test_labels_equal_a_direct_call(settings):
     image, probabilities = scene()
     expected = directly(image, probabilities, **settings)
-    label = crf_on_probabilities(image, probabilities, CRFSettings(**settings))
+    label = crf_on_probabilities(image, probabilities, CRFParameters(**settings))
     np.testing.assert_array_equal(label, expected)
     assert label.dtype == np.uint8
     assert (label != probabilities.argmax(0)).any()  # it did something
 
 
-def test_defaults_are_voc():
-    assert CRFSettings() == CRFSettings(**VOC, iterations=10)
+def test_published_numbers():
+    assert dict(voc=CRFParameters(**VOC), coco=CRFParameters(**COCO)) == TEST_TIME_CRF
+    assert CRFParameters(**VOC).iterations == 10
 
 
 def test_classes_ruled_out_take_no_part():
     image, probabilities = scene()
     probabilities[[0, 2]] = 0
-    label = crf_on_probabilities(image, probabilities, CRFSettings())
+    label = crf_on_probabilities(image, probabilities, TEST_TIME_CRF['voc'])
     expected = directly(image, probabilities[[1, 3]], **VOC)
     np.testing.assert_array_equal(label, np.array([1, 3])[expected])
     probabilities[1] = 0
-    assert (crf_on_probabilities(image, probabilities, CRFSettings()) == 3).all()
+    assert (crf_on_probabilities(image, probabilities, TEST_TIME_CRF['voc']) == 3).all()
 
 
 def test_bad_input_is_refused(monkeypatch):
     pytest.importorskip('pydensecrf.densecrf')
     image, probabilities = scene()
     with pytest.raises(ValueError, match='expected a uint8 image'):
-        crf_on_probabilities(image[1:], probabilities, CRFSettings())
+        crf_on_probabilities(image[1:], probabilities, TEST_TIME_CRF['voc'])
     with pytest.raises(ValueError, match='bilateral_sxy'):
-        CRFSettings(bilateral_sxy=0)
+        CRFParameters(**dict(VOC, bilateral_sxy=0))
 
 
 def test_without_the_library_the_message_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(__import__('sys').modules, 'pydensecrf.densecrf', None)
-    with pytest.raises(ImportError, match=r'semples-mmseg\[crf\]'):
-        crf_module.require_crf()
+    monkeypatch.setitem(sys.modules, 'pydensecrf', None)
     with pytest.raises(ImportError, match=r'semples-mmseg\[crf\]'):
         EVALUATOR.build(dict(type='CRFEvaluator', metrics=[]))
 
@@ -105,7 +105,6 @@ def test_metrics_see_refined_labels_in_order(tmp_path, num_workers):
             type='CRFEvaluator',
             metrics=[dict(type='IoUMetric'), dict(type='PredictionWriter', out_dir=str(out))],
             num_workers=num_workers,
-            **VOC,
         )
     )
     evaluator.dataset_meta = dict(classes=tuple('abcd'), palette=[])

@@ -7,18 +7,11 @@ import pytest
 from mmseg.registry import TASK_UTILS
 from PIL import Image
 
-from semples_mmseg.pseudo_masks import (
-    PSEUDO_MASK_CRF,
-    TEST_TIME_CRF,
-    DenseCRF,
-    crf_on_labels,
-    crf_on_probabilities,
-    crf_parameters,
-)
+from semples_mmseg.crf import PSEUDO_MASK_CRF, crf_on_labels, crf_parameters
+from semples_mmseg.pseudo_masks import DenseCRF
 
 # the published numbers: Gaussian sxy and compat, bilateral sxy, srgb and compat
 LABEL_NUMBERS = dict(voc=(4, 3, 83, 5, 3), coco=(3, 3, 50, 5, 10))
-TEST_NUMBERS = dict(voc=(3, 3, 83, 5, 3), coco=(1, 3, 67, 3, 4))
 
 
 @pytest.fixture
@@ -64,22 +57,6 @@ def test_labels_are_exactly_those_of_the_library(densecrf, preset):
     refined = crf_on_labels(image, label, present, PSEUDO_MASK_CRF[preset])
     assert refined.dtype == np.uint8 and (refined != label).any()
     np.testing.assert_array_equal(refined, expected)
-
-
-@pytest.mark.parametrize('preset', ['voc', 'coco'])
-def test_probabilities_are_exactly_those_of_the_library(densecrf, preset):
-    image = make_image(1)
-    logits = np.random.default_rng(2).normal(size=(5, 33, 46)) * 4
-    probabilities = np.exp(logits) / np.exp(logits).sum(0)
-    probabilities[:, 0, 0] = [1, 0, 0, 0, 0]  # whose logarithm is not finite
-    unary = -np.log(np.maximum(probabilities, 1e-5)).reshape(5, -1).astype(np.float32)
-    expected = direct(densecrf, image, unary, TEST_NUMBERS[preset])
-    refined = crf_on_probabilities(image, probabilities, TEST_TIME_CRF[preset])
-    assert refined.dtype == np.float32 and np.isfinite(refined).all()
-    np.testing.assert_array_equal(refined, expected)
-    np.testing.assert_allclose(refined.sum(0), 1, atol=1e-5)
-    with pytest.raises(ValueError, match='do not fit an image'):
-        crf_on_probabilities(image, probabilities[:, 1:], TEST_TIME_CRF[preset])
 
 
 def test_nothing_to_choose_from_and_labels_that_cannot_be(densecrf):

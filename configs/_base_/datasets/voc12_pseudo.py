@@ -37,6 +37,4 @@ test_dataloader = val_dataloader
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator
 # tools/test.py --crf
-crf = dict(
-    gaussian_sxy=3, gaussian_compat=3, bilateral_sxy=83, bilateral_srgb=5, bilateral_compat=3
-)
+crf = dict(preset='voc')

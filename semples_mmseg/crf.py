@@ -167,7 +167,10 @@ def crf_on_probabilities(
     parameters: CRFParameters,
     floor: float = 1e-5,
 ) -> np.ndarray:
-    """Refine class probabilities, e.g. those of a segmentation model at test time.
+    """Labels by class probabilities, e.g. those of a segmentation model at test time.
+
+    Classes of probability zero in every pixel (those that image-level labels rule out) take no
+    part, so that the CRF cannot bring them back.
 
     Args:
         image: uint8 RGB, ``(H, W, 3)``.
@@ -176,16 +179,21 @@ def crf_on_probabilities(
         floor: Probabilities below it count as this much, so that their logarithm is finite.
 
     Returns:
-        Refined probabilities, float32 ``(C, H, W)``; their argmax is the label map.
+        Class ids 0..C - 1, uint8 ``(H, W)``.
 
     Raises:
         ImportError: If pydensecrf is missing.
-        ValueError: If image and probabilities differ in size.
+        ValueError: If image and probabilities differ in size, or there are more than 256 classes.
     """
-    if probabilities.shape[1:] != image.shape[:2]:
+    height, width = probabilities.shape[1:]
+    if image.shape != (height, width, 3) or image.dtype != np.uint8 or len(probabilities) > 256:
         raise ValueError(
-            f'CRF: probabilities (C, H, W) of shape {probabilities.shape} do not fit an image '
-            f'(H, W, 3) of shape {image.shape}.'
+            f'CRF: expected a uint8 image ({height}, {width}, 3) and at most 256 classes, got '
+            f'{image.dtype} {image.shape} and {len(probabilities)} classes.'
         )
-    unary = require_pydensecrf()[1].unary_from_softmax(probabilities, clip=floor)
-    return _infer(image, unary, parameters)
+    present = np.flatnonzero(probabilities.any(axis=(1, 2)))
+    if len(present) == 1:
+        return np.full((height, width), present[0], np.uint8)
+    softmax = np.ascontiguousarray(probabilities[present])
+    unary = require_pydensecrf()[1].unary_from_softmax(softmax, clip=floor)
+    return present[_infer(image, unary, parameters).argmax(0)].astype(np.uint8)
