@@ -194,11 +194,9 @@ def test_variants_differ_from_each_other_in_what_they_say_alone(name):
 
 def test_coco_classes_and_crf():
     config = load('segmenter_deit-s_coco14.py')
-    classes = config.train_dataloader.dataset.metainfo.classes
+    classes = DATASETS.get(config.train_dataloader.dataset.like).METAINFO['classes']
     assert classes == ('background', *COCOStuffDataset.METAINFO['classes'][:80])
-    assert config.crf == dict(
-        gaussian_sxy=1, gaussian_compat=3, bilateral_sxy=67, bilateral_srgb=3, bilateral_compat=4
-    )
+    assert config.crf == dict(preset='coco')
 
 
 def test_vit_s_gets_the_weights_of_timm(tmp_path, monkeypatch):
