@@ -62,12 +62,12 @@ def demo_steps(
     semples, segmenter = root / SEMPLES, root / SEGMENTER
     final = stage_file(folder, 'refine')
     tool = root / 'tools'
-    configs = tuple(sorted((root / 'configs').rglob('*.py')))
     steps = [
         Step(
             'stage 0 and the three stages of SemPLeS',
             _command(tool / 'train.py', semples, folder / 'semples', *data, randomness),
-            inputs=configs,
+            inputs=(),
+            config=semples,
             outputs=(*(stage_file(folder, s) for s in STAGES), folder / 'semples/stages.json'),
             seconds=80,
             resume=('--resume',),
@@ -80,7 +80,8 @@ def demo_steps(
             Step(
                 f'CAMs of the training scenes {title}, evaluated',
                 (*command, '--metrics', str(out)),
-                inputs=(weights, *configs),
+                inputs=(weights,),
+                config=semples,
                 outputs=(out,),
                 seconds=15,
             )
@@ -93,7 +94,8 @@ def demo_steps(
         Step(
             'pseudo masks',
             (*command, '--out', str(masks)),
-            inputs=(final, *configs),
+            inputs=(final,),
+            config=semples,
             outputs=(masks,),
             seconds=35,
             fresh=('--overwrite',),
@@ -106,7 +108,8 @@ def demo_steps(
         Step(
             'Segmenter, retrained on the pseudo masks',
             _command(tool / 'train.py', segmenter, work_dir, *data, randomness),
-            inputs=(masks, *configs),
+            inputs=(masks,),
+            config=segmenter,
             outputs=(weights,),
             seconds=80,
             resume=('--resume',),
@@ -118,7 +121,8 @@ def demo_steps(
         Step(
             'Segmenter on the held-out scenes',
             (*command, '--metrics', str(out)),
-            inputs=(weights, *configs),
+            inputs=(weights,),
+            config=segmenter,
             outputs=(out,),
             seconds=15,
         )

@@ -72,7 +72,6 @@ class _Plan:
     ) -> None:
         self.benchmark, self.root, self.folder = benchmark, root, folder
         self.data, self.settings = data, settings
-        self.configs = tuple(sorted((root / 'configs').rglob('*.py')))
         self.stage0 = folder / 'weaktr' / 'stage1_classify.pth'
         self.final = folder / 'semples' / 'stage3_refine.pth'
         self.masks = folder / 'pseudo_masks'
@@ -106,7 +105,8 @@ class _Plan:
         return Step(
             'stage 0 (WeakTr)',
             self._train(config, self.stage0.parent, *self._weak(), *settings),
-            inputs=(*self._labels(), *self.configs),
+            inputs=self._labels(),
+            config=self.root / config,
             outputs=(self.stage0,),
             resume=('--resume',),
             work=self._epochs(config, settings),
@@ -120,7 +120,8 @@ class _Plan:
         return Step(
             'the three stages of SemPLeS',
             self._train(config, self.final.parent, start, *self._weak(), *settings),
-            inputs=(self.stage0, *self._labels(), *self.configs),
+            inputs=(self.stage0, *self._labels()),
+            config=self.root / config,
             outputs=(self.final, self.final.parent / 'stages.json'),
             resume=('--resume',),
             work=self._epochs(config, settings),
@@ -132,7 +133,8 @@ class _Plan:
         return Step(
             'seeds, measured at all background scores (a diagnostic)',
             (*self._test(self.benchmark.semples, self.final, out), *self._cam_options()),
-            inputs=(self.final, *self.configs),
+            inputs=(self.final,),
+            config=self.root / self.benchmark.semples,
             outputs=(out,),
             work=f'{2 * self.benchmark.scales} views of each image that has a mask',
         )
@@ -143,7 +145,8 @@ class _Plan:
         return Step(
             'pseudo masks',
             (*command, '--out', str(self.masks), *self._work('test'), *self._cam_options()),
-            inputs=(self.final, *self._labels(), *self.configs),
+            inputs=(self.final, *self._labels()),
+            config=self.root / self.benchmark.semples,
             outputs=(self.masks,),
             fresh=('--overwrite',),
             work=f'{2 * self.benchmark.scales} views of {number} images, and their refinement',
@@ -174,7 +177,8 @@ class _Plan:
             self._train(
                 self.benchmark.segmenter, self.segmenter.parent, *self._segmenter_options()
             ),
-            inputs=(self.masks, *self.configs),
+            inputs=(self.masks,),
+            config=self.root / self.benchmark.segmenter,
             outputs=(self.segmenter,),
             resume=('--resume',),
             work=f'{epochs} epochs of {self.benchmark.train[2]} images',
@@ -187,7 +191,8 @@ class _Plan:
         return Step(
             'Segmenter on val',
             (*command, '--cfg-options', *self._segmenter_options()),
-            inputs=(self.segmenter, *self.configs),
+            inputs=(self.segmenter,),
+            config=self.root / self.benchmark.segmenter,
             outputs=(out,),
             work=f'{self.benchmark.val[2]} images, {" ".join(self.settings.test)}',
         )
@@ -201,7 +206,8 @@ class _Plan:
         return Step(
             'Segmenter on labelled training images (a diagnostic)',
             (*command, '--cfg-options', *options),
-            inputs=(self.segmenter, *self.configs),
+            inputs=(self.segmenter,),
+            config=self.root / self.benchmark.labelled,
             outputs=(out,),
             work=f'{self.benchmark.scored[1]} images, {" ".join(self.settings.test)}',
         )
@@ -222,7 +228,8 @@ class _Plan:
         return Step(
             'archive for the evaluation server',
             (*command, '--cfg-options', *options),
-            inputs=(self.segmenter, *self.configs),
+            inputs=(self.segmenter,),
+            config=self.root / self.benchmark.server,
             outputs=(out / f'{competition}_test_cls.tar.gz', metrics),
             work='the images of test.txt',
         )

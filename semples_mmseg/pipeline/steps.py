@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
@@ -25,6 +26,7 @@ class Step:
         command: Arguments for the Python interpreter, the script first.
         inputs: Files whose content decides whether an earlier result still holds.
         outputs: Files that must be there afterwards; a folder counts by its list of files.
+        config: Config of the command, if it has one: its settings, bases included, decide too.
         seconds: Expected duration, for the time left; 0 where nobody can know.
         resume: Arguments to add when an earlier try at the same thing was broken off.
         fresh: Arguments to add otherwise.
@@ -36,6 +38,7 @@ class Step:
     command: tuple[str, ...]
     inputs: tuple[Path, ...]
     outputs: tuple[Path, ...]
+    config: Path | None = None
     seconds: float = 0.0
     resume: tuple[str, ...] = ()
     fresh: tuple[str, ...] = ()
@@ -60,7 +63,15 @@ def digest(path: Path) -> str | None:
 
 def _wanted(step: Step) -> dict[str, Any]:
     """What a complete step was made from."""
-    return dict(command=list(step.command), inputs={str(p): digest(p) for p in step.inputs})
+    settings = None
+    if step.config is not None:
+        text = repr(Config.fromfile(step.config).to_dict())
+        settings = hashlib.sha256(text.encode()).hexdigest()
+    return dict(
+        command=list(step.command),
+        settings=settings,
+        inputs={str(path): digest(path) for path in step.inputs},
+    )
 
 
 class Record:

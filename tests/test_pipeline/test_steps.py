@@ -1,5 +1,7 @@
 """Steps: skipped when complete by content, resumed when broken off, errors."""
 
+import dataclasses
+
 import pytest
 from rich.console import Console
 
@@ -52,6 +54,24 @@ def test_a_complete_step_is_skipped_until_content_changes(make_step, tmp_path):
     assert target.read_text() == 'two' and len(log.read_text().splitlines()) == 3
 
 
+def test_settings_of_the_config_decide_and_comments_do_not(make_step, tmp_path):
+    make, _, _, log = make_step
+    base, config = tmp_path / 'base.py', tmp_path / 'config.py'
+    base.write_text('rate = 1\n')
+    config.write_text("_base_ = 'base.py'\n")
+
+    def runs():
+        step = dataclasses.replace(make(), config=config)
+        run_steps([step], tmp_path / 'record', quiet())
+        return len(log.read_text().splitlines())
+
+    assert [runs(), runs()] == [1, 1]
+    config.write_text("# why\n_base_ = 'base.py'\n")
+    assert runs() == 1
+    base.write_text('rate = 2\n')
+    assert runs() == 2
+
+
 def test_a_step_that_was_broken_off_is_resumed(make_step, tmp_path):
     make, source, _, log = make_step
     source.write_text('bad')
@@ -74,7 +94,7 @@ def test_a_folder_counts_by_its_files(tmp_path):
     code += '(p / "a").write_text("x")'
     script = tmp_path / 'make.py'
     script.write_text(code)
-    step = Step('make', (str(script),), (), (folder,), 1)
+    step = Step('make', (str(script),), (), (folder,))
     run_steps([step], tmp_path, quiet())
     (folder / 'a').unlink()
     run_steps([step], tmp_path, quiet())

@@ -21,8 +21,8 @@ from ..scenes import Scene, captioned_scene, scene_rng
 from ..vocabulary import OBJECTS, PLAIN, TAGS
 from .progress import track
 
-SCENES = 4000
-STEPS = 700
+SCENES = 6000
+STEPS = 1000
 BATCH = 96
 LEARNING_RATE = 2e-3
 WARM_UP = 100
