@@ -1,4 +1,4 @@
-"""Make the demo's two pretrained models anew: a tiny CLIP and a small backbone, about five minutes.
+"""Make the demo's two pretrained models anew: a tiny CLIP and a small backbone, in 15 minutes.
 
 python tools/make_demo_models.py --seed 0 --out work_dirs/demo_models
 """
