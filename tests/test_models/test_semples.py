@@ -5,6 +5,8 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.evaluator import Evaluator
+from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 
 from semples_mmseg.models.stages import STAGES, resolve_stage
@@ -198,6 +200,23 @@ def test_predict_equals_the_one_by_one_computation(tiny_semples, make_samples):
             torch.testing.assert_close(sample.cams.data, expected, rtol=1e-4, atol=1e-4)
         else:
             assert (sample.pred_sem_seg.data == 0).all()
+
+
+def test_predictions_fit_mmsegs_own_metric(tiny_semples, make_samples):
+    """K + 1 labels through the background score: IoUMetric measures what CAMMetric does."""
+    model = build(tiny_semples | dict(background_score=0.45)).eval()
+    samples = [make_samples(label, size=(64, 64))[0] for label in LABELS]
+    for sample in samples:
+        sample.gt_sem_seg = PixelData(data=torch.randint(0, 4, (1, 64, 64)))
+    predicted = model.predict(torch.randn(3, 3, 64, 64), samples)
+    assert {int(k) for s in predicted for k in s.pred_sem_seg.data.unique()} == {0, 1, 2, 3}
+    metrics = {}
+    for metric in (dict(type='IoUMetric'), dict(type='CAMMetric', background_score=0.45)):
+        evaluator = Evaluator(metric)
+        evaluator.dataset_meta = dict(classes=('background', 'cat', 'dog', 'tv monitor'))
+        evaluator.process(predicted)
+        metrics[metric['type']] = evaluator.evaluate(3)['mIoU']
+    assert metrics['IoUMetric'] == pytest.approx(metrics['CAMMetric'], abs=0.005)
 
 
 def test_forward_modes(tiny_semples, make_samples):
