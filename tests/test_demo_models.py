@@ -36,7 +36,7 @@ def test_clip_zero_shot() -> None:
     measured = check_clip(model.encode_image, text, SEED, count=120)
     assert measured['clip_backgrounds'] >= 0.98
     assert measured['clip_cut_outs'] >= 0.95
-    assert measured['clip_foreign'] >= 0.85
+    assert measured['clip_foreign'] >= 0.9
 
 
 def test_clip_token_rows() -> None:
