@@ -24,7 +24,7 @@ class ScoreChoice:
     """A background score and what it was chosen by.
 
     Attributes:
-        score: The candidate with the best fit.
+        score: The highest candidate that fits as well as the best one, but for chance.
         scores: The T candidates.
         fit: Mean fit of each, over all pairs.
         pairs: Number of (image, present class) pairs.
@@ -74,7 +74,10 @@ def choose_background_score(
 ) -> ScoreChoice:
     """Choose the background score at which the foregrounds fit their tags best.
 
-    Only images and tags are looked at. The first scale of each image is used.
+    The fit is flat around its best, more so below than above. So, as usual where errors of a mean
+    are known, the highest score counts whose fit is within one standard error of the best one's
+    (of their differences, pair by pair). Only images and tags are looked at. The first scale of
+    each image is used.
 
     Args:
         model: A :class:`SemPLeS` after prompt learning, on the device to work on; it is put in eval
@@ -91,7 +94,7 @@ def choose_background_score(
             'one (--background-score 0.4)'
         )
     model.eval()
-    total, pairs = torch.zeros(len(scores), dtype=torch.float64), 0
+    fits = []
     for batch in track(batches, 'choosing the background score', transient=True):
         data = model.data_preprocessor(batch, False)
         images = data['inputs'] if isinstance(data['inputs'], Tensor) else data['inputs'][0]
@@ -99,12 +102,15 @@ def choose_background_score(
             if len(sample.cam_classes):
                 pixels = model.image_head.prepare(image[None])[0]
                 fit = foreground_fit(model, pixels, sample.cams.data, sample.cam_classes, scores)
-                total += fit.sum(1).double().cpu()
-                pairs += fit.shape[1]
-    if not pairs:
+                fits.append(fit.double().cpu())
+    if not fits:
         raise ValueError('no image has a tag, so there is nothing to choose a background score by')
-    fit = total / pairs
-    choice = ScoreChoice(scores[int(fit.argmax())], tuple(scores), tuple(fit.tolist()), pairs)
+    fit = torch.cat(fits, dim=1)
+    pairs = fit.shape[1]
+    loss = fit[fit.mean(1).argmax()] - fit
+    as_good = loss.mean(1) <= loss.std(1, correction=0) / pairs**0.5
+    chosen = scores[int(as_good.nonzero().max())]
+    choice = ScoreChoice(chosen, tuple(scores), tuple(fit.mean(1).tolist()), pairs)
     print_log(
         f'background score {choice.score:g}, chosen by CLIP on {pairs} pairs of image and tag; no '
         'pixel label was looked at',

@@ -111,10 +111,17 @@ def test_cams_and_predictions(tiny_generator, detach):
     torch.testing.assert_close(output.logits['fine'], fine.mean(-1))
 
 
+def wake(generator):
+    """Let a hidden unit of the fusion fire whatever its input; random ones may all be dead."""
+    weight = generator.fusion.attn_head_ffn[0].weight.data
+    weight[0], weight[1] = 1, -1
+
+
 def test_stage_0_gradients(tiny_generator):
     """Token loss -> backbone; coarse loss -> head and backbone; fine loss -> fusion only."""
     generator = MODELS.build(tiny_generator)
     generator.init_weights()
+    wake(generator)
     reached = {}
     for name in ('token', 'coarse', 'fine'):
         generator.zero_grad()
@@ -131,6 +138,7 @@ def test_stage_0_gradients(tiny_generator):
 def test_frozen_backbone_keeps_the_graph_of_head_and_fusion(tiny_generator):
     generator = MODELS.build(tiny_generator)
     generator.init_weights()
+    wake(generator)
     generator.backbone.requires_grad_(False)
     generator(torch.randn(1, 3, 64, 64)).cams.sum().backward()
     assert generator.head.weight.grad.abs().sum() > 0
