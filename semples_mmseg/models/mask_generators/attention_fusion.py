@@ -91,9 +91,10 @@ class AdaptiveAttentionFusion(nn.Module):
         weights = self.head_weights([trace.features for trace in traces])
         fused: Tensor | None = None
         for block, trace in enumerate(traces):
-            attention = trace.attention.detach()[..., columns]
+            # Of all columns: a slice would be copied, and kept for the backward pass.
+            attention = trace.attention.detach()
             part = torch.einsum('bh,bhij->bij', weights[:, :, block].to(attention.dtype), attention)
-            fused = part if fused is None else fused + part
+            fused = part if fused is None else fused.add_(part)
         if fused is None:
             raise ValueError('attention fusion needs the traces of at least one block')
-        return fused / (weights.shape[1] * weights.shape[2])
+        return fused[..., columns] / (weights.shape[1] * weights.shape[2])
