@@ -47,6 +47,16 @@ def test_traces_are_attention_and_branch_output():
     torch.testing.assert_close(traces[0].features, block.attn.proj(mixed))
 
 
+def test_autocast_hands_out_the_attention_that_was_used():
+    """Halves, once: what reads it in float32 would only turn it into halves again."""
+    vit, images = build(), torch.randn(1, 3, 64, 64)
+    exact = vit(images)[2][0].attention
+    with torch.autocast('cpu', torch.bfloat16):
+        attention = vit(images)[2][0].attention
+    assert exact.dtype == torch.float32 and attention.dtype == torch.bfloat16
+    torch.testing.assert_close(attention.float(), exact, rtol=2e-2, atol=1e-3)
+
+
 def test_deit_checkpoint_repeats_class_token():
     source = VisionTransformer(arch=ARCH, img_size=64, patch_size=16)
     source.init_weights()

@@ -29,7 +29,8 @@ def _run_block(block: TransformerEncoderLayer, tokens: Tensor) -> tuple[Tensor, 
     batch, length, width = tokens.shape
     qkv = attn.qkv(block.ln1(tokens)).reshape(batch, length, 3, attn.num_heads, attn.head_dims)
     query, key, value = qkv.permute(2, 0, 3, 1, 4)
-    attention = (query * attn.head_dims**-0.5 @ key.transpose(-2, -1)).softmax(-1)
+    # Autocast gives a softmax in float32 that both of its users would turn into halves again.
+    attention = (query * attn.head_dims**-0.5 @ key.transpose(-2, -1)).softmax(-1).to(value.dtype)
     dropped = F.dropout(attention, attn.attn_drop, attn.training)
     mixed = (dropped @ value).transpose(1, 2).reshape(batch, length, width)
     features = attn.gamma1(attn.proj_drop(attn.proj(mixed)))
