@@ -156,6 +156,45 @@ def test_image_head_is_frozen_but_passes_gradients_to_pixels(tiny_clip):
         CLIPImageHead(tiny_clip, None, normalization='none')
 
 
+def saved_bytes(network, run):
+    """Bytes besides weights that the graph of ``run()`` keeps for its backward pass."""
+    weights = {p.untyped_storage().data_ptr() for p in network.parameters()}
+    sizes = {}
+
+    def keep(tensor):
+        where = tensor.untyped_storage().data_ptr()
+        if where not in weights:
+            sizes[where] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        result = run()
+    assert result.requires_grad
+    return sum(sizes.values())
+
+
+def test_folded_quick_gelu_computes_the_same_and_keeps_less(tiny_clip, weights):
+    """Features, gradients and prompts against open_clip's own QuickGELU."""
+    path = weights[1]
+    clip = build_clip(tiny_clip, path, quick_gelu=True).requires_grad_(False)
+    head = CLIPImageHead(tiny_clip, path, quick_gelu=True)
+    images = torch.randn(2, 3, 32, 32, requires_grad=True)
+    aim = torch.randn(2, 16)
+    plain = lambda: F.normalize(clip.encode_image(images), dim=-1)  # noqa: E731
+    torch.testing.assert_close(head(images), plain(), rtol=1e-4, atol=1e-6)
+    (wanted,) = torch.autograd.grad((plain() * aim).sum(), images)
+    (got,) = torch.autograd.grad((head(images) * aim).sum(), images)
+    torch.testing.assert_close(got, wanted, rtol=1e-3, atol=1e-6)
+    assert 'QuickGELU' in repr(clip) and 'QuickGELU' not in repr(head.encoder.network)
+    folded = saved_bytes(head.encoder.network, lambda: head(images))
+    assert folded < 0.9 * saved_bytes(clip, plain)
+
+    text = text_head(tiny_clip, path, quick_gelu=True)
+    assert 'QuickGELU' not in repr(text.encoder.network)
+    expected = clip.encode_text(open_clip.SimpleTokenizer()(SENTENCES), normalize=True)
+    torch.testing.assert_close(text.encode_sentences(SENTENCES), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_resnet_clip():
     config = dict(
         embed_dim=16,

@@ -10,7 +10,7 @@ from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch import Tensor, nn
 
 from ...utils import Frozen
-from .loading import build_clip
+from .loading import build_clip, fold_quick_gelu
 
 NORMALIZATIONS = ('clip', 'input')
 
@@ -54,7 +54,8 @@ class CLIPImageHead(nn.Module):
             )
         clip = build_clip(model, pretrained, quick_gelu)
         # Convolutions run faster so, on CPUs as on GPUs.
-        self.encoder = Frozen(clip.visual.to(memory_format=torch.channels_last))
+        visual = fold_quick_gelu(clip.visual.to(memory_format=torch.channels_last))
+        self.encoder = Frozen(visual)
         size = clip.visual.image_size
         self.input_size: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)
         own = normalization == 'clip'

@@ -10,7 +10,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ...utils import Frozen
-from .loading import build_clip
+from .loading import build_clip, fold_quick_gelu
 
 # Ids of CLIP's byte-pair vocabulary. The full stop is the character inside a word (13), not the
 # word-final one (269) that the tokenizer gives: published prompts were trained with it.
@@ -88,7 +88,8 @@ class CLIPTextHead(nn.Module):
             raise ValueError(f'class_names must be a list of names, got {class_names!r}')
         if '{}' not in template:
             raise ValueError(f'the template {template!r} needs {{}} where the class name goes')
-        self.encoder = Frozen(_TextTower(build_clip(model, pretrained, quick_gelu)))
+        tower = _TextTower(build_clip(model, pretrained, quick_gelu))
+        self.encoder = Frozen(fold_quick_gelu(tower))
         self.context_length = len(self.encoder.network.positional_embedding)
         self._tokenizer = open_clip.SimpleTokenizer(context_length=self.context_length)
         self.class_names = tuple(class_names)
