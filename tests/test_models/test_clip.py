@@ -173,6 +173,21 @@ def saved_bytes(network, run):
     return sum(sizes.values())
 
 
+def test_parts_of_a_batch_have_the_gradients_of_the_whole(tiny_clip, weights):
+    whole = CLIPImageHead(tiny_clip, weights[1])
+    parts = CLIPImageHead(tiny_clip, weights[1], max_batch=2)
+    images = torch.randn(5, 3, 32, 32, requires_grad=True)
+    aim = torch.randn(5, 16)
+    (wanted,) = torch.autograd.grad((whole(images) * aim).sum(), images)
+    (got,) = torch.autograd.grad((parts(images) * aim).sum(), images)
+    torch.testing.assert_close(parts(images), whole(images), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-7)
+    kept = [saved_bytes(h.encoder.network, lambda h=h: h(images)) for h in (parts, whole)]
+    assert kept[0] == images.nbytes < kept[1] / 2  # no more than what came in
+    with pytest.raises(ValueError, match='max_batch must be at least 1 or None, got 0'):
+        CLIPImageHead(tiny_clip, None, max_batch=0)
+
+
 def test_folded_quick_gelu_computes_the_same_and_keeps_less(tiny_clip, weights):
     """Features, gradients and prompts against open_clip's own QuickGELU."""
     path = weights[1]

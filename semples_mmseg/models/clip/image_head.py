@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ...utils import Frozen
 from .loading import build_clip, fold_quick_gelu
@@ -30,9 +31,12 @@ class CLIPImageHead(nn.Module):
             published settings do.
         input_mean: Mean of the incoming normalisation, R, G, B in 0..255 (ImageNet's).
         input_std: Standard deviation of the incoming normalisation.
+        max_batch: Images encoded at once, if there are more. The parts keep no activations but
+            compute them again for the backward pass: the same gradients in a fraction of the
+            memory, for one more forward pass.
 
     Raises:
-        ValueError: If ``normalization`` is unknown.
+        ValueError: If ``normalization`` is unknown or ``max_batch`` not positive.
     """
 
     scale: Tensor
@@ -46,12 +50,16 @@ class CLIPImageHead(nn.Module):
         normalization: str = 'clip',
         input_mean: Sequence[float] = (123.675, 116.28, 103.53),
         input_std: Sequence[float] = (58.395, 57.12, 57.375),
+        max_batch: int | None = None,
     ) -> None:
         super().__init__()
         if normalization not in NORMALIZATIONS:
             raise ValueError(
                 f'CLIP image normalization must be one of {NORMALIZATIONS}, got {normalization!r}'
             )
+        if max_batch is not None and max_batch < 1:
+            raise ValueError(f'image_head.max_batch must be at least 1 or None, got {max_batch}')
+        self.max_batch = max_batch
         clip = build_clip(model, pretrained, quick_gelu)
         # Convolutions run faster so, on CPUs as on GPUs.
         visual = fold_quick_gelu(clip.visual.to(memory_format=torch.channels_last))
@@ -91,5 +99,15 @@ class CLIPImageHead(nn.Module):
         Returns:
             (P, D) unit vectors.
         """
+        if self.max_batch is None or len(images) <= self.max_batch:
+            return self._encode(images)
+        parts = [
+            # Nothing in the frozen encoder is random.
+            checkpoint(self._encode, part, use_reentrant=False, preserve_rng_state=False)
+            for part in images.split(self.max_batch)
+        ]
+        return torch.cat(parts)
+
+    def _encode(self, images: Tensor) -> Tensor:
         images = images.contiguous(memory_format=torch.channels_last)
         return F.normalize(self.encoder(images).float(), dim=-1)
