@@ -75,16 +75,20 @@ class WorkerPool:
         self._waiting.append(self._executor.submit(self._function, *arguments))
         return done
 
-    def finish(self) -> list[Any]:
-        """Wait for the tasks that are left and end the workers.
+    def wait(self) -> list[Any]:
+        """Wait for the tasks that are left; the workers stay.
 
         Returns:
             Their results, in order.
 
         Raises:
-            Exception: What a task raised.
+            Exception: What a task raised; the pool is closed, then.
         """
-        done = [self._next() for _ in range(len(self._waiting))]
+        return [self._next() for _ in range(len(self._waiting))]
+
+    def finish(self) -> list[Any]:
+        """:meth:`wait`, and end the workers."""
+        done = self.wait()
         self.close()
         return done
 
