@@ -14,7 +14,6 @@ import torch
 from semples_mmseg import __version__
 
 _PACKAGES = (
-    'torch',
     'torchvision',
     'onedl-mmengine',
     'onedl-mmcv',
@@ -43,7 +42,9 @@ def synchronise(device: str) -> None:
 
 def describe(device: str) -> dict[str, Any]:
     """Machine and versions, for the report."""
-    versions = dict(python=platform.python_version(), semples_mmseg=__version__)
+    versions = dict(
+        python=platform.python_version(), semples_mmseg=__version__, torch=torch.__version__
+    )
     for name in _PACKAGES:
         try:
             versions[name] = version(name)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
@@ -76,8 +78,14 @@ def build(config: ConfigDict, setting: Setting) -> nn.Module:
     """Build a model with random weights that depend on its config alone."""
     init_default_scope('mmseg')
     torch.manual_seed(1)
-    model = MODELS.build(config)
-    model.init_weights()
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # MMEngine tells of each parameter how it was initialised
+    try:
+        model = MODELS.build(config)
+        model.init_weights()
+    finally:
+        logger.setLevel(level)
     return model.to(setting.device)
 
 

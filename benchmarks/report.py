@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -124,10 +125,10 @@ def _number(value: float | None, scale: float = 1.0, digits: int = 2) -> str:
 
 def path_table(results: dict[str, dict[str, Any]]) -> Table:
     """One row per version of each path."""
-    table = Table(title='medians; speed-up and memory of ours against each baseline')
-    columns = ('path', 'version', 'seconds', 'images/s', 'speed-up', 'GFLOP', 'of the bound')
-    for column in (*columns, 'peak MiB', 'memory'):
-        table.add_column(column, justify='left' if column in columns[:2] else 'right')
+    title = 'medians; speed-up over and memory relative to each baseline'
+    table = Table('path', 'version', title=title, box=SIMPLE_HEAD)
+    for column in ('seconds', 'speed-up', 'GFLOP', 'bound', 'MiB', 'memory'):
+        table.add_column(column, justify='right', no_wrap=True)
     for name in PATHS:
         if name not in results:
             continue
@@ -138,7 +139,6 @@ def path_table(results: dict[str, dict[str, Any]]) -> Table:
                 result['title'] if side == OURS else '',
                 side,
                 _number(row['seconds'], digits=4),
-                _number(row['images_per_second']),
                 '' if side == OURS else f'{result["speedup"][side]:.2f}x',
                 _number(row['flops'], 1e9),
                 '-' if share is None else f'{100 * share:.0f} %',
