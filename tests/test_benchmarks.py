@@ -2,14 +2,10 @@
 
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-
-# benchmarks/ is no part of the package
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import measuring, report, run
 from benchmarks.cams import OurCAMs, TextbookCAMs
