@@ -12,6 +12,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from semples_mmseg.engine.launch import add_common_options, load_config
+from semples_mmseg.engine.processes import process_group
 from semples_mmseg.engine.test_options import use_crf, use_tta, write_predictions
 from semples_mmseg.utils import atomic_write
 
@@ -51,10 +52,11 @@ def main() -> None:
         write_predictions(config, args.out)
     if args.crf:
         use_crf(config)
-    metrics = Runner.from_cfg(config).test()
-    if args.metrics and is_main_process():
-        with atomic_write(args.metrics) as file:
-            json.dump({name: float(value) for name, value in metrics.items()}, file, indent=2)
+    with process_group(config):
+        metrics = Runner.from_cfg(config).test()
+        if args.metrics and is_main_process():
+            with atomic_write(args.metrics) as file:
+                json.dump({name: float(value) for name, value in metrics.items()}, file, indent=2)
 
 
 if __name__ == '__main__':

@@ -16,6 +16,7 @@ from semples_mmseg.engine.launch import (
     choose_start,
     load_config,
 )
+from semples_mmseg.engine.processes import process_group
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,7 +46,8 @@ def main() -> None:
         config.optim_wrapper.type = 'AmpOptimWrapper'
         config.optim_wrapper.setdefault('loss_scale', 'dynamic')
     choose_start(config, args.resume)
-    Runner.from_cfg(config).train()
+    with process_group(config):
+        Runner.from_cfg(config).train()
 
 
 if __name__ == '__main__':

@@ -3,7 +3,8 @@ default_scope = 'mmseg'
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
-    dist_cfg=dict(backend='nccl'),
+    # Seconds that processes wait for each other; one that is silent for longer ends the job.
+    dist_cfg=dict(backend='nccl', timeout=1800),
 )
 randomness = dict(seed=0)
 default_hooks = dict(

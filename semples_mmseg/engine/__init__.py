@@ -1,5 +1,6 @@
 """What drives training: stages, their optimizers, and seeds."""
 
+from .cpu_wrapper import CPUDistributedDataParallel
 from .epoch_seed_hook import EpochSeedHook, seed_worker
 from .optim_constructor import TrainableOptimWrapperConstructor
 from .poly_ratio_lr import PolyRatioLR
@@ -8,6 +9,7 @@ from .stage_switch_hook import StageSwitchHook
 from .warmup_cosine_lr import WarmupCosineLR
 
 __all__ = [
+    'CPUDistributedDataParallel',
     'EpochSeedHook',
     'PolyRatioLR',
     'StagePlan',

@@ -17,6 +17,7 @@ from mmseg.registry import HOOKS
 from torch import Tensor, nn
 
 from ..utils import atomic_write
+from .global_batches import images_each, keep_whole_batches
 from .stage_plan import StagePlan, StageSpec
 
 _SNAPSHOTS = 'stage_snapshots'
@@ -160,7 +161,7 @@ class StageSwitchHook(Hook):
 
     def _steps_per_epoch(self, spec: StageSpec, runner: Runner) -> int:
         each = self._batch_size(spec) or 1
-        images = len(self._base_loader.sampler)  # of this process
+        images = images_each(self._base_loader)
         steps = images // each if self._base_loader.drop_last else -(-images // each)
         if steps == 0:
             raise ValueError(
@@ -220,14 +221,16 @@ class StageSwitchHook(Hook):
         )
 
     def _build_loader(self, runner: Runner, spec: StageSpec) -> Any:
-        if spec.train_pipeline is None and spec.batch_size is None:
-            return self._base_loader
-        config = copy.deepcopy(runner.cfg.train_dataloader)
-        if spec.train_pipeline is not None:
-            config.dataset.pipeline = spec.train_pipeline
-        config.batch_size = self._batch_size(spec)
-        different = runner._randomness_cfg.get('diff_rank_seed', False)
-        return runner.build_dataloader(config, seed=runner.seed, diff_rank_seed=different)
+        loader = self._base_loader
+        if spec.train_pipeline is not None or spec.batch_size is not None:
+            config = copy.deepcopy(runner.cfg.train_dataloader)
+            if spec.train_pipeline is not None:
+                config.dataset.pipeline = spec.train_pipeline
+            config.batch_size = self._batch_size(spec)
+            different = runner._randomness_cfg.get('diff_rank_seed', False)
+            loader = runner.build_dataloader(config, seed=runner.seed, diff_rank_seed=different)
+        keep_whole_batches(loader)
+        return loader
 
     def _build_optimizer(self, runner: Runner, spec: StageSpec) -> Any:
         config = Config(dict(wrapper=copy.deepcopy(runner.cfg.optim_wrapper)))

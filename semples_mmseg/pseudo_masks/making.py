@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
-from mmengine.dist import broadcast_object_list, init_dist, is_distributed, is_main_process
+from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, load_checkpoint
 from mmseg.registry import DATASETS, MODELS
 from torch.utils.data import SequentialSampler
 
+from ..engine.processes import process_group
 from .background_score import choose_background_score
 from .manifest import recorded_score
 from .refinement import REFINEMENTS
@@ -85,9 +86,16 @@ def make_pseudo_masks(
         # the scales of CAM inference are in the pipeline
         settings=dict(flip=config.model.get('flip'), pipeline=dataset.pipeline),
     )
+    with process_group(config):
+        return _make(config, evaluator, dataloader_key, overwrite)
 
-    if config.get('launcher', 'none') != 'none' and not is_distributed():
-        init_dist(config.launcher, **config.get('env_cfg', {}).get('dist_cfg', {}))
+
+def _make(
+    config: Config, evaluator: dict[str, Any], dataloader_key: str, overwrite: bool
+) -> dict[str, Any]:
+    """Choose the score, open the folder, predict; in each of the processes."""
+    checkpoint, out_dir = evaluator['checkpoint'], evaluator['out_dir']
+    dataset = config[dataloader_key].dataset
     init_default_scope(config.get('default_scope', 'mmseg'))
     if evaluator.get('background_score', AUTO) == AUTO:
         found = None if overwrite else recorded_score(out_dir, checkpoint)

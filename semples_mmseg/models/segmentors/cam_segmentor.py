@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from mmengine.dist import all_reduce
 from mmengine.structures import BaseDataElement, PixelData
 from mmseg.models.segmentors import BaseSegmentor
 from mmseg.registry import MODELS
@@ -128,6 +129,22 @@ class CAMSegmentor(BaseSegmentor):
             f'loss_{name}': F.multilabel_soft_margin_loss(logits.float(), labels)
             for name, logits in output.logits.items()
         }
+
+    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Sum the losses; what is logged is their mean over all processes.
+
+        A process knows the part of its own images; the mean is the loss of the global batch.
+
+        Args:
+            losses: Of this process, see :meth:`loss`.
+
+        Returns:
+            The sum that trains, and values for the log: ``loss`` and each of ``losses``.
+        """
+        total, logged = super().parse_losses(losses)
+        values = torch.stack([value.detach() for value in logged.values()])
+        all_reduce(values, 'mean')
+        return total, dict(zip(logged, values, strict=True))
 
     @torch.no_grad()
     def predict(

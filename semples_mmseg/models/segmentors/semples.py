@@ -210,7 +210,12 @@ class SemPLeS(CAMSegmentor):
             prompt=lambda: self.prompt_loss(empty, empty, empty),
             refine=lambda: self.refine_loss(empty, empty),
         )
-        return {f'loss_{name}': values[name]() + nothing for name in self.stage.losses}
+        # In the order of the losses of pairs, as the other processes have them.
+        return {
+            f'loss_{name}': value() + nothing
+            for name, value in values.items()
+            if name in self.stage.losses
+        }
 
     def _check_checkpoint(self, state_dict: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
         super()._check_checkpoint(state_dict, prefix)

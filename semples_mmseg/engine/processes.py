@@ -1,0 +1,135 @@
+"""Joining the other processes of a job, on GPUs or without any."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.dist import init_dist, is_distributed
+from mmengine.utils.dl_utils import set_multi_processing
+from torch import distributed
+
+_SET_BY = dict(
+    pytorch=(
+        ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'),
+        'torchrun or tools/dist_train.sh',
+    ),
+    slurm=(('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'), 'srun or tools/slurm_train.sh'),
+    mpi=(
+        ('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'),
+        'mpirun, with MASTER_ADDR set',
+    ),
+)
+# How gloo words the loss of a process; NCCL has an error class of its own.
+_LOST = ('closed by peer', 'reset by peer', 'broken pipe', 'timed out', 'timeout')
+
+
+@contextlib.contextmanager
+def process_group(config: Config) -> Iterator[None]:
+    """Join the processes that the config's launcher has started, for the time of a block.
+
+    MMEngine's Runner would join them too, but only where every process has a GPU. Without GPUs
+    they are joined by gloo here, and the model gets a wrapper that works on the CPU; the config's
+    ``env_cfg.dist_cfg.timeout`` (seconds) holds for either.
+
+    Nothing happens without a launcher, or where the processes are joined already.
+
+    Args:
+        config: Of the run. On the CPU its ``model_wrapper_cfg`` is changed.
+
+    Raises:
+        OSError: If the launcher has not set what its processes need to find each other.
+        ValueError: If this machine has fewer GPUs than processes.
+        ConnectionError: If another process dies or does not answer in time.
+    """
+    launcher = config.get('launcher', 'none')
+    if launcher == 'none':
+        yield
+        return
+    on_cpu = get_device() == 'cpu'
+    if on_cpu:
+        _wrap_on_cpu(config)
+    if is_distributed():
+        yield
+        return
+    _check_launch(launcher)
+    settings = config.get('env_cfg', {})
+    options = dict(settings.get('dist_cfg', {}))
+    # As the Runner does, which comes later; or else it warns of the change.
+    set_multi_processing(**settings.get('mp_cfg', {}), distributed=True)
+    try:
+        if on_cpu:
+            _join_on_cpu(launcher, options)
+        else:
+            init_dist(launcher, **options)
+        yield
+    except RuntimeError as error:
+        if not _is_loss(error):
+            raise
+        raise ConnectionError(
+            'another process of this job has died, or gave no answer within '
+            f'{options.get("timeout", "the default number of")} seconds '
+            '(env_cfg.dist_cfg.timeout). Look for its own message. The same command, for training '
+            'with --resume, goes on from what is saved'
+        ) from error
+    distributed.destroy_process_group()
+
+
+def _wrap_on_cpu(config: Config) -> None:
+    """Have the Runner wrap the model for the CPU, with the options it was to be wrapped with."""
+    wrapper = dict(config.get('model_wrapper_cfg') or {})
+    if 'find_unused_parameters' in config:
+        wrapper.setdefault('find_unused_parameters', config.find_unused_parameters)
+    wrapper.setdefault('type', 'CPUDistributedDataParallel')
+    config.model_wrapper_cfg = wrapper
+
+
+def _check_launch(launcher: str) -> None:
+    """Refuse a launcher that has not started this process, or too many for this machine."""
+    wanted, command = _SET_BY[launcher]
+    missing = [name for name in wanted if name not in os.environ]
+    if missing:
+        raise OSError(
+            f'--launcher {launcher} needs {", ".join(missing)} in the environment: start the '
+            f'processes with {command}'
+        )
+    local, gpus = int(os.environ.get('LOCAL_RANK', 0)), torch.cuda.device_count()
+    if launcher == 'pytorch' and get_device() == 'cuda' and local >= gpus:
+        raise ValueError(
+            f'process {local + 1} of this machine has no GPU, there are {gpus}: start fewer, or '
+            'set CUDA_VISIBLE_DEVICES= (empty) to run on the CPU'
+        )
+
+
+def _join_on_cpu(launcher: str, options: Mapping[str, Any]) -> None:
+    """Do what :func:`mmengine.dist.init_dist` does, with gloo and without touching a GPU."""
+    env = os.environ
+    if launcher == 'slurm':
+        env['RANK'], env['WORLD_SIZE'] = env['SLURM_PROCID'], env['SLURM_NTASKS']
+        env['LOCAL_RANK'] = env.get('SLURM_LOCALID', '0')
+        if 'MASTER_ADDR' not in env:
+            hosts = ['scontrol', 'show', 'hostnames', env['SLURM_NODELIST']]
+            env['MASTER_ADDR'] = subprocess.check_output(hosts, text=True).split()[0]
+    elif launcher == 'mpi':
+        for name, source in (('RANK', 'RANK'), ('WORLD_SIZE', 'SIZE'), ('LOCAL_RANK', 'LOCAL_RANK')):
+            env[name] = env[f'OMPI_COMM_WORLD_{source}']
+    if 'port' in options:
+        env['MASTER_PORT'] = str(options['port'])
+    env.setdefault('MASTER_PORT', '29500')  # MMEngine's
+    timeout = options.get('timeout')
+    distributed.init_process_group(
+        'gloo', timeout=None if timeout is None else timedelta(seconds=timeout)
+    )
+
+
+def _is_loss(error: RuntimeError) -> bool:
+    """Whether an error says that another process is gone."""
+    text = str(error).lower()
+    return isinstance(error, distributed.DistError) or any(words in text for words in _LOST)

@@ -1,0 +1,66 @@
+"""A process that dies or hangs ends the job; started again, the job goes on where it was."""
+
+import time
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dist import all_reduce, get_rank
+from processes import draw_images, launch, steps, tool, weights, write_config
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+from semples_mmseg.engine.processes import process_group
+
+# Two steps an epoch.
+STAGES = [
+    dict(name='match', epochs=2, batch_size=4),
+    dict(name='prompt', epochs=1, batch_size=4),
+]
+IN_THE_SECOND_EPOCH = 3
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Eight images."""
+    draw_images(tmp_path / 'data', 8)
+    return tmp_path / 'data'
+
+
+def test_a_killed_process_ends_the_job_or_has_it_started_again(data, tmp_path):
+    killer = dict(type='Killer', rank=1, step=IN_THE_SECOND_EPOCH)
+    config = write_config(tmp_path / 'ended', data, STAGES, [killer])
+    with pytest.raises(ChildFailedError, match=r'Signal 9 \(SIGKILL\)'):
+        launch(2, tool, 'train.py', config, '--resume')
+    assert not list((tmp_path / 'ended').rglob('stage1_match.pth'))
+
+    config = write_config(tmp_path / 'restarted', data, STAGES, [killer])
+    launch(2, tool, 'train.py', config, '--resume', restarts=1)
+    run = tmp_path / 'restarted/run'
+    assert [step['step'] for step in steps(run, rank=1)] == [0, 1, 2, 2, 3, 4, 5]
+    config = write_config(tmp_path / 'unbroken', data, STAGES)
+    launch(2, tool, 'train.py', config)
+    for name in ('stage1_match.pth', 'stage2_prompt.pth'):
+        expected = weights(tmp_path / 'unbroken/run' / name)
+        got = weights(run / name)
+        assert all(torch.equal(got[key], value) for key, value in expected.items()), name
+
+
+def meet(seconds, timeout):
+    """Meet the other processes; the second one comes late."""
+    config = Config(dict(launcher='pytorch', env_cfg=dict(dist_cfg=dict(timeout=timeout))))
+    with process_group(config):
+        if get_rank() == 1:
+            time.sleep(seconds)
+        all_reduce(torch.ones(1))
+
+
+def test_a_silent_process_ends_the_job_in_time():
+    begin = time.monotonic()
+    with pytest.raises(ChildFailedError) as error:
+        launch(2, meet, 300, 10)
+    assert time.monotonic() - begin < 200
+    (failure,) = error.value.failures.values()
+    assert failure.error_file_data['message']['message'].startswith(
+        'ConnectionError: another process of this job has died, or gave no answer within 10 '
+        'seconds (env_cfg.dist_cfg.timeout).'
+    )
