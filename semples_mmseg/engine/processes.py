@@ -118,8 +118,8 @@ def _join_on_cpu(launcher: str, options: Mapping[str, Any]) -> None:
             hosts = ['scontrol', 'show', 'hostnames', env['SLURM_NODELIST']]
             env['MASTER_ADDR'] = subprocess.check_output(hosts, text=True).split()[0]
     elif launcher == 'mpi':
-        for name, source in (('RANK', 'RANK'), ('WORLD_SIZE', 'SIZE'), ('LOCAL_RANK', 'LOCAL_RANK')):
-            env[name] = env[f'OMPI_COMM_WORLD_{source}']
+        env['RANK'], env['WORLD_SIZE'] = env['OMPI_COMM_WORLD_RANK'], env['OMPI_COMM_WORLD_SIZE']
+        env['LOCAL_RANK'] = env['OMPI_COMM_WORLD_LOCAL_RANK']
     if 'port' in options:
         env['MASTER_PORT'] = str(options['port'])
     env.setdefault('MASTER_PORT', '29500')  # MMEngine's

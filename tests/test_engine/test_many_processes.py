@@ -1,12 +1,9 @@
-"""Any number of processes trains the same model; jobs that lose one stop, and go on elsewhere."""
+"""Any number of processes trains the same model, and another number goes on with it."""
 
 import shutil
-import time
 
 import pytest
-import torch
 from processes import draw_images, launch, steps, tool, weights, write_config
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 # Three steps an epoch: of 23 images the five that are left over are dropped.
 STAGES = [
@@ -59,15 +56,12 @@ def test_processes_train_what_one_trains(train, number):
         got = steps(together, rank)
         for one, other in zip(expected, got, strict=True):
             assert other['losses'] == pytest.approx(one['losses'], rel=1e-5, abs=1e-6), one['step']
-        for stage in range(5):  # and some of its steps had no pair
+        for stage in range(5):
+            losses = [step['losses']['loss'] for step in expected[21 * stage : 21 * stage + 21]]
+            assert min(losses) + 1e-3 < max(losses)  # something was to be learnt
             assert 0 in [step['pairs'] for step in got[21 * stage : 21 * stage + 21]]
     for name in FILES:
         assert largest_difference(alone, together, name) <= 1e-6, name
-        # It is not that nothing happened.
-        if name != FILES[0]:
-            before = FILES[FILES.index(name) - 1]
-            changed = {k for k, v in weights(alone / name).items() if (v != weights(alone / before)[k]).any()}
-            assert changed, name
 
 
 @pytest.mark.parametrize(('saved_by', 'resumed_by'), [(2, 1), (1, 2)])

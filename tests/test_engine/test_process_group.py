@@ -66,7 +66,7 @@ def test_without_a_launcher_nothing_happens():
     config = Config(dict(launcher='none'))
     with process_group(config):
         assert not is_distributed()
-    assert config == dict(launcher='none')
+    assert config.to_dict() == dict(launcher='none')
 
 
 def test_options_of_the_wrapper_are_kept(monkeypatch):
