@@ -36,14 +36,14 @@ class Recorder(Hook):
 
 @HOOKS.register_module(force=True)
 class Killer(Hook):
-    """Kills one process at a step, the first time it comes there."""
+    """Kills one process at each of some steps, the first time it comes there."""
 
-    def __init__(self, rank, step):
-        self.rank, self.step = rank, step
+    def __init__(self, rank, steps):
+        self.rank, self.steps = rank, steps
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
-        done = Path(runner.work_dir) / 'killed'
-        if (get_rank(), runner.iter) == (self.rank, self.step) and not done.exists():
+        done = Path(runner.work_dir) / f'killed{runner.iter}'
+        if get_rank() == self.rank and runner.iter in self.steps and not done.exists():
             done.touch()
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -106,7 +106,7 @@ def write_config(folder, data, stages, hooks=(), **changes):
                 drop_last=True,
             ),
             train_cfg=dict(by_epoch=True, max_epochs=1),
-            optim_wrapper=dict(optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.03)),
+            optim_wrapper=dict(optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.03)),
             param_scheduler=dict(type='CosineAnnealingLR', eta_min=0),
             test_dataloader=loader(
                 dict(type='LoadAnnotations'), two_scales, masks=True, test_mode=True

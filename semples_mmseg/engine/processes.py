@@ -15,6 +15,7 @@ from mmengine.device import get_device
 from mmengine.dist import init_dist, is_distributed
 from mmengine.utils.dl_utils import set_multi_processing
 from torch import distributed
+from torch.distributed.rendezvous import rendezvous
 
 _SET_BY = dict(
     pytorch=(
@@ -27,7 +28,7 @@ _SET_BY = dict(
         'mpirun, with MASTER_ADDR set',
     ),
 )
-# How gloo words the loss of a process; NCCL has an error class of its own.
+# How gloo words the loss of a process; elsewhere it is an error class of its own.
 _LOST = ('closed by peer', 'reset by peer', 'broken pipe', 'timed out', 'timeout')
 
 
@@ -68,7 +69,7 @@ def process_group(config: Config) -> Iterator[None]:
         if on_cpu:
             _join_on_cpu(launcher, options)
         else:
-            init_dist(launcher, **options)
+            init_dist(launcher, **options, **_store_of_attempt(options))
         yield
     except RuntimeError as error:
         if not _is_loss(error):
@@ -123,13 +124,33 @@ def _join_on_cpu(launcher: str, options: Mapping[str, Any]) -> None:
     if 'port' in options:
         env['MASTER_PORT'] = str(options['port'])
     env.setdefault('MASTER_PORT', '29500')  # MMEngine's
+    distributed.init_process_group('gloo', **_limit(options), **_store_of_attempt(options))
+
+
+def _limit(options: Mapping[str, Any]) -> dict[str, timedelta]:
+    """The timeout as PyTorch wants it, if there is one."""
     timeout = options.get('timeout')
-    distributed.init_process_group(
-        'gloo', timeout=None if timeout is None else timedelta(seconds=timeout)
+    return {} if timeout is None else dict(timeout=timedelta(seconds=timeout))
+
+
+def _store_of_attempt(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that keep what torchrun's attempts on one machine write down from each other.
+
+    torchrun has one store for all of them; processes that it has started again can find the
+    addresses of their dead predecessors there, and fail. (Agents of several machines count their
+    attempts differently, which makes the number useless between them.)
+    """
+    attempt = os.environ.get('TORCHELASTIC_RESTART_COUNT')
+    if attempt is None or os.environ.get('GROUP_WORLD_SIZE') != '1':
+        return {}
+    store, rank, size = next(rendezvous('env://', **_limit(options)))
+    return dict(
+        store=distributed.PrefixStore(f'attempt{attempt}', store), rank=rank, world_size=size
     )
 
 
 def _is_loss(error: RuntimeError) -> bool:
     """Whether an error says that another process is gone."""
     text = str(error).lower()
-    return isinstance(error, distributed.DistError) or any(words in text for words in _LOST)
+    by_gloo = 'gloo' in text and any(words in text for words in _LOST)
+    return by_gloo or isinstance(error, distributed.DistError)

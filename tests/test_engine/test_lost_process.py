@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.dist import all_reduce, get_rank
-from processes import draw_images, launch, steps, tool, weights, write_config
+from processes import draw_images, launch, steps, tool, write_config
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 from semples_mmseg.engine.processes import process_group
@@ -16,7 +16,6 @@ STAGES = [
     dict(name='match', epochs=2, batch_size=4),
     dict(name='prompt', epochs=1, batch_size=4),
 ]
-IN_THE_SECOND_EPOCH = 3
 
 
 @pytest.fixture
@@ -26,23 +25,19 @@ def data(tmp_path):
     return tmp_path / 'data'
 
 
-def test_a_killed_process_ends_the_job_or_has_it_started_again(data, tmp_path):
-    killer = dict(type='Killer', rank=1, step=IN_THE_SECOND_EPOCH)
-    config = write_config(tmp_path / 'ended', data, STAGES, [killer])
-    with pytest.raises(ChildFailedError, match=r'Signal 9 \(SIGKILL\)'):
-        launch(2, tool, 'train.py', config, '--resume')
-    assert not list((tmp_path / 'ended').rglob('stage1_match.pth'))
-
-    config = write_config(tmp_path / 'restarted', data, STAGES, [killer])
-    launch(2, tool, 'train.py', config, '--resume', restarts=1)
-    run = tmp_path / 'restarted/run'
-    assert [step['step'] for step in steps(run, rank=1)] == [0, 1, 2, 2, 3, 4, 5]
-    config = write_config(tmp_path / 'unbroken', data, STAGES)
-    launch(2, tool, 'train.py', config)
-    for name in ('stage1_match.pth', 'stage2_prompt.pth'):
-        expected = weights(tmp_path / 'unbroken/run' / name)
-        got = weights(run / name)
-        assert all(torch.equal(got[key], value) for key, value in expected.items()), name
+def test_a_killed_process_has_the_job_started_again_or_ends_it(data, tmp_path):
+    killer = dict(type='Killer', rank=1, steps=(3, 5))
+    config = write_config(tmp_path, data, STAGES, [killer])
+    # The agent may see first the one that was killed or the one that misses it.
+    with pytest.raises(ChildFailedError, match='(SIGKILL|another process of this job has died)'):
+        launch(2, tool, 'train.py', config, '--resume', restarts=1)
+    run = tmp_path / 'run'
+    # Once it went on from the checkpoint of the first epoch; there is no second time.
+    assert [step['step'] for step in steps(run, rank=1)] == [0, 1, 2, 2, 3, 4]
+    assert not (run / 'stage2_prompt.pth').exists()
+    launch(2, tool, 'train.py', config, '--resume')
+    assert [step['step'] for step in steps(run, rank=1)][6:] == [4, 5]
+    assert (run / 'stage2_prompt.pth').exists()
 
 
 def meet(seconds, timeout):

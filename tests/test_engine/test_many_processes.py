@@ -1,21 +1,40 @@
 """Any number of processes trains the same model, and another number goes on with it."""
 
+import math
 import shutil
 
 import pytest
 from processes import draw_images, launch, steps, tool, weights, write_config
 
+from semples_mmseg.models.losses.reduction import MIN_SIMILARITY
+
+# AdamW, at about the published rates, does not see the scale of a gradient; SGD does. Stage 0 has
+# SGD for another reason, too: the biases of keys have no effect behind a softmax and so no
+# gradient, and Adam makes steps of the rounding that is left in its place.
+SGD = dict(optimizer=dict(_delete_=True, type='SGD', lr=0.1, momentum=0.9))
 # Three steps an epoch: of 23 images the five that are left over are dropped.
 STAGES = [
-    dict(name='classify', epochs=7, batch_size=6),
-    dict(name='match', epochs=7, batch_size=6, optim_wrapper=dict(optimizer=dict(lr=5e-3))),
+    dict(name='classify', epochs=7, batch_size=6, optim_wrapper=SGD),
+    dict(name='match', epochs=7, batch_size=6),
     dict(name='prompt', epochs=7, batch_size=6, optim_wrapper=dict(optimizer=dict(lr=2e-2))),
-    dict(name='refine', epochs=7, batch_size=6, restore=dict(mask_generator='match')),
-    dict(name='joint', epochs=7, batch_size=6),
+    dict(
+        name='refine',
+        epochs=7,
+        batch_size=6,
+        optim_wrapper=SGD,
+        restore=dict(mask_generator='match'),
+    ),
+    dict(name='joint', epochs=2, batch_size=6),
 ]
+STEPS = [slice(start, start + 21) for start in (0, 21, 42, 63)] + [slice(84, 90)]
 FILES = [f'stage{n}_{stage["name"]}.pth' for n, stage in enumerate(STAGES, 1)]
-IN_PROMPT = 18
+IN_PROMPT = 20
 """Epochs done in the middle of the stage prompt."""
+
+
+def write(folder, data):
+    saving = dict(checkpoint=dict(interval=IN_PROMPT))
+    return write_config(folder, data, STAGES, default_hooks=saving)
 
 
 @pytest.fixture(scope='module')
@@ -33,7 +52,7 @@ def train(tmp_path_factory, data):
 
     def run(number):
         if number not in runs:
-            config = write_config(tmp_path_factory.mktemp(f'by{number}'), data, STAGES)
+            config = write(tmp_path_factory.mktemp(f'by{number}'), data)
             launch(number, tool, 'train.py', config)
             runs[number] = config.parent / 'run'
         return runs[number]
@@ -51,22 +70,29 @@ def largest_difference(run, other, name):
 def test_processes_train_what_one_trains(train, number):
     alone, together = train(1), train(number)
     expected = steps(alone)
-    assert len(expected) == 5 * 21
-    for rank in range(number):
-        got = steps(together, rank)
-        for one, other in zip(expected, got, strict=True):
-            assert other['losses'] == pytest.approx(one['losses'], rel=1e-5, abs=1e-6), one['step']
-        for stage in range(5):
-            losses = [step['losses']['loss'] for step in expected[21 * stage : 21 * stage + 21]]
-            assert min(losses) + 1e-3 < max(losses)  # something was to be learnt
-            assert 0 in [step['pairs'] for step in got[21 * stage : 21 * stage + 21]]
+    assert len(expected) == 90
+    got = [steps(together, rank) for rank in range(number)]
+    for at, one in enumerate(expected):
+        for other in got:
+            assert other[at]['losses'] == pytest.approx(one['losses'], rel=1e-6, abs=1e-6), at
+        assert sum(other[at]['pairs'] for other in got) == one['pairs']
+    for stage in STEPS:
+        # The clamp is not reached: gradients flow.
+        assert (
+            0 < max(step['losses']['loss'] for step in expected[stage]) < -math.log(MIN_SIMILARITY)
+        )
+        # Processes that had no pairs where others had.
+        assert any(
+            0 in pairs and any(pairs)
+            for pairs in zip(*([s['pairs'] for s in other[stage]] for other in got), strict=True)
+        )
     for name in FILES:
         assert largest_difference(alone, together, name) <= 1e-6, name
 
 
 @pytest.mark.parametrize(('saved_by', 'resumed_by'), [(2, 1), (1, 2)])
 def test_another_number_of_processes_goes_on(train, data, tmp_path, saved_by, resumed_by):
-    config = write_config(tmp_path, data, STAGES)
+    config = write(tmp_path, data)
     run = tmp_path / 'run'
     run.mkdir()
     shutil.copy(train(saved_by) / f'epoch_{IN_PROMPT}.pth', run)
