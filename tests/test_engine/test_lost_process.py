@@ -11,6 +11,8 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 from semples_mmseg.engine.processes import process_group
 
+pytestmark = pytest.mark.processes
+
 # Two steps an epoch.
 STAGES = [
     dict(name='match', epochs=2, batch_size=4),

@@ -8,6 +8,8 @@ from processes import draw_images, launch, steps, tool, weights, write_config
 
 from semples_mmseg.models.losses.reduction import MIN_SIMILARITY
 
+pytestmark = pytest.mark.processes
+
 # AdamW, at about the published rates, does not see the scale of a gradient; SGD does. Stage 0 has
 # SGD for another reason, too: the biases of keys have no effect behind a softmax and so no
 # gradient, and Adam makes steps of the rounding that is left in its place.
