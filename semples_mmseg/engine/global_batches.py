@@ -4,15 +4,18 @@ from mmengine.dataset import DefaultSampler
 from torch.utils.data import DataLoader
 
 
-def _drops(loader: DataLoader) -> bool:
-    return loader.drop_last and isinstance(loader.sampler, DefaultSampler)
+def _dropping_sampler(loader: DataLoader) -> DefaultSampler | None:
+    """The sampler, if it deals out images and what does not fill a batch is dropped."""
+    sampler = loader.sampler
+    return sampler if loader.drop_last and isinstance(sampler, DefaultSampler) else None
 
 
 def images_each(loader: DataLoader) -> int:
     """Images of an epoch that one process has for its batches, a last incomplete one included."""
-    if _drops(loader):
-        return len(loader.sampler.dataset) // loader.sampler.world_size
-    return len(loader.sampler)
+    sampler = _dropping_sampler(loader)
+    if sampler is not None:
+        return len(sampler.dataset) // sampler.world_size
+    return len(loader.sampler)  # type: ignore[arg-type]
 
 
 def keep_whole_batches(loader: DataLoader) -> None:
@@ -27,9 +30,9 @@ def keep_whole_batches(loader: DataLoader) -> None:
         loader: Of this process, with its share of the batch size; its sampler is changed. Without
             ``drop_last``, or with another sampler, it stays as it is.
     """
-    if not _drops(loader):
+    sampler, size = _dropping_sampler(loader), loader.batch_size
+    if sampler is None or size is None:
         return
-    sampler = loader.sampler
-    each = images_each(loader) // loader.batch_size * loader.batch_size
+    each = len(sampler.dataset) // (size * sampler.world_size) * size
     sampler.round_up = False
     sampler.num_samples, sampler.total_size = each, each * sampler.world_size

@@ -69,7 +69,9 @@ def process_group(config: Config) -> Iterator[None]:
         if on_cpu:
             _join_on_cpu(launcher, options)
         else:
-            init_dist(launcher, **options, **_store_of_attempt(options))
+            # Other accelerators than CUDA's get rank and size from MMEngine.
+            store = _store_of_attempt(options) if get_device() == 'cuda' else {}
+            init_dist(launcher, **options, **store)
         yield
     except RuntimeError as error:
         if not _is_loss(error):
@@ -127,7 +129,7 @@ def _join_on_cpu(launcher: str, options: Mapping[str, Any]) -> None:
     distributed.init_process_group('gloo', **_limit(options), **_store_of_attempt(options))
 
 
-def _limit(options: Mapping[str, Any]) -> dict[str, timedelta]:
+def _limit(options: Mapping[str, Any]) -> dict[str, Any]:
     """The timeout as PyTorch wants it, if there is one."""
     timeout = options.get('timeout')
     return {} if timeout is None else dict(timeout=timedelta(seconds=timeout))
