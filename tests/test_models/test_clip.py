@@ -183,7 +183,8 @@ def test_parts_of_a_batch_have_the_gradients_of_the_whole(tiny_clip, weights):
     torch.testing.assert_close(parts(images), whole(images), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-7)
     kept = [saved_bytes(h.encoder.network, lambda h=h: h(images)) for h in (parts, whole)]
-    assert kept[0] == images.nbytes < kept[1] / 2  # no more than what came in
+    assert kept[0] == images.nbytes  # what came in, whatever the depth
+    assert kept[1] > 5 * 2 * 5 * 32 * 4  # of each block several times its tokens
     with pytest.raises(ValueError, match='max_batch must be at least 1 or None, got 0'):
         CLIPImageHead(tiny_clip, None, max_batch=0)
 

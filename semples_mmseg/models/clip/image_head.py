@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ...utils import Frozen
-from .loading import build_clip, fold_quick_gelu
+from .loading import build_clip
+from .streamlining import streamline
 
 NORMALIZATIONS = ('clip', 'input')
 
@@ -61,10 +62,8 @@ class CLIPImageHead(nn.Module):
             raise ValueError(f'image_head.max_batch must be at least 1 or None, got {max_batch}')
         self.max_batch = max_batch
         clip = build_clip(model, pretrained, quick_gelu)
-        # Convolutions run faster so, on CPUs as on GPUs.
-        visual = fold_quick_gelu(clip.visual.to(memory_format=torch.channels_last))
-        self.encoder = Frozen(visual)
         size = clip.visual.image_size
+        self.encoder = Frozen(streamline(clip.visual))
         self.input_size: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)
         own = normalization == 'clip'
         mean = torch.tensor(OPENAI_DATASET_MEAN) * 255 if own else torch.tensor(input_mean)
@@ -109,5 +108,4 @@ class CLIPImageHead(nn.Module):
         return torch.cat(parts)
 
     def _encode(self, images: Tensor) -> Tensor:
-        images = images.contiguous(memory_format=torch.channels_last)
         return F.normalize(self.encoder(images).float(), dim=-1)

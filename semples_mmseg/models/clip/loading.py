@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
-import torch
 from mmengine.logging import print_log
-from open_clip.transformer import QuickGELU, ResidualAttentionBlock
 from torch import Tensor, nn
 
 from ...pretrained import FOLDER as SHIPPED
@@ -18,7 +16,6 @@ from .archive import is_torchscript, read_archive
 
 # Besides its tensors, OpenAI's files say these; nobody else's do.
 _OPENAI_KEYS = ('input_resolution', 'context_length', 'vocab_size')
-_QUICK_GELU_SCALE = 1.702
 
 
 def _model_config(model: str | dict[str, Any]) -> dict[str, Any]:
@@ -174,27 +171,3 @@ def _load_tensors(clip: nn.Module, tensors: dict[str, Tensor], complaint: str) -
             'weights are of, or clip.pretrained to weights of the model'
         )
     clip.load_state_dict(tensors, strict=True)
-
-
-@torch.no_grad()
-def fold_quick_gelu(network: nn.Module) -> nn.Module:
-    """Replace QuickGELU by SiLU, its scale taken into the layers around it.
-
-    x sigmoid(1.702 x) = SiLU(1.702 x) / 1.702, so the layer before is multiplied and the weight of
-    the layer after divided. The network computes what it did, but SiLU is one pass over memory
-    instead of three and keeps one tensor for the backward pass instead of two. Only for frozen
-    networks: the weights are no longer those of the file.
-
-    Args:
-        network: Either side of an open_clip model; changed in place.
-
-    Returns:
-        The same network.
-    """
-    for block in network.modules():
-        if isinstance(block, ResidualAttentionBlock) and isinstance(block.mlp.gelu, QuickGELU):
-            block.mlp.c_fc.weight.mul_(_QUICK_GELU_SCALE)
-            block.mlp.c_fc.bias.mul_(_QUICK_GELU_SCALE)
-            block.mlp.c_proj.weight.div_(_QUICK_GELU_SCALE)
-            block.mlp.gelu = nn.SiLU()
-    return network

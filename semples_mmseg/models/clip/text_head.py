@@ -10,7 +10,8 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ...utils import Frozen
-from .loading import build_clip, fold_quick_gelu
+from .loading import build_clip
+from .streamlining import read_tokens, streamline
 
 # Ids of CLIP's byte-pair vocabulary. The full stop is the character inside a word (13), not the
 # word-final one (269) that the tokenizer gives: published prompts were trained with it.
@@ -50,8 +51,11 @@ class _TextTower(nn.Module):
         length = embeddings.shape[1]
         dtype = self.transformer.get_cast_dtype()
         x = embeddings.to(dtype) + self.positional_embedding[:length].to(dtype)
-        x = self.transformer(x, attn_mask=self.attn_mask[:length, :length])
-        x = self.ln_final(x[torch.arange(len(x), device=x.device), ends])
+        mask = self.attn_mask[:length, :length]
+        *earlier, last = self.transformer.resblocks
+        for block in earlier:
+            x = block(x, attn_mask=mask)
+        x = self.ln_final(read_tokens(last, x, ends, mask))
         if isinstance(self.text_projection, nn.Linear):
             return self.text_projection(x)
         return x if self.text_projection is None else x @ self.text_projection
@@ -89,7 +93,7 @@ class CLIPTextHead(nn.Module):
         if '{}' not in template:
             raise ValueError(f'the template {template!r} needs {{}} where the class name goes')
         tower = _TextTower(build_clip(model, pretrained, quick_gelu))
-        self.encoder = Frozen(fold_quick_gelu(tower))
+        self.encoder = Frozen(streamline(tower))
         self.context_length = len(self.encoder.network.positional_embedding)
         self._tokenizer = open_clip.SimpleTokenizer(context_length=self.context_length)
         self.class_names = tuple(class_names)
