@@ -7,6 +7,7 @@ true class, which thresholds the best score beats) holds everything, for all t, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -100,8 +101,10 @@ class ThresholdCurve:
         labels, bins = self.num_objects + 1, len(self.thresholds) + 1
         target = target.to(cams.device, torch.int64).reshape(cams.shape[-2:])
         check_target(target, labels, self.ignore_index, name)
-        kept = target != self.ignore_index
-        index = target[kept] * bins
+        # the ignored pixels become a true label of their own, which is cut off the histogram: less
+        # work than picking the others
+        target = torch.where(target == self.ignore_index, labels, target)
+        index = target * bins
         if len(cam_classes):
             cam_classes = cam_classes.to(cams.device)
             if int(cam_classes.min()) < 0 or int(cam_classes.max()) >= self.num_objects:
@@ -109,14 +112,17 @@ class ThresholdCurve:
                     f'Image {name!r}: CAM classes {cam_classes.tolist()} are not all in '
                     f'0..{self.num_objects - 1}; model and data set differ in their classes.'
                 )
-            best, which = cams[:, kept].float().max(dim=0)
+            best, which = cams.float().max(dim=0)
             if not bool(torch.isfinite(best).all()):
                 raise ValueError(f'Image {name!r}: its CAMs hold values that are not finite.')
             # number of thresholds strictly below the score, i.e. the t with score > t
-            beaten = torch.bucketize(best, self._edges.to(best.device))
-            index = index + (cam_classes[which] + 1) * labels * bins + beaten
-        where, values = torch.unique(index, return_counts=True)
-        return where.cpu().numpy(), values.cpu().numpy()
+            index += torch.bucketize(best, self._edges.to(best.device))
+            index += (cam_classes + 1)[which] * ((labels + 1) * bins)
+        shape = (labels, labels + 1, bins)
+        counts = torch.bincount(index.flatten(), minlength=math.prod(shape)).view(shape)
+        counts = counts[:, :labels].flatten()
+        where = counts.nonzero().flatten()
+        return where.cpu().numpy(), counts[where].cpu().numpy()
 
     def add(self, where: np.ndarray, values: np.ndarray) -> None:
         """Add what :meth:`histogram` returned, here or in another process."""
