@@ -16,7 +16,8 @@ class Stage:
         name: Its name in configs, logs and checkpoints.
         losses: Of :data:`LOSSES`.
         trains: Dotted paths of the modules that train; everything else is frozen.
-        mask_eps: Added to the range in the min-max normalisation of masks.
+        mask_eps: Added to the range in the min-max normalisation of masks; positive, or else a
+            constant map would be divided by zero.
     """
 
     name: str
@@ -51,7 +52,7 @@ def resolve_stage(
     ``trains``.
 
     Raises:
-        ValueError: If the stage or one of its losses is unknown.
+        ValueError: If the stage or one of its losses is unknown, or ``mask_eps`` not positive.
     """
     changes: dict[str, Any] = dict(losses=losses, trains=trains)
     changes = {key: tuple(value) for key, value in changes.items() if value is not None}
@@ -67,6 +68,8 @@ def resolve_stage(
             'its `losses` and `trains`'
         )
     check_losses(stage.losses, stage.name)
+    if not stage.mask_eps > 0:
+        raise ValueError(f'stage {name!r}: mask_eps must be positive, got {stage.mask_eps}')
     return stage
 
 

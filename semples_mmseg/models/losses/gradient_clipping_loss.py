@@ -98,8 +98,10 @@ class GradientClippingLoss(nn.Module):
             **kwargs: Accepted and not used, as MMSeg's heads may pass more.
 
         Returns:
-            The loss, a scalar.
+            The loss, a scalar; float32 at least.
         """
+        # a sum over millions of pixels is beyond the range of halves
+        cls_score = cls_score.to(torch.promote_types(cls_score.dtype, torch.float32))
         loss = F.cross_entropy(cls_score, label, reduction='none', ignore_index=ignore_index)
         if weight is not None:
             loss = loss * weight

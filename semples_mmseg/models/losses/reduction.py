@@ -1,5 +1,6 @@
 """What the three SemPLeS losses share: the clamp before a logarithm, the mean over all pairs."""
 
+import torch
 from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
 
@@ -9,20 +10,22 @@ MIN_SIMILARITY, MAX_SIMILARITY = 1e-4, 0.9999
 def similarity(a: Tensor, b: Tensor) -> Tensor:
     """Cosine of unit vectors, row by row, clamped to [1e-4, 0.9999] so that logarithms are finite.
 
-    Outside that range the gradient is zero.
+    Outside that range the gradient is zero. Halves are computed with as floats: they would round
+    0.9999 to 1, and the logarithm of 1 minus it is infinite.
 
     Args:
         a: (P, D) unit vectors.
         b: (P, D) unit vectors.
 
     Returns:
-        (P,).
+        (P,), float32 at least.
 
     Raises:
         ValueError: If the shapes differ.
     """
     if a.shape != b.shape:
         raise ValueError(f'expected features of one shape (P, D), got {(*a.shape,)}, {(*b.shape,)}')
+    a, b = (x.to(torch.promote_types(x.dtype, torch.float32)) for x in (a, b))
     return (a * b).sum(-1).clamp(MIN_SIMILARITY, MAX_SIMILARITY)
 
 

@@ -1,0 +1,142 @@
+"""Losses, gradients, masks and cosines are finite in halves, too, for the strangest of CAMs."""
+
+import copy
+import dataclasses
+import itertools
+
+import pytest
+import torch
+from mmseg.registry import MODELS
+
+from semples_mmseg.models.losses import GradientClippingLoss, MatchLoss, PromptLoss, RefineLoss
+from semples_mmseg.models.losses.reduction import MAX_SIMILARITY, MIN_SIMILARITY, similarity
+from semples_mmseg.models.masks import soft_masks
+from semples_mmseg.models.stages import STAGES, resolve_stage
+
+DTYPES = [torch.float32, torch.bfloat16, torch.float16]
+LABELS = dict(
+    some=([1, 0, 1], [0, 1, 0]),
+    all=([1, 1, 1], [1, 1, 1]),
+    one_without=([1, 1, 1], [0, 0, 0]),
+    none=([0, 0, 0], [0, 0, 0]),
+)
+
+
+def strange_cams(like):
+    """CAMs (2, 3, h, w): zeros, ones, one pixel; a tiny range, constant and large, a large pixel."""
+    cams = torch.zeros(like.shape)
+    pixels = cams[..., 1, 2]  # of each map
+    cams[0, 1], cams[1, 1] = 1, 6e4
+    pixels[0, 2], pixels[1, 0], pixels[1, 2] = 1, 1e-7, 6e4
+    return cams.to(like)
+
+
+@pytest.fixture(scope='module')
+def models():
+    """One model a stage."""
+    built = {}
+
+    def get(config, stage):
+        if stage not in built:
+            torch.manual_seed(9)
+            model = MODELS.build(copy.deepcopy(config))
+            model.init_weights()
+            model.set_stage(STAGES[stage])
+            built[stage] = model.train()
+        return built[stage]
+
+    return get
+
+
+def assert_finite_step(model, samples, dtype):
+    model.zero_grad()
+    inputs = torch.randn(len(samples), 3, 64, 64)
+    with torch.autocast('cpu', dtype, enabled=dtype != torch.float32):
+        losses = model.loss(inputs, samples)
+    assert losses and all(value.isfinite() for value in losses.values()), losses
+    sum(losses.values()).backward()
+    gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    assert gradients.keys() <= {n for n, p in model.named_parameters() if p.requires_grad}
+    assert [name for name, grad in gradients.items() if not grad.isfinite().all()] == []
+    return gradients
+
+
+@pytest.mark.parametrize('dtype', DTYPES, ids=str)
+@pytest.mark.parametrize('stage', STAGES)
+def test_steps_are_finite_whatever_the_cams(
+    tiny_semples, make_samples, models, monkeypatch, stage, dtype
+):
+    model = models(tiny_semples, stage)
+    generate, masks = model.mask_generator.forward, []
+    original = soft_masks
+
+    def record(cams, size, eps):
+        masks.append(original(cams, size, eps))
+        return masks[-1]
+
+    monkeypatch.setattr('semples_mmseg.models.segmentors.semples.soft_masks', record)
+
+    def forward(*args, **kwargs):
+        output = generate(*args, **kwargs)
+        # A product with zero keeps the graph; infinite gradients would become NaN in it.
+        return dataclasses.replace(output, cams=output.cams * 0 + strange_cams(output.cams))
+
+    monkeypatch.setattr(model.mask_generator, 'forward', forward)
+    for labels in LABELS.values():
+        assert assert_finite_step(model, make_samples(*labels), dtype)
+    assert (stage == 'classify') == (not masks)
+    for mask in masks:
+        assert mask.isfinite().all() and mask.dtype == torch.float32
+        assert 0 <= mask.min() and mask.max() <= 1
+
+
+@pytest.mark.parametrize('dtype', DTYPES, ids=str)
+@pytest.mark.parametrize('stage', STAGES)
+def test_a_class_without_a_positive_patch(tiny_semples, make_samples, models, stage, dtype):
+    model = models(tiny_semples, stage)
+    head = model.mask_generator.head
+    kept = copy.deepcopy(head.state_dict())
+    try:
+        with torch.no_grad():
+            head.bias[0] = -1e3  # this one never
+            head.bias[1] = 1e3  # and this one everywhere
+        assert_finite_step(model, make_samples(*LABELS['all']), dtype)
+    finally:
+        head.load_state_dict(kept)
+
+
+@pytest.mark.parametrize('dtype', DTYPES, ids=str)
+def test_cosines_of_any_features_have_finite_logarithms(dtype):
+    generator = torch.Generator().manual_seed(0)
+    a = torch.nn.functional.normalize(torch.randn(5, 16, generator=generator), dim=-1).to(dtype)
+    # alike (rounding takes them above 1), opposite, orthogonal, and a feature of zeros
+    other = torch.stack([a[0], -a[1], a[2].roll(1), torch.zeros_like(a[3]), a[4] * 1.01])
+    a, other = a.requires_grad_(), other.detach().requires_grad_()
+    cosines = similarity(a, other)
+    expected = torch.tensor([MIN_SIMILARITY, MAX_SIMILARITY])
+    torch.testing.assert_close(torch.stack([cosines.min(), cosines.max()]), expected)
+    for loss in (MatchLoss()(a, other, a), PromptLoss()(a, other, a), RefineLoss()(a, other)):
+        assert loss.isfinite()
+        for gradient in torch.autograd.grad(loss, (a, other)):
+            assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize('count_ignored', [True, False])
+@pytest.mark.parametrize('dtype', DTYPES, ids=str)
+def test_clipping_loss_is_finite_for_degenerate_pseudo_masks(dtype, count_ignored):
+    nothing = torch.full((2, 300, 300), 255)
+    one_pixel = nothing.clone()
+    one_pixel[0, 7, 7] = 2
+    whole = torch.zeros_like(nothing)
+    loss = GradientClippingLoss(count_ignored=count_ignored)
+    for label, scale in itertools.product((nothing, one_pixel, whole), (0.0, 1.0, 1e4)):
+        logits = (torch.randn(2, 3, 300, 300) * scale).to(dtype).requires_grad_()
+        value = loss(logits, label)
+        assert value.isfinite(), (label.unique(), scale)
+        (gradient,) = torch.autograd.grad(value, logits)
+        assert gradient.isfinite().all()
+
+
+def test_an_eps_of_zero_is_refused():
+    with pytest.raises(ValueError, match="stage 'match': mask_eps must be positive, got 0"):
+        resolve_stage('match', mask_eps=0)
