@@ -14,6 +14,8 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', by_epoch=True, interval=1, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     epoch_seed=dict(type='EpochSeedHook'),
+    # Steps with a loss or gradients that are not finite are left out; so many in a row end the run.
+    finite_steps=dict(type='FiniteStepHook', patience=20),
     visualization=dict(type='SegVisualizationHook'),
 )
 vis_backends = [dict(type='LocalVisBackend')]

@@ -2,6 +2,7 @@
 
 from .cpu_wrapper import CPUDistributedDataParallel
 from .epoch_seed_hook import EpochSeedHook, seed_worker
+from .finite_step_hook import FiniteStepHook
 from .optim_constructor import TrainableOptimWrapperConstructor
 from .poly_ratio_lr import PolyRatioLR
 from .stage_plan import StagePlan, StageSpec
@@ -11,6 +12,7 @@ from .warmup_cosine_lr import WarmupCosineLR
 __all__ = [
     'CPUDistributedDataParallel',
     'EpochSeedHook',
+    'FiniteStepHook',
     'PolyRatioLR',
     'StagePlan',
     'StageSpec',

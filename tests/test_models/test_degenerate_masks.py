@@ -23,7 +23,7 @@ LABELS = dict(
 
 
 def strange_cams(like):
-    """CAMs (2, 3, h, w): zeros, ones, one pixel; a tiny range, constant and large, a large pixel."""
+    """CAMs (2, 3, h, w): zeros, ones, one pixel; tiny range, large constant, large pixel."""
     cams = torch.zeros(like.shape)
     pixels = cams[..., 1, 2]  # of each map
     cams[0, 1], cams[1, 1] = 1, 6e4
@@ -87,7 +87,7 @@ def test_steps_are_finite_whatever_the_cams(
     assert (stage == 'classify') == (not masks)
     for mask in masks:
         assert mask.isfinite().all() and mask.dtype == torch.float32
-        assert 0 <= mask.min() and mask.max() <= 1
+        assert mask.min() >= 0 and mask.max() <= 1
 
 
 @pytest.mark.parametrize('dtype', DTYPES, ids=str)

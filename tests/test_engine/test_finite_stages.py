@@ -1,0 +1,89 @@
+"""Steps that are not finite in a staged run, by one process and by two that have to agree."""
+
+import json
+import os
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+from mmengine.dist import get_rank
+from processes import draw_images, launch, tool, weights, write_config
+from run_tool import run_tool
+
+from semples_mmseg.engine.finite_step_hook import NotFiniteError
+from semples_mmseg.engine.step_gate import StepGate
+from semples_mmseg.models.segmentors import SemPLeS
+
+# Two steps an epoch.
+STAGES = [
+    dict(name='match', epochs=2, batch_size=4),
+    dict(name='prompt', epochs=2, batch_size=4),
+    dict(name='refine', epochs=1, batch_size=4),
+]
+GUARDED = dict(default_hooks=dict(finite_steps=dict(type='FiniteStepHook', patience=3)))
+
+
+@pytest.fixture
+def config(tmp_path):
+    """A staged run on eight images."""
+    draw_images(tmp_path / 'data', 8)
+    return write_config(tmp_path, tmp_path / 'data', STAGES, **GUARDED)
+
+
+def spoiling(steps, ranks=(0,)):
+    """Infinite losses of finite gradients at some steps of some processes."""
+    original, count = SemPLeS.loss, iter(range(1000))
+
+    def loss(self, inputs, data_samples):
+        losses = original(self, inputs, data_samples)
+        spoil = next(count) in steps and get_rank() in ranks
+        return {name: value + torch.inf if spoil else value for name, value in losses.items()}
+
+    return mock.patch.object(SemPLeS, 'loss', loss)
+
+
+def test_the_run_goes_on_through_all_stages(config, tmp_path, capsys):
+    with spoiling({1, 4, 8}):
+        run_tool('train.py', config, '--work-dir', tmp_path / 'run')
+    text = capsys.readouterr().out
+    for where in ('step 2 (stage match)', 'step 5 (stage prompt)', 'step 9 (stage refine)'):
+        assert f'{where} is left out' in text
+    for path in (tmp_path / 'run').glob('stage*.pth'):
+        assert all(value.isfinite().all() for value in weights(path).values())
+    assert '3 of 10 training steps were left out' in text
+
+
+def test_a_streak_names_its_stage(config, tmp_path):
+    message = r'3 training steps .* step 7 \(stage prompt\); loss inf, loss_prompt inf, images .*'
+    with spoiling(range(4, 20)), pytest.raises(NotFiniteError, match=message):
+        run_tool('train.py', config, '--work-dir', tmp_path / 'run')
+    files = sorted(path.name for path in (tmp_path / 'run').glob('*.pth'))
+    assert files == ['epoch_1.pth', 'epoch_2.pth', 'epoch_3.pth', 'stage1_match.pth']
+    assert torch.equal(
+        weights(tmp_path / 'run/stage1_match.pth')['prompt_learner.prompts'],
+        torch.load(tmp_path / 'run/epoch_3.pth', weights_only=False)['state_dict'][
+            'prompt_learner.prompts'
+        ],
+    )
+
+
+def train_spoilt(config):
+    """Train with losses of the second process spoilt; write down what each process skipped."""
+    step, skipped = StepGate.step, []
+
+    def record(gate, **kwargs):
+        step(gate, **kwargs)
+        skipped.append(gate.skipped)
+
+    with spoiling({1, 4, 8}, ranks=(1,)), mock.patch.object(StepGate, 'step', record):
+        tool('train.py', config)
+    rank = os.environ['RANK']
+    Path(config).with_name(f'skipped{rank}.json').write_text(json.dumps(skipped))
+
+
+@pytest.mark.processes
+def test_processes_agree(config):
+    launch(2, train_spoilt, config)
+    seen = [json.loads(config.with_name(f'skipped{rank}.json').read_text()) for rank in (0, 1)]
+    assert seen[0] == seen[1] == [index in (1, 4, 8) for index in range(10)]
