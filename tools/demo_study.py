@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from semples_mmseg.engine.failures import explained
 from semples_mmseg.pipeline.study import VARIANTS, Cell, run_study
 from semples_mmseg.pipeline.study_table import write_table
 
@@ -44,4 +45,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with explained():
+        main()

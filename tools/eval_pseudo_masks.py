@@ -12,6 +12,7 @@ import json
 
 from rich.console import Console
 
+from semples_mmseg.engine.failures import explained
 from semples_mmseg.pseudo_masks.folder_scores import class_names, score_folder
 from semples_mmseg.pseudo_masks.worker_pool import usable_cores
 from semples_mmseg.utils import atomic_write
@@ -49,4 +50,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with explained():
+        main()

@@ -6,6 +6,7 @@ python tools/make_demo_models.py --seed 0 --out work_dirs/demo_models
 import argparse
 
 from semples_mmseg.datasets.demo_world.pretraining import make_demo_models
+from semples_mmseg.engine.failures import explained
 
 
 def main() -> None:
@@ -17,4 +18,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with explained():
+        main()

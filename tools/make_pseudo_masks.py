@@ -12,6 +12,7 @@ torchrun --nproc_per_node N tools/make_pseudo_masks.py CONFIG CHECKPOINT --out D
 
 import argparse
 
+from semples_mmseg.engine.failures import explained
 from semples_mmseg.engine.launch import add_common_options, load_config
 from semples_mmseg.pseudo_masks import AUTO, REFINEMENTS, make_pseudo_masks
 
@@ -64,4 +65,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with explained():
+        main()

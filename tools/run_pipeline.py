@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from semples_mmseg.engine.failures import explained
 from semples_mmseg.engine.launch import check_work_dir
 from semples_mmseg.pipeline import (
     BENCHMARKS,
@@ -84,4 +85,5 @@ def read_settings(args: argparse.Namespace) -> Settings:
 
 
 if __name__ == '__main__':
-    main()
+    with explained():
+        main()

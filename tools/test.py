@@ -11,6 +11,7 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
+from semples_mmseg.engine.failures import explained
 from semples_mmseg.engine.launch import add_common_options, load_config
 from semples_mmseg.engine.processes import process_group
 from semples_mmseg.engine.test_options import use_crf, use_tta, write_predictions
@@ -60,4 +61,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with explained():
+        main()

@@ -9,6 +9,7 @@ import argparse
 
 from mmengine.runner import Runner
 
+from semples_mmseg.engine.failures import explained
 from semples_mmseg.engine.launch import (
     add_common_options,
     check_stages,
@@ -16,6 +17,7 @@ from semples_mmseg.engine.launch import (
     choose_start,
     load_config,
 )
+from semples_mmseg.engine.memory import memory_explained
 from semples_mmseg.engine.processes import process_group
 
 
@@ -47,8 +49,11 @@ def main() -> None:
         config.optim_wrapper.setdefault('loss_scale', 'dynamic')
     choose_start(config, args.resume)
     with process_group(config):
-        Runner.from_cfg(config).train()
+        runner = Runner.from_cfg(config)
+        with memory_explained(runner):
+            runner.train()
 
 
 if __name__ == '__main__':
-    main()
+    with explained():
+        main()

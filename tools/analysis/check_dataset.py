@@ -22,6 +22,7 @@ from semples_mmseg.datasets.preparation.check_up_sources import (
     datasets_of_config,
 )
 from semples_mmseg.datasets.preparation.check_up_table import print_check_up
+from semples_mmseg.engine.failures import advice, explained
 from semples_mmseg.utils import atomic_write
 
 
@@ -67,7 +68,7 @@ def main() -> None:
             with atomic_write(args.json) as file:
                 json.dump([report.to_json() for report in reports], file, indent=2)
     except (OSError, ValueError) as error:
-        parser.exit(2, f'{parser.prog}: {error}\n')
+        parser.exit(2, f'{parser.prog}: {advice(error) or error}\n')
     console = Console()
     for report in reports:
         print_check_up(report, console)
@@ -75,4 +76,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with explained():
+        main()

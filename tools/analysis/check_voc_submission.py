@@ -8,6 +8,7 @@ Names, palette mode, size and value range of all PNGs; the exit code is 1 if any
 import argparse
 import sys
 
+from semples_mmseg.engine.failures import explained
 from semples_mmseg.postprocess import check_submission
 
 VOC = 'data/VOCdevkit/VOC2012'
@@ -37,4 +38,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with explained():
+        main()

@@ -11,6 +11,7 @@ from pathlib import Path
 from semples_mmseg.datasets.preparation.cls_labels import read_cls_labels
 from semples_mmseg.datasets.preparation.named import dataset_class
 from semples_mmseg.datasets.preparation.outputs import write_label_file
+from semples_mmseg.engine.failures import advice, explained
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,10 +38,11 @@ def main() -> None:
         labels = read_cls_labels(args.file, classes, args.id_format)
         written = write_label_file(args.out, labels, args.overwrite)
     except (OSError, ValueError) as error:
-        parser.exit(2, f'{parser.prog}: {error}\n')
+        parser.exit(2, f'{parser.prog}: {advice(error) or error}\n')
     state = 'written' if written else 'there already'
     print(f'{args.out}: labels of {len(labels)} images, {state}')
 
 
 if __name__ == '__main__':
-    main()
+    with explained():
+        main()

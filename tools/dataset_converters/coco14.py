@@ -8,6 +8,7 @@ The folder holds train2014/, val2014/ and annotations/instances_{train,val}2014.
 import argparse
 
 from semples_mmseg.datasets.preparation.coco import SPLITS, prepare_coco14
+from semples_mmseg.engine.failures import explained
 
 
 def parse_args() -> argparse.Namespace:
@@ -48,4 +49,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with explained():
+        main()

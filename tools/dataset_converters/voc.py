@@ -14,6 +14,7 @@ from rich.console import Console
 
 from semples_mmseg.datasets.listing import name_some
 from semples_mmseg.datasets.preparation.voc12 import prepare_voc
+from semples_mmseg.engine.failures import advice, explained
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -43,7 +44,7 @@ def main() -> None:
     try:
         done = prepare_voc(**vars(args))
     except (OSError, ValueError) as error:
-        parser.exit(2, f'{parser.prog}: {error}\n')
+        parser.exit(2, f'{parser.prog}: {advice(error) or error}\n')
     console = Console(soft_wrap=True, markup=False)
     console.print(', '.join(f'{split} {count}' for split, count in done.counts.items()))
     console.print(f'masks written: {done.masks_made}')
@@ -55,4 +56,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with explained():
+        main()

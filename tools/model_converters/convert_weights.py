@@ -8,6 +8,7 @@ that know nothing of the other layouts need them converted.
 
 import argparse
 
+from semples_mmseg.engine.failures import explained
 from semples_mmseg.models.weights import KINDS, convert_file
 
 
@@ -35,4 +36,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with explained():
+        main()

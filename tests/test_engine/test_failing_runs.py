@@ -1,0 +1,178 @@
+"""Real runs of tools/train.py that fail: the message, the exit code, and what is left.
+
+Each runs in a fork of this process; full, read-only and small file systems are mounted there, for
+it alone, which takes the rights to do so.
+"""
+
+import ctypes
+import multiprocessing
+import os
+import resource
+import runpy
+import signal
+import sys
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmseg.registry import HOOKS
+from processes import draw_images, write_config
+
+TRAIN = Path(__file__).parents[2] / 'tools' / 'train.py'
+STAGES = [
+    dict(name='match', epochs=1, batch_size=4),
+    dict(name='refine', epochs=1, batch_size=4),
+]
+LIBC = ctypes.CDLL(None, use_errno=True)
+PRIVATE, RECURSIVE, READ_ONLY, NEW_NAMESPACE, DETACH = 1 << 18, 1 << 14, 1, 1 << 17, 2
+
+
+def mount(source, target, kind='', flags=0, options=''):
+    """mount(2)."""
+    words = (str(source), str(target), kind)
+    if LIBC.mount(*(word.encode() for word in words), flags, options.encode()):
+        raise OSError(ctypes.get_errno(), 'mount')
+
+
+def own_mounts():
+    """Mounts made from now on are of this process and its children."""
+    if LIBC.unshare(NEW_NAMESPACE):
+        raise OSError(ctypes.get_errno(), 'unshare')
+    mount('none', '/', flags=PRIVATE | RECURSIVE)
+
+
+def fill(folder):
+    """Leave 20 KiB on the file system of a folder."""
+    with open(folder / 'filler', 'wb') as file:
+        file.write(bytes(max(os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize - 20480, 0)))
+
+
+def kill_worker():
+    """What the kernel does when there is no memory left."""
+    os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+
+
+@HOOKS.register_module(force=True)
+class Trouble(Hook):
+    """Something goes wrong in the second stage, after the first is saved."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.epoch != 1:
+            return
+        folder = Path(runner.work_dir)
+        if self.kind == 'gpu':
+            raise torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB.')
+        if self.kind == 'worker':
+            kill_worker()
+        if self.kind == 'SIGTERM':
+            os.kill(os.getpid(), signal.SIGTERM)
+        if self.kind == 'limit':
+            hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+            resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))
+        if self.kind == 'full':
+            fill(folder)
+        if self.kind == 'read-only':
+            mount('tmpfs', folder, 'tmpfs', READ_ONLY)
+
+
+def train(config, run, kind):
+    """tools/train.py; then what it has left is looked at where it is."""
+    if kind in ('full', 'read-only', 'semaphores', 'shm'):
+        own_mounts()
+    if kind == 'full':
+        mount('tmpfs', run, 'tmpfs', options='size=16m')
+    if kind in ('semaphores', 'shm'):
+        # A loader's semaphores take more than the one, images more than the other.
+        size = '4k' if kind == 'semaphores' else '64k'
+        mount('tmpfs', '/dev/shm', 'tmpfs', options=f'size={size}')
+    workers = int(kind in ('worker', 'semaphores', 'shm'))
+    sys.argv = ['train.py', str(config), '--work-dir', str(run), '--cfg-options']
+    sys.argv += [f'train_dataloader.num_workers={workers}']
+    try:
+        runpy.run_path(str(TRAIN), run_name='__main__')
+    finally:
+        if kind == 'read-only':
+            LIBC.umount2(str(run).encode(), DETACH)
+        last = run / 'last_checkpoint'
+        epoch = None
+        if last.exists():
+            epoch = torch.load(last.read_text(), weights_only=False)['meta']['epoch']
+        print(f'good to epoch {epoch}', file=sys.stderr, flush=True)
+
+
+def forked(path, function, *arguments):
+    """Exit code and standard error of a function in a fork."""
+
+    def run():
+        # Formatting the config takes half of the time of such a run.
+        with open(path, 'w') as file, mock.patch.object(Config, 'pretty_text', ''):
+            os.dup2(file.fileno(), 2)
+            sys.stderr = open(2, 'w', buffering=1, closefd=False)  # noqa: SIM115
+            torch.set_num_threads(1)
+            function(*arguments)
+
+    child = multiprocessing.get_context('fork').Process(target=run)
+    child.start()
+    child.join(300)
+    child.kill()
+    return child.exitcode, path.read_text()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Return a function that runs a training with a trouble: exit code and standard error."""
+
+    def run(kind):
+        draw_images(tmp_path / 'data', 4)
+        (tmp_path / 'run').mkdir()
+        hook = dict(type='Trouble', kind=kind)
+        config = write_config(tmp_path, tmp_path / 'data', STAGES, [hook])
+        return forked(tmp_path / 'stderr', train, config, tmp_path / 'run', kind)
+
+    return run
+
+
+@pytest.fixture
+def may_mount():
+    """Skip where this process may not mount."""
+    code, _ = forked(Path(os.devnull), own_mounts)
+    if code:
+        pytest.skip('mounting takes rights that these tests do not have')
+
+
+@pytest.mark.parametrize(
+    ('kind', 'code', 'words'),
+    [
+        ('gpu', 1, 'error: the GPU is out of memory, with 4 images a step on it of stage refine'),
+        ('worker', 1, 'error: a worker of a data loader was killed by signal: Killed.'),
+        ('limit', 1, 'error: a file is larger than it may be'),
+        ('SIGTERM', 143, 'stopped: by SIGTERM.'),
+    ],
+)
+def test_a_failure_says_what_to_do_and_leaves_the_last_checkpoint(start, kind, code, words):
+    got, text = start(kind)
+    assert got == code, text
+    assert words in text and '--resume' in text, text
+    assert text.endswith('good to epoch 1\n'), text[-500:]
+
+
+@pytest.mark.parametrize(
+    ('kind', 'words', 'epoch'),
+    [
+        ('full', 'error: the disk is full, or your share of it used up', 1),
+        ('read-only', 'error: the file system is read-only', 1),
+        ('semaphores', 'error: the workers of a data loader have no room left', None),
+        ('shm', 'error: the workers of a data loader have no room left in shared memory', None),
+    ],
+)
+def test_failures_of_file_systems(may_mount, start, kind, words, epoch):
+    got, text = start(kind)
+    assert got == 1, text
+    assert words in text and 'Traceback' in text, text
+    assert text.endswith(f'good to epoch {epoch}\n'), text[-500:]
