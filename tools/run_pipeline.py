@@ -32,15 +32,18 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--data-root', help='folder of the data')
     parser.add_argument('--seed', type=int, default=0, help='seed of training')
     parser.add_argument('--dry-run', action='store_true', help='show the plan and stop')
+    for name in ('semples', 'segmenter'):
+        parser.add_argument(
+            f'--{name}-options', nargs='*', default=[], help='settings of its config, key=value'
+        )
     published = parser.add_argument_group('voc12 and coco14')
     published.add_argument('--gpus', type=int, default=1, help='processes, one a GPU')
     published.add_argument('--sbd', help='VOC: folder benchmark_RELEASE of the SBD release')
     published.add_argument('--subset', action='store_true', help='accept a part of the data set')
     published.add_argument('--no-crf', action='store_true', help='neither pseudo masks nor tests')
-    for name in ('weaktr', 'semples', 'segmenter'):
-        published.add_argument(
-            f'--{name}-options', nargs='*', default=[], help='settings of its config, key=value'
-        )
+    published.add_argument(
+        '--weaktr-options', nargs='*', default=[], help='settings of its config, key=value'
+    )
     return parser.parse_args()
 
 
@@ -51,7 +54,8 @@ def main() -> None:
     folder = Path(args.work_dir or f'work_dirs/{args.pipeline}')
     if args.pipeline == 'demo':
         data_root = Path(args.data_root or 'data/demo')
-        steps = demo_steps(root, folder, data_root, args.seed)
+        options = (args.semples_options, args.segmenter_options)
+        steps = demo_steps(root, folder, data_root, args.seed, *options)
     else:
         benchmark = BENCHMARKS[args.pipeline]
         data_root = Path(args.data_root or benchmark.data_root)

@@ -1,5 +1,6 @@
 """What drives training: stages, their optimizers, and seeds."""
 
+from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .cpu_wrapper import CPUDistributedDataParallel
 from .epoch_seed_hook import EpochSeedHook, seed_worker
 from .finite_step_hook import FiniteStepHook
@@ -10,6 +11,7 @@ from .stage_switch_hook import StageSwitchHook
 from .warmup_cosine_lr import WarmupCosineLR
 
 __all__ = [
+    'AtomicCheckpointHook',
     'CPUDistributedDataParallel',
     'EpochSeedHook',
     'FiniteStepHook',

@@ -1,6 +1,7 @@
 """Random numbers that depend on the epoch alone, so that a resumed run draws the same ones."""
 
 import random
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,13 +19,23 @@ class EpochSeedHook(Hook):
     """Seed python, numpy and torch at the start of every epoch from (seed, epoch, rank).
 
     A run that is killed and resumed at an epoch then draws what an unbroken one draws, with
-    nothing to store. Loader workers get their share through :func:`seed_worker`.
+    nothing to store. Loader workers get their share through :func:`seed_worker`, and the order of
+    the images depends on (seed, epoch) too: a run that is resumed under another seed goes on with
+    that of its checkpoint.
     """
 
-    priority = 'VERY_HIGH'
+    # After the switch of stages: what that draws, a resumed run may draw twice or not at all.
+    priority = 'HIGH'
+
+    def before_run(self, runner: Runner) -> None:
+        """Remember the seed that samplers are made with; resuming may change the run's."""
+        self._seed_of_config = runner.seed
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Seed all generators."""
+        sampler: Any = runner.train_loop.dataloader.sampler
+        if getattr(sampler, 'seed', None) == self._seed_of_config:
+            sampler.seed = runner.seed
         words = np.random.SeedSequence([runner.seed or 0, runner.epoch, get_rank()])
         seed = int(words.generate_state(1)[0])
         random.seed(seed)

@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 from mmengine.config import Config, DictAction
-from mmengine.runner import find_latest_checkpoint
 
+from .latest_checkpoint import latest_whole_checkpoint
 from .stage_plan import StagePlan
 
 
@@ -112,10 +112,13 @@ def choose_stage(config: Config, wanted: str) -> None:
 def choose_start(config: Config, resume: bool) -> None:
     """Set what a training run starts from.
 
-    With ``resume`` that is the latest checkpoint of the work folder; the config's ``load_from``,
-    the start of an unbroken run, counts only where there is none yet.
+    With ``resume`` that is the latest whole checkpoint of the work folder; the config's
+    ``load_from``, the start of an unbroken run, counts only where there is none yet.
+
+    Raises:
+        ValueError: If all checkpoints of the work folder are damaged.
     """
-    latest = find_latest_checkpoint(config.work_dir) if resume else None
+    latest = latest_whole_checkpoint(config.work_dir) if resume else None
     config.resume = latest is not None
     if latest is not None:
         config.load_from = latest

@@ -117,9 +117,6 @@ class StageSwitchHook(Hook):
         """Switch stages where one ends and the next begins."""
         index = self.plan.index_at(runner.epoch)
         if index != self._current:
-            if self._current is not None and not self._metrics and runner.val_loop is not None:
-                # Resumed between the last checkpoint of a stage and the end of its validation.
-                runner.val_loop.run()
             self._leave(runner)
             self._enter(runner, index)
 
@@ -278,6 +275,9 @@ class StageSwitchHook(Hook):
         """Save the weights of the stage that ends, and its record."""
         if self._current is None:
             return
+        if not self._metrics and runner.val_loop is not None:
+            # Resumed between the last checkpoint of a stage and the end of its validation.
+            runner.val_loop.run()
         index, spec = self._current, self.plan.specs[self._current]
         name = f'stage{index + 1}_{spec.name}.pth'
         # Unlike a checkpoint to resume from, this holds tensors and plain data alone: it can be

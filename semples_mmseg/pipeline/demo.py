@@ -5,6 +5,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from ..engine.latest_checkpoint import POINTER
+from ..pseudo_masks.manifest import MANIFEST
 from .steps import Step
 
 STAGES = ('classify', 'match', 'prompt', 'refine')
@@ -71,6 +73,7 @@ def demo_steps(
             outputs=(*(stage_file(folder, s) for s in STAGES), folder / 'semples/stages.json'),
             seconds=80,
             resume=('--resume',),
+            goes_on_from=folder / 'semples' / POINTER,
         )
     ]
     for stage, title in TITLES.items():
@@ -99,6 +102,7 @@ def demo_steps(
             outputs=(masks,),
             seconds=35,
             fresh=('--overwrite',),
+            goes_on_from=masks / MANIFEST,
         )
     )
     data = [f'{key}={value}' for key, value in segmenter_data(data_root, masks).items()]
@@ -113,6 +117,7 @@ def demo_steps(
             outputs=(weights,),
             seconds=80,
             resume=('--resume',),
+            goes_on_from=work_dir / POINTER,
         )
     )
     out = folder / 'segmenter.json'

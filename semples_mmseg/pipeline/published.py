@@ -8,6 +8,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from ..engine.latest_checkpoint import POINTER
+from ..pseudo_masks.manifest import MANIFEST
 from .benchmarks import Benchmark
 from .steps import Step
 
@@ -109,6 +111,7 @@ class _Plan:
             config=self.root / config,
             outputs=(self.stage0,),
             resume=('--resume',),
+            goes_on_from=self.stage0.parent / POINTER,
             work=self._epochs(config, settings),
             # two checkpoints to resume from hold the optimizer's two moments too
             megabytes=GENERATOR_MB * (1 + 2 * 3),
@@ -124,6 +127,7 @@ class _Plan:
             config=self.root / config,
             outputs=(self.final, self.final.parent / 'stages.json'),
             resume=('--resume',),
+            goes_on_from=self.final.parent / POINTER,
             work=self._epochs(config, settings),
             megabytes=GENERATOR_MB * (3 + 2),
         )
@@ -149,6 +153,7 @@ class _Plan:
             config=self.root / self.benchmark.semples,
             outputs=(self.masks,),
             fresh=('--overwrite',),
+            goes_on_from=self.masks / MANIFEST,
             work=f'{2 * self.benchmark.scales} views of {number} images, and their refinement',
             megabytes=number * MASK_MB,
         )
@@ -181,6 +186,7 @@ class _Plan:
             config=self.root / self.benchmark.segmenter,
             outputs=(self.segmenter,),
             resume=('--resume',),
+            goes_on_from=self.segmenter.parent / POINTER,
             work=f'{epochs} epochs of {self.benchmark.train[2]} images',
             megabytes=SEGMENTER_MB * 2 * 2,
         )

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..utils import atomic_write
+from .child import run_child
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,9 @@ class Step:
         config: Config of the command, if it has one: its settings, bases included, decide too.
         seconds: Expected duration, for the time left; 0 where nobody can know.
         resume: Arguments to add when an earlier try at the same thing was broken off.
+        goes_on_from: File that a try renews as soon as it leaves something to go on from. Where
+            there is one, a try that was broken off before that is not resumed: what lies there is
+            of an older run, maybe of other settings.
         fresh: Arguments to add otherwise.
         work: What there is to do, for the plan.
         megabytes: About what it leaves on the disk, for the plan.
@@ -42,6 +45,7 @@ class Step:
     seconds: float = 0.0
     resume: tuple[str, ...] = ()
     fresh: tuple[str, ...] = ()
+    goes_on_from: Path | None = None
     work: str = ''
     megabytes: float = 0.0
 
@@ -74,6 +78,14 @@ def _wanted(step: Step) -> dict[str, Any]:
     )
 
 
+def _version(path: Path | None) -> list[int] | None:
+    """What tells a file from the one that replaces it, even if their content is the same."""
+    if path is None or not path.exists():
+        return None
+    stat = path.stat()
+    return [stat.st_ino, stat.st_mtime_ns]
+
+
 class Record:
     """Which steps are complete, kept in a JSON file.
 
@@ -94,9 +106,11 @@ class Record:
         return entry.get('outputs') == {str(path): digest(path) for path in step.outputs}
 
     def was_begun(self, step: Step) -> bool:
-        """Whether an earlier try at the same thing was broken off."""
+        """Whether an earlier try at the same thing was broken off and can be gone on from."""
         entry = self.steps.get(step.name)
-        return entry is not None and 'outputs' not in entry and entry['made_from'] == _wanted(step)
+        if entry is None or 'outputs' in entry or entry['made_from'] != _wanted(step):
+            return False
+        return step.goes_on_from is None or entry.get('found') != _version(step.goes_on_from)
 
     def _write(self, step: Step, **entry: Any) -> None:
         self.steps[step.name] = dict(made_from=_wanted(step), **entry)
@@ -104,8 +118,10 @@ class Record:
             json.dump(self.steps, file, indent=2)
 
     def begin(self, step: Step) -> None:
-        """Note that a step is running."""
-        self._write(step, started=time.time())
+        """Note that a step is running, and what an older run has left to go on from."""
+        again = self.was_begun(step)
+        found = self.steps[step.name].get('found') if again else _version(step.goes_on_from)
+        self._write(step, started=time.time(), found=found)
 
     def complete(self, step: Step, seconds: float) -> None:
         """Note that a step is complete."""
@@ -159,7 +175,7 @@ def run_steps(steps: Sequence[Step], folder: Path, console: Console | None = Non
         extra = step.resume if record.was_begun(step) else step.fresh
         record.begin(step)
         start = time.monotonic()
-        code = subprocess.run([sys.executable, *step.command, *extra], check=False).returncode
+        code = run_child([sys.executable, *step.command, *extra])
         if code:
             raise RuntimeError(
                 f'step {step.name!r} failed with exit code {code}; the same command goes on from '

@@ -12,7 +12,7 @@ from typing import Any
 
 from mmengine.logging import MMLogger
 
-from ..utils.io import atomic_write
+from ..utils.io import atomic_write, remove_leftovers
 
 MANIFEST = 'pseudo_masks.json'
 
@@ -70,8 +70,8 @@ def open_folder(folder: str | os.PathLike, manifest: Mapping[str, Any], overwrit
     """Make a folder ready for masks of given settings, or refuse it.
 
     A new or empty folder gets the manifest. A folder of the same settings is left as it is: its
-    masks are finished ones, as they are written atomically. With ``overwrite`` the masks of a
-    folder that has a manifest are deleted first.
+    masks are finished ones, as they are written atomically; temporary files of a killed run are
+    removed. With ``overwrite`` the masks of a folder that has a manifest are deleted first.
 
     Args:
         folder: The folder; made if it is not there.
@@ -102,6 +102,7 @@ def open_folder(folder: str | os.PathLike, manifest: Mapping[str, Any], overwrit
                 f'{folder} holds pseudo masks of other settings ({details}). Choose another '
                 'folder, or overwrite the masks (--overwrite).'
             )
+        remove_leftovers(folder, recursive=True)
         if not overwrite:
             _check_writable(folder)
             return

@@ -2,10 +2,14 @@
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
+
+# What mkstemp makes of the prefix and suffix below.
+_LEFTOVER = re.compile(r'\..+\.[a-z0-9_]{8}\.tmp')
 
 
 @contextlib.contextmanager
@@ -46,3 +50,22 @@ def atomic_write(path: str | os.PathLike, mode: str = 'w') -> Iterator[IO[Any]]:
         if isinstance(error, OSError) and error.errno is not None and error.filename is None:
             error.filename = str(path)
         raise
+
+
+def remove_leftovers(folder: str | os.PathLike, recursive: bool = False) -> int:
+    """Remove the temporary files of :func:`atomic_write` that killed runs have left in a folder.
+
+    They are harmless but for the room they take. No other run may be writing to the folder.
+
+    Args:
+        folder: The folder; need not be there.
+        recursive: Look into the folders below it too.
+
+    Returns:
+        How many there were.
+    """
+    pattern = '**/.*.tmp' if recursive else '.*.tmp'
+    found = [path for path in Path(folder).glob(pattern) if _LEFTOVER.fullmatch(path.name)]
+    for path in found:
+        path.unlink(missing_ok=True)
+    return len(found)

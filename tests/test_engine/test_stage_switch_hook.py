@@ -174,25 +174,35 @@ def test_optimizer_and_schedule_of_each_stage(make_config):
     ]
 
 
+class Killed(Exception):
+    """Stands for the end of a run in the middle."""
+
+
+def train_until(config, when):
+    """Train until a call of a hook, for which ``when(runner, name, batch_idx)`` is true."""
+    runner = Runner.from_cfg(copy.deepcopy(config))
+    original = runner.call_hook
+
+    def call(name, **kwargs):
+        if when(runner, name, kwargs.get('batch_idx')):
+            raise Killed
+        original(name, **kwargs)
+
+    runner.call_hook = call
+    with pytest.raises(Killed):
+        runner.train()
+
+
 @pytest.mark.parametrize('killed_after', [1, 2, 3, 5])
 def test_resuming_ends_where_an_unbroken_run_ends(make_config, tmp_path, killed_after):
     train(make_config('whole'))
     config = make_config('broken')
-    runner = Runner.from_cfg(copy.deepcopy(config))
-
-    class Killed(Exception):
-        pass
-
-    original = runner.call_hook
-
-    def kill(name, **kwargs):
-        if name == 'before_train_iter' and runner.epoch == killed_after and kwargs['batch_idx']:
-            raise Killed
-        original(name, **kwargs)
-
-    runner.call_hook = kill
-    with pytest.raises(Killed):
-        runner.train()
+    train_until(
+        config,
+        lambda run, name, batch: (
+            name == 'before_train_iter' and run.epoch == killed_after and batch
+        ),
+    )
     choose_start(config, resume=True)
     assert config.load_from.endswith(f'epoch_{killed_after}.pth')
     train(config)
@@ -201,6 +211,27 @@ def test_resuming_ends_where_an_unbroken_run_ends(make_config, tmp_path, killed_
         assert not changed(a, b), name
     a, b = (json.loads((tmp_path / run / 'stages.json').read_text()) for run in ('whole', 'broken'))
     assert a == b
+
+
+@pytest.mark.parametrize('stage_end', [4, 6])
+def test_killed_in_the_validation_at_the_end_of_a_stage(make_config, tmp_path, stage_end):
+    """The validation is made up for, and draws no random numbers from the next epoch."""
+    # torch draws which blocks are dropped, in all epochs of match and refine
+    drop = {'model.mask_generator.backbone.drop_path_rate': 0.5}
+    train(make_config('whole', **drop))
+    config = make_config('broken', **drop)
+    train_until(
+        config,
+        lambda run, name, batch: (
+            name == 'before_val_iter' and run.epoch == stage_end and batch == 3
+        ),
+    )
+    choose_start(config, resume=True)
+    train(config)
+    a, b = (weights(tmp_path / run / 'stage3_refine.pth') for run in ('whole', 'broken'))
+    assert not changed(a, b)
+    a, b = (json.loads((tmp_path / run / 'stages.json').read_text()) for run in ('whole', 'broken'))
+    assert a == b and all('seed_mIoU' in record['metrics'] for record in a)
 
 
 def test_two_seeded_runs_are_equal(make_config, tmp_path):

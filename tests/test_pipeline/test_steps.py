@@ -1,11 +1,16 @@
 """Steps: skipped when complete by content, resumed when broken off, errors."""
 
 import dataclasses
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from semples_mmseg.pipeline import Step, run_steps
+from semples_mmseg.pipeline import Step, child, run_steps
+from semples_mmseg.utils import atomic_write
 
 
 @pytest.fixture
@@ -79,6 +84,63 @@ def test_a_step_that_was_broken_off_is_resumed(make_step, tmp_path):
         with pytest.raises(RuntimeError, match="step 'copy' failed with exit code 3"):
             run_steps([make()], tmp_path / 'record', quiet())
     assert log.read_text().splitlines() == ['run', 'run --resume']
+
+
+def test_what_an_older_run_has_left_is_not_resumed(make_step, tmp_path):
+    """A try that was broken off counts only if it has left something of its own."""
+    make, source, _, log = make_step
+    last = tmp_path / 'last_checkpoint'
+    last.write_text('of an older run')
+    source.write_text('bad')
+
+    def tries():
+        with pytest.raises(RuntimeError, match='failed with exit code 3'):
+            step = dataclasses.replace(make(), goes_on_from=last)
+            run_steps([step], tmp_path / 'record', quiet())
+        return log.read_text().splitlines()[-1]
+
+    assert [tries(), tries()] == ['run', 'run']
+    with atomic_write(last) as file:
+        file.write('of an older run')  # the same text, but written again
+    assert [tries(), tries()] == ['run --resume'] * 2
+    last.unlink()
+    assert tries() == 'run --resume'  # what is missing is for the command to say
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='only Linux ends children with their parent')
+def test_a_step_ends_with_the_pipeline_that_was_killed(tmp_path):
+    """Else it would work on beside the next try."""
+    pid = tmp_path / 'pid'
+    script = tmp_path / 'long.py'
+    script.write_text(
+        'import os, pathlib, time\n'
+        f'pathlib.Path({str(tmp_path / "part")!r}).write_text(str(os.getpid()))\n'
+        f'os.rename({str(tmp_path / "part")!r}, {str(pid)!r})\n'
+        'time.sleep(100)\n'
+    )
+    code = f'import sys; sys.path.insert(0, {str(Path(child.__file__).parent)!r})\n'
+    code += f'from child import run_child; run_child([sys.executable, {str(script)!r}])'
+    pipeline = subprocess.Popen([sys.executable, '-c', code])
+    wait_until(pid.exists)
+    pipeline.kill()
+    pipeline.wait()
+    wait_until(lambda: not is_running(int(pid.read_text())))
+
+
+def wait_until(condition):
+    for _ in range(1000):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise TimeoutError
+
+
+def is_running(pid):
+    """Whether a process is there and no mere entry that its parent has not read yet."""
+    try:
+        return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
+    except FileNotFoundError:
+        return False
 
 
 def test_a_step_must_leave_its_output(make_step, tmp_path):

@@ -1,0 +1,99 @@
+"""Checkpoints that a killed run leaves whole or not at all."""
+
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmseg.registry import HOOKS
+
+from ..utils import atomic_write, remove_leftovers
+from .latest_checkpoint import POINTER
+
+
+class AtomicBackend(LocalBackend):
+    """MMEngine's local files, written beside their place and renamed into it."""
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write bytes; see :func:`atomic_write`."""
+        with atomic_write(filepath, 'wb') as file:
+            file.write(obj)
+
+    def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
+        """Write text; see :func:`atomic_write`."""
+        self.put(obj.encode(encoding), filepath)
+
+
+register_backend('atomic', AtomicBackend, force=True)
+
+
+@HOOKS.register_module()
+class AtomicCheckpointHook(CheckpointHook):
+    """MMEngine's ``CheckpointHook`` for runs that may be killed at any moment.
+
+    Checkpoints and the file ``last_checkpoint`` are written to temporary files, flushed to disk
+    and renamed. An old checkpoint goes only when the new one is there, so that there are
+    ``max_keep_ckpts`` whole ones at every moment; with two or more, a run whose last checkpoint
+    is damaged afterwards resumes from the one before. Temporary files of killed runs are removed
+    when training starts.
+
+    Args:
+        **kwargs: As of ``CheckpointHook``.
+
+    Raises:
+        ValueError: With ``by_epoch=False`` in training that counts epochs: it would resume at the
+            start of an epoch with weights from its middle.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        # Other backends, such as those of object stores, put whole files anyway.
+        if self.backend_args is None and '://' not in str(self.out_dir):
+            self.backend_args = dict(backend='atomic')
+
+    def before_train(self, runner: Runner) -> None:
+        """Refuse what could not be resumed, and tidy up after killed runs."""
+        if not self.by_epoch and isinstance(runner.train_loop, EpochBasedTrainLoop):
+            raise ValueError(
+                'default_hooks.checkpoint has by_epoch=False, but a checkpoint within an epoch '
+                'cannot be resumed exactly: set by_epoch=True and interval to a number of epochs'
+            )
+        if is_main_process():
+            for folder in {runner.work_dir, str(self.out_dir or runner.work_dir)}:
+                if '://' not in folder:
+                    remove_leftovers(folder)
+        super().before_train(runner)
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
+        """Save one checkpoint, say that it is the last one, and remove one that is to go."""
+        keep: list[int] = []
+        if self.max_keep_ckpts > 0:
+            keep = [*(old for old in self.keep_ckpt_ids if old != step), step]
+            # One too many: a run that is killed before that one is removed does so on resuming.
+            runner.message_hub.update_info('keep_ckpt_ids', list(keep))
+            self.keep_ckpt_ids = deque(keep, self.max_keep_ckpts)
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            self.file_client_args,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        if not is_main_process():
+            return
+        with atomic_write(Path(runner.work_dir) / POINTER) as file:
+            file.write(str(self.last_ckpt))
+        for old in keep[: -self.max_keep_ckpts]:
+            path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old))
+            if self.file_backend.isfile(path):
+                self.file_backend.remove(path)

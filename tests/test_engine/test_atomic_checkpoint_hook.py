@@ -1,0 +1,129 @@
+"""Checkpoints appear whole, and there are enough of them at every moment."""
+
+import os
+from pathlib import Path
+from unittest import mock
+
+import pytest
+import torch
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch import nn
+
+from semples_mmseg.engine.latest_checkpoint import find_damage, latest_whole_checkpoint
+from semples_mmseg.utils import atomic_write, remove_leftovers
+
+
+class Line(BaseModel):
+    """One number."""
+
+    def __init__(self):
+        super().__init__()
+        self.slope = nn.Linear(1, 1)
+
+    def forward(self, x, mode):
+        return dict(loss=self.slope(x).sum())
+
+
+def run(folder, epochs, hooks=(), resume_from=None, **checkpoint):
+    checkpoint = dict(type='AtomicCheckpointHook', **dict(dict(interval=1), **checkpoint))
+    runner = Runner(
+        model=Line(),
+        work_dir=str(folder),
+        train_dataloader=dict(
+            dataset=[torch.ones(1)] * 2,
+            batch_size=1,
+            num_workers=0,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            collate_fn=lambda batch: dict(x=torch.stack(batch)),
+        ),
+        train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+        default_hooks=dict(checkpoint=checkpoint),
+        custom_hooks=list(hooks),
+        load_from=resume_from,
+        resume=resume_from is not None,
+        default_scope='mmseg',
+        log_level='ERROR',
+        experiment_name=f'{folder.name}{epochs}{resume_from is not None}',
+    )
+    runner.train()
+
+
+def names(folder):
+    """Files, but for the config that MMEngine writes down."""
+    return sorted(p.name for p in folder.iterdir() if p.is_file() and p.suffix != '.py')
+
+
+def test_two_whole_checkpoints_at_every_moment(tmp_path):
+    """Looked at before and after each change of a name in the folder."""
+    seen = []
+
+    def look(change):
+        def changed(*arguments):
+            kept = [path for path in tmp_path.glob('*.pth') if not find_damage(path)]
+            seen.append(len(kept))
+            assert len(kept) == len(list(tmp_path.glob('*.pth')))
+            change(*arguments)
+
+        return changed
+
+    with (
+        mock.patch.object(os, 'replace', look(os.replace)),
+        mock.patch.object(os, 'remove', look(os.remove)),
+    ):
+        run(tmp_path, 5, max_keep_ckpts=2)
+    # three are there after each renaming, and until the oldest is removed
+    assert seen == [0, 1, 1, 2, *[2, 3, 3] * 3]
+    assert names(tmp_path) == ['epoch_4.pth', 'epoch_5.pth', 'last_checkpoint']
+    assert latest_whole_checkpoint(tmp_path) == str(tmp_path / 'epoch_5.pth')
+
+
+class Full(Exception):
+    pass
+
+
+def test_a_failed_write_leaves_the_checkpoints_as_they_were(tmp_path):
+    run(tmp_path, 3, max_keep_ckpts=2)
+    before = {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
+    with mock.patch.object(os, 'fsync', side_effect=Full), pytest.raises(Full):
+        run(tmp_path, 4, max_keep_ckpts=2, resume_from=str(tmp_path / 'epoch_3.pth'))
+    assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == before
+
+
+def test_what_a_killed_run_leaves_behind_goes(tmp_path):
+    class Killed(BaseException):
+        pass
+
+    with mock.patch.object(os, 'remove', side_effect=Killed), pytest.raises(Killed):
+        run(tmp_path, 3, max_keep_ckpts=2)
+    for name in ('.epoch_4.pth.ab_d3f6x.tmp', '.stages.json.00000000.tmp'):
+        (tmp_path / name).write_text('part')
+    assert (tmp_path / 'epoch_1.pth').exists()
+    run(tmp_path, 4, max_keep_ckpts=2, resume_from=str(tmp_path / 'epoch_3.pth'))
+    assert names(tmp_path) == ['epoch_3.pth', 'epoch_4.pth', 'last_checkpoint']
+
+
+def test_checkpoints_elsewhere_and_all_of_them(tmp_path):
+    run(tmp_path / 'run', 2, out_dir=str(tmp_path / 'out'))
+    assert names(tmp_path / 'out/run') == ['epoch_1.pth', 'epoch_2.pth']
+    last = latest_whole_checkpoint(tmp_path / 'run')
+    assert Path(last) == tmp_path / 'out/run/epoch_2.pth'
+
+
+def test_checkpoints_within_an_epoch_are_refused(tmp_path):
+    with pytest.raises(ValueError, match='by_epoch=False, but a checkpoint within an epoch'):
+        run(tmp_path, 1, by_epoch=False)
+
+
+def test_leftovers_are_told_from_other_files(tmp_path):
+    (tmp_path / 'deep').mkdir()
+    kept = ['.hidden', '.x.tmp', 'a.tmp', '.a.png.12345678.tmp.bak', '.a.png.123456789.tmp']
+    for name in kept:
+        (tmp_path / 'deep' / name).touch()
+    context = atomic_write(tmp_path / 'deep' / 'a.png', 'wb')
+    context.__enter__()
+    assert remove_leftovers(tmp_path) == 0
+    assert remove_leftovers(tmp_path, recursive=True) == 1
+    assert names(tmp_path / 'deep') == sorted(kept)
+    assert remove_leftovers(tmp_path / 'gone') == 0

@@ -1,0 +1,47 @@
+"""Random numbers and the order of the images after a resume."""
+
+import random
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+from mmengine.dataset import DefaultSampler
+from torch.utils.data import DataLoader
+
+from semples_mmseg.engine import EpochSeedHook, StageSwitchHook
+
+IMAGES = list(range(20))
+
+
+def run(seed, epoch, seed_of_checkpoint=None, sampler_seed=None):
+    """What an epoch draws: the order of the images, and a number of each generator."""
+    sampler = DefaultSampler(IMAGES, seed=seed if sampler_seed is None else sampler_seed)
+    loop = SimpleNamespace(dataloader=DataLoader(IMAGES, sampler=sampler))
+    runner = SimpleNamespace(seed=seed, epoch=epoch, train_loop=loop)
+    hook = EpochSeedHook()
+    hook.before_run(runner)
+    runner.seed = seed if seed_of_checkpoint is None else seed_of_checkpoint
+    hook.before_train_epoch(runner)
+    sampler.set_epoch(epoch)
+    return list(sampler), random.random(), np.random.rand(), torch.rand(1).item()
+
+
+def test_an_epoch_draws_the_same_whatever_was_drawn_before():
+    first = run(7, 3)
+    torch.rand(5), np.random.rand(5), random.random()
+    assert run(7, 3) == first
+    for other in (run(7, 4), run(8, 3)):
+        assert all(a != b for a, b in zip(first, other, strict=True))
+
+
+def test_a_run_resumed_under_another_seed_goes_on_with_that_of_the_checkpoint():
+    assert run(8, 3, seed_of_checkpoint=7) == run(7, 3)
+
+
+def test_a_sampler_with_a_seed_of_its_own_keeps_it():
+    assert run(8, 3, seed_of_checkpoint=7, sampler_seed=1)[0] == run(1, 3)[0]
+
+
+def test_seeds_are_set_after_the_switch_of_stages():
+    priorities = dict(VERY_HIGH=10, HIGH=30)
+    assert priorities[EpochSeedHook.priority] > priorities[StageSwitchHook.priority]
