@@ -102,9 +102,9 @@ def open_folder(folder: str | os.PathLike, manifest: Mapping[str, Any], overwrit
                 f'{folder} holds pseudo masks of other settings ({details}). Choose another '
                 'folder, or overwrite the masks (--overwrite).'
             )
-        remove_leftovers(folder, recursive=True)
         if not overwrite:
             _check_writable(folder)
+            remove_leftovers(folder, recursive=True)
             return
         # masks first: killed halfway, the folder still says truly what is left in it
         masks = sorted(folder.rglob('*.png'))
@@ -112,6 +112,7 @@ def open_folder(folder: str | os.PathLike, manifest: Mapping[str, Any], overwrit
             mask.unlink()
         MMLogger.get_current_instance().info(f'Deleted {len(masks)} masks of {folder}.')
     _check_writable(folder)
+    remove_leftovers(folder, recursive=found is not None)
     with atomic_write(file) as stream:
         json.dump(manifest, stream, indent=2)
         stream.write('\n')

@@ -76,7 +76,13 @@ def test_finished_masks_are_kept_and_missing_ones_made(tmp_path):
     write(tmp_path, samples)
     kept = (tmp_path / 'image_0.png').stat().st_mtime_ns
     (tmp_path / 'image_1.png').unlink()
+    (tmp_path / '.image_1.png.12345678.tmp').touch()  # killed while it was written
     write(tmp_path, samples)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        'image_0.png',
+        'image_1.png',
+        MANIFEST,
+    ]
     assert (tmp_path / 'image_0.png').stat().st_mtime_ns == kept
     np.testing.assert_array_equal(
         read_mask(tmp_path / 'image_1.png'), expected_label(samples[1], 0.5)

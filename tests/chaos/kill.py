@@ -1,0 +1,289 @@
+"""Kill runs of the demo anywhere, resume them, and compare their ends with an unbroken run.
+
+python tests/chaos/kill.py --kills 50 --seed 0
+python tests/chaos/kill.py --kills 20 --target masks
+python tests/chaos/kill.py --kills 10 --target pipeline
+
+A run is started, killed (SIGKILL) at a moment drawn from the seed and started again by the same
+command, until all kills are spent and the last run has come to its end. Moments are random times
+and points of the program; see points.py. After every kill, files must be whole or have a temporary
+name; at every end, all files must be those of the unbroken run, tensors bit for bit. Training also
+resumes from damaged checkpoints now and then: the last one is cut or has a bit changed.
+
+Training and pseudo masks are run by the tools in forks of this process, which has imported what
+they need: that a try costs one or two seconds instead of ten makes many of them possible. The
+pipeline and its steps are ordinary processes.
+"""
+
+# ruff: noqa: E402 - the environment and the path come before the imports that want them
+import os
+
+os.environ['OMP_NUM_THREADS'] = '1'  # a fork has none of its parent's threads
+
+import argparse
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from multiprocessing import get_context
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
+
+import torch
+from points import Board, Points
+from rich.console import Console
+from rich.table import Table
+from run_tool import run_tool
+from targets import TARGETS
+
+import semples_mmseg  # noqa: F401
+
+TIME = 'time'
+
+
+class Lost(Exception):
+    """A promise that was not kept."""
+
+
+def fork(command, log, points, result):
+    """Run a tool in this process, a fork; the output goes to a file."""
+    os.setsid()
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    torch.set_num_threads(1)
+    points.install()
+    code = run_tool(*command)
+    result.send(points.counts)
+    sys.stdout.flush()
+    os._exit(code)
+
+
+class Tool:
+    """One try of a tool in a fork."""
+
+    def __init__(self, command, log, kind=None, number=0):
+        self.board = Board()
+        context = get_context('fork')
+        self._receive, send = context.Pipe(duplex=False)
+        arguments = (command, log, Points(self.board, kind, number), send)
+        self.process = context.Process(target=fork, args=arguments)
+        self.process.start()
+        send.close()
+
+    def wait(self, seconds=None):
+        """Wait for the end, or so long; return the exit code, None while it runs."""
+        self.process.join(seconds)
+        return self.process.exitcode
+
+    def kill(self):
+        """SIGKILL."""
+        self.process.kill()
+        self.process.join()
+
+    def counts(self):
+        """Moments by kind of a try that has come to its end."""
+        return self._receive.recv()
+
+    def where(self):
+        """What it was doing last."""
+        return self.board.read()
+
+    def pid(self):
+        return self.process.pid
+
+
+class Command:
+    """One try of an ordinary process, of which only the first process is killed."""
+
+    def __init__(self, command, log, kind=None, number=0):
+        self._log = log
+        with open(log, 'ab') as file:
+            self.process = subprocess.Popen(
+                command, stdout=file, stderr=file, start_new_session=True, cwd=log.parent
+            )
+
+    def wait(self, seconds=None):
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def counts(self):
+        return {}
+
+    def where(self):
+        """The heading of the step that it was at."""
+        lines = self._log.read_text(errors='replace').splitlines()
+        return next((line.strip('─ ') for line in reversed(lines) if '[' in line[:30]), 'start')
+
+    def pid(self):
+        return self.process.pid
+
+
+def wait_for_session(pid, seconds=20):
+    """Wait until no process of a killed run is left: a next run would meet it in its folder."""
+    end = time.monotonic() + seconds
+    while left := session(pid):
+        if time.monotonic() > end:
+            for process in left:
+                os.kill(process, signal.SIGKILL)
+            raise Lost(f'processes {left} of a killed run went on for {seconds} s')
+        time.sleep(0.02)
+
+
+def session(leader):
+    """Processes of a session."""
+    found = []
+    for path in Path('/proc').glob('[0-9]*'):
+        try:
+            state, _, _, own = (path / 'stat').read_text().rpartition(')')[2].split()[:4]
+        except (OSError, ValueError):
+            continue
+        if int(own) == leader and state != 'Z':
+            found.append(int(path.name))
+    return found
+
+
+class Harness:
+    """Kills runs of one target.
+
+    Args:
+        target: Of targets.py.
+        folder: Where its runs go.
+        seed: Of the moments.
+        console: Where progress is shown.
+    """
+
+    def __init__(self, target, folder, seed, console):
+        self.target, self.folder, self.console = target, folder, console
+        self.random = random.Random(seed)
+        self.start = Command if target.kinds == (TIME,) else Tool
+        self.by_kind, self.by_place, self.damages = Counter(), Counter(), []
+        self.runs = 0
+
+    def unbroken(self):
+        """Run once without a kill: what the others are compared with, and how long it takes."""
+        run = self._fresh('whole')
+        begin = time.monotonic()
+        attempt = self._begin(run)
+        self._succeed(attempt, attempt.wait(), run)
+        self.seconds, self.counts = time.monotonic() - begin, attempt.counts()
+
+    def break_runs(self, kills):
+        """Spend so many kills on as many runs as it takes; see that each ends as it should."""
+        left = kills
+        while left:
+            self.runs += 1
+            run = self._fresh(f'run{self.runs}')
+            left = self._break_run(run, left)
+            differing = self.target.differences(run, self.folder / 'whole')
+            if differing:
+                raise Lost(f'{run} does not end as the unbroken run: {differing}')
+            self.console.print(f'{run.name}: ends as the unbroken run; {left} kills left')
+            shutil.rmtree(run)
+
+    def _break_run(self, run, left):
+        """Kill a run until it ends by itself; return the kills that are left."""
+        while left:
+            kind = self.random.choice(self.target.kinds)
+            # a third of the whole: several kills fit into a run
+            reach = max(1, self.counts.get(kind, 0) // 3)
+            attempt = self._begin(run, kind, self.random.randint(1, reach))
+            if kind == TIME:
+                code = attempt.wait(self.random.uniform(0, self.seconds / 2))
+                where = attempt.where()
+                if code is None:
+                    attempt.kill()
+                    code = -signal.SIGKILL
+            else:
+                code, where = attempt.wait(), attempt.where()
+            if code != -signal.SIGKILL:
+                self._succeed(attempt, code, run)
+                return left
+            wait_for_session(attempt.pid())
+            left -= 1
+            self.by_kind[kind] += 1
+            self.by_place[where] += 1
+            broken = self.target.broken(run)
+            if broken:
+                raise Lost(f'killed at {where}: {broken} in {run} are not whole')
+            if self.random.random() < 0.2 and (done := self.target.damage(run, self.random)):
+                self.damages.append(done)
+        attempt = self._begin(run)
+        self._succeed(attempt, attempt.wait(), run)
+        return 0
+
+    def report(self):
+        """Print what was survived."""
+        table = Table(title=f'{sum(self.by_kind.values())} kills of {self.runs} runs')
+        table.add_column('killed')
+        table.add_column('times', justify='right')
+        for counts in (self.by_kind, self.by_place):
+            for name, number in sorted(counts.items()):
+                table.add_row(name, str(number))
+            table.add_section()
+        table.add_row('resumed with the last checkpoint damaged', str(len(self.damages)))
+        self.console.print(table)
+
+    def _begin(self, run, *point):
+        return self.start(self.target.command(run), self._log(run), *point)
+
+    def _succeed(self, attempt, code, run):
+        if code != 0:
+            tail = self._log(run).read_text(errors='replace')[-3000:]
+            raise Lost(f'{run}: exit code {code} at {attempt.where()}\n{tail}')
+
+    def _fresh(self, name):
+        run = self.folder / name
+        run.mkdir(parents=True)
+        return run
+
+    def _log(self, run):
+        return self.folder / f'{run.name}.log'
+
+
+def parse_args():
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description='Kill runs of the demo anywhere and resume them')
+    parser.add_argument('--kills', type=int, default=50)
+    parser.add_argument('--seed', type=int, default=0, help='of the moments')
+    parser.add_argument('--target', choices=list(TARGETS), default='train')
+    parser.add_argument('--workers', type=int, default=0, help='loader workers of training')
+    parser.add_argument('--folder', help='where the runs go (default: a temporary folder)')
+    return parser.parse_args()
+
+
+def main():
+    """Run the command."""
+    args, console = parse_args(), Console()
+    folder = Path(args.folder or tempfile.mkdtemp(prefix='kill-'))
+    begin = time.monotonic()
+    try:
+        target = TARGETS[args.target](folder, args.workers)
+        harness = Harness(target, folder / args.target, args.seed, console)
+        if args.target == 'masks':
+            Harness(TARGETS['train'](folder, 0), folder / 'train', 0, console).unbroken()
+        harness.unbroken()
+        console.print(f'unbroken: {harness.seconds:.1f} s, moments {dict(harness.counts)}')
+        harness.break_runs(args.kills)
+    except Lost as error:
+        console.print(f'{error}\nfiles are left in {folder}', markup=False)
+        sys.exit(1)
+    harness.report()
+    console.print(f'{time.monotonic() - begin:.0f} s')
+    if not args.folder:
+        shutil.rmtree(folder)
+
+
+if __name__ == '__main__':
+    main()

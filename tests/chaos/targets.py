@@ -1,0 +1,169 @@
+"""What is killed: the demo's training, pseudo masks and pipeline, on few scenes."""
+
+import json
+import sys
+import zipfile
+from pathlib import Path
+
+from PIL import Image
+from points import PREDICTION, RENAMED, STEP, SWITCH, VALIDATION, WRITING, WRITTEN
+
+from semples_mmseg.engine.latest_checkpoint import POINTER, find_damage
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / 'configs/semples/demo_refine.py'
+STAGES = 4
+
+
+def train_options(workers):
+    """The demo's training in less than two seconds, with random numbers of torch in it."""
+    options = ['model.mask_generator.backbone.drop_path_rate=0.1', 'log_level=WARNING']
+    for stage in range(STAGES):
+        options += [f'stages.{stage}.epochs=2', f'stages.{stage}.batch_size=8']
+    for loader in ('train', 'val', 'test', 'pseudo_mask'):
+        options += [
+            f'{loader}_dataloader.dataset.num_train=32',
+            f'{loader}_dataloader.dataset.num_val=8',
+            f'{loader}_dataloader.batch_size=4',
+        ]
+    return [*options, f'train_dataloader.num_workers={workers}']
+
+
+class Target:
+    """A run that is killed and started again until it ends.
+
+    Args:
+        folder: Where it works; what it needs is made there once.
+        workers: Loader workers of training.
+    """
+
+    kinds = ()
+    outputs = ('*.pth', '*.json', '*.png', POINTER)
+    """Files that must be whole at every moment and equal at the end."""
+
+    def __init__(self, folder, workers):
+        self.folder, self.workers = folder, workers
+        data = folder / 'data'
+        self.options = train_options(workers)
+        for loader in ('train', 'val', 'test', 'pseudo_mask'):
+            self.options.append(f'{loader}_dataloader.dataset.data_root={data}')
+
+    def files(self, run):
+        """Paths in a run's folder of what it writes, temporary files too."""
+        found = {path for pattern in self.outputs for path in run.glob(pattern)}
+        return sorted(path.relative_to(run) for path in found | {*run.glob('**/.*.tmp')})
+
+    def broken(self, run):
+        """Files that have their final name but are not whole."""
+        return [
+            str(path)
+            for path in self.files(run)
+            if not path.name.endswith('.tmp') and not _is_whole(run / path)
+        ]
+
+    def differences(self, run, whole):
+        """What differs between the ends of two runs; nothing, or the promise is not kept."""
+        one, other = self.files(run), self.files(whole)
+        if one != other:
+            return [f'files: {[*map(str, one)]}, unbroken {[*map(str, other)]}']
+        return [str(path) for path in one if _content(run / path) != _content(whole / path)]
+
+
+class Training(Target):
+    """``tools/train.py --resume`` through all stages."""
+
+    kinds = ('time', STEP, SWITCH, VALIDATION, WRITING, WRITTEN, RENAMED)
+
+    def command(self, run):
+        """Arguments of a try, the first as the others."""
+        options = ('--work-dir', str(run), '--resume', '--cfg-options', *self.options)
+        return ['train.py', str(CONFIG), *options]
+
+    def damage(self, run, rng):
+        """Cut or change the last checkpoint, if one is before it; say what was done."""
+        if not (run / POINTER).exists():
+            return None
+        last = Path((run / POINTER).read_text())
+        if len([*run.glob('epoch_*.pth')]) < 2:
+            return None
+        content = bytearray(last.read_bytes())
+        if rng.random() < 0.5:
+            last.write_bytes(content[: int(rng.uniform(0, 0.999) * len(content))])
+            return f'{last.name} cut'
+        with zipfile.ZipFile(last) as archive:  # in a tensor; some bytes between mean nothing
+            largest = max(archive.infolist(), key=lambda member: member.file_size)
+        content[largest.header_offset + 200 + int(rng.random() * (largest.file_size - 200))] ^= 1
+        last.write_bytes(content)
+        return f'{last.name} changed'
+
+
+class Masks(Target):
+    """``tools/make_pseudo_masks.py``; its weights come from a training run."""
+
+    kinds = ('time', PREDICTION, WRITING, WRITTEN, RENAMED)
+
+    def command(self, run):
+        """Arguments of a try, the first as the others."""
+        weights = self.folder / 'train/whole/stage4_refine.pth'
+        out, work = ('--out', str(run)), ('--work-dir', str(self.folder / 'test'))
+        return [
+            *('make_pseudo_masks.py', str(CONFIG), str(weights)),
+            *(*out, *work, '--cfg-options', *self.options),
+        ]
+
+    def damage(self, run, rng):
+        """Masks are not kept in twos: nothing to fall back on."""
+        return None
+
+
+class Pipeline(Target):
+    """``tools/run_pipeline.py demo``: a process whose steps are processes of their own."""
+
+    kinds = ('time',)
+    outputs = (
+        *('results.json', 'seeds_*.json', 'segmenter.json', 'semples/stages.json'),
+        *('semples/*.pth', 'segmenter/*.pth', 'pseudo_masks/*', 'grid.png'),
+    )
+
+    def command(self, run):
+        """Arguments of the interpreter."""
+        data = ('--data-root', str(self.folder / 'data'))
+        options = [o for o in self.options if '.data_root=' not in o]
+        start = (sys.executable, str(ROOT / 'tools/run_pipeline.py'), 'demo')
+        return [*start, '--work-dir', str(run), *data, '--semples-options', *options]
+
+    def damage(self, run, rng):
+        """Left to the training alone."""
+        return None
+
+
+def _is_whole(path):
+    try:
+        if path.suffix == '.json':
+            json.loads(path.read_text())
+        if path.suffix == '.png':
+            with Image.open(path) as image:
+                image.load()
+        if path.name == POINTER:
+            return Path(path.read_text()).is_file()
+    except (ValueError, OSError, SyntaxError):
+        return False
+    return path.suffix != '.pth' or find_damage(path) is None
+
+
+def _content(path):
+    """What of a file must not depend on kills.
+
+    Of a checkpoint that is every tensor, those of the optimizer too, bit for bit; the rest tells
+    times and paths. The pointer and the manifest of masks hold paths too.
+    """
+    if path.suffix == '.pth':
+        with zipfile.ZipFile(path) as archive:
+            tensors = [name for name in archive.namelist() if '/data/' in name]
+            return [archive.read(name) for name in tensors]
+    if path.name == POINTER:
+        return Path(path.read_text()).name
+    return path.read_bytes()
+
+
+TARGETS = dict(train=Training, masks=Masks, pipeline=Pipeline)
