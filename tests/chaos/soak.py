@@ -1,0 +1,156 @@
+"""Run the demo's training loop for long and watch its memory and open files.
+
+python tests/chaos/soak.py --minutes 30
+
+Stages (b) and (c) alternate without end, with loader workers: steps, checkpoints, validation and
+the switch of stages come round again and again. The memory (RSS) and the open files of the training
+process and the memory of its workers are noted every few seconds; they are to stay level.
+"""
+
+import argparse
+import csv
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+ROOT = Path(__file__).parents[2]
+PAGE = 4096 / 2**20
+"""Megabytes."""
+COLUMNS = ('seconds', 'memory', 'files', 'workers', 'workers_memory')
+ROUNDS, EPOCHS_PER_MINUTE = 8, 5
+"""Times the stages come round, and length of each: more than 30 minutes need in all. (Many short
+stages would do as well, but MMEngine writes the whole list down in every checkpoint.)"""
+CONFIG = """
+_base_ = {base!r}
+stages = _base_.stages[:2] + [dict(s, epochs={epochs}) for s in _base_.stages[2:]] * {rounds}
+train_cfg = dict(val_interval=10)
+train_dataloader = dict(num_workers={workers}, worker_init_fn=dict(type='seed_worker'))
+"""
+
+
+def processes():
+    """Parent of every process."""
+    found = {}
+    for path in Path('/proc').glob('[0-9]*'):
+        try:
+            found[int(path.name)] = int((path / 'stat').read_text().rpartition(')')[2].split()[1])
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def memory(pid):
+    """Resident memory of a process, megabytes."""
+    return int(Path(f'/proc/{pid}/statm').read_text().split()[1]) * PAGE
+
+
+def look(pid):
+    """One line of the record, without the time."""
+    workers = [child for child, parent in processes().items() if parent == pid]
+    used = []
+    for worker in workers:
+        try:
+            used.append(memory(worker))
+        except OSError:
+            continue  # it has just ended
+    files = len(list(Path(f'/proc/{pid}/fd').iterdir()))
+    return memory(pid), files, len(used), sum(used)
+
+
+def watch(process, seconds, interval, file):
+    """Note a line every so often until the time is over; return them all as an array."""
+    lines, begin = [], time.monotonic()
+    writer = csv.writer(file)
+    writer.writerow(COLUMNS)
+    with Progress() as progress:
+        task = progress.add_task('training', total=seconds)
+        while (passed := time.monotonic() - begin) < seconds:
+            if process.poll() is not None:
+                raise RuntimeError(f'the training ended with exit code {process.returncode}')
+            lines.append([passed, *look(process.pid)])
+            writer.writerow([round(value, 2) for value in lines[-1]])
+            file.flush()
+            progress.update(task, completed=passed)
+            time.sleep(interval)
+    return np.array(lines)
+
+
+def summarise(lines, warm_up):
+    """Table of the thirds of what comes after the first minutes."""
+    lines = lines[lines[:, 0] >= warm_up]
+    third = len(lines) // 3
+    table = Table(title=f'{len(lines)} looks after {warm_up:.0f} s of warming up')
+    for name in ('', 'first third', 'last third', 'highest', 'slope'):
+        table.add_column(name, justify='right' if name else 'left')
+    named = dict(
+        zip(
+            COLUMNS[1:],
+            ('memory (MB)', 'open files', 'loader workers', 'their memory (MB)'),
+            strict=True,
+        )
+    )
+    hours = lines[:, 0] / 3600
+    for column, name in enumerate(named.values(), 1):
+        values = lines[:, column]
+        slope = np.polyfit(hours, values, 1)[0]
+        table.add_row(
+            name,
+            f'{values[:third].mean():.1f}',
+            f'{values[-third:].mean():.1f}',
+            f'{values.max():.1f}',
+            f'{slope:+.1f} an hour',
+        )
+    return table
+
+
+def parse_args():
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description='Watch a long training of the demo')
+    parser.add_argument('--minutes', type=float, default=30)
+    parser.add_argument('--interval', type=float, default=5, help='seconds between two looks')
+    parser.add_argument('--workers', type=int, default=2, help='loader workers')
+    parser.add_argument('--data-root', help='where the demo world is drawn (default: anew)')
+    parser.add_argument('--record', default='work_dirs/soak.csv', help='file of all looks')
+    return parser.parse_args()
+
+
+def main():
+    """Run the command."""
+    args, console = parse_args(), Console()
+    folder = Path(tempfile.mkdtemp(prefix='soak-'))
+    config = folder / 'soak.py'
+    base = str(ROOT / 'configs/semples/demo_refine.py')
+    epochs = max(1, round(EPOCHS_PER_MINUTE * args.minutes))
+    text = CONFIG.format(base=base, epochs=epochs, rounds=ROUNDS, workers=args.workers)
+    config.write_text(text)
+    data = args.data_root or str(folder / 'data')
+    options = [f'{n}_dataloader.dataset.data_root={data}' for n in ('train', 'val', 'test')]
+    command = [sys.executable, str(ROOT / 'tools/train.py'), str(config)]
+    command += ['--work-dir', str(folder / 'run'), '--cfg-options', *options]
+    record, log = Path(args.record), folder / 'log.txt'
+    record.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, 'wb') as output, open(record, 'w', newline='') as file:
+        process = subprocess.Popen(command, stdout=output, stderr=output)
+        try:
+            lines = watch(process, 60 * args.minutes, args.interval, file)
+        finally:
+            process.terminate()
+            process.wait()
+    stages = len(list((folder / 'run').glob('stage*.pth')))
+    epochs = log.read_text(errors='replace').count('Saving checkpoint at')
+    # imports, drawing the world and the first stages come first
+    console.print(summarise(lines, min(300, 60 * args.minutes / 3)))
+    console.print(f'{epochs} epochs, {stages} stages; every look: {record}')
+    shutil.rmtree(folder)
+
+
+if __name__ == '__main__':
+    main()
