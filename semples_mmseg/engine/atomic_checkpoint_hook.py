@@ -48,6 +48,9 @@ class AtomicCheckpointHook(CheckpointHook):
             start of an epoch with weights from its middle.
     """
 
+    backend_args: dict[str, Any] | None
+    keep_ckpt_ids: deque[int]
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         # Other backends, such as those of object stores, put whole files anyway.

@@ -39,7 +39,7 @@ from points import Board, Points
 from rich.console import Console
 from rich.table import Table
 from run_tool import run_tool
-from targets import TARGETS
+from targets import ROOT, TARGETS
 
 import semples_mmseg  # noqa: F401
 
@@ -105,7 +105,12 @@ class Command:
         self._log = log
         with open(log, 'ab') as file:
             self.process = subprocess.Popen(
-                command, stdout=file, stderr=file, start_new_session=True, cwd=log.parent
+                command,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+                cwd=log.parent,
+                env=dict(os.environ, PYTHONPATH=str(ROOT)),
             )
 
     def wait(self, seconds=None):
@@ -168,7 +173,7 @@ class Harness:
         self.target, self.folder, self.console = target, folder, console
         self.random = random.Random(seed)
         self.start = Command if target.kinds == (TIME,) else Tool
-        self.by_kind, self.by_place, self.damages = Counter(), Counter(), []
+        self.by_kind, self.by_place, self.damages = Counter(), Counter(), 0
         self.runs = 0
 
     def unbroken(self):
@@ -217,8 +222,8 @@ class Harness:
             broken = self.target.broken(run)
             if broken:
                 raise Lost(f'killed at {where}: {broken} in {run} are not whole')
-            if self.random.random() < 0.2 and (done := self.target.damage(run, self.random)):
-                self.damages.append(done)
+            if self.random.random() < 0.2:
+                self.damages += self.target.damage(run, self.random)
         attempt = self._begin(run)
         self._succeed(attempt, attempt.wait(), run)
         return 0
@@ -232,7 +237,7 @@ class Harness:
             for name, number in sorted(counts.items()):
                 table.add_row(name, str(number))
             table.add_section()
-        table.add_row('resumed with the last checkpoint damaged', str(len(self.damages)))
+        table.add_row('resumed with the last checkpoint damaged', str(self.damages))
         self.console.print(table)
 
     def _begin(self, run, *point):
@@ -266,7 +271,7 @@ def parse_args():
 def main():
     """Run the command."""
     args, console = parse_args(), Console()
-    folder = Path(args.folder or tempfile.mkdtemp(prefix='kill-'))
+    folder = Path(args.folder or tempfile.mkdtemp(prefix='kill-')).resolve()
     begin = time.monotonic()
     try:
         target = TARGETS[args.target](folder, args.workers)

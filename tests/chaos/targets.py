@@ -42,7 +42,7 @@ class Target:
     """Files that must be whole at every moment and equal at the end."""
 
     def __init__(self, folder, workers):
-        self.folder, self.workers = folder, workers
+        self.folder, self._damaged = folder, {}
         data = folder / 'data'
         self.options = train_options(workers)
         for loader in ('train', 'val', 'test', 'pseudo_mask'):
@@ -54,12 +54,18 @@ class Target:
         return sorted(path.relative_to(run) for path in found | {*run.glob('**/.*.tmp')})
 
     def broken(self, run):
-        """Files that have their final name but are not whole."""
+        """Files that have their final name but are not whole, other than :meth:`damage` did."""
         return [
             str(path)
             for path in self.files(run)
-            if not path.name.endswith('.tmp') and not _is_whole(run / path)
+            if not path.name.endswith('.tmp')
+            and self._damaged.get(run / path) != (run / path).stat().st_mtime_ns
+            and not _is_whole(run / path)
         ]
+
+    def damage(self, run, rng):
+        """Damage what the run would go on from; return whether there was something."""
+        return False
 
     def differences(self, run, whole):
         """What differs between the ends of two runs; nothing, or the promise is not kept."""
@@ -80,21 +86,24 @@ class Training(Target):
         return ['train.py', str(CONFIG), *options]
 
     def damage(self, run, rng):
-        """Cut or change the last checkpoint, if one is before it; say what was done."""
+        """Cut the last checkpoint or change a bit of it, if there is one before it."""
         if not (run / POINTER).exists():
-            return None
+            return False
         last = Path((run / POINTER).read_text())
-        if len([*run.glob('epoch_*.pth')]) < 2:
-            return None
+        number = int(last.stem.removeprefix('epoch_'))
+        before = last.with_name(f'epoch_{number - 1}.pth')
+        if not (before.exists() and _is_whole(before) and _is_whole(last)):
+            return False
         content = bytearray(last.read_bytes())
         if rng.random() < 0.5:
-            last.write_bytes(content[: int(rng.uniform(0, 0.999) * len(content))])
-            return f'{last.name} cut'
-        with zipfile.ZipFile(last) as archive:  # in a tensor; some bytes between mean nothing
-            largest = max(archive.infolist(), key=lambda member: member.file_size)
-        content[largest.header_offset + 200 + int(rng.random() * (largest.file_size - 200))] ^= 1
+            content = content[: int(rng.uniform(0, 0.999) * len(content))]
+        else:
+            with zipfile.ZipFile(last) as archive:  # in a tensor: some bytes between mean nothing
+                largest = max(archive.infolist(), key=lambda member: member.file_size)
+            content[largest.header_offset + 200 + rng.randrange(largest.file_size - 200)] ^= 1
         last.write_bytes(content)
-        return f'{last.name} changed'
+        self._damaged[last] = last.stat().st_mtime_ns
+        return True
 
 
 class Masks(Target):
@@ -110,10 +119,6 @@ class Masks(Target):
             *('make_pseudo_masks.py', str(CONFIG), str(weights)),
             *(*out, *work, '--cfg-options', *self.options),
         ]
-
-    def damage(self, run, rng):
-        """Masks are not kept in twos: nothing to fall back on."""
-        return None
 
 
 class Pipeline(Target):
@@ -131,10 +136,6 @@ class Pipeline(Target):
         options = [o for o in self.options if '.data_root=' not in o]
         start = (sys.executable, str(ROOT / 'tools/run_pipeline.py'), 'demo')
         return [*start, '--work-dir', str(run), *data, '--semples-options', *options]
-
-    def damage(self, run, rng):
-        """Left to the training alone."""
-        return None
 
 
 def _is_whole(path):
