@@ -173,7 +173,7 @@ class Harness:
         self.target, self.folder, self.console = target, folder, console
         self.random = random.Random(seed)
         self.start = Command if target.kinds == (TIME,) else Tool
-        self.by_kind, self.by_place, self.damages = Counter(), Counter(), 0
+        self.kills, self.damages = Counter(), 0
         self.runs = 0
 
     def unbroken(self):
@@ -201,8 +201,8 @@ class Harness:
         """Kill a run until it ends by itself; return the kills that are left."""
         while left:
             kind = self.random.choice(self.target.kinds)
-            # a third of the whole: several kills fit into a run
-            reach = max(1, self.counts.get(kind, 0) // 3)
+            # half of the whole: several kills fit into a run, and reach its end too
+            reach = max(1, self.counts.get(kind, 0) // 2)
             attempt = self._begin(run, kind, self.random.randint(1, reach))
             if kind == TIME:
                 code = attempt.wait(self.random.uniform(0, self.seconds / 2))
@@ -217,8 +217,7 @@ class Harness:
                 return left
             wait_for_session(attempt.pid())
             left -= 1
-            self.by_kind[kind] += 1
-            self.by_place[where] += 1
+            self.kills[self.target.place(where), kind] += 1
             broken = self.target.broken(run)
             if broken:
                 raise Lost(f'killed at {where}: {broken} in {run} are not whole')
@@ -230,15 +229,16 @@ class Harness:
 
     def report(self):
         """Print what was survived."""
-        table = Table(title=f'{sum(self.by_kind.values())} kills of {self.runs} runs')
-        table.add_column('killed')
-        table.add_column('times', justify='right')
-        for counts in (self.by_kind, self.by_place):
-            for name, number in sorted(counts.items()):
-                table.add_row(name, str(number))
-            table.add_section()
-        table.add_row('resumed with the last checkpoint damaged', str(self.damages))
+        table = Table(title=f'{sum(self.kills.values())} kills of {self.runs} runs')
+        table.add_column('killed in')
+        for kind in self.target.kinds:
+            table.add_column(f'at a random {kind}' if kind == TIME else kind, justify='right')
+        for place in dict.fromkeys(place for place, _ in self.kills):
+            numbers = (self.kills[place, kind] for kind in self.target.kinds)
+            table.add_row(place, *(str(number or '') for number in numbers))
         self.console.print(table)
+        if self.damages:
+            self.console.print(f'{self.damages} times the last checkpoint was damaged then')
 
     def _begin(self, run, *point):
         return self.start(self.target.command(run), self._log(run), *point)

@@ -52,11 +52,11 @@ class Points:
         """Watch this process, for good."""
         board = self.board
         board.write('start')
-        _around(EpochBasedTrainLoop, 'run_iter', self._train_step)
+        _around(EpochBasedTrainLoop, 'run_iter', lambda *_: self.reach(STEP))
         _around(ValLoop, 'run_iter', lambda *_: self.reach(VALIDATION))
         _around(TestLoop, 'run_iter', lambda *_: self.reach(PREDICTION))
         for name in ('_leave', '_enter'):
-            _around(StageSwitchHook, name, lambda *_: self.reach(SWITCH), both=True)
+            _around(StageSwitchHook, name, self._switch, both=True)
         fsync, replace = os.fsync, os.replace
 
         def synced(descriptor):
@@ -84,9 +84,10 @@ class Points:
         if last:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def _train_step(self, loop, *_):
-        self.stage = loop.runner.message_hub.runtime_info.get('stage', 'training')
-        self.reach(STEP)
+    def _switch(self, hook, *_):
+        if hook._current is not None:
+            self.stage = hook.plan.specs[hook._current].name
+        self.reach(SWITCH)
 
 
 def _around(owner, name, act, both=False):

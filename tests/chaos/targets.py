@@ -37,8 +37,9 @@ class Target:
         workers: Loader workers of training.
     """
 
-    kinds = ()
-    outputs = ('*.pth', '*.json', '*.png', POINTER)
+    kinds: tuple[str, ...] = ()
+    """Moments to be killed at: random times, and what points.py counts."""
+    outputs: tuple[str, ...] = ('*.pth', '*.json', '*.png', POINTER)
     """Files that must be whole at every moment and equal at the end."""
 
     def __init__(self, folder, workers):
@@ -66,6 +67,10 @@ class Target:
     def damage(self, run, rng):
         """Damage what the run would go on from; return whether there was something."""
         return False
+
+    def place(self, where):
+        """Where in the run that is, for the table."""
+        return where.split()[0]
 
     def differences(self, run, whole):
         """What differs between the ends of two runs; nothing, or the promise is not kept."""
@@ -136,6 +141,10 @@ class Pipeline(Target):
         options = [o for o in self.options if '.data_root=' not in o]
         start = (sys.executable, str(ROOT / 'tools/run_pipeline.py'), 'demo')
         return [*start, '--work-dir', str(run), *data, '--semples-options', *options]
+
+    def place(self, where):
+        """The step."""
+        return where.split(' (')[0]
 
 
 def _is_whole(path):
