@@ -1,10 +1,24 @@
-"""SemPLeS on MMSegmentation; importing the package registers all of its components."""
+"""SemPLeS on MMSegmentation; importing the package registers all of its components.
 
-from . import datasets, engine, evaluation, models, postprocess, pseudo_masks, visualization
+From then on MMEngine also reads checkpoints by :mod:`semples_mmseg.checkpoints`: as data, without
+running anything in them.
+"""
+
+from . import (
+    checkpoints,
+    datasets,
+    engine,
+    evaluation,
+    models,
+    postprocess,
+    pseudo_masks,
+    visualization,
+)
 from .version import __version__
 
 __all__ = [
     '__version__',
+    'checkpoints',
     'datasets',
     'engine',
     'evaluation',

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
+from ..checkpoints import trust_checkpoints
 from .latest_checkpoint import latest_whole_checkpoint
 from .stage_plan import StagePlan
 
@@ -26,6 +27,12 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
         default='none',
         help='job launcher',
     )
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='run whatever a checkpoint asks for while it is loaded; only for files whose makers '
+        'you know',
+    )
     # The distributed launcher passes this one.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
@@ -33,11 +40,14 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
 def load_config(args: argparse.Namespace) -> Config:
     """Read the config of a tool's arguments, with their changes merged in.
 
+    ``--trust-checkpoint`` holds for this process from here on.
+
     Raises:
         FileNotFoundError: If there is no such config.
         OSError: If the work folder cannot be written.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    trust_checkpoints(args.trust_checkpoint)
     if not Path(args.config).is_file():
         raise FileNotFoundError(f'no config at {args.config}')
     config = Config.fromfile(args.config)

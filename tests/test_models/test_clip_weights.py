@@ -175,7 +175,7 @@ def write_archive(path, data):
 
 def test_code_in_an_archive_is_not_run(tmp_path, no_torchscript, capsys):
     write_archive(tmp_path / 'bomb.pt', pickle.dumps(dict(weight=Bomb())))
-    with pytest.raises(ValueError, match=r'bomb.pt was refused: .*print is not admitted'):
+    with pytest.raises(ValueError, match=r'bomb.pt was refused: it asks for builtins.print'):
         build_clip(CONFIG, str(tmp_path / 'bomb.pt'))
     assert 'code ran' not in capsys.readouterr().out
 

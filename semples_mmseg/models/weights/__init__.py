@@ -8,7 +8,7 @@ Any ``init_cfg`` of MMEngine reads them through the prefix ``weights:``, e.g.
 from .converting import convert_file
 from .layouts import COCO_CATEGORY_IDS, KINDS, Weights, read_weights
 from .loading import PretrainedWeights, load_weights
-from .reading import read_state_dict, refuse_cut_archive, resolve
+from .reading import read_state_dict, resolve
 
 __all__ = [
     'COCO_CATEGORY_IDS',
@@ -19,6 +19,5 @@ __all__ = [
     'load_weights',
     'read_state_dict',
     'read_weights',
-    'refuse_cut_archive',
     'resolve',
 ]
