@@ -17,6 +17,8 @@ from .tensors import Storages, names_of_checkpoints
 _MAGIC = b'\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
 _PROTOCOL = 1001
 _NOTHING = Names(lambda name: None, {})
+# Of all but the tensors' elements; the log of a run of weeks has a few.
+_MOST_PICKLED = 32 << 20
 # Of the list of contents; PyTorch writes less than a hundred bytes a tensor.
 _MOST_CONTENTS = 4 << 20
 _END, _END64, _LOCATOR64 = b'PK\x05\x06', b'PK\x06\x06', b'PK\x06\x07'
@@ -82,7 +84,7 @@ class Archive:
         storages = Storages(read)
         size = self._entry('data.pkl').file_size
         with self._open('data.pkl') as file:
-            return evaluate(file, size, make_names(storages), storages.find)
+            return evaluate(file, min(size, _MOST_PICKLED), make_names(storages), storages.find)
 
     def read(self, name: str, missing: bytes | None = None) -> bytes | bytearray:
         """Read an entry, or give ``missing`` if there is none."""
@@ -145,11 +147,11 @@ def read_sequence(file: IO[bytes], device: torch.device | str = 'cpu') -> Any:
     file.seek(0)
 
     def plain() -> Any:
-        return evaluate(file, size - file.tell(), _NOTHING)
+        return evaluate(file, min(size - file.tell(), _MOST_PICKLED), _NOTHING)
 
     if file.read(2 + len(_MAGIC))[2:] != _MAGIC:
         file.seek(0)  # of another program's pickle, say what it asks for
-        evaluate(file, size, names_of_checkpoints(Storages(_no_storage)))
+        evaluate(file, min(size, _MOST_PICKLED), names_of_checkpoints(Storages(_no_storage)))
         raise PickleError('it is a pickle, but none that PyTorch wrote')
     if plain() != _PROTOCOL:
         raise PickleError('it is of an unknown version')
@@ -157,6 +159,7 @@ def read_sequence(file: IO[bytes], device: torch.device | str = 'cpu') -> Any:
     if not isinstance(system, dict) or system.get('little_endian') is not True:
         raise PickleError('it was written by a machine with another order of bytes')
     begin = file.tell()
+    room = min(size - begin, _MOST_PICKLED)
     kinds: dict[str, tuple[torch.dtype, int]] = {}
     claimed = 0
 
@@ -169,7 +172,7 @@ def read_sequence(file: IO[bytes], device: torch.device | str = 'cpu') -> Any:
         return torch.empty(count, dtype=dtype, device='meta')
 
     storages = Storages(note)
-    evaluate(file, size - begin, names_of_checkpoints(storages), storages.find)
+    evaluate(file, room, names_of_checkpoints(storages), storages.find)
     keys = plain()
     if not isinstance(keys, list) or len(keys) != len(kinds) or set(map(str, keys)) != set(kinds):
         raise PickleError('its list of storages is not that of its tensors')
@@ -183,7 +186,7 @@ def read_sequence(file: IO[bytes], device: torch.device | str = 'cpu') -> Any:
             raise PickleError('the file is cut short; get it again')
     file.seek(begin)
     storages = Storages(lambda key, dtype, count: _vector(data[key], dtype, count).to(device))
-    return evaluate(file, size - begin, names_of_checkpoints(storages), storages.find)
+    return evaluate(file, room, names_of_checkpoints(storages), storages.find)
 
 
 def _no_storage(key: str, dtype: torch.dtype, count: int) -> Tensor:

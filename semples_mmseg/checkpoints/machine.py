@@ -8,23 +8,22 @@ differs by version: a hundred bytes make it allocate gigabytes, nested tuples as
 process, NumPy's functions can be made to read foreign memory, and before PyTorch 2.6 it runs
 TorchScript archives. See :mod:`.tensors` and :mod:`.arrays` for the tables.
 
-Cost is bounded by the length of the pickle: instructions are counted, lengths are those that the
-file has, keys of dicts are such that hashing them is cheap, and the result is no deeper, and
-written out no larger, than the limits here.
+Cost is bounded by the length of the pickle, some five bytes of memory for each: instructions are
+counted, lengths are those that the file has, keys of dicts are such that hashing them is cheap,
+and the result is no deeper, and written out no larger, than the limits here.
 """
 
 import pickletools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 
 from .errors import ForeignNameError, PickleError
 
 MOST_INSTRUCTIONS = 1_000_000
-MOST_BYTES = 32 << 20
 MOST_DEPTH = 100
 _LONGEST_LINE = 1 << 12
 
@@ -100,7 +99,7 @@ def evaluate(
 
     Args:
         file: Stands behind the pickle afterwards.
-        size: Bytes that the file has from there on.
+        size: Bytes that the file has from there on, or that the pickle may have.
         names: What the pickle may name.
         persistent: Gives what the pickle refers to without holding it.
         most: Instructions the pickle may have.
@@ -124,7 +123,7 @@ def evaluate(
 
 def instructions(file: IO[bytes], size: int) -> Iterator[tuple[str, Any]]:
     """Name and argument of each instruction of a pickle, without doing any."""
-    steps = pickletools.genops(Bounded(file, min(size, MOST_BYTES)))
+    steps = pickletools.genops(cast(IO[bytes], Bounded(file, size)))
     while True:
         try:
             step, argument, _ = next(steps)

@@ -22,9 +22,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
+from ..checkpoints import CheckpointError, read_checkpoint
 from ..utils.io import atomic_write
 
 FOLDER = Path(__file__).parent
@@ -32,6 +33,9 @@ CLIP_CONFIG = 'demo_clip.json'
 CLIP_FILE = 'demo_clip.safetensors'
 BACKBONE_FILE = 'demo_backbone.safetensors'
 REPORT_FILE = 'demo_models.json'
+
+# Of a full table; the demo's has 3.2 million.
+_MOST_ELEMENTS = 1 << 23
 
 TABLE, ROWS, SIZE = (f'token_embedding.{name}' for name in ('weight', 'rows', 'size'))
 
@@ -53,23 +57,37 @@ def load_demo_clip(path: str | os.PathLike = FOLDER / CLIP_FILE) -> dict[str, Te
 
     Raises:
         FileNotFoundError: If ``path`` does not exist.
-        ValueError: If the file is not of this format.
+        CheckpointError: If the file is not of this format.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
             f'{path} does not exist; tools/make_demo_models.py makes the models of the demo'
         )
-    state = load_file(str(path))
+    state = read_checkpoint(path)
     if missing := {TABLE, ROWS, SIZE} - set(state):
-        raise ValueError(f'{path} is no tiny CLIP of the demo: it lacks {sorted(missing)}')
-    rows, size = state.pop(ROWS).long(), int(state.pop(SIZE))
+        raise CheckpointError(f'{path} is no tiny CLIP of the demo: it lacks {sorted(missing)}')
+    rows, size = _check_table(state[TABLE], state.pop(ROWS), state.pop(SIZE), path)
     state = {
         name: value.float() if value.is_floating_point() else value for name, value in state.items()
     }
     kept = state[TABLE]
     state[TABLE] = kept.new_zeros(size, kept.shape[1]).index_copy(0, rows, kept)
     return state
+
+
+def _check_table(table: Tensor, rows: Tensor, size: Tensor, path: Path) -> tuple[Tensor, int]:
+    """Ids of the rows of the full table and their number, if table and rows are of it."""
+    whole = not rows.is_floating_point() and size.numel() == 1 and not size.is_floating_point()
+    if not whole or table.ndim != 2 or rows.shape != table.shape[:1]:
+        raise CheckpointError(f'{path} is no tiny CLIP of the demo: rows and ids do not fit')
+    ids, number = rows.long(), int(size)
+    if number * table.shape[1] > _MOST_ELEMENTS or not bool(((ids >= 0) & (ids < number)).all()):
+        raise CheckpointError(
+            f'{path} is no tiny CLIP of the demo: it claims a table of {number} rows of '
+            f'{table.shape[1]}'
+        )
+    return ids, number
 
 
 def save_demo_clip(

@@ -29,7 +29,7 @@ _ACTS = (
     'os.remove', 'os.rename', 'os.rmdir', 'os.mkdir', 'os.chmod', 'os.link', 'os.symlink',
     'os.truncate', 'os.putenv', 'subprocess.Popen', 'pty.spawn', 'shutil.', 'socket.connect',
     'socket.bind', 'socket.getaddrinfo', 'ctypes.', 'code.__new__', 'webbrowser.open', 'ftplib.',
-    'urllib.Request', 'pickle.find_class', 'marshal.', 'builtins.input', 'builtins.breakpoint',
+    'urllib.Request', 'pickle.find_class', 'builtins.input', 'builtins.breakpoint',
     'signal.pthread_kill', 'sys.settrace', 'sys.setprofile', 'tempfile.',
 )  # fmt: skip
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -179,7 +179,7 @@ def _work(
                     acts.append(type(error).__name__)
                 outcome = _judge(error, peak, acts, allowed, limits, path if names_file else None)
                 print(json.dumps([number, *outcome, peak]), file=out)
-                code = 0
+        code = 0
     except BaseException:
         traceback.print_exc()
     finally:

@@ -11,6 +11,7 @@ from ...checkpoints.arrays import NAMES, STATES
 _ARRAYS = Names(NAMES.get, STATES)
 # Fifteen or so an image, and data sets have a few hundred thousand.
 _MOST_INSTRUCTIONS = 5_000_000
+_MOST_BYTES = 256 << 20
 
 
 class PlainPickleError(ValueError):
@@ -35,7 +36,7 @@ def read_pickled_dict(path: str | os.PathLike) -> dict:
         _check_header(file, path)
         size = os.fstat(file.fileno()).st_size - file.tell()
         try:
-            content = evaluate(file, size, _ARRAYS, most=_MOST_INSTRUCTIONS)
+            content = evaluate(file, min(size, _MOST_BYTES), _ARRAYS, most=_MOST_INSTRUCTIONS)
         except ForeignNameError as error:
             raise PlainPickleError(f'{path} is refused: {error}') from None
         except PickleError as error:
@@ -57,7 +58,7 @@ def _check_header(file: Any, path: str | os.PathLike) -> None:
             (2, 0): np.lib.format.read_array_header_2_0,
         }[version]
         shape, _, dtype = read_header(file)
-    except (ValueError, KeyError) as error:
+    except Exception as error:  # NumPy has Python's tokenizer read damaged headers
         raise PlainPickleError(f'{path} is not an .npy file of numpy.save: {error}') from None
     if shape != () or dtype.kind != 'O':
         raise PlainPickleError(
