@@ -21,6 +21,8 @@ _NOTHING = Names(lambda name: None, {})
 _MOST_PICKLED = 32 << 20
 # Of the list of contents; PyTorch writes less than a hundred bytes a tensor.
 _MOST_CONTENTS = 4 << 20
+# Read at once; the zip library makes a copy.
+_PIECE = 1 << 20
 _END, _END64, _LOCATOR64 = b'PK\x05\x06', b'PK\x06\x06', b'PK\x06\x07'
 
 
@@ -93,7 +95,7 @@ class Archive:
         data = bytearray(self._entry(name).file_size)
         with self._open(name) as file:
             left = memoryview(data)
-            while left and (count := file.readinto(left)):
+            while left and (count := file.readinto(left[:_PIECE])):
                 left = left[count:]
             if left or file.read(1):
                 raise PickleError(f'its entry {name} is cut short')
@@ -149,10 +151,12 @@ def read_sequence(file: IO[bytes], device: torch.device | str = 'cpu') -> Any:
     def plain() -> Any:
         return evaluate(file, min(size - file.tell(), _MOST_PICKLED), _NOTHING)
 
-    if file.read(2 + len(_MAGIC))[2:] != _MAGIC:
-        file.seek(0)  # of another program's pickle, say what it asks for
+    is_pytorchs = _MAGIC in file.read(32)
+    file.seek(0)
+    if not is_pytorchs:  # of another program's pickle, say what it asks for
         evaluate(file, min(size, _MOST_PICKLED), names_of_checkpoints(Storages(_no_storage)))
         raise PickleError('it is a pickle, but none that PyTorch wrote')
+    plain()
     if plain() != _PROTOCOL:
         raise PickleError('it is of an unknown version')
     system = plain()

@@ -23,7 +23,8 @@ import numpy as np
 
 from .errors import ForeignNameError, PickleError
 
-MOST_INSTRUCTIONS = 1_000_000
+# Ten times those of a large model with the state of its optimizer.
+MOST_INSTRUCTIONS = 300_000
 MOST_DEPTH = 100
 _LONGEST_LINE = 1 << 12
 
@@ -267,7 +268,7 @@ def check_key(key: Any) -> None:
     if type(key) is int and abs(key) < 1 << 60:
         return
     if key is not None and type(key) not in (str, bytes, bool, float):
-        raise PickleError(f'it has a {type(key).__name__} as a key')
+        raise PickleError(f'it has a key of type {type(key).__name__}, or a number beyond 2^60')
 
 
 def _check_extent(root: Any, kinds: tuple[type, ...], most: int) -> None:
@@ -275,26 +276,40 @@ def _check_extent(root: Any, kinds: tuple[type, ...], most: int) -> None:
 
     Whoever goes through such a structure, or shows it, would not come to an end.
     """
+    containers = (*_CONTAINERS, *kinds)
+
+    def holds_containers(value: Any) -> bool:
+        return isinstance(value, containers) and any(
+            isinstance(member, containers) for member in _members(value, kinds)
+        )
+
+    # Depth, and number of items with those of all below, of what holds containers; the depth of
+    # what is not finished is 0.
     depths: dict[int, int] = {}
     items: dict[int, int] = {}
-    waiting = [(root, False)]
+    waiting = [(root, 0, False)]
     while waiting:
-        value, is_done = waiting.pop()
+        value, level, is_done = waiting.pop()
         if id(value) in items:
             continue
-        members = list(_members(value, kinds))
-        inner = [member for member in members if isinstance(member, (*_CONTAINERS, *kinds))]
+        inner = [member for member in _members(value, kinds) if holds_containers(member)]
         if is_done:
+            count = sum(1 + _length(member) for member in _members(value, kinds))
+            items[id(value)] = count + sum(items[id(member)] for member in inner)
             depths[id(value)] = 1 + max((depths[id(member)] for member in inner), default=0)
-            items[id(value)] = 1 + len(members) + sum(items[id(member)] for member in inner)
-            if depths[id(value)] > MOST_DEPTH or items[id(value)] > most:
-                raise PickleError(f'its data are nested more than {MOST_DEPTH} deep, or too large')
         elif id(value) in depths:
             raise PickleError('its data hold themselves')
         else:
-            depths[id(value)] = 0  # begun
-            waiting.append((value, True))
-            waiting.extend((member, False) for member in inner)
+            depths[id(value)] = 0
+            waiting.append((value, level, True))
+            waiting.extend((member, level + 1, False) for member in inner)
+        if max(level, depths[id(value)]) > MOST_DEPTH or items.get(id(value), 0) > most:
+            raise PickleError(f'its data are nested more than {MOST_DEPTH} deep, or too large')
+
+
+def _length(value: Any) -> int:
+    """Items of a list, tuple or dict."""
+    return len(value) if isinstance(value, (list, tuple, dict)) else 0
 
 
 def _members(value: Any, kinds: tuple[type, ...]) -> Iterator[Any]:

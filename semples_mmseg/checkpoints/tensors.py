@@ -93,7 +93,7 @@ def _parameter(data: Any, requires_grad: Any, hooks: Any) -> nn.Parameter:
 
 def _method_of_buffer(owner: Any, name: Any) -> str:
     """Stands for the methods that MMEngine's smoothed values list; they come with the class."""
-    if getattr(owner, 'name', None) != _BUFFER or name not in ('min', 'max', 'current', 'mean'):
+    if getattr(owner, 'name', None) != _BUFFER or name not in _METHODS:
         raise PickleError('it asks for an attribute of something')
     return name
 
@@ -145,6 +145,7 @@ def _set_options(options: argparse.Namespace, values: Any) -> argparse.Namespace
 
 
 _BUFFER = 'mmengine.logging.history_buffer HistoryBuffer'
+_METHODS = ('min', 'max', 'current', 'mean')
 _STATES: Mapping[type, Callable[[Any, Any], Any]] = {
     **arrays.STATES,
     HistoryBuffer: _set_buffer,
@@ -168,6 +169,7 @@ _FIXED: Mapping[str, Any] = {
     # DeiT's training script, and many after it, store their command line beside the weights.
     'argparse Namespace': argparse.Namespace,
     _BUFFER: lambda: HistoryBuffer(),
+    **{f'{_BUFFER}.{name}': name for name in _METHODS},
     '__builtin__ getattr': _method_of_buffer,
     'builtins getattr': _method_of_buffer,
 }

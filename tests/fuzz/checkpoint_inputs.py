@@ -267,14 +267,14 @@ def swollen() -> list[bytes]:
     laughs = b']' + b''.join(
         b'q' + bytes([k]) + b'](' + b'h' + bytes([k]) + b'h' + bytes([k]) + b'e' for k in range(99)
     )
-    deep = 300_000
+    deep = 100_000
     return [
         b'\x80\x04\x8d' + huge + b'x.', b'\x80\x04\x8e' + huge + b'x.',
         b'\x80\x05\x96' + huge + b'x.', b'\x80\x02\x8b\xff\xff\xff\x7fx.',
         b'\x80\x02X\xff\xff\xff\xffx.', b'\x80\x04\x95' + huge + b'N.',
         b'\x80\x02' + b'(' * deep + b'N.', b'\x80\x02}K\x01' + b'\x85' * deep + b'K\x01s.',
         b'\x80\x02' + b']' * deep + b'.', b'\x80\x02]' + b']' * deep + b'a' * deep + b'.',
-        b'\x80\x02}(' + ascending + b'u.', b'\x80\x02' + laughs + b'.',
+        b'\x80\x02}(' + ascending + b'u.', b'\x80\x02(' + laughs + b't.',
         b'\x80\x02]q\x00h\x00a.', b'\x80\x02}q\x00' + _text('state_dict') + b'h\x00s.',
         b'\x80\x02' + _global('torch FloatTensor') + _integer(60000) * 2 + b'\x86R.',
         b'\x80\x02' + _global('builtins bytearray') + _integer(10**11) + b'\x85R.',
@@ -297,10 +297,10 @@ def members(data: bytes) -> list[tuple[str, bytes]]:
 def zipped(entries: Sequence[tuple[str, bytes]], kind: int = zipfile.ZIP_STORED) -> bytes:
     """A zip archive, its sums correct."""
     file = io.BytesIO()
-    with zipfile.ZipFile(file, 'w', kind) as archive, warnings.catch_warnings():
+    with zipfile.ZipFile(file, 'w', kind, compresslevel=1) as archive, warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of names that are there twice
         for name, content in entries:
-            archive.writestr(zipfile.ZipInfo(name), content, kind)
+            archive.writestr(zipfile.ZipInfo(name), content, kind, compresslevel=1)
     return file.getvalue()
 
 
@@ -352,6 +352,55 @@ def with_pickle(data: bytes, pickled: bytes) -> bytes:
 def inner_pickle(data: bytes) -> bytes:
     """The ``data.pkl`` of an archive."""
     return next(content for name, content in members(data) if name.endswith('/data.pkl'))
+
+
+def tensor_pickle(
+    count: int,
+    size: tuple[int, ...],
+    stride: tuple[int, ...],
+    names: Sequence[str] = 'w',
+    offset: int = 0,
+    keys: Sequence[str] = ('0',),
+) -> bytes:
+    """A state dict as a pickle: tensors of one size, in storages of so many floats."""
+    values = b''.join(pickle.dumps(value, 2)[2:-1] for value in (offset, size, stride))
+    body = b''
+    for i, name in enumerate(names):
+        storage = b'(' + _text('storage') + _global('torch FloatStorage')
+        storage += _text(keys[i % len(keys)]) + _text('cpu') + _integer(count) + b'tQ'
+        body += _text(name) + _global('torch._utils _rebuild_tensor_v2') + b'(' + storage
+        body += values + b'\x89' + _global('collections OrderedDict') + b')RtR'
+    return b'\x80\x02}(' + body + b'u.'
+
+
+def bombs(size: int) -> list[bytes]:
+    """Checkpoints of no more than so many bytes that claim, or unfold to, many times as many."""
+    half, names = size // 8, [str(i) for i in range(8)]
+    pickled = tensor_pickle(half, (half,), (1,), names, keys=names)
+    entries = [('a/data.pkl', pickled), ('a/data/0', bytes(4 * half))]
+    deflated = zipped(
+        [entries[0], *((f'a/data/{name}', bytes(4 * half)) for name in names)], zipfile.ZIP_DEFLATED
+    )
+    # eight entries at the place of one
+    one = bytearray(zipped([*entries, *((f'a/data/{name}', b'') for name in names[1:])]))
+    places = [i for i in range(len(one) - 2000, len(one) - 46) if one[i : i + 4] == b'PK\x01\x02']
+    for at in places[1:]:
+        one[at + 16 : at + 28] = one[places[0] + 16 : places[0] + 28]
+        one[at + 42 : at + 46] = one[places[0] + 42 : places[0] + 46]
+    shared = zipped([(entries[0][0], tensor_pickle(half, (half,), (1,), names)), entries[1]])
+    expanded = dict(state_dict=dict(w=torch.zeros(1).expand(10**6, 10**6)))
+    long = b'\x80\x02' + _text('\U00010000' + 'a' * half) + b'.'
+    empty = written(dict(state_dict={}))
+    return [
+        deflated,
+        bytes(one),
+        shared,
+        written(expanded),
+        sequence(expanded),
+        with_pickle(empty, b'\x80\x02' + b']' * half + b'.'),
+        with_pickle(empty, b'\x80\x02(' + b']' * half + b't.'),
+        with_pickle(empty, long),
+    ]
 
 
 # --- inputs for each loader ----------------------------------------------------------------------

@@ -5,6 +5,7 @@ An input is made from a seed of its own, so one that is reported can be made aga
 limits on time and memory and an audit hook that notes whatever only running code would do.
 """
 
+import faulthandler
 import json
 import os
 import random
@@ -163,6 +164,7 @@ def _work(
     """Load inputs in this process, report each, and exit."""
     code = 1
     try:
+        faulthandler.disable()  # pytest's; a crash is reported as such
         torch.set_num_threads(1)
         acts: list[str] = []
         armed = _watch(acts)

@@ -9,8 +9,8 @@ from ...checkpoints import ForeignNameError, Names, PickleError, evaluate
 from ...checkpoints.arrays import NAMES, STATES
 
 _ARRAYS = Names(NAMES.get, STATES)
-# Fifteen or so an image, and data sets have a few hundred thousand.
-_MOST_INSTRUCTIONS = 5_000_000
+# Two dozen an image; COCO's training sets have 82,000 and 118,000 images.
+_MOST_INSTRUCTIONS = 4_000_000
 _MOST_BYTES = 256 << 20
 
 

@@ -5,7 +5,6 @@ loaded (``__setstate__``); TorchScript is no Python, but it has operators that w
 of the code is needed here: the tensors lie in ``data.pkl`` and ``data/``.
 """
 
-import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,8 +65,6 @@ def _names(storages: Storages) -> Names:
 
 def is_torchscript(path: Path) -> bool:
     """Whether a file is a TorchScript archive; a damaged one is not."""
-    if not zipfile.is_zipfile(path):
-        return False
     with open(path, 'rb') as file:
         try:
             return Archive(file).is_torchscript

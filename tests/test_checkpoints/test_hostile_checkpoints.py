@@ -1,0 +1,160 @@
+"""A checkpoint that would run code, given to the tools on every path that loads one."""
+
+import copy
+import json
+import os
+
+import pytest
+import torch
+from mmengine.config import Config
+from run_tool import run_tool
+from tiny import TINY_SEMPLES
+
+from semples_mmseg.checkpoints import CheckpointError, trust_checkpoints
+
+LABELS = {f'img{n}': [name] for n, name in enumerate(['cat', 'dog'] * 2)}
+
+
+class Evil:
+    """A pickle of this makes a folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.fixture(autouse=True)
+def no_trust():
+    yield
+    trust_checkpoints(False)
+
+
+@pytest.fixture
+def mark(tmp_path):
+    """A folder that is not there unless code ran."""
+    return tmp_path / 'code_ran'
+
+
+@pytest.fixture
+def evil(tmp_path, mark):
+    """A checkpoint that is whole but for one thing in it."""
+    content = dict(state_dict=dict(x=torch.ones(1)), meta=dict(epoch=0, iter=0), extra=Evil(mark))
+    torch.save(content, tmp_path / 'evil.pth')
+    return tmp_path / 'evil.pth'
+
+
+@pytest.fixture
+def make_config(make_voc_tree, tmp_path, monkeypatch):
+    """Return a function that writes the config of a small run."""
+    # formatting the config takes longer than all else
+    monkeypatch.setattr(Config, 'pretty_text', property(lambda self: ''))
+    root = str(make_voc_tree(LABELS))
+
+    def make(**changes):
+        dataset = dict(
+            type='WeakVOCDataset',
+            data_root=root,
+            data_prefix=dict(img_path='JPEGImages'),
+            ann_file='ImageSets/Segmentation/train.txt',
+            metainfo=dict(classes=('background', 'cat', 'dog', 'tvmonitor'), palette=[[0] * 3] * 4),
+        )
+        sampler = dict(type='DefaultSampler', shuffle=False)
+        loader = dict(batch_size=2, num_workers=0, sampler=sampler)
+        load = dict(type='LoadImageFromFile')
+        train = [load, dict(type='mmpretrain.RandomResizedCrop', scale=64)]
+        tested = dict(
+            loader,
+            batch_size=1,
+            dataset=dict(dataset, test_mode=True, pipeline=[load, dict(type='PackWeakInputs')]),
+        )
+        config = Config(
+            dict(
+                custom_imports=dict(imports=['semples_mmseg']),
+                default_scope='mmseg',
+                work_dir=str(tmp_path / 'run'),
+                model=copy.deepcopy(TINY_SEMPLES),
+                train_dataloader=dict(
+                    loader, dataset=dict(dataset, pipeline=[*train, dict(type='PackWeakInputs')])
+                ),
+                train_cfg=dict(by_epoch=True, max_epochs=1),
+                optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.01)),
+                custom_hooks=[dict(type='StageSwitchHook')],
+                stages=[dict(name='match', epochs=1)],
+                test_dataloader=tested,
+                test_cfg=dict(),
+                test_evaluator=dict(type='CAMMetric'),
+                pseudo_mask_dataloader=tested,
+                pseudo_mask_evaluator=dict(background_score=0.4),
+                log_level='WARNING',
+            )
+        )
+        config.merge_from_dict(changes)
+        (tmp_path / 'config.json').write_text(json.dumps(config.to_dict()))
+        return tmp_path / 'config.json'
+
+    return make
+
+
+def initialise(module, prefix=''):
+    """The route of an ``init_cfg``."""
+
+    def command(make_config, file, folder):
+        init = dict(type='Pretrained', checkpoint=f'{prefix}{file}')
+        return 'train.py', make_config(**{f'model.{module}.init_cfg': init})
+
+    return command
+
+
+def resume(make_config, file, folder):
+    (folder / 'run').mkdir()
+    (folder / 'run/last_checkpoint').write_text(str(file))
+    return 'train.py', make_config(), '--resume'
+
+
+def make_masks(score):
+    def command(make_config, file, folder):
+        config = make_config(**{'pseudo_mask_evaluator.background_score': score})
+        return 'make_pseudo_masks.py', config, file, '--out', folder / 'masks'
+
+    return command
+
+
+# How a file comes to be loaded: the command of a tool, from the config's maker, file and folder.
+ROUTES = {
+    'load_from': lambda make, file, _: ('train.py', make(load_from=str(file))),
+    'load_from weights:': lambda make, file, _: ('train.py', make(load_from=f'weights:{file}')),
+    '--resume': resume,
+    'generator': initialise('mask_generator'),
+    'backbone weights:': initialise('mask_generator.backbone', 'weights:'),
+    'prompts weights:': initialise('prompt_learner', 'weights:'),
+    'CLIP': lambda make, file, _: ('train.py', make(**{'model.clip.pretrained': str(file)})),
+    'test': lambda make, file, _: ('test.py', make(), file),
+    'masks': make_masks(0.4),
+    'masks, score by CLIP': make_masks('auto'),
+    'converter': lambda make, file, folder: (
+        'model_converters/convert_weights.py',
+        file,
+        folder / 'out.pth',
+    ),
+}
+
+
+@pytest.mark.parametrize('route', ROUTES)
+def test_every_route_refuses(route, make_config, evil, mark, tmp_path):
+    command = ROUTES[route](make_config, evil, tmp_path)
+    with pytest.raises(CheckpointError, match='evil.pth was refused: it asks for posix.mkdir'):
+        run_tool(*command)
+    assert not mark.exists()
+
+
+def test_the_option_lets_it_through(make_config, evil, mark, tmp_path, monkeypatch):
+    """And nothing else does: without it the same command is refused above."""
+    told = []
+    monkeypatch.setattr('semples_mmseg.checkpoints.reading.print_log', lambda *a: told.append(a[0]))
+    command = ROUTES['backbone weights:'](make_config, evil, tmp_path)
+    with pytest.raises(ValueError, match='evil.pth .* has no tensor of MultiTokenViT'):
+        run_tool(*command, '--trust-checkpoint')
+    assert mark.exists()
+    assert 'asks for posix.mkdir. As --trust-checkpoint demands' in told[0]
