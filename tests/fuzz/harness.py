@@ -5,6 +5,7 @@ An input is made from a seed of its own, so one that is reported can be made aga
 limits on time and memory and an audit hook that notes whatever only running code would do.
 """
 
+import ctypes
 import faulthandler
 import json
 import os
@@ -33,6 +34,7 @@ _ACTS = (
     'urllib.Request', 'pickle.find_class', 'builtins.input', 'builtins.breakpoint',
     'signal.pthread_kill', 'sys.settrace', 'sys.setprofile', 'tempfile.',
 )  # fmt: skip
+_LIBC = ctypes.CDLL(None)
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _OUT_OF_MEMORY = ('allocate memory', 'not enough memory', 'out of memory', 'bad_alloc', 'bad alloc')
 
@@ -195,6 +197,7 @@ def _load_one(
 ) -> tuple[BaseException | None, int]:
     """Load a file within limits; the error if there is one, and the memory it took at most."""
     error: BaseException | None = None
+    _LIBC.malloc_trim(0)  # or else memory that earlier inputs have freed is used again unseen
     Path('/proc/self/clear_refs').write_text('5')  # forget the peak of before
     before = _memory('VmHWM')
     room = _memory('VmSize') + limits.memory + limits.reserved
