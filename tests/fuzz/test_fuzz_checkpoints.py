@@ -8,6 +8,7 @@ import pytest
 import torch
 from fuzz_checkpoints import LIMITS, load_as_tools, loaders, try_loader
 from harness import Limits, run
+from hostile_pickles import hostile, swollen
 
 from semples_mmseg.checkpoints import CheckpointError
 
@@ -21,7 +22,7 @@ def test_bad_files_are_loaded_or_refused(name):
     assert found.total() == 60 and len(found) > 1
 
 
-@pytest.mark.parametrize('wrap', [inputs.hostile, inputs.swollen])
+@pytest.mark.parametrize('wrap', [hostile, swollen])
 @pytest.mark.parametrize('as_archive', [True, False])
 def test_no_hostile_pickle_gets_through(wrap, as_archive):
     whole = inputs.written(inputs.checkpoint(False))

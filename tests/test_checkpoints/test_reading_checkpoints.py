@@ -10,7 +10,7 @@ from collections import Counter, OrderedDict
 import numpy as np
 import pytest
 import torch
-from fuzz.checkpoint_inputs import tensor_pickle
+from fuzz.hostile_pickles import tensor_pickle
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader, load_checkpoint
 
