@@ -59,8 +59,10 @@ class Unfilled:
 
 def _array(shape: Any, dtype: DType, fortran: Any, data: Any) -> np.ndarray:
     sizes = tuple(operator.index(size) for size in shape)
+    if len(sizes) > 32 or not all(0 <= size < 1 << 63 for size in sizes):
+        raise PickleError('it holds an array of no real shape')
     values = dtype.decode(data)
-    if len(values) != math.prod(sizes) or min(sizes, default=0) < 0 or len(sizes) > 32:
+    if len(values) != math.prod(sizes):
         raise PickleError(f'an array of {len(sizes)} axes has {len(values)} elements')
     return values.reshape(sizes, order='F' if fortran else 'C')
 

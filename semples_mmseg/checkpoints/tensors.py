@@ -64,10 +64,10 @@ class Storages:
 
     def tensor(self, storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
         """Give a tensor in a storage, if it lies in there and shows no element twice."""
-        numbers = (offset, *size, *stride)
-        if not isinstance(storage, Tensor) or len(size) != len(stride):
+        if not isinstance(storage, Tensor) or len(size) != len(stride) or len(size) > 64:
             raise PickleError('it has a tensor without storage, size or strides')
-        if any(type(number) is not int or number < 0 for number in numbers):
+        numbers = (offset, *size, *stride)
+        if any(type(number) is not int or not 0 <= number < 1 << 63 for number in numbers):
             raise PickleError('it has a tensor whose size is no whole number')
         count = math.prod(size)
         last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))

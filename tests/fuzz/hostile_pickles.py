@@ -161,8 +161,17 @@ def swollen() -> list[bytes]:
     laughs = b']' + b''.join(
         b'q' + bytes([k]) + b'](' + b'h' + bytes([k]) + b'h' + bytes([k]) + b'e' for k in range(99)
     )
+    # a tensor and an array with thousands of axes, each a number of hundreds of digits
+    axes = b'(' + integer(2**2000) * 20_000 + b't'
+    tensor = tensor_pickle(4, (4,), (1,))
+    many_axes = tensor.replace(b'K\x04\x85', axes).replace(b'K\x01\x85', axes)
+    array = named('numpy._core.multiarray _reconstruct') + b')R(K\x01' + axes
+    array += named('numpy dtype') + text('f8') + b'\x85R\x89' + text('') + b'tb'
     deep = 100_000
     return [
+        many_axes,
+        b'\x80\x02' + array + b'.',
+        b'\x80\x02\x8b' + struct.pack('<l', 1 << 20) + bytes(1 << 20) + b'.',
         b'\x80\x04\x8d' + huge + b'x.', b'\x80\x04\x8e' + huge + b'x.',
         b'\x80\x05\x96' + huge + b'x.', b'\x80\x02\x8b\xff\xff\xff\x7fx.',
         b'\x80\x02X\xff\xff\xff\xffx.', b'\x80\x04\x95' + huge + b'N.',
