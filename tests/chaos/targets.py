@@ -9,6 +9,7 @@ from PIL import Image
 from points import PREDICTION, RENAMED, STEP, SWITCH, VALIDATION, WRITING, WRITTEN
 
 from semples_mmseg.engine.latest_checkpoint import POINTER, find_damage
+from semples_mmseg.pseudo_masks.manifest import MANIFEST
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/semples/demo_refine.py'
@@ -173,6 +174,10 @@ def _content(path):
             return [archive.read(name) for name in tensors]
     if path.name == POINTER:
         return Path(path.read_text()).name
+    if path.name == MANIFEST:
+        manifest = json.loads(path.read_text())
+        del manifest['checkpoint']['path']
+        return manifest
     return path.read_bytes()
 
 
