@@ -10,6 +10,7 @@ import torch
 
 from .cams import OurCAMs, TextbookCAMs
 from .data_set import OurCRF, OurCurve, TextbookCRF, TextbookCurve
+from .loading import Loading
 from .segmenter import CROSS_ENTROPY, SegmenterStep
 from .setting import SEGMENTER_BATCH, STEP_BATCH, Setting, Side
 from .steps import OurStep, TextbookStep
@@ -75,6 +76,13 @@ PATHS = {
         'CRF of present labels, 2 processes',
         {OURS: OurCRF, 'one process': partial(OurCRF, processes=1), TEXTBOOK: TextbookCRF},
         images=16,
+        cpu_only=True,
+        matmul=False,
+    ),
+    'loading': Path(
+        'loading and augmentation, 2 processes',
+        {OURS: Loading, 'one process': partial(Loading, workers=0)},
+        images=64,
         cpu_only=True,
         matmul=False,
     ),

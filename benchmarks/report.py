@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from .distributed import seconds_of_step
 from .machine import peak_flops
 from .measuring import count_flops, interleaved_medians, memory_in_own_process
 from .paths import OURS, PATHS, Path
@@ -19,6 +20,7 @@ from .steps import OurStep
 
 SCALING = [dict(classes=classes) for classes in (1, 2, 4, 8, 20)]
 SCALING += [dict(classes=1, side=side) for side in (224, 320, 416, 512)]
+PROCESSES = (1, 2)
 TOY_SCALING = [dict(classes=1), dict(classes=4), dict(classes=1, side=96)]
 
 
@@ -119,6 +121,23 @@ def measure_scaling(
     return rows
 
 
+def measure_processes(setting: Setting, repeats: int, console: Console) -> dict[int, float]:
+    """Seconds of our step of stage (c) by the number of processes that share images and cores.
+
+    Args:
+        setting: Sizes.
+        repeats: Rounds that count.
+        console: For the progress.
+    """
+    with _progress(console) as progress:
+        task = progress.add_task('processes of stage (c)', total=len(PROCESSES))
+        seconds = {}
+        for number in PROCESSES:
+            seconds[number] = seconds_of_step(replace(setting, classes=2), number, repeats)
+            progress.advance(task)
+    return seconds
+
+
 def _number(value: float | None, scale: float = 1.0, digits: int = 2) -> str:
     return '-' if value is None else f'{value / scale:.{digits}f}'
 
@@ -157,4 +176,14 @@ def scaling_table(rows: Sequence[dict[str, Any]]) -> Table:
     for row in rows:
         numbers = (str(row[key]) for key in ('classes', 'side', 'pairs'))
         table.add_row(*numbers, _number(row['seconds'], digits=4), _number(row['flops'], 1e9))
+    return table
+
+
+def processes_table(seconds: dict[int, float]) -> Table:
+    """One row per number of processes."""
+    table = Table(title='the same, 2 classes per image, divided among processes')
+    for column in ('processes', 'seconds'):
+        table.add_column(column, justify='right')
+    for number, value in seconds.items():
+        table.add_row(str(number), _number(value, digits=4))
     return table

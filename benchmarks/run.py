@@ -27,8 +27,10 @@ from .report import (
     SCALING,
     TOY_SCALING,
     measure_path,
+    measure_processes,
     measure_scaling,
     path_table,
+    processes_table,
     scaling_table,
 )
 from .setting import SIZES, Setting
@@ -55,11 +57,13 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--size', choices=SIZES, default='full')
     parser.add_argument('--device', choices=['cpu', 'cuda'], help='default: a GPU if there is one')
     parser.add_argument('--batch', type=positive, help='images of a training step')
-    parser.add_argument('--images', type=positive, help='images of cams, curve and crf')
+    parser.add_argument('--images', type=positive, help='images of cams, curve, crf and loading')
     parser.add_argument('--repeats', type=positive, default=5, help='rounds that count')
     parser.add_argument('--no-memory', action='store_true', help='leave peak memory out')
     parser.add_argument(
-        '--scaling', action='store_true', help='stage (c) by classes per image and image size too'
+        '--scaling',
+        action='store_true',
+        help='stage (c) by classes per image, image size and (on a CPU) processes too',
     )
     parser.add_argument('--json', help='file for the results')
     args = parser.parse_args(arguments)
@@ -100,9 +104,13 @@ def main(arguments: list[str] | None = None) -> None:
             )
             cases = TOY_SCALING if toy else SCALING
             report['scaling'] = measure_scaling(setting, args.repeats, cases, console)
+            if args.device == 'cpu':
+                report['processes'] = measure_processes(setting, args.repeats, console)
     console.print(path_table(report['paths']))
     if args.scaling:
         console.print(scaling_table(report['scaling']))
+        if 'processes' in report:
+            console.print(processes_table(report['processes']))
     if args.json:
         with atomic_write(args.json) as file:
             json.dump(report, file, indent=2)

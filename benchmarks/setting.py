@@ -20,9 +20,9 @@ class Setting:
         size: ``'full'``: the models and image sizes of VOC; ``'toy'``: everything tiny.
         device: ``'cpu'`` or ``'cuda'``.
         batch: Images in a training step.
-        images: Images of the paths that go through a data set (CAMs, curve, CRF).
+        images: Images of the paths that go through a data set (CAMs, curve, CRF, loading).
         folder: For files that both sides read and write.
-        processes: Of the CRF.
+        processes: Of the CRF and of loading.
         classes: Classes of every image; None draws one to four, 1.5 in the mean, as in VOC.
         side: Height and width of training images; None takes CLIP's.
     """

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import torch
 from benchmarks import measuring, report, run
 from benchmarks.cams import OurCAMs, TextbookCAMs
 from benchmarks.data_set import OurCRF, OurCurve, TextbookCRF, TextbookCurve
+from benchmarks.distributed import seconds_of_step
+from benchmarks.loading import Loading
 from benchmarks.models import draw_labels
 from benchmarks.paths import OURS, PATHS
 from benchmarks.segmenter import CROSS_ENTROPY, SegmenterStep
@@ -89,6 +92,19 @@ def test_refined_masks_are_equal(setting):
         assert (written[0][index] != label).any()
 
 
+def test_both_loaders_give_every_image_with_its_labels(setting):
+    for side in (Loading(setting), Loading(setting, workers=0)):
+        side.prepare()
+        (batch,) = side()
+        side.close()
+        assert [sample.img_id for sample in batch['data_samples']] == ['00000', '00001', '00002']
+        for image, sample, row in zip(
+            batch['inputs'], batch['data_samples'], draw_labels(3, 20), strict=True
+        ):
+            assert image.shape == (3, 224, 224) and image.dtype == torch.uint8
+            assert (sample.image_labels.numpy() == row).all()
+
+
 def test_segmenter_steps_are_equal_before_clipping_begins(setting):
     results = []
     for loss in (None, CROSS_ENTROPY):
@@ -131,6 +147,15 @@ def test_scaling_counts_pairs_and_operations(setting):
     assert [row['pairs'] for row in rows] == [3, 12, 3]
     assert rows[1]['flops'] > rows[0]['flops'] and rows[2]['flops'] > rows[0]['flops']
     assert report.scaling_table(rows).row_count == 3
+
+
+@pytest.mark.processes
+def test_a_step_is_divided_among_processes(setting):
+    assert seconds_of_step(setting, 2, repeats=1) > 0
+    with pytest.raises(
+        RuntimeError, match=r'a process of a divided step failed(?s:.*)string: none'
+    ):
+        seconds_of_step(replace(setting, device='none'), 1, repeats=1)
 
 
 class Hog(Side):
