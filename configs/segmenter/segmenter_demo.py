@@ -83,7 +83,7 @@ model = dict(
 load_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
 train_pipeline = [
     load_image,
-    dict(type='LoadAnnotations'),
+    dict(type='LoadCheckedAnnotations'),
     dict(type='RandomResize', scale=scale, ratio_range=(0.8, 1.4), keep_ratio=True),
     dict(type='RandomCrop', crop_size=crop_size),
     dict(type='RandomFlip', prob=0.5),
@@ -92,7 +92,7 @@ train_pipeline = [
 test_pipeline = [
     load_image,
     dict(type='Resize', scale=scale, keep_ratio=True),
-    dict(type='LoadAnnotations'),
+    dict(type='LoadCheckedAnnotations'),
     dict(type='PackSegInputs'),
 ]
 dataset = dict(type='BaseSegDataset', metainfo=metainfo, img_suffix='.png', seg_map_suffix='.png')

@@ -1,12 +1,14 @@
 """Images with masks for retraining, checked before work starts."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from .listing import missing_files, name_some, read_image_ids
+from ..pseudo_masks.masks import check_ids
+from .listing import files_below, missing_files, name_some, read_image_ids
 
 
 @DATASETS.register_module()
@@ -51,8 +53,11 @@ class CheckedSegDataset(BaseSegDataset):
             One dict per image, see :class:`mmseg.datasets.BaseSegDataset`.
         """
         if self.ann_file:
-            read_image_ids(self.ann_file, self.backend_args)
-        data_list = super().load_data_list()
+            ids = read_image_ids(self.ann_file, self.backend_args)
+        else:
+            names = files_below(self.data_prefix['img_path'], self.img_suffix)
+            ids = [name.removesuffix(self.img_suffix) for name in names]
+        data_list = [self._item(img_id) for img_id in ids]
         if self.backend_args is not None:
             return data_list
         for key, kind, advice in (
@@ -85,20 +90,37 @@ class CheckedSegDataset(BaseSegDataset):
             data = self.pipeline(info)
         except Exception as error:
             raise RuntimeError(f'{files} failed: {type(error).__name__}: {error}') from error
-        self._check_ids(data, files)
+        check_sample_ids(data, files, len(self.metainfo['classes']), self.ignore_index)
         return data
 
-    def _check_ids(self, data: Any, files: str) -> None:
-        samples = data.get('data_samples', ()) if isinstance(data, Mapping) else ()
-        # test-time augmentation gives a list
-        for sample in samples if isinstance(samples, (list, tuple)) else [samples]:
-            if 'gt_sem_seg' not in sample:
-                continue
-            ids = sample.gt_sem_seg.data
-            number = len(self.metainfo['classes'])
-            wrong = ids[((ids < 0) | (ids >= number)) & (ids != self.ignore_index)]
-            if len(wrong):
-                raise ValueError(
-                    f'{files}: the mask holds the id {int(wrong[0])}; the {number} classes are '
-                    f'0..{number - 1}, ignored is {self.ignore_index}'
-                )
+    def _item(self, img_id: str) -> dict:
+        """What MMSeg's data set knows of an image, and its id."""
+        item = dict(
+            img_id=img_id,
+            img_path=os.path.join(self.data_prefix['img_path'], img_id + self.img_suffix),
+            label_map=self.label_map,
+            reduce_zero_label=self.reduce_zero_label,
+            seg_fields=[],
+        )
+        if folder := self.data_prefix.get('seg_map_path'):
+            item['seg_map_path'] = os.path.join(folder, img_id + self.seg_map_suffix)
+        return item
+
+
+def check_sample_ids(data: Any, files: str, num_classes: int, ignore_index: int = 255) -> None:
+    """Refuse what a pipeline packed if its mask holds an id that is no class.
+
+    Args:
+        data: What the pipeline returned; without masks nothing is checked.
+        files: The files, for the error message.
+        num_classes: Number of classes, background included.
+        ignore_index: The id of pixels that do not count.
+
+    Raises:
+        ValueError: If there is such an id.
+    """
+    samples = data.get('data_samples', ()) if isinstance(data, Mapping) else ()
+    # test-time augmentation gives a list
+    for sample in samples if isinstance(samples, (list, tuple)) else [samples]:
+        if 'gt_sem_seg' in sample:
+            check_ids(sample.gt_sem_seg.data.numpy(), num_classes, files, ignore_index)

@@ -8,7 +8,11 @@ from mmengine import fileio
 from mmseg.datasets import PascalVOCDataset
 from mmseg.registry import DATASETS
 
+from ..utils.files import read_text
 from .weak_label import Label, WeakLabelDataset
+
+MAX_ANNOTATION_BYTES = 1 << 22
+"""Largest XML annotation, 4 MiB; VOC's are of a few thousand bytes."""
 
 VOC_PROMPT_NAMES = (
     'aeroplane',
@@ -47,15 +51,16 @@ def read_object_names(path: str, backend_args: dict | None = None) -> list[str]:
         A name for every object, in the order of the file.
 
     Raises:
+        FileNotFoundError: If there is no such file.
         ValueError: If it is not a VOC annotation.
     """
     try:
-        text = fileio.get_text(path, backend_args=backend_args)
+        text = read_text(path, 'annotation', MAX_ANNOTATION_BYTES, backend_args)
         # VOC's files declare no entities; refusing them rules out expansion attacks.
         if '<!DOCTYPE' in text or '<!ENTITY' in text:
             raise ValueError('it declares a document type or entities')
         root = ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError) as error:
+    except (ElementTree.ParseError, ValueError, RecursionError) as error:
         raise ValueError(f'annotation {path} is not a VOC annotation: {error}') from None
     # Parts of persons (head, hand, foot) have names too, one level further down.
     names = [obj.findtext('name', '').strip() for obj in root.findall('object')]

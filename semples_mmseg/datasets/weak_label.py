@@ -11,6 +11,8 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
+from ..utils.names import check_class_names
+from .checked_seg import check_sample_ids
 from .listing import explain_unknown, missing_files, name_some, read_image_ids, read_label_file
 
 Label = str | int
@@ -243,12 +245,13 @@ class WeakLabelDataset(BaseSegDataset):
     def prepare_data(self, idx: int) -> Any:
         """Run the pipeline; a failure names the image and is never replaced by another one.
 
-        A truncated JPEG is certain to fail only where ``LoadImageFromFile`` has
-        ``imdecode_backend='pillow'``: some releases of OpenCV (4.10 is one) fill the rest with a
-        flat colour and say nothing.
+        Damaged and hostile images are certain to fail where ``LoadImageFromFile`` has
+        ``imdecode_backend='pillow'`` (:class:`~.transforms.LoadCheckedImage`): some releases of
+        OpenCV (4.10 is one) fill the rest of a truncated one with a flat colour and say nothing.
 
         Raises:
             RuntimeError: If the pipeline fails on the image.
+            ValueError: If its mask (in evaluation) holds an id that is no class.
         """
         info = self.get_data_info(idx)
         files = ', '.join(info[k] for k in ('img_path', 'seg_map_path') if k in info)
@@ -261,6 +264,8 @@ class WeakLabelDataset(BaseSegDataset):
             ) from error
         if data is None:
             raise RuntimeError(f'image {info["img_id"]!r} ({files}): the pipeline returned None')
+        if 'seg_map_path' in info:
+            check_sample_ids(data, files, len(self.metainfo['classes']))
         return data
 
     @property
@@ -274,10 +279,7 @@ class WeakLabelDataset(BaseSegDataset):
                 f"{type(self).__name__}: metainfo['classes'] has to be 'background' followed by "
                 f'at least one object class, got {classes}'
             )
-        if len(set(classes)) < len(classes):
-            raise ValueError(
-                f"{type(self).__name__}: metainfo['classes'] names a class twice: {classes}"
-            )
+        check_class_names(classes, f"{type(self).__name__}: metainfo['classes']")
 
     def _check_files(self, paths: Iterable[str], kind: str, options: str) -> None:
         if not self._local:

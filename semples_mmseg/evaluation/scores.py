@@ -111,7 +111,8 @@ def confusion_matrix(
         int64 counts, shape ``(C, C)``: rows true, columns predicted.
 
     Raises:
-        ValueError: If the shapes differ or ``target`` has a value that is no class.
+        ValueError: If the shapes differ, or ``predicted`` or ``target`` has a value that is no
+            class.
     """
     if predicted.shape != target.shape:
         raise ValueError(
@@ -121,6 +122,15 @@ def confusion_matrix(
     target = target.to(predicted.device, torch.int64)
     check_target(target, num_classes, ignore_index, name)
     kept = target != ignore_index
-    index = target[kept] * num_classes + predicted[kept].to(torch.int64)
+    found = predicted[kept].to(torch.int64)
+    wrong = (found < 0) | (found >= num_classes)
+    if bool(wrong.any()):  # it would be counted as another class, or end the process on a GPU
+        raise ValueError(
+            f'Image {name!r}: the prediction has the values '
+            f'{torch.unique(found[wrong]).tolist()[:5]}, but there are the classes '
+            f'0..{num_classes - 1}; model and data set differ in their classes, or the file of the '
+            'prediction is another one.'
+        )
+    index = target[kept] * num_classes + found
     counts = torch.bincount(index, minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes).cpu().numpy()

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from mmengine.evaluator import Evaluator
 from mmseg.registry import EVALUATOR
-from PIL import Image
 
 from ..crf import (
     TEST_TIME_CRF,
@@ -22,6 +21,7 @@ from ..crf import (
     require_pydensecrf,
 )
 from ..evaluation.cam_metric import image_name
+from ..utils.images import read_image
 
 
 @EVALUATOR.register_module()
@@ -111,10 +111,9 @@ def refine_file(path: str, probabilities: np.ndarray, parameters: CRFParameters)
         uint8 (H, W).
 
     Raises:
-        ValueError: If the image has another size than the probabilities.
+        ValueError: If the image cannot be read or has another size than the probabilities.
     """
-    with Image.open(path) as image:
-        pixels = np.array(image.convert('RGB'))
+    pixels = read_image(path)
     if pixels.shape[:2] != probabilities.shape[1:]:
         raise ValueError(
             f'CRF: image {path} is {pixels.shape[:2]}, its probabilities {probabilities.shape[1:]}'

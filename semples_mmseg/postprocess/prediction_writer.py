@@ -11,7 +11,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from mmseg.registry import METRICS
 
-from ..pseudo_masks.masks import write_mask
+from ..pseudo_masks.masks import mask_path, write_mask
 
 
 @METRICS.register_module()
@@ -25,6 +25,9 @@ class PredictionWriter(BaseMetric):
         out_dir: Folder of the PNGs.
         collect_device: See :class:`mmengine.evaluator.BaseMetric`, as for the rest.
         prefix: Prefix of the returned key.
+
+    Raises:
+        ValueError: If an image id leads out of the folder.
     """
 
     default_prefix = ''  # none, without MMEngine's warning
@@ -46,7 +49,7 @@ class PredictionWriter(BaseMetric):
         for sample in data_samples:
             name = sample.get('img_id') or os.path.splitext(os.path.basename(sample['img_path']))[0]
             label = sample['pred_sem_seg']['data'].squeeze(0).cpu().numpy()
-            write_mask(self.folder / f'{name}.png', label, self.dataset_meta.get('palette', ()))
+            write_mask(mask_path(self.folder, name), label, self.dataset_meta.get('palette', ()))
             self.results.append(str(name))
 
     def compute_metrics(self, results: list) -> dict[str, float]:

@@ -10,6 +10,7 @@ from typing import Any
 from mmengine.logging import MMLogger
 from mmseg.registry import METRICS
 
+from ..pseudo_masks.masks import mask_path
 from ..utils.io import atomic_write
 from .prediction_writer import PredictionWriter
 
@@ -68,7 +69,7 @@ class VOCSubmission(PredictionWriter):
         metrics = super().compute_metrics(results)
         with atomic_write(self.archive, 'wb') as file, tarfile.open(None, 'w:gz', file) as archive:
             for name in sorted(results):
-                path = self.folder / f'{name}.png'
+                path = mask_path(self.folder, name)
                 archive.add(path, path.relative_to(self.out_dir).as_posix(), filter=_anonymous)
         MMLogger.get_current_instance().info(f'The archive to upload is {self.archive}.')
         return metrics

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +16,15 @@ import numpy as np
 import torch
 from mmseg.datasets import COCOStuffDataset, PascalVOCDataset
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ..datasets.listing import name_some, read_image_ids
+from ..datasets.listing import files_below, name_some, read_image_ids
 from ..evaluation import confusion_matrix, segmentation_scores
 from ..evaluation.scores import check_target
+from ..utils.files import read_text
+from ..utils.names import check_class_names
 from .masks import read_mask
 
 IGNORED = 255
@@ -35,8 +39,8 @@ def class_names(classes: str | None, num_classes: int | None) -> list[str]:
         num_classes: Number of classes, background included, in place of ``classes``.
 
     Raises:
-        ValueError: Unless exactly one of the two is given, or if there are too few or too many, or
-            a name twice.
+        ValueError: Unless exactly one of the two is given, or if there are too few or too many, a
+            name twice, or one that is no name.
         FileNotFoundError: If there is no such file.
     """
     if (classes is None) == (num_classes is None):
@@ -52,14 +56,13 @@ def class_names(classes: str | None, num_classes: int | None) -> list[str]:
         assert classes is not None
         if not Path(classes).is_file():
             raise FileNotFoundError(f'--classes {classes} is neither voc, coco nor a text file.')
-        lines = Path(classes).read_text(encoding='utf-8').splitlines()
+        lines = re.split(r'[\r\n]', read_text(classes, '--classes'))
         names = [line.strip() for line in lines if line.strip()]
     if not 2 <= len(names) <= IGNORED:
         raise ValueError(
             f'{len(names)} classes, background included: there must be 2 to {IGNORED}.'
         )
-    if len(set(names)) < len(names):
-        raise ValueError(f'--classes {classes} has a name twice; ids need names of their own.')
+    check_class_names(names, f'--classes {classes}')
     return names
 
 
@@ -106,7 +109,7 @@ class FolderScores:
         table.add_column('')
         table.add_column('IoU', justify='right')
         for name, value in self.iou.items():
-            table.add_row(name, _shown(value))
+            table.add_row(escape(name), _shown(value))
         table.add_section()
         for name in ('mIoU', 'FP', 'FN', 'precision', 'recall', 'undecided'):
             table.add_row(name, _shown(self.to_json()[name]))
@@ -170,7 +173,7 @@ def _ids(masks: Path, truth: Path, ids_file: str | Path | None) -> list[str]:
     for folder, what in ((masks, 'masks'), (truth, 'ground truth')):
         if not folder.is_dir():
             raise FileNotFoundError(f'There is no folder of {what} at {folder}.')
-    there = {path.relative_to(masks).with_suffix('').as_posix() for path in masks.rglob('*.png')}
+    there = {name.removesuffix('.png') for name in files_below(masks, '.png')}
     if not there:
         raise FileNotFoundError(f'{masks} holds no PNG file; give the folder with the masks.')
     ids = sorted(there) if ids_file is None else read_image_ids(str(ids_file))

@@ -18,6 +18,7 @@ from torch.utils.data import SequentialSampler
 from ..engine.processes import process_group
 from .background_score import choose_background_score
 from .manifest import recorded_score
+from .masks import mask_path
 from .refinement import REFINEMENTS
 from .writer import PseudoMaskWriter
 
@@ -169,7 +170,7 @@ def _unfinished(dataset: ConfigDict, folder: Path) -> tuple[list[int], int]:
     found: list[Any] = [None]
     if is_main_process():
         wanted = _wanted(dataset)
-        missing = [i for i, name in wanted if not (folder / f'{name}.png').exists()]
+        missing = [i for i, name in wanted if not mask_path(folder, name).exists()]
         found = [(missing, len(wanted))]
     # one process decides: another one could list the folder after the first masks are written
     broadcast_object_list(found)

@@ -12,6 +12,7 @@ from typing import Any
 
 from mmengine.logging import MMLogger
 
+from ..utils.files import read_json
 from ..utils.io import atomic_write, remove_leftovers
 
 MANIFEST = 'pseudo_masks.json'
@@ -61,9 +62,12 @@ def _read(file: Path) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        return json.loads(file.read_text(encoding='utf-8'))
+        found = read_json(file)
+        if not isinstance(found, dict):
+            raise ValueError(f'{file} holds no JSON object')
     except ValueError as error:
-        raise ValueError(f'{file} is not valid JSON ({error}); delete the folder.') from error
+        raise ValueError(f'{error}; delete the folder') from error
+    return found
 
 
 def open_folder(folder: str | os.PathLike, manifest: Mapping[str, Any], overwrite: bool) -> None:

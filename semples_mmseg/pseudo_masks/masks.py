@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..utils.images import open_image, read_image_bytes
 from ..utils.io import atomic_write
+from ..utils.names import check_image_id
 
 
 def full_palette(colours: Sequence[Sequence[int]] = ()) -> list[int]:
@@ -68,17 +70,56 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
     """Read the ids of a palette or grey PNG, uint8 of shape ``(H, W)``.
 
     Raises:
-        ValueError: If the file is an image of another kind or damaged.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is an image of another kind, too large or damaged.
     """
-    try:
-        with Image.open(path) as image:
-            if image.mode in ('P', 'L'):
-                return np.array(image)
-            mode = image.mode
-    except (OSError, SyntaxError) as error:  # Pillow calls a broken PNG a syntax error
-        if not Path(path).exists():
-            raise
+    return decode_mask(read_image_bytes(path, 'mask'), path)
+
+
+def decode_mask(content: bytes, path: str | os.PathLike) -> np.ndarray:
+    """:func:`read_mask` of a file that is in memory."""
+    with open_image(content, path, 'mask', ('PNG',)) as image:
+        # Pillow multiplies greys of less than 8 bits so that the highest becomes white.
+        depth = content[24]
+        if image.mode != 'P' and (image.mode != 'L' or depth != 8):
+            raise ValueError(
+                f'mask {path} is an image of mode {image.mode}; expected 8-bit palette or grey: one '
+                f'class id per pixel, colours turned to ids (it has {depth} bits a channel)'
+            )
+        try:
+            return np.array(image)
+        except Exception as error:  # Pillow has errors of its own for every kind of damage
+            raise ValueError(
+                f'mask {path} cannot be read ({error}); delete it and make it again'
+            ) from error
+
+
+def check_ids(
+    label: np.ndarray, num_classes: int, path: str | os.PathLike, ignore_index: int = 255
+) -> None:
+    """Refuse a mask with an id that is no class.
+
+    Args:
+        label: Ids, integers of any shape.
+        num_classes: Number of classes, background included.
+        path: The mask, for the error message.
+        ignore_index: The id of pixels that do not count.
+
+    Raises:
+        ValueError: If there is one; on a GPU it would end in an assertion that names nothing.
+    """
+    wrong = label[((label < 0) | (label >= num_classes)) & (label != ignore_index)]
+    if len(wrong):
         raise ValueError(
-            f'Mask {path} cannot be read ({error}); delete it and make it again.'
-        ) from error
-    raise ValueError(f'Mask {path} is an image of mode {mode}; expected 8-bit palette or grey.')
+            f'{path}: the mask holds the id {int(wrong[0])}; the {num_classes} classes are '
+            f'0..{num_classes - 1}, ignored is {ignore_index}'
+        )
+
+
+def mask_path(folder: str | os.PathLike, img_id: str) -> Path:
+    """Where the mask of an image is: ``<folder>/<image id>.png``, always inside the folder.
+
+    Raises:
+        ValueError: If the id leads out of it.
+    """
+    return Path(folder) / f'{check_image_id(img_id, f"masks in {folder}")}.png'

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import mmcv
 import numpy as np
+
+from ..utils.images import read_image
 
 REFINEMENTS: dict[str, dict[str, Any] | None] = {
     'none': None,
@@ -54,7 +55,7 @@ def read_rgb(sample: Mapping[str, Any], shape: tuple[int, ...]) -> np.ndarray:
 
     Raises:
         FileNotFoundError: If the image is gone.
-        ValueError: If the prediction has no path or its size is not the image's.
+        ValueError: If the prediction has no path, the file is no whole image or of another size.
     """
     path = sample.get('img_path')
     if path is None:
@@ -62,7 +63,7 @@ def read_rgb(sample: Mapping[str, Any], shape: tuple[int, ...]) -> np.ndarray:
             f'image {sample.get("img_id")!r} has no `img_path`, which refinement needs: keep it in '
             'the meta_keys of PackWeakInputs.'
         )
-    image = mmcv.imread(path, backend='pillow', channel_order='rgb')
+    image = read_image(path)
     if image.shape[:2] != tuple(shape):
         raise ValueError(
             f'image {path} is {image.shape[:2]}, its CAMs are {tuple(shape)} (height, width); '

@@ -17,6 +17,7 @@ from ..evaluation import segmentation_scores
 from ..models.masks import label_map
 from .finishing import Finisher
 from .manifest import checkpoint_entry, open_folder
+from .masks import mask_path
 from .refinement import Refinement
 from .worker_pool import WorkerPool, usable_cores
 
@@ -53,8 +54,8 @@ class PseudoMaskWriter(BaseMetric):
         prefix: Prefix of the returned keys.
 
     Raises:
-        ValueError: If ``background_score`` is not in [0, 1], the folder holds something else, or
-            a sample has no CAMs.
+        ValueError: If ``background_score`` is not in [0, 1], the folder holds something else, a
+            sample has no CAMs, or an image id leads out of the folder.
         FileNotFoundError: If ``checkpoint`` is missing.
         OSError: If a file cannot be written, e.g. because the disk is full.
     """
@@ -122,7 +123,7 @@ class PseudoMaskWriter(BaseMetric):
         )
         for sample in data_samples:
             name = sample.get('img_id') or Path(sample['img_path']).stem
-            path = self.out_dir / f'{name}.png'
+            path = mask_path(self.out_dir, name)
             # what workers get: the CAMs themselves are large
             known = dict(
                 img_id=name,

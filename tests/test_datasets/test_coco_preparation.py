@@ -189,7 +189,7 @@ def test_missing_or_damaged_files(tree):
         prepare(tree, splits=['val'])
     path = Path(tree / 'annotations/instances_val2014.json')
     path.write_text('{"images": [')
-    with pytest.raises(ValueError, match='is not a file of COCO instances'):
+    with pytest.raises(ValueError, match='instances_val2014.json is not a JSON text file'):
         prepare(tree)
     path.unlink()
     with pytest.raises(FileNotFoundError, match='annotations_trainval2014.zip'):

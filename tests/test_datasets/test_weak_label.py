@@ -10,22 +10,30 @@ import pytest
 import torch
 from mmengine.config import ConfigDict
 from mmengine.dataset import pseudo_collate
-from mmseg.datasets import LoadAnnotations
+from mmseg.datasets import LoadAnnotations, PascalVOCDataset
 from torch.utils.data import DataLoader
 
 from semples_mmseg.datasets import WeakLabelDataset, weak_label
+from semples_mmseg.pseudo_masks import read_mask, write_mask
 
 LABELS = {'a': ['cat'], 'b': ['cat', 'dog'], 'c': []}
 CLASSES = ('cat', 'car', 'dog')
+VOC_CLASSES = PascalVOCDataset.METAINFO['classes']
 LOAD = dict(type='LoadImageFromFile', imdecode_backend='pillow')
 TRAIN = [LOAD, dict(type='PackWeakInputs')]
-TEST = [LOAD, dict(type='LoadAnnotations'), dict(type='PackWeakInputs')]
+TEST = [LOAD, dict(type='LoadCheckedAnnotations'), dict(type='PackWeakInputs')]
 MASKS = dict(img_path='JPEGImages', seg_map_path='SegmentationClassAug')
 
 
 @pytest.fixture
 def root(make_voc_tree: Callable[..., Path]) -> Path:
-    return make_voc_tree(LABELS)
+    root = make_voc_tree(LABELS)
+    for path in (root / 'SegmentationClassAug').iterdir():
+        mask = read_mask(path)
+        for name in CLASSES:  # the masks count VOC's classes
+            mask[mask == VOC_CLASSES.index(name)] = 1 + CLASSES.index(name)
+        write_mask(path, mask)
+    return root
 
 
 def build(root: Path, **kwargs) -> WeakLabelDataset:
@@ -163,7 +171,7 @@ def test_label_file_absent_or_no_json(root: Path) -> None:
     with pytest.raises(ValueError, match='labels.json is not a JSON text file'):
         build(root)
     (root / 'labels.json').write_bytes(b'\xff\x00\x93')
-    with pytest.raises(ValueError, match='labels.json is not a JSON text file'):
+    with pytest.raises(ValueError, match='labels.json is not a text in UTF-8'):
         build(root)
 
 

@@ -15,7 +15,7 @@ data_root = 'data/coco'
 scales = (1.0, 0.8, 1.2)
 test_pipeline = [
     _base_.load_image,
-    dict(type='LoadAnnotations'),
+    dict(type='LoadCheckedAnnotations'),
     dict(type='PackWeakInputs', scales=scales),
 ]
 

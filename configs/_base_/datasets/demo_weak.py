@@ -9,7 +9,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     load_image,
-    dict(type='LoadAnnotations'),
+    dict(type='LoadCheckedAnnotations'),
     dict(type='PackWeakInputs', scales=(1.0, 1.2)),
 ]
 train_dataloader = dict(

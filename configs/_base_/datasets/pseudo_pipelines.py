@@ -1,11 +1,11 @@
 # Pipelines of retraining on pseudo masks: short side 520, crops of 480 (WeakTr, section 3.3).
 scale = (8 * 520, 520)  # the short side becomes 520, unless the long one would pass 4160
 
-# Pillow refuses truncated JPEGs, which some OpenCV versions complete with grey; same pixels.
+# With Pillow the loader is this package's: nothing is decoded unchecked, nothing completed.
 load_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
 train_pipeline = [
     load_image,
-    dict(type='LoadAnnotations'),
+    dict(type='LoadCheckedAnnotations'),
     dict(type='RandomResize', scale=scale, ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type='RandomCrop', crop_size=(480, 480), cat_max_ratio=0.75),
     dict(type='RandomFlip', prob=0.5),
@@ -16,7 +16,7 @@ train_pipeline = [
 test_pipeline = [
     load_image,
     dict(type='Resize', scale=scale, keep_ratio=True),
-    dict(type='LoadAnnotations'),
+    dict(type='LoadCheckedAnnotations'),
     dict(type='PackWeakInputs'),
 ]
 
@@ -34,7 +34,7 @@ tta_pipeline = [
         transforms=[
             tta_sizes,
             tta_flips,
-            [dict(type='LoadAnnotations')],
+            [dict(type='LoadCheckedAnnotations')],
             [dict(type='PackWeakInputs')],
         ],
     ),

@@ -15,7 +15,7 @@ _base_ = './weak_pipelines.py'
 data_root = 'data/VOCdevkit/VOC2012'
 test_pipeline = [
     _base_.load_image,
-    dict(type='LoadAnnotations'),
+    dict(type='LoadCheckedAnnotations'),
     dict(type='PackWeakInputs', scales=(1.0, 1.2)),
 ]
 

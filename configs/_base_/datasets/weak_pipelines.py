@@ -3,7 +3,7 @@ img_size = 224
 bgr_mean = [103.53, 116.28, 123.675]
 bgr_std = [57.375, 57.12, 58.395]
 
-# Pillow refuses truncated JPEGs, which some OpenCV versions silently complete; same pixels.
+# With Pillow the loader is this package's: nothing is decoded unchecked, nothing completed.
 load_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
 random_crop = dict(
     type='mmpretrain.RandomResizedCrop', scale=img_size, backend='pillow', interpolation='bicubic'

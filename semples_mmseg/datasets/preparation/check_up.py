@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 from mmengine.fileio import join_path
-from PIL import Image, ImageOps
 
 from ...pseudo_masks.masks import read_mask
-from ..listing import missing_files, read_image_ids
+from ...utils.images import read_image
+from ...utils.names import check_image_id
+from ..listing import files_below, missing_files, read_image_ids
 from ..weak_label import Label, WeakLabelDataset
 from .pool import map_files
 from .voc_masks import IGNORED, classes_in_mask
@@ -137,10 +138,10 @@ def _listed(dataset: WeakLabelDataset, img_dir: str) -> list[str]:
     if dataset.ann_file:
         return read_image_ids(dataset.ann_file)
     suffix = dataset.img_suffix
-    found = [str(p.relative_to(img_dir).as_posix()) for p in Path(img_dir).rglob(f'*{suffix}')]
+    found = files_below(img_dir, suffix)
     if not found:
         raise FileNotFoundError(f'no image *{suffix} in {img_dir}; check the suffix')
-    return sorted(path.removesuffix(suffix) for path in found)
+    return [check_image_id(name.removesuffix(suffix), f'folder {img_dir}') for name in found]
 
 
 def _own_classes(dataset: WeakLabelDataset) -> tuple[str, ...]:
@@ -221,12 +222,10 @@ def _examine(job: tuple[str | None, str | None, int]) -> Examination:
     size, label, present = None, None, None
     if img_path is not None:
         try:
-            with Image.open(img_path) as image:
-                image.load()
-                # A photograph that says it lies on its side is turned when it is loaded.
-                size = ImageOps.exif_transpose(image).size
-        except Exception as error:  # Pillow has errors of its own for every kind of damage
-            problems['images unreadable'] = f'{img_path}: {error}'
+            height, width, _ = read_image(img_path).shape
+            size = width, height
+        except (ValueError, OSError) as error:
+            problems['images unreadable'] = str(error)
     if mask_path is not None:
         try:
             label = read_mask(mask_path)

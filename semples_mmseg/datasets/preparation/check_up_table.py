@@ -22,7 +22,7 @@ def print_check_up(report: CheckUp, console: Console, examples: int = 3) -> None
         classes.add_column('in mask', justify='right')
     for name, count in report.labelled.items():
         row = [count] if report.masked is None else [count, report.masked[name]]
-        classes.add_row(name, *map(str, row))
+        classes.add_row(escape(name), *map(str, row))
     console.print(classes)
     for title, kinds in (('found', report.findings), ('to note', report.notes)):
         table = Table(title, 'examples')

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...utils.names import check_image_id
 from ..listing import name_some
 from .plain_pickle import read_pickled_dict
 
@@ -36,9 +37,10 @@ def read_cls_labels(
     for key, value in read_pickled_dict(path).items():
         try:
             img_id = key if isinstance(key, str) else _image_id(key, id_format)
+            check_image_id(img_id, 'its id')
             present = _present(value, len(classes))
         except ValueError as error:
-            raise ValueError(f'{path}, image {key!r}: {error}') from None
+            raise ValueError(f'{path}, image {repr(key)[:80]}: {error}') from None
         if img_id in labels:
             raise ValueError(f'{path} has image {img_id!r} twice, as text and as number')
         labels[img_id] = [classes[k] for k in present]

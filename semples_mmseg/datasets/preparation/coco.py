@@ -13,12 +13,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ...utils import atomic_write
+from ...utils.files import read_json
+from ...utils.names import check_image_id
 from ..coco import COCO_CLASSES
 from ..listing import missing_files, name_some
 from .coco_masks import PAINTING, Region, write_image_mask
 
 SPLITS = {'train': 82081, 'val': 40137}
 """Splits of COCO 2014 and how many of their images have any annotation."""
+MAX_INSTANCES_BYTES = 1 << 30
+"""Largest annotation file, 1 GiB; COCO's own has 448 MB."""
 _MANIFEST = 'source.json'
 
 
@@ -62,14 +66,14 @@ def read_instances(path: Path) -> list[CocoImage]:
             'with --annotations'
         )
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path, 'annotation file', MAX_INSTANCES_BYTES)
         labels = _category_labels(content['categories'], path)
         images: dict[Any, CocoImage] = {}
         for entry in content['images']:
             if entry['id'] in images:
                 raise ValueError(f'{path} lists the image id {entry["id"]} twice')
             images[entry['id']] = CocoImage(
-                _checked_name(entry['file_name'], path), (entry['height'], entry['width'])
+                _checked_name(entry['file_name'], path), _checked_size(entry, path)
             )
         for entry in content['annotations']:
             where = f'{path}: annotation {entry["id"]} of image {entry["image_id"]}'
@@ -88,7 +92,7 @@ def read_instances(path: Path) -> list[CocoImage]:
                     entry['id'],
                 )
             )
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f'{path} is not a file of COCO instances ({type(error).__name__}: {error}); expected '
             'instances_train2014.json or instances_val2014.json as downloaded'
@@ -115,7 +119,18 @@ def _category_labels(categories: Sequence[dict[str, Any]], path: Path) -> dict[i
 def _checked_name(name: str, path: Path) -> str:
     if Path(name).name != name or Path(name).suffix != '.jpg':
         raise ValueError(f'{path}: expected the name of a .jpg file without a folder, got {name!r}')
+    check_image_id(Path(name).stem, str(path))
     return name
+
+
+def _checked_size(entry: dict[str, Any], path: Path) -> tuple[int, int]:
+    """(height, width) of an image; whether they are true is seen when its mask is painted."""
+    size = entry['height'], entry['width']
+    if not all(type(side) is int and 0 < side <= 65535 for side in size):
+        raise ValueError(
+            f'{path}: image {entry["id"]!r} has height and width {size}; expected numbers of pixels'
+        )
+    return size
 
 
 def choose_images(
@@ -186,7 +201,7 @@ def prepare_coco14(
         FileNotFoundError: If an annotation file or images are missing.
         ValueError: If an annotation file or a mask folder is not what it should be.
     """
-    root, console = Path(root), console or Console()
+    root, console = Path(root), console or Console(markup=False)
     folder, target = Path(annotations or root / 'annotations'), Path(out or root)
     masks = set(masks)
     plan: list[tuple[str, Path, list[CocoImage], int]] = []
@@ -225,7 +240,7 @@ def _check_mask_folder(folder: Path, source: Path) -> None:
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     try:
-        found = json.loads((folder / _MANIFEST).read_text(encoding='utf-8'))
+        found = read_json(folder / _MANIFEST)
     except (FileNotFoundError, ValueError):
         found = None
     if found != _manifest(source):
@@ -249,7 +264,7 @@ def _paint(
     targets = [str(folder / f'{Path(image.name).stem}.png') for image in images]
     absent = set(missing_files(targets))
     todo = [pair for pair in zip(images, targets, strict=True) if pair[1] in absent]
-    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn('{task.description}', markup=False), BarColumn(), MofNCompleteColumn())
     with (
         Progress(*columns, TimeRemainingColumn(), console=console) as progress,
         ProcessPoolExecutor(workers) as pool,

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from pycocotools import mask as coco_mask
 
 from ...pseudo_masks import write_mask
+from ...utils.images import open_image, read_image_bytes
 
 PAINTING = 'smaller over larger by area in pixels, later over earlier of one size, crowd 255'
 CROWD = 255
@@ -36,24 +36,73 @@ class Region:
 def decode_region(region: Region, size: tuple[int, int]) -> np.ndarray:
     """Pixels of a region, bool of shape (height, width).
 
+    Run lengths are decoded here and outlines checked before pycocotools gets them: it is C code
+    that returns memory it never wrote for short runs, and makes room for as many points as the
+    corners of an outline are apart.
+
     Raises:
         ValueError: If its segmentation is none of the three kinds, or of another size.
     """
     coded = region.segmentation
     try:
         if isinstance(coded, list):
-            # pycocotools takes lists of four numbers for boxes
-            if not coded or min(len(polygon) for polygon in coded) < 6:
-                raise ValueError('a polygon of less than three corners')
-            runs = coco_mask.merge(coco_mask.frPyObjects(coded, *size))
-        else:
-            if tuple(coded['size']) != size:
-                raise ValueError(f'run lengths of size {coded["size"]}, the image has {size}')
-            uncompressed = isinstance(coded['counts'], list)
-            runs = coco_mask.frPyObjects(coded, *size) if uncompressed else coded
-        return coco_mask.decode(runs).astype(bool)
-    except (TypeError, KeyError, ValueError) as error:
+            if not coded:
+                raise ValueError('no polygon')
+            polygons = [_checked_polygon(polygon, size) for polygon in coded]
+            return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, *size))) > 0
+        if tuple(coded['size']) != size:
+            raise ValueError(f'run lengths of size {coded["size"]}, the image has {size}')
+        counts = coded['counts']
+        return _fill(counts if isinstance(counts, list) else _uncompressed(counts), size)
+    except (TypeError, KeyError, ValueError, OverflowError, AttributeError) as error:
         raise ValueError(f'annotation {region.id} has no valid segmentation: {error}') from error
+
+
+def _checked_polygon(polygon: Sequence[float], size: tuple[int, int]) -> list[float]:
+    """The corners of a polygon that is about as large as its image."""
+    if not isinstance(polygon, list) or len(polygon) % 2:
+        raise ValueError('a polygon is a list [x1, y1, x2, y2, ...]')
+    corners = np.array(polygon, np.float64).reshape(-1, 2)
+    if len(corners) < 3:  # pycocotools takes lists of four numbers for boxes
+        raise ValueError('a polygon of less than three corners')
+    margin = max(size)
+    if not (np.isfinite(corners).all() and np.abs(corners).max() <= 2 * margin):
+        raise ValueError('a polygon far outside of the image')
+    steps = np.abs(corners - np.roll(corners, 1, 0)).max(1)
+    if steps.sum() > 4 * (size[0] * size[1] + margin + 100):
+        raise ValueError('a polygon longer than all pixels of the image')
+    return polygon
+
+
+def _uncompressed(text: str | bytes) -> list[int]:
+    """Run lengths from COCO's text: 5 bits a letter, from the third number on as differences."""
+    counts: list[int] = []
+    value = shift = 0
+    for letter in text.encode('ascii') if isinstance(text, str) else text:
+        bits = letter - 48
+        if not 0 <= bits < 64 or shift > 30:
+            raise ValueError('run lengths of letters that no encoder writes')
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            if bits & 16:
+                value -= 1 << shift
+            counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+            value = shift = 0
+    if shift:
+        raise ValueError('run lengths that end within a number')
+    return counts
+
+
+def _fill(counts: Sequence[int], size: tuple[int, int]) -> np.ndarray:
+    """Pixels of run lengths, which go down the columns and begin with those outside."""
+    runs = np.array(counts, np.int64)
+    if runs.ndim != 1 or runs.min(initial=0) < 0 or runs.max(initial=0) > size[0] * size[1]:
+        raise ValueError('run lengths have to be numbers of pixels')
+    if runs.sum() != size[0] * size[1]:
+        raise ValueError(f'run lengths of {runs.sum()} pixels, the image has {size[0] * size[1]}')
+    inside = np.arange(len(runs)) % 2 == 1
+    return np.repeat(inside, runs).reshape(size[::-1]).T
 
 
 def paint(regions: Sequence[Region], size: tuple[int, int]) -> np.ndarray:
@@ -95,9 +144,9 @@ def write_image_mask(
         ValueError: If the image cannot be read or has another size, or an outline is not valid.
     """
     try:
-        with Image.open(image) as opened:
+        with open_image(read_image_bytes(image), image) as opened:
             found = opened.size[::-1]
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f'image {image} cannot be read ({error}): download it again') from error
     if found != size:
         raise ValueError(

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 
 from ...pseudo_masks.masks import read_mask, write_mask
 from ...utils import atomic_write
+from ...utils.files import read_bytes
+from .mat_file import MAX_BYTES, read_field
 
 IGNORED = 255
 
@@ -47,12 +48,13 @@ def read_sbd_mask(path: str | os.PathLike) -> np.ndarray:
         VOC's class ids, uint8 of shape ``(H, W)``.
 
     Raises:
+        FileNotFoundError: If there is no such file.
         ValueError: If it is damaged or something else.
     """
+    content = read_bytes(path, MAX_BYTES, 'annotation')
     try:
-        content = scipy.io.loadmat(os.fspath(path), variable_names=['GTcls'])
-        label = content['GTcls'][0, 0]['Segmentation']
-    except Exception as error:  # damaged bytes lead SciPy to errors of all kinds
+        label = read_field(content, 'GTcls', 'Segmentation')
+    except Exception as error:  # damaged bytes lead to errors of all kinds
         raise ValueError(
             f'{path} is not a class annotation of SBD with GTcls.Segmentation '
             f'({type(error).__name__}: {error}); unpack the release anew'
@@ -108,7 +110,7 @@ def finish_mask(job: MaskJob) -> MaskResult:
                 f'mask {path} holds the values {stray}; expected 0..{job.num_classes} and '
                 f'{IGNORED}. Replace the file'
             )
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         return MaskResult(problem=str(error))
     if made and converted:
         write_mask(job.target, label)

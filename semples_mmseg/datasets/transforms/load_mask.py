@@ -1,0 +1,67 @@
+"""Loading masks that may be damaged, of another kind, or of another image."""
+
+import numpy as np
+from mmseg.datasets import LoadAnnotations
+from mmseg.registry import TRANSFORMS
+
+from ...pseudo_masks.masks import decode_mask
+from ...utils.images import read_image_bytes
+
+
+@TRANSFORMS.register_module()
+class LoadCheckedAnnotations(LoadAnnotations):
+    """MMSeg's ``LoadAnnotations`` that takes one class id per pixel and nothing else.
+
+    Refused are masks that are no 8-bit palette or grey PNG (of 16 bits MMSeg keeps the lower 8,
+    colours it takes for ids), damaged ones, and those of another size than the image as it was
+    loaded, which transforms would bring to one size without a word.
+
+    An item that names no mask passes unchanged, so the pipeline of evaluation serves inference
+    too; the data sets of this package see to it that no mask is missing.
+
+    Args:
+        reduce_zero_label: See :class:`mmseg.datasets.LoadAnnotations`, as for ``backend_args``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is not the mask of the image; both are named.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Load the mask of ``seg_map_path``, if there is one.
+
+        Args:
+            results: An item; with ``ori_shape`` if its image is loaded.
+
+        Returns:
+            The item with ``gt_seg_map``, uint8 (H, W).
+        """
+        path = results.get('seg_map_path')
+        if path is None:
+            return results
+        mask = decode_mask(read_image_bytes(path, 'mask', self.backend_args), path)
+        _check_size(mask, results)
+        ids = np.arange(256)
+        if self.reduce_zero_label or results.get('reduce_zero_label'):
+            ids = np.where((ids == 0) | (ids == 255), 255, ids - 1)
+        renamed = ids.copy()
+        for old, new in (results.get('label_map') or {}).items():
+            renamed[ids == old] = new
+        results['gt_seg_map'] = renamed.astype(np.uint8)[mask]
+        results.setdefault('seg_fields', []).append('gt_seg_map')
+        return results
+
+
+def _check_size(mask: np.ndarray, results: dict) -> None:
+    size = tuple(results.get('ori_shape', mask.shape)[:2])
+    if mask.shape != size:
+        advice = 'it is the mask of another image, or one of the two was resized'
+        if mask.shape == size[::-1]:
+            advice = (
+                'if the EXIF data of the image say that it lies on its side, it was turned: turn '
+                'the mask too, or take the orientation out of the image'
+            )
+        raise ValueError(
+            f'mask {results["seg_map_path"]} has shape {mask.shape}, its image '
+            f'{results.get("img_path")} {size} (height, width); {advice}'
+        )

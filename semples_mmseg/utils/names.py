@@ -1,0 +1,74 @@
+"""Names that strangers choose: image ids, which become paths, and class names."""
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+MAX_PART_BYTES = 200
+"""Longest part of an image id between two slashes. File systems take 255, and temporary files have
+a few more letters than what they are renamed to."""
+
+MAX_CLASS_NAME = 200
+"""Longest class name in characters; CLIP reads 77 tokens."""
+
+
+def check_image_id(img_id: Any, where: str) -> str:
+    """See that an image id, put behind a folder, names a file inside it on any system.
+
+    Subfolders (``train2014/COCO_train2014_000000000009``), spaces, quotes, a leading ``-`` and all
+    alphabets are fine.
+
+    Args:
+        img_id: The id: a relative path with slashes, without suffix.
+        where: Where it is from, for the error message.
+
+    Returns:
+        The id.
+
+    Raises:
+        ValueError: If it is empty or no text, leaves the folder (``..``, an absolute path, a
+            drive), or holds a backslash, a control character or a part that is too long.
+    """
+    if not isinstance(img_id, str):
+        raise ValueError(f'{where}: an image id is a text, got {type(img_id).__name__}')
+    parts = img_id.split('/')
+    if '\\' in img_id or ':' in parts[0] or {'', '.', '..'} & {*parts}:
+        raise ValueError(
+            f'{where}: image id {_shown(img_id)} leaves the image folder; ids are paths inside it, '
+            'with slashes and without suffix'
+        )
+    if not _is_one_line(img_id):
+        raise ValueError(f'{where}: image id {_shown(img_id)} holds a control character')
+    if max(len(part.encode()) for part in parts) > MAX_PART_BYTES or len(parts) > 32:
+        raise ValueError(f'{where}: image id {_shown(img_id)} is too long')
+    return img_id
+
+
+def check_class_names(names: Sequence[Any], where: str) -> None:
+    """See that class names are texts of one line, each another.
+
+    Quotes, slashes and all alphabets are fine: no file is named after a class.
+
+    Raises:
+        ValueError: If one is empty, no text, there twice, too long, or holds a control character.
+    """
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise ValueError(f'{where}: a class needs a name, got {name!r}')
+        if len(name) > MAX_CLASS_NAME or not _is_one_line(name):
+            raise ValueError(
+                f'{where}: {_shown(name)} is no class name: expected one line of at most '
+                f'{MAX_CLASS_NAME} characters'
+            )
+    if len(set(names)) < len(names):
+        twice = next(name for index, name in enumerate(names) if name in names[:index])
+        raise ValueError(f'{where} names a class twice: {twice!r}')
+
+
+def _is_one_line(text: str) -> bool:
+    """Whether a text has no control characters, line breaks or halves of characters."""
+    return not any(unicodedata.category(c) in ('Cc', 'Cs', 'Zl', 'Zp') for c in text)
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 80 else f'{text[:80]}...')
