@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
-import io
+import lzma
 import re
 import tarfile
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import numpy as np
-from PIL import Image
 from rich.progress import Progress
 
 from ..datasets.listing import name_some, read_image_ids
+from ..utils.images import open_image, read_image_bytes
 from .voc_submission import COMPETITIONS, LAYOUT, NUM_CLASSES
 
+MAX_PNG_BYTES = 1 << 23
+"""Largest PNG, 8 MiB; VOC's images have a quarter of a million pixels."""
 _ENTRY = re.compile(
     LAYOUT.format(competition=f'(?P<competition>{"|".join(COMPETITIONS)})') + r'/(?P<name>.+)\.png'
+)
+
+
+_DAMAGE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    NotImplementedError,  # a kind of compression that zipfile does not know
 )
 
 
@@ -87,7 +102,7 @@ def check_submission(submission: str | Path, ann_file: str, image_dir: str) -> S
             if name not in paths:
                 report.add(f'images that are not in {ann_file}', name)
                 continue
-            with Image.open(paths[name]) as image:
+            with open_image(read_image_bytes(paths[name]), paths[name]) as image:
                 size = image.size
             for problem in _problems(content, size):
                 report.add(problem, name)
@@ -105,18 +120,21 @@ def check_submission(submission: str | Path, ann_file: str, image_dir: str) -> S
 
 def _problems(content: bytes, size: tuple[int, int]) -> Iterator[str]:
     """What is wrong with one PNG, given width and height of its image."""
+    if len(content) > MAX_PNG_BYTES:
+        yield f'files of more than {MAX_PNG_BYTES:,} bytes'
+        return
+    if not content.startswith(b'\x89PNG'):
+        yield 'files that are not PNG'
+        return
     try:
-        with Image.open(io.BytesIO(content)) as mask:
-            if mask.format != 'PNG':
-                yield 'files that are not PNG'
-                return
+        with open_image(content, 'of the submission', 'PNG', ('PNG',)) as mask:
             if mask.mode != 'P':
                 yield 'PNGs without a palette'
                 return
             if mask.size != size:
                 yield 'PNGs of another size than their image'
             highest = int(np.array(mask).max())
-    except OSError:
+    except (OSError, ValueError, SyntaxError):  # the last is Pillow's for a broken PNG
         yield 'files that cannot be read'
         return
     if highest >= NUM_CLASSES:
@@ -131,24 +149,36 @@ def _entries(submission: Path) -> Iterator[tuple[str, bytes]]:
         # the writer keeps its archive beside results/; the folder is what counts here
         for path in sorted((submission / 'results').rglob('*')):
             if path.is_file():
-                yield path.relative_to(submission).as_posix(), path.read_bytes()
-    elif zipfile.is_zipfile(submission):
-        with zipfile.ZipFile(submission) as archive:
-            for info in archive.infolist():
-                if not info.is_dir():
-                    yield info.filename.removeprefix('./'), archive.read(info)
-    else:
-        yield from _tar_entries(submission)
-
-
-def _tar_entries(submission: Path) -> Iterator[tuple[str, bytes]]:
+                yield path.relative_to(submission).as_posix(), _head(path.open('rb'))
+        return
+    archived = _zip_entries if zipfile.is_zipfile(submission) else _tar_entries
     try:
-        with tarfile.open(submission) as archive:
-            for member in archive:
-                stream = archive.extractfile(member)  # None for a folder
-                if stream is not None:
-                    yield member.name.removeprefix('./'), stream.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
+        yield from archived(submission)
+    except _DAMAGE as error:
         raise ValueError(
             f'{submission} is neither a folder nor a whole .tar, .tar.gz or .zip archive ({error})'
         ) from error
+
+
+def _zip_entries(submission: Path) -> Iterator[tuple[str, bytes]]:
+    with zipfile.ZipFile(submission) as archive:
+        for info in archive.infolist():
+            if info.flag_bits & 1:
+                raise zipfile.BadZipFile('it is encrypted')
+            if not info.is_dir():
+                yield info.filename.removeprefix('./'), _head(archive.open(info))
+
+
+def _tar_entries(submission: Path) -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(submission) as archive:
+        for member in archive:
+            # never what a link leads to
+            stream = archive.extractfile(member) if member.isfile() else None
+            if stream is not None:
+                yield member.name.removeprefix('./'), _head(stream)
+
+
+def _head(stream: IO[bytes]) -> bytes:
+    """As much of a file as tells that it is too large, wherever it is."""
+    with stream:
+        return stream.read(MAX_PNG_BYTES + 1)

@@ -83,8 +83,8 @@ def decode_mask(content: bytes, path: str | os.PathLike) -> np.ndarray:
         depth = content[24]
         if image.mode != 'P' and (image.mode != 'L' or depth != 8):
             raise ValueError(
-                f'mask {path} is an image of mode {image.mode}; expected 8-bit palette or grey: one '
-                f'class id per pixel, colours turned to ids (it has {depth} bits a channel)'
+                f'mask {path} is an image of mode {image.mode}; expected 8-bit palette or grey: '
+                f'one class id per pixel, colours turned to ids (it has {depth} bits a channel)'
             )
         try:
             return np.array(image)

@@ -51,10 +51,12 @@ def _read_local(path: str, limit: int, kind: str) -> bytes:
     except ValueError as error:  # NUL in the name, or text that no file system can spell
         raise ValueError(f'{kind} {path!r}: no file can have that name ({error})') from None
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             raise ValueError(f'{kind} {path} is a folder, a pipe or a device, not a file')
         with os.fdopen(descriptor, 'rb', closefd=False) as file:
-            return file.read(limit + 1)
+            # no more than is there: Python makes room for as much as it is asked to read
+            return file.read(min(status.st_size, limit) + 1)
     finally:
         os.close(descriptor)
 

@@ -163,9 +163,6 @@ def _webp_size(content: bytes) -> tuple[int, int]:
 
 
 def _unreadable(kind: str, path: str | os.PathLike, error: Exception) -> ValueError:
-    if isinstance(error, Image.UnidentifiedImageError):
-        return ValueError(
-            f'{kind} {path} is none of {", ".join(FORMATS)}, or its beginning is damaged; '
-            'replace the file'
-        )
+    if isinstance(error, Image.UnidentifiedImageError):  # its text names a buffer
+        error = ValueError('the beginning of the file is not that of an image')
     return ValueError(f'{kind} {path} cannot be read ({error}); replace the file')
