@@ -26,7 +26,6 @@ _ENTRY = re.compile(
     LAYOUT.format(competition=f'(?P<competition>{"|".join(COMPETITIONS)})') + r'/(?P<name>.+)\.png'
 )
 
-
 _DAMAGE = (
     tarfile.TarError,
     zipfile.BadZipFile,
