@@ -1,6 +1,7 @@
 """Reading and checking the lists behind a data set: image ids, labels, files on disk."""
 
 import difflib
+import errno
 import os
 import re
 from collections import Counter
@@ -127,8 +128,10 @@ def _files_in(folder: str) -> set[str]:
     try:
         with os.scandir(folder or '.') as entries:
             return {entry.name for entry in entries if _is(entry, os.DirEntry.is_file)}
-    except (FileNotFoundError, NotADirectoryError):
-        return set()
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+            return set()
+        raise
 
 
 def _is(entry: os.DirEntry, kind: Callable[[os.DirEntry], bool]) -> bool:

@@ -68,7 +68,7 @@ def json_bomb(rng: random.Random) -> str:
             '{"a": [NaN]}',
             '{"a": [1e999]}',
             '{"\\ud800": ["cat"]}',
-            '{' + ','.join(f'"{i}":[]' for i in range(20_000)) + '}',
+            '{' + ','.join(f'"{i}":[]' for i in range(2000)) + '}',
         )
     )
 

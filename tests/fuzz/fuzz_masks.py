@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 from damage import damage
-from fuzz_images import PIXELS, animation, damage_png, png_bomb, text_bomb
+from fuzz_images import PIXELS, animation, damage_png, png_bomb, text_bomb, warm_up
 from harness import Findings, Limits, report, run
 from PIL import Image
 
@@ -130,6 +130,7 @@ def make_sbd(rng: random.Random) -> bytes:
 
 def fuzz(inputs: int | Sequence[int], seed: int) -> dict[str, Findings]:
     """Outcomes by loader."""
+    warm_up()
     os.environ[LIMIT_VARIABLE] = str(PIXELS)
     options = dict(inputs=inputs, seed=seed)
     return {

@@ -1,0 +1,50 @@
+"""A fixed corpus of bad images, masks, lists and labels for every loader."""
+
+import fuzz_images
+import fuzz_labels
+import fuzz_masks
+import pytest
+from harness import LOADED, Limits, run
+
+from semples_mmseg.datasets.preparation.cls_labels import read_cls_labels
+from semples_mmseg.datasets.preparation.plain_pickle import PlainPickleError
+
+INPUTS = 80
+
+
+@pytest.mark.parametrize('fuzzer', [fuzz_images, fuzz_masks, fuzz_labels])
+def test_bad_files_are_loaded_or_refused(fuzzer, monkeypatch):
+    monkeypatch.setenv(fuzz_images.LIMIT_VARIABLE, str(fuzz_images.PIXELS))
+    for name, found in fuzzer.fuzz(INPUTS, seed=1).items():
+        assert not found.bugs, (name, found.bugs[:5])
+        assert found.total() == INPUTS and 0 < found[LOADED] < INPUTS, (name, found)
+
+
+def test_no_pickle_that_acts_gets_through():
+    fuzz_labels.warm_up()
+    found = run(
+        'bombs',
+        fuzz_labels.pickle_bomb,
+        lambda path: read_cls_labels(path, fuzz_labels.CLASSES),
+        (PlainPickleError,),
+        fuzz_labels.LIMITS,
+        inputs=40,
+    )
+    assert not found.bugs, found.bugs[:5]
+    assert found == {'PlainPickleError': 40}
+
+
+@pytest.mark.parametrize('small', [1, 4])
+def test_no_image_takes_twice_the_memory_of_a_good_one(small, monkeypatch):
+    """Bombs of pixels and of comments, with two limits of pixels."""
+    pixels = fuzz_images.PIXELS // small
+    monkeypatch.setenv(fuzz_images.LIMIT_VARIABLE, str(pixels))
+    good = fuzz_images.picture('PNG', 'RGB', (1000, pixels // 1000))
+    peak = run('good', lambda _: good, fuzz_images.load, (), inputs=1).peak
+    assert 3 * pixels <= peak
+    for bomb in (fuzz_images.png_bomb, fuzz_images.text_bomb):
+        found = run(
+            'bombs', bomb, fuzz_images.load, (ValueError,), Limits(memory=2 * peak), inputs=8
+        )
+        assert not found.bugs, found.bugs[:5]
+        assert found == {'ValueError': 8}

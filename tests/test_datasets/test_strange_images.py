@@ -1,0 +1,153 @@
+"""Images and masks of every kind that strangers send: which are taken, and as what."""
+
+import io
+import os
+import subprocess
+
+import mmcv
+import numpy as np
+import pytest
+from PIL import Image
+
+from semples_mmseg.datasets.transforms import LoadCheckedAnnotations, LoadCheckedImage
+from semples_mmseg.pseudo_masks import write_mask
+from semples_mmseg.utils.images import LIMIT_VARIABLE, decode_image, read_image
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+
+
+def encoded(image: Image.Image, kind: str, **options) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def turned(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+@pytest.mark.parametrize(
+    'mode, kind',
+    [
+        *[(mode, 'PNG') for mode in ('1', 'L', 'LA', 'P', 'RGB', 'RGBA')],
+        *[(mode, 'JPEG') for mode in ('L', 'RGB', 'CMYK')],
+        *[(mode, 'BMP') for mode in ('1', 'L', 'P', 'RGB')],
+        ('P', 'GIF'),
+        ('RGB', 'WEBP'),
+    ],
+)
+def test_good_files_have_the_pixels_of_mmcv(mode, kind):
+    image = Image.fromarray(PIXELS)
+    image = image.convert('RGBA').convert(mode) if mode == 'LA' else image.convert(mode)
+    content = encoded(image, kind)
+    found = decode_image(content, 'x', rgb=False)
+    assert found.shape == (20, 30, 3) and found.dtype == np.uint8
+    np.testing.assert_array_equal(found, mmcv.imfrombytes(content, backend='pillow'))
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_a_photograph_on_its_side_is_turned(orientation, tmp_path):
+    content = encoded(Image.fromarray(PIXELS), 'JPEG', exif=turned(orientation))
+    (tmp_path / 'a.jpg').write_bytes(content)
+    for colour in ('color', 'color_ignore_orientation'):
+        load = LoadCheckedImage(imdecode_backend='pillow', color_type=colour)
+        found = load.transform(dict(img_path=str(tmp_path / 'a.jpg')))['img']
+        expected = mmcv.imfrombytes(content, flag=colour, backend='pillow')
+        np.testing.assert_array_equal(found, expected)
+    lies = orientation in (5, 6, 7, 8)
+    assert read_image(tmp_path / 'a.jpg').shape == ((30, 20, 3) if lies else (20, 30, 3))
+
+
+def test_of_16_bits_the_upper_8_are_taken():
+    grey = np.linspace(0, 65535, 600).astype(np.uint16).reshape(20, 30)
+    found = decode_image(encoded(Image.fromarray(grey), 'PNG'), 'x')
+    np.testing.assert_array_equal(found, np.repeat((grey >> 8)[:, :, None], 3, axis=2))
+
+
+def test_what_is_refused_is_named(tmp_path):
+    image = Image.fromarray(PIXELS)
+    whole = encoded(image, 'JPEG')
+    two = [Image.new('RGB', (8, 8), colour) for colour in ('red', 'blue')]
+    animated = [
+        encoded(two[0], kind, save_all=True, append_images=two[1:])
+        for kind in ('GIF', 'PNG', 'WEBP')
+    ]
+    refused = {
+        'is empty': [b''],
+        'animated': animated,
+        'truncated': [whole[:-100]],
+        'not that of an image': [
+            b'text',
+            b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n',
+            encoded(image, 'TIFF'),
+            encoded(image, 'PPM'),
+        ],
+    }
+    for words, contents in refused.items():
+        for content in contents:
+            (tmp_path / 'a.jpg').write_bytes(content)
+            with pytest.raises(ValueError, match=f'image .*a.jpg .*{words}'):
+                read_image(tmp_path / 'a.jpg')
+
+
+def test_the_limit_of_pixels_can_be_set(tmp_path, monkeypatch):
+    Image.fromarray(PIXELS).save(tmp_path / 'a.png')
+    monkeypatch.setenv(LIMIT_VARIABLE, '600')
+    assert read_image(tmp_path / 'a.png').size == 1800
+    monkeypatch.setenv(LIMIT_VARIABLE, '599')
+    with pytest.raises(ValueError, match=f'a.png .*30 x 20 pixels .* set {LIMIT_VARIABLE}'):
+        read_image(tmp_path / 'a.png')
+    monkeypatch.setenv(LIMIT_VARIABLE, 'many')
+    with pytest.raises(ValueError, match="'many' has to be a positive number"):
+        read_image(tmp_path / 'a.png')
+
+
+def test_pipes_folders_devices_and_circles_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / 'pipe.jpg')
+    (tmp_path / 'folder.jpg').mkdir()
+    (tmp_path / 'device.jpg').symlink_to('/dev/zero')
+    (tmp_path / 'circle.jpg').symlink_to('circle.jpg')
+    for name in ('pipe', 'folder', 'device', 'circle'):
+        with pytest.raises((ValueError, OSError), match=f'{name}.jpg'):
+            read_image(tmp_path / f'{name}.jpg')
+    with pytest.raises(ValueError, match='no file can have that name'):
+        read_image('x\0y.jpg')
+
+
+def load_mask(path, shape=(20, 30)):
+    item = dict(seg_map_path=str(path), img_path='a.jpg', ori_shape=shape)
+    return LoadCheckedAnnotations().transform(item)['gt_seg_map']
+
+
+def test_a_mask_has_one_id_a_pixel_and_the_size_of_its_image(tmp_path):
+    path, ids = tmp_path / 'a.png', PIXELS[..., 0]
+    write_mask(path, ids)
+    np.testing.assert_array_equal(load_mask(path), ids)
+    Image.fromarray(ids).save(path)
+    np.testing.assert_array_equal(load_mask(path), ids)
+    with pytest.raises(ValueError, match=r'a.png has shape \(20, 30\), its image a.jpg .*EXIF'):
+        load_mask(path, (30, 20))
+    with pytest.raises(ValueError, match='a.png .*mask of another image'):
+        load_mask(path, (10, 10))
+    for wrong in (ids.astype(np.uint16), PIXELS, ids > 100):
+        Image.fromarray(wrong).save(path)
+        with pytest.raises(ValueError, match='a.png is an image of mode .*expected 8-bit'):
+            load_mask(path)
+    Image.fromarray(ids).save(path, 'GIF')
+    with pytest.raises(ValueError, match='mask .*a.png cannot be read'):
+        load_mask(path)
+
+
+def test_ghostscript_is_never_started(tmp_path, monkeypatch):
+    (tmp_path / 'a.jpg').write_bytes(
+        b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments'
+    )
+
+    def started(*args, **kwargs):
+        raise AssertionError('a process was started')
+
+    monkeypatch.setattr(subprocess, 'Popen', started)
+    with pytest.raises(ValueError, match='a.jpg'):
+        read_image(tmp_path / 'a.jpg')
