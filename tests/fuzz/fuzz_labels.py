@@ -4,6 +4,7 @@ python tests/fuzz/fuzz_labels.py --inputs 10000 --seed 0
 """
 
 import argparse
+import importlib
 import io
 import json
 import pickle
@@ -259,7 +260,8 @@ LOADERS: dict[str, tuple[Callable[[random.Random], bytes], Callable[[Path], Any]
 
 def warm_up() -> None:
     """Import what Python imports on first use: to the harness that looks like code that runs."""
-    b''.decode('utf-8-sig')
+    b'x'.decode('utf-8-sig')
+    importlib.import_module('tokenize')  # for damaged headers of NumPy's files
     with tempfile.NamedTemporaryFile(suffix='.npy') as file:
         file.write(pickled(2))
         file.flush()

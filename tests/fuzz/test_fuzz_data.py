@@ -9,7 +9,7 @@ from harness import LOADED, Limits, run
 from semples_mmseg.datasets.preparation.cls_labels import read_cls_labels
 from semples_mmseg.datasets.preparation.plain_pickle import PlainPickleError
 
-INPUTS = 80
+INPUTS = 50
 
 
 @pytest.mark.parametrize('fuzzer', [fuzz_images, fuzz_masks, fuzz_labels])

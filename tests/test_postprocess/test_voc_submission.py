@@ -5,6 +5,7 @@ import runpy
 import shutil
 import sys
 import tarfile
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -194,6 +195,35 @@ def test_a_name_twice_in_an_archive_is_found(test_set, submission):
     report = check(test_set, packed)
     assert report.problems['images that are there more than once'] == [IDS[0]]
     assert report.problems['images without a prediction'] == list(IDS[1:])
+
+
+def test_no_archive_leads_elsewhere_or_takes_all_memory(test_set, submission):
+    packed = test_set / 'packed.tar'
+    with tarfile.open(packed, 'w') as archive:
+        archive.add(submission / FOLDER, FOLDER)
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE):
+            entry = tarfile.TarInfo(f'{FOLDER}/2011_00000{len(kind)}.png')
+            entry.type, entry.linkname = kind, f'{FOLDER}/{IDS[0]}.png'
+            archive.addfile(entry)
+    assert check(test_set, packed).problems == {}
+    large = test_set / 'large.zip'
+    with zipfile.ZipFile(large, 'w', zipfile.ZIP_DEFLATED) as archive:
+        for name in IDS[1:]:
+            archive.write(submission / FOLDER / f'{name}.png', f'{FOLDER}/{name}.png')
+        archive.writestr(f'{FOLDER}/{IDS[0]}.png', bytes(64 << 20))
+    tracemalloc.start()
+    problems = check(test_set, large).problems
+    assert tracemalloc.get_traced_memory()[1] < 32 << 20
+    tracemalloc.stop()
+    assert problems == {'files of more than 8,388,608 bytes': [IDS[0]]}
+    content = large.read_bytes()
+    place = content.rindex(b'PK\x01\x02')
+    for offset, value, words in ((8, 1, 'encrypted'), (10, 99, 'compression')):
+        changed = bytearray(content)
+        changed[place + offset] = value
+        large.write_bytes(changed)
+        with pytest.raises(ValueError, match=f'large.zip is neither a folder .*{words}'):
+            check(test_set, large)
 
 
 def test_what_cannot_be_checked_says_why(test_set, submission):
