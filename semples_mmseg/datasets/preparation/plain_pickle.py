@@ -1,5 +1,6 @@
 """Reading pickled dicts of NumPy arrays from ``.npy`` files without running anything in them."""
 
+import io
 import os
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from ...checkpoints import ForeignNameError, Names, PickleError, evaluate
 from ...checkpoints.arrays import NAMES, STATES
+from ...utils.files import read_bytes
 
 _ARRAYS = Names(NAMES.get, STATES)
 # Two dozen an image; COCO's training sets have 82,000 and 118,000 images.
@@ -32,11 +34,11 @@ def read_pickled_dict(path: str | os.PathLike) -> dict:
         PlainPickleError: If the file is none of NumPy's, is damaged, holds something else, or asks
             for anything but arrays and plain data.
     """
-    with open(path, 'rb') as file:
+    data = read_bytes(path, _MOST_BYTES, 'label file')
+    with io.BytesIO(data) as file:
         _check_header(file, path)
-        size = os.fstat(file.fileno()).st_size - file.tell()
         try:
-            content = evaluate(file, min(size, _MOST_BYTES), _ARRAYS, most=_MOST_INSTRUCTIONS)
+            content = evaluate(file, len(data) - file.tell(), _ARRAYS, most=_MOST_INSTRUCTIONS)
         except ForeignNameError as error:
             raise PlainPickleError(f'{path} is refused: {error}') from None
         except PickleError as error:
