@@ -138,7 +138,7 @@ def test_class_names(tmp_path):
     (tmp_path / 'names.txt').write_text('background\ncat\n\n')
     assert class_names(str(tmp_path / 'names.txt'), None) == ['background', 'cat']
     (tmp_path / 'names.txt').write_text('background\ncat\ncat\n')
-    with pytest.raises(ValueError, match='names.txt has a name twice'):
+    with pytest.raises(ValueError, match='names.txt names a class twice'):
         class_names(str(tmp_path / 'names.txt'), None)
     for arguments in ((None, None), ('voc', 21)):
         with pytest.raises(ValueError, match='either --classes .* or --num-classes'):
