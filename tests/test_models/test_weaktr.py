@@ -5,7 +5,8 @@ import torch
 from mmseg.registry import MODELS
 
 from semples_mmseg.models import AdaptiveAttentionFusion
-from semples_mmseg.models.backbones import BlockTrace
+from semples_mmseg.models.backbones import BlockTrace, multi_token_vit
+from semples_mmseg.models.mask_generators import attention_fusion
 
 HEADS, BLOCKS, DIMS = 3, 2, 8
 
@@ -126,6 +127,35 @@ def test_cams_and_predictions(tiny_generator, detach):
     torch.testing.assert_close(output.logits['token'], tokens[:, :3].mean(-1))
     torch.testing.assert_close(output.logits['coarse'], coarse.mean((2, 3)))
     torch.testing.assert_close(output.logits['fine'], fine.mean(-1))
+
+
+@pytest.mark.parametrize('classes', [3, 19])
+@pytest.mark.parametrize('frozen', [False, True])
+def test_without_gradients_the_same_comes_out_and_no_map_is_formed(
+    tiny_generator, monkeypatch, classes, frozen
+):
+    """19 classes are more than a head has channels, so that they go in parts."""
+    generator = MODELS.build(dict(tiny_generator, num_classes=classes)).double().eval()
+    generator.init_weights()
+    images = torch.randn(2, 3, 48, 64, dtype=torch.float64)
+    expected = generator(images)
+    formed = []
+
+    def attention_map(query, key):
+        formed.append(query.shape[2])
+        return original(query, key)
+
+    for module in (multi_token_vit, attention_fusion):
+        original = module.attention_map
+        monkeypatch.setattr(module, 'attention_map', attention_map)
+    generator.requires_grad_(not frozen)
+    with torch.set_grad_enabled(frozen):
+        output = generator(images)
+    assert set(formed) == {classes} and len(formed) == generator.backbone.num_layers
+    assert output.affinity is None
+    torch.testing.assert_close(output.cams, expected.cams)
+    for name, logits in expected.logits.items():
+        torch.testing.assert_close(output.logits[name], logits)
 
 
 def wake(generator):

@@ -16,26 +16,45 @@ class BlockTrace(NamedTuple):
 
     Attributes:
         attention: (B, heads, K + N, K + N), rows sum to one; after softmax, before dropout.
+            ``None`` where maps are not asked for; what they are made of is handed out then.
         features: (B, K + N, C), the attention branch after its output projection.
+        query: (B, heads, K + N, C / heads), or ``None``; see :func:`attention_map`.
+        key: Like ``query``.
     """
 
-    attention: Tensor
+    attention: Tensor | None
     features: Tensor
+    query: Tensor | None = None
+    key: Tensor | None = None
 
 
-def _run_block(block: TransformerEncoderLayer, tokens: Tensor) -> tuple[Tensor, BlockTrace]:
-    """Run a block of MMPretrain's with its attention matrix written out."""
+def _run_block(
+    block: TransformerEncoderLayer, tokens: Tensor, maps: bool
+) -> tuple[Tensor, BlockTrace]:
+    """Run a block of MMPretrain's, its attention matrix written out (``maps``) or not."""
     attn = block.attn
     batch, length, width = tokens.shape
     qkv = attn.qkv(block.ln1(tokens)).reshape(batch, length, 3, attn.num_heads, attn.head_dims)
     query, key, value = qkv.permute(2, 0, 3, 1, 4)
-    # Autocast gives a softmax in float32 that both of its users would turn into halves again.
-    attention = (query * attn.head_dims**-0.5 @ key.transpose(-2, -1)).softmax(-1).to(value.dtype)
-    dropped = F.dropout(attention, attn.attn_drop, attn.training)
-    mixed = (dropped @ value).transpose(1, 2).reshape(batch, length, width)
+    attention: Tensor | None = None
+    if maps:
+        attention = attention_map(query, key)
+        mixed = F.dropout(attention, attn.attn_drop, attn.training) @ value
+    else:
+        dropout = attn.attn_drop if attn.training else 0.0
+        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout)
+    mixed = mixed.transpose(1, 2).reshape(batch, length, width)
     features = attn.gamma1(attn.proj_drop(attn.proj(mixed)))
     tokens = tokens + attn.out_drop(features)
-    return block.ffn(block.ln2(tokens), identity=tokens), BlockTrace(attention, features)
+    trace = BlockTrace(attention, features, *(() if maps else (query, key)))
+    return block.ffn(block.ln2(tokens), identity=tokens), trace
+
+
+def attention_map(query: Tensor, key: Tensor) -> Tensor:
+    """Attention (B, heads, Q, T) of queries (B, heads, Q, d) to keys (B, heads, T, d)."""
+    scores = query * query.shape[-1] ** -0.5 @ key.transpose(-2, -1)
+    # Autocast gives a softmax in float32 that its users would turn into halves again.
+    return scores.softmax(-1).to(key.dtype)
 
 
 @MODELS.register_module()
@@ -118,11 +137,15 @@ class MultiTokenViT(_VisionTransformer):
         )
         return torch.cat([tokens, plane.flatten(2).transpose(1, 2).to(tokens.dtype)], dim=1)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, tuple[int, int], list[BlockTrace]]:
+    def forward(
+        self, x: Tensor, maps: bool = True
+    ) -> tuple[Tensor, tuple[int, int], list[BlockTrace]]:
         """Encode images.
 
         Args:
             x: (B, 3, H, W), normalised.
+            maps: Whether the traces have attention maps. Without them attention is fused: 72 maps
+                of a thousand tokens take more time to write and read than to compute.
 
         Returns:
             The tokens (B, K + h * w, C), class tokens first; the grid (h, w); one trace a block.
@@ -135,7 +158,7 @@ class MultiTokenViT(_VisionTransformer):
         )
         traces = []
         for block in self.layers:
-            tokens, trace = _run_block(block, tokens)
+            tokens, trace = _run_block(block, tokens, maps)
             traces.append(trace)
         return tokens, grid, traces
 

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..backbones import BlockTrace
+from ..backbones import BlockTrace, attention_map
 
 POOLINGS = ('max', 'mean')
 
@@ -91,6 +92,7 @@ class AdaptiveAttentionFusion(nn.Module):
         weights = self.head_weights([trace.features for trace in traces])
         fused: Tensor | None = None
         for block, trace in enumerate(traces):
+            assert trace.attention is not None
             # Of all columns: a slice would be copied, and kept for the backward pass.
             attention = trace.attention.detach()
             part = torch.einsum('bh,bhij->bij', weights[:, :, block].to(attention.dtype), attention)
@@ -98,3 +100,57 @@ class AdaptiveAttentionFusion(nn.Module):
         if fused is None:
             raise ValueError('attention fusion needs the traces of at least one block')
         return fused[..., columns] / (weights.shape[1] * weights.shape[2])
+
+    def rows(self, weights: Tensor, traces: Sequence[BlockTrace], queries: slice) -> Tensor:
+        """Some rows of what :meth:`forward` gives, from traces without maps.
+
+        Args:
+            weights: Of the heads, from :meth:`head_weights`.
+            traces: For each block, its queries and keys (B, heads, T, d).
+            queries: The rows wanted; the class tokens, say. All their maps are formed.
+
+        Returns:
+            (B, number of rows, T), non-negative.
+        """
+        parts = []
+        for block, trace in enumerate(traces):
+            assert trace.query is not None and trace.key is not None
+            attention = attention_map(trace.query[:, :, queries], trace.key)
+            weight = weights[:, :, block].to(attention.dtype)
+            parts.append(torch.einsum('bh,bhij->bij', weight, attention))
+        return sum(parts[1:], parts[0]) / weights[0].numel()
+
+    def product(
+        self, weights: Tensor, traces: Sequence[BlockTrace], queries: slice, values: Tensor
+    ) -> Tensor:
+        """Some rows of what :meth:`forward` gives, times a matrix, with no map being formed.
+
+        That is attention with other values than the block's own: what fused attention is for. It
+        knows values of d channels alone, hence the padding.
+
+        Args:
+            weights: Of the heads, from :meth:`head_weights`.
+            traces: For each block, its queries and keys (B, heads, T, d).
+            queries: The rows wanted; the patches, say.
+            values: (B, T, n).
+
+        Returns:
+            (B, number of rows, n).
+        """
+        width = traces[0].features.shape[-1] // self.num_heads
+        products = []
+        for some in values.split(width, dim=-1):
+            padded = F.pad(some, (0, width - some.shape[-1]))
+            padded = padded[:, None].expand(-1, self.num_heads, -1, -1)
+            total: Tensor | None = None
+            for block, trace in enumerate(traces):
+                assert trace.query is not None and trace.key is not None
+                spread = F.scaled_dot_product_attention(
+                    trace.query[:, :, queries], trace.key, padded.to(trace.key.dtype)
+                )[..., : some.shape[-1]]
+                weight = weights[:, :, block].to(spread.dtype)
+                part = torch.einsum('bh,bhin->bin', weight, spread)
+                total = part if total is None else total.add_(part)
+            assert total is not None
+            products.append(total)
+        return torch.cat(products, dim=-1) / weights[0].numel()

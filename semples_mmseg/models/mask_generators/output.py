@@ -14,7 +14,7 @@ class GeneratorOutput:
             pseudo masks are made of (WeakTr: the fine CAM).
         logits: Image-level predictions by name, each (B, K); stage 0 trains them all.
         affinity: (B, h * w, h * w), row = query, how much patches resemble each other; ``None``
-            for generators without attention.
+            where it is not formed: by generators without attention, or without gradients.
     """
 
     cams: Tensor

@@ -26,7 +26,9 @@ class WeakTrGenerator(BaseModule):
     ========== ======================================================== ================
 
     With a frozen backbone (stages match and refine of SemPLeS: only ``head`` and ``fusion``
-    train) the backbone runs without gradients, so its features reach the head detached.
+    train) the backbone runs without gradients, so its features reach the head detached. Where no
+    gradient is asked for at all, as in prediction, attention is never written out: a seed CAM
+    takes the place of the values in a second fused attention.
 
     Args:
         num_classes: K, object classes without background.
@@ -62,21 +64,31 @@ class WeakTrGenerator(BaseModule):
                 where the fine prediction trains the fusion alone; not in SemPLeS.
 
         Returns:
-            Fine CAMs; the predictions ``token``, ``coarse`` and ``fine``; the patch affinity.
+            Fine CAMs; the predictions ``token``, ``coarse`` and ``fine``; where gradients are asked
+            for, the patch affinity.
         """
+        maps = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
         trains = any(parameter.requires_grad for parameter in self.backbone.parameters())
         with contextlib.nullcontext() if trains else torch.no_grad():
-            tokens, (height, width), traces = self.backbone(images)
+            tokens, (height, width), traces = self.backbone(images, maps)
         classes = self.num_classes
         patches = tokens[:, classes:].transpose(1, 2).unflatten(2, (height, width))
         coarse = self.head(patches)
-
-        fused = self.fusion(traces, columns=slice(classes, None))
-        class_attention, affinity = fused[:, :classes], fused[:, classes:]
         activation = F.relu(coarse.detach() if detach_coarse else coarse).flatten(2)
-        seed = class_attention * activation
+
         # fine[b, k, q] = sum over patches p of affinity[b, q, p] seed[b, k, p]
-        fine = torch.bmm(seed, affinity.transpose(1, 2)).unflatten(2, (height, width))
+        affinity = None
+        if maps:
+            fused = self.fusion(traces, columns=slice(classes, None))
+            class_attention, affinity = fused[:, :classes], fused[:, classes:]
+            fine = torch.bmm(class_attention * activation, affinity.transpose(1, 2))
+        else:
+            weights = self.fusion.head_weights([trace.features for trace in traces])
+            class_rows, patch_rows = slice(classes), slice(classes, None)
+            class_attention = self.fusion.rows(weights, traces, class_rows)[..., classes:]
+            seed = F.pad(class_attention * activation, (classes, 0)).transpose(1, 2)
+            fine = self.fusion.product(weights, traces, patch_rows, seed).transpose(1, 2)
+        fine = fine.unflatten(2, (height, width))
         return GeneratorOutput(
             cams=fine,
             logits=dict(
