@@ -75,14 +75,14 @@ PATHS = {
     'crf': Path(
         'CRF of present labels, 2 processes',
         {OURS: OurCRF, 'one process': partial(OurCRF, processes=1), TEXTBOOK: TextbookCRF},
-        images=16,
+        images=32,
         cpu_only=True,
         matmul=False,
     ),
     'loading': Path(
         'loading and augmentation, 2 processes',
         {OURS: Loading, 'one process': partial(Loading, workers=0)},
-        images=64,
+        images=256,
         cpu_only=True,
         matmul=False,
     ),
