@@ -3,7 +3,6 @@
 python tests/fuzz/fuzz_images.py --inputs 10000 --seed 0
 """
 
-import argparse
 import io
 import os
 import random
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from damage import damage
-from harness import Findings, Limits, report, run
+from harness import Findings, Limits, command, run
 from PIL import Image
 
 from semples_mmseg.datasets.transforms import LoadCheckedImage
@@ -201,14 +200,5 @@ def fuzz(inputs: int | Sequence[int], seed: int) -> dict[str, Findings]:
     return dict(images=run('images', make_input, load, ALLOWED, LIMITS, **options))
 
 
-def main() -> None:
-    """Run the command."""
-    parser = argparse.ArgumentParser(description='Fuzz the loader of images')
-    parser.add_argument('--inputs', type=int, default=1000)
-    parser.add_argument('--seed', type=int, default=0)
-    args = parser.parse_args()
-    raise SystemExit(report(fuzz(args.inputs, args.seed)))
-
-
 if __name__ == '__main__':
-    main()
+    raise SystemExit(command('Fuzz the loader of images', fuzz))

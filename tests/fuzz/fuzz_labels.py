@@ -3,7 +3,6 @@
 python tests/fuzz/fuzz_labels.py --inputs 10000 --seed 0
 """
 
-import argparse
 import importlib
 import io
 import json
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from damage import damage
-from harness import Findings, Limits, report, run
+from harness import Findings, Limits, command, run
 
 from semples_mmseg.datasets import COCO_CLASSES, WeakLabelDataset
 from semples_mmseg.datasets.listing import read_image_ids, read_label_file
@@ -277,14 +276,5 @@ def fuzz(inputs: int | Sequence[int], seed: int) -> dict[str, Findings]:
     }
 
 
-def main() -> None:
-    """Run the command."""
-    parser = argparse.ArgumentParser(description='Fuzz the loaders of lists and labels')
-    parser.add_argument('--inputs', type=int, default=1000)
-    parser.add_argument('--seed', type=int, default=0)
-    args = parser.parse_args()
-    raise SystemExit(report(fuzz(args.inputs, args.seed)))
-
-
 if __name__ == '__main__':
-    main()
+    raise SystemExit(command('Fuzz the loaders of lists and labels', fuzz))

@@ -3,7 +3,6 @@
 python tests/fuzz/fuzz_masks.py --inputs 10000 --seed 0
 """
 
-import argparse
 import io
 import os
 import random
@@ -17,7 +16,7 @@ import numpy as np
 import scipy.io
 from damage import damage
 from fuzz_images import PIXELS, animation, damage_png, png_bomb, text_bomb, warm_up
-from harness import Findings, Limits, report, run
+from harness import Findings, Limits, command, run
 from PIL import Image
 
 from semples_mmseg.datasets.preparation.voc_masks import read_sbd_mask
@@ -139,14 +138,5 @@ def fuzz(inputs: int | Sequence[int], seed: int) -> dict[str, Findings]:
     }
 
 
-def main() -> None:
-    """Run the command."""
-    parser = argparse.ArgumentParser(description='Fuzz the loaders of masks')
-    parser.add_argument('--inputs', type=int, default=1000)
-    parser.add_argument('--seed', type=int, default=0)
-    args = parser.parse_args()
-    raise SystemExit(report(fuzz(args.inputs, args.seed)))
-
-
 if __name__ == '__main__':
-    main()
+    raise SystemExit(command('Fuzz the loaders of masks', fuzz))

@@ -5,6 +5,7 @@ An input is made from a seed of its own, so one that is reported can be made aga
 limits on time and memory and an audit hook that notes whatever only running code would do.
 """
 
+import argparse
 import ctypes
 import faulthandler
 import json
@@ -287,3 +288,12 @@ def report(findings: Mapping[str, Findings], show: int = 10) -> int:
         for number, bug in found.bugs[:show]:
             print(f'  BUG, input {number}: {bug}')
     return int(any(found.bugs for found in findings.values()))
+
+
+def command(description: str, fuzz: Callable[[int, int], Mapping[str, Findings]]) -> int:
+    """Read ``--inputs`` and ``--seed``, fuzz, report; the exit code."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('--inputs', type=int, default=1000, help='how many for each loader')
+    parser.add_argument('--seed', type=int, default=0)
+    args = parser.parse_args()
+    return report(fuzz(args.inputs, args.seed))
