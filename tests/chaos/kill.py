@@ -22,6 +22,7 @@ os.environ['OMP_NUM_THREADS'] = '1'  # a fork has none of its parent's threads
 
 import argparse
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -44,6 +45,8 @@ from targets import ROOT, TARGETS
 import semples_mmseg  # noqa: F401
 
 TIME = 'time'
+STEP = re.compile(r'\[\d+/\d+\]')
+"""In the headings of a pipeline."""
 
 
 class Lost(Exception):
@@ -129,7 +132,8 @@ class Command:
     def where(self):
         """The heading of the step that it was at."""
         lines = self._log.read_text(errors='replace').splitlines()
-        return next((line.strip('─ ') for line in reversed(lines) if '[' in line[:30]), 'start')
+        steps = (line.strip('─ ') for line in reversed(lines) if STEP.search(line[:30]))
+        return next(steps, 'start')
 
     def pid(self):
         return self.process.pid
