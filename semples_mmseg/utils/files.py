@@ -46,8 +46,9 @@ def read_bytes(
 def _read_local(path: str, limit: int, kind: str) -> bytes:
     """At most ``limit`` + 1 bytes of an ordinary file."""
     try:
-        # without waiting for the other end of a pipe
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, 'O_NONBLOCK', 0))
+        # without waiting for the other end of a pipe, and on Windows without changing line ends
+        flags = getattr(os, 'O_NONBLOCK', 0) | getattr(os, 'O_BINARY', 0)
+        descriptor = os.open(path, os.O_RDONLY | flags)
     except ValueError as error:  # NUL in the name, or text that no file system can spell
         raise ValueError(f'{kind} {path!r}: no file can have that name ({error})') from None
     try:
