@@ -129,7 +129,15 @@ def test_bugs_are_not_hidden(capsys):
     assert capsys.readouterr().err == ''
 
 
-def test_ctrl_c_and_sigterm(capsys, tmp_path):
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C as in a terminal; a shell lets what it starts in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_and_sigterm(capsys, ctrl_c):
     for number, code, words in (
         (signal.SIGINT, 130, 'stopped: by Ctrl-C. What was saved'),
         (signal.SIGTERM, 143, 'stopped: by SIGTERM. What was saved'),
