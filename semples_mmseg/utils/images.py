@@ -123,12 +123,6 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     return decode_image(read_image_bytes(path), path)
 
 
-def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height of an opened image after :func:`decode_image`."""
-    turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
-    return image.size[::-1] if turned else image.size
-
-
 def _to_rgb(image: Image.Image) -> np.ndarray:
     if image.mode.startswith('I'):  # Pillow would call everything above 255 white
         grey = (np.array(image) >> 8).astype(np.uint8)

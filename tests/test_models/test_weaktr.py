@@ -6,7 +6,6 @@ from mmseg.registry import MODELS
 
 from semples_mmseg.models import AdaptiveAttentionFusion
 from semples_mmseg.models.backbones import BlockTrace, multi_token_vit
-from semples_mmseg.models.mask_generators import attention_fusion
 
 HEADS, BLOCKS, DIMS = 3, 2, 8
 
@@ -145,9 +144,8 @@ def test_without_gradients_the_same_comes_out_and_no_map_is_formed(
         formed.append(query.shape[2])
         return original(query, key)
 
-    for module in (multi_token_vit, attention_fusion):
-        original = module.attention_map
-        monkeypatch.setattr(module, 'attention_map', attention_map)
+    original = multi_token_vit._attention_map
+    monkeypatch.setattr(multi_token_vit, '_attention_map', attention_map)
     generator.requires_grad_(not frozen)
     with torch.set_grad_enabled(frozen):
         output = generator(images)

@@ -1,6 +1,6 @@
 """Backbones that MMPretrain does not have in the form the mask generators need."""
 
 from .conv_stem import ConvStem
-from .multi_token_vit import BlockTrace, MultiTokenViT, attention_map
+from .multi_token_vit import BlockTrace, MultiTokenViT
 
-__all__ = ['BlockTrace', 'ConvStem', 'MultiTokenViT', 'attention_map']
+__all__ = ['BlockTrace', 'ConvStem', 'MultiTokenViT']

@@ -18,7 +18,7 @@ class BlockTrace(NamedTuple):
         attention: (B, heads, K + N, K + N), rows sum to one; after softmax, before dropout.
             ``None`` where maps are not asked for; what they are made of is handed out then.
         features: (B, K + N, C), the attention branch after its output projection.
-        query: (B, heads, K + N, C / heads), or ``None``; see :func:`attention_map`.
+        query: (B, heads, K + N, C / heads), or ``None``.
         key: Like ``query``.
     """
 
@@ -26,6 +26,33 @@ class BlockTrace(NamedTuple):
     features: Tensor
     query: Tensor | None = None
     key: Tensor | None = None
+
+    def rows(self, queries: slice) -> Tensor:
+        """Rows (B, heads, Q, K + N) of the attention of a trace without maps."""
+        assert self.query is not None and self.key is not None
+        return _attention_map(self.query[:, :, queries], self.key)
+
+    def mix(self, queries: slice, values: Tensor) -> Tensor:
+        """Rows of the attention of a trace without maps, times a matrix; no map is formed.
+
+        That is attention with other values than the block's own: what fused attention is for. It
+        knows values of d = C / heads channels alone, hence the padding.
+
+        Args:
+            queries: The rows wanted.
+            values: (B, K + N, n), the same for all heads.
+
+        Returns:
+            (B, heads, number of rows, n).
+        """
+        assert self.query is not None and self.key is not None
+        width, mixed = self.key.shape[-1], []
+        for some in values.to(self.key.dtype).split(width, dim=-1):
+            padded = F.pad(some, (0, width - some.shape[-1]))
+            padded = padded[:, None].expand(-1, self.key.shape[1], -1, -1)
+            spread = F.scaled_dot_product_attention(self.query[:, :, queries], self.key, padded)
+            mixed.append(spread[..., : some.shape[-1]])
+        return torch.cat(mixed, dim=-1)
 
 
 def _run_block(
@@ -38,7 +65,7 @@ def _run_block(
     query, key, value = qkv.permute(2, 0, 3, 1, 4)
     attention: Tensor | None = None
     if maps:
-        attention = attention_map(query, key)
+        attention = _attention_map(query, key)
         mixed = F.dropout(attention, attn.attn_drop, attn.training) @ value
     else:
         dropout = attn.attn_drop if attn.training else 0.0
@@ -50,7 +77,7 @@ def _run_block(
     return block.ffn(block.ln2(tokens), identity=tokens), trace
 
 
-def attention_map(query: Tensor, key: Tensor) -> Tensor:
+def _attention_map(query: Tensor, key: Tensor) -> Tensor:
     """Attention (B, heads, Q, T) of queries (B, heads, Q, d) to keys (B, heads, T, d)."""
     scores = query * query.shape[-1] ** -0.5 @ key.transpose(-2, -1)
     # Autocast gives a softmax in float32 that its users would turn into halves again.

@@ -1,12 +1,11 @@
 """Adaptive attention fusion: one learned weight for every attention head of every block."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..backbones import BlockTrace, attention_map
+from ..backbones import BlockTrace
 
 POOLINGS = ('max', 'mean')
 
@@ -90,16 +89,9 @@ class AdaptiveAttentionFusion(nn.Module):
             (B, T, number of columns), non-negative.
         """
         weights = self.head_weights([trace.features for trace in traces])
-        fused: Tensor | None = None
-        for block, trace in enumerate(traces):
-            assert trace.attention is not None
-            # Of all columns: a slice would be copied, and kept for the backward pass.
-            attention = trace.attention.detach()
-            part = torch.einsum('bh,bhij->bij', weights[:, :, block].to(attention.dtype), attention)
-            fused = part if fused is None else fused.add_(part)
-        if fused is None:
-            raise ValueError('attention fusion needs the traces of at least one block')
-        return fused[..., columns] / (weights.shape[1] * weights.shape[2])
+        # Of all columns: a slice would be copied, and kept for the backward pass.
+        fused = _weighted_sum(weights, map(_written_out, traces))
+        return fused[..., columns] / weights[0].numel()
 
     def rows(self, weights: Tensor, traces: Sequence[BlockTrace], queries: slice) -> Tensor:
         """Some rows of what :meth:`forward` gives, from traces without maps.
@@ -112,21 +104,13 @@ class AdaptiveAttentionFusion(nn.Module):
         Returns:
             (B, number of rows, T), non-negative.
         """
-        parts = []
-        for block, trace in enumerate(traces):
-            assert trace.query is not None and trace.key is not None
-            attention = attention_map(trace.query[:, :, queries], trace.key)
-            weight = weights[:, :, block].to(attention.dtype)
-            parts.append(torch.einsum('bh,bhij->bij', weight, attention))
-        return sum(parts[1:], parts[0]) / weights[0].numel()
+        maps = (trace.rows(queries) for trace in traces)
+        return _weighted_sum(weights, maps) / weights[0].numel()
 
     def product(
         self, weights: Tensor, traces: Sequence[BlockTrace], queries: slice, values: Tensor
     ) -> Tensor:
         """Some rows of what :meth:`forward` gives, times a matrix, with no map being formed.
-
-        That is attention with other values than the block's own: what fused attention is for. It
-        knows values of d channels alone, hence the padding.
 
         Args:
             weights: Of the heads, from :meth:`head_weights`.
@@ -137,20 +121,29 @@ class AdaptiveAttentionFusion(nn.Module):
         Returns:
             (B, number of rows, n).
         """
-        width = traces[0].features.shape[-1] // self.num_heads
-        products = []
-        for some in values.split(width, dim=-1):
-            padded = F.pad(some, (0, width - some.shape[-1]))
-            padded = padded[:, None].expand(-1, self.num_heads, -1, -1)
-            total: Tensor | None = None
-            for block, trace in enumerate(traces):
-                assert trace.query is not None and trace.key is not None
-                spread = F.scaled_dot_product_attention(
-                    trace.query[:, :, queries], trace.key, padded.to(trace.key.dtype)
-                )[..., : some.shape[-1]]
-                weight = weights[:, :, block].to(spread.dtype)
-                part = torch.einsum('bh,bhin->bin', weight, spread)
-                total = part if total is None else total.add_(part)
-            assert total is not None
-            products.append(total)
-        return torch.cat(products, dim=-1) / weights[0].numel()
+        products = (trace.mix(queries, values) for trace in traces)
+        return _weighted_sum(weights, products) / weights[0].numel()
+
+
+def _written_out(trace: BlockTrace) -> Tensor:
+    assert trace.attention is not None, 'the backbone was run without maps'
+    return trace.attention.detach()
+
+
+def _weighted_sum(weights: Tensor, parts: Iterable[Tensor]) -> Tensor:
+    """Sum (B, i, j) over heads and blocks of weights (B, heads, blocks) x parts.
+
+    Args:
+        weights: Of the heads.
+        parts: One a block, (B, heads, i, j); made as they are needed, since all would be large.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    total: Tensor | None = None
+    for block, part in enumerate(parts):
+        weighted = torch.einsum('bh,bhij->bij', weights[:, :, block].to(part.dtype), part)
+        total = weighted if total is None else total.add_(weighted)
+    if total is None:
+        raise ValueError('attention fusion needs the traces of at least one block')
+    return total
