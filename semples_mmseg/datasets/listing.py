@@ -3,13 +3,12 @@
 import difflib
 import errno
 import os
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..utils.files import read_json, read_text
+from ..utils.files import read_json, read_lines
 from ..utils.names import check_image_id
 
 
@@ -29,11 +28,9 @@ def read_image_ids(path: str, backend_args: dict | None = None) -> list[str]:
             points out of the image folder.
     """
     try:
-        text = read_text(path, 'split list', backend_args=backend_args)
+        img_ids = read_lines(path, 'split list', backend_args)
     except FileNotFoundError:
         raise FileNotFoundError(f'split list (ann_file) {path} does not exist') from None
-    # not splitlines(), for which Unicode has line ends of its own
-    img_ids = [line.strip() for line in re.split(r'[\r\n]', text) if line.strip()]
     if not img_ids:
         raise ValueError(f'split list (ann_file) {path} is empty')
     for img_id in img_ids:

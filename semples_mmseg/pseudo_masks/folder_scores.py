@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +22,7 @@ from rich.table import Table
 from ..datasets.listing import files_below, name_some, read_image_ids
 from ..evaluation import confusion_matrix, segmentation_scores
 from ..evaluation.scores import check_target
-from ..utils.files import read_text
+from ..utils.files import read_lines
 from ..utils.names import check_class_names
 from .masks import read_mask
 
@@ -56,8 +55,7 @@ def class_names(classes: str | None, num_classes: int | None) -> list[str]:
         assert classes is not None
         if not Path(classes).is_file():
             raise FileNotFoundError(f'--classes {classes} is neither voc, coco nor a text file.')
-        lines = re.split(r'[\r\n]', read_text(classes, '--classes'))
-        names = [line.strip() for line in lines if line.strip()]
+        names = read_lines(classes, '--classes')
     if not 2 <= len(names) <= IGNORED:
         raise ValueError(
             f'{len(names)} classes, background included: there must be 2 to {IGNORED}.'

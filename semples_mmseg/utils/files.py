@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import stat
 from collections import Counter
 from typing import Any
@@ -80,6 +81,20 @@ def read_text(
         raise ValueError(
             f'{kind} {path} is not a text in UTF-8 ({error}); save it as such'
         ) from None
+
+
+def read_lines(
+    path: str | os.PathLike, kind: str = 'file', backend_args: dict | None = None
+) -> list[str]:
+    """Read the lines of a text that are not blank, without the space around them.
+
+    Lines end as in files, not as :meth:`str.splitlines` has it, for which Unicode has more ends.
+
+    Raises:
+        ValueError: See :func:`read_text`.
+    """
+    text = read_text(path, kind, backend_args=backend_args)
+    return [line.strip() for line in re.split(r'[\r\n]', text) if line.strip()]
 
 
 def read_json(
