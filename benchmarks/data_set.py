@@ -10,10 +10,11 @@ import torch.nn.functional as F
 from PIL import Image
 
 from semples_mmseg.evaluation import ThresholdCurve, default_thresholds
-from semples_mmseg.models.masks import label_map, min_max
-from semples_mmseg.pseudo_masks import DenseCRF, read_mask, write_mask
+from semples_mmseg.models.soft_masks import label_map, min_max
 from semples_mmseg.pseudo_masks.finishing import Finisher
-from semples_mmseg.pseudo_masks.worker_pool import WorkerPool
+from semples_mmseg.refinement import DenseCRF
+from semples_mmseg.utils.label_png import read_mask, write_mask
+from semples_mmseg.utils.parallel import WorkerPool
 
 from .cams import image_sizes
 from .models import draw_labels

@@ -18,7 +18,7 @@ import tempfile
 import torch
 from rich.console import Console
 
-from semples_mmseg.crf import require_pydensecrf
+from semples_mmseg.refinement.crf import require_pydensecrf
 from semples_mmseg.utils import atomic_write
 
 from .machine import describe

@@ -10,9 +10,10 @@ from . import (
     engine,
     evaluation,
     models,
-    postprocess,
     pseudo_masks,
+    refinement,
     visualization,
+    weights,
 )
 from .version import __version__
 
@@ -23,7 +24,8 @@ __all__ = [
     'engine',
     'evaluation',
     'models',
-    'postprocess',
     'pseudo_masks',
+    'refinement',
     'visualization',
+    'weights',
 ]

@@ -10,7 +10,7 @@ from mmengine.registry import init_default_scope
 from mmseg.datasets import PascalVOCDataset
 from PIL import Image
 
-import semples_mmseg.datasets  # noqa: F401
+import semples_mmseg.demo  # noqa: F401
 
 VOC_CLASSES = PascalVOCDataset.METAINFO['classes']
 

@@ -72,7 +72,7 @@ def test_all_stages_then_evaluation_on_real_files(devkit, tmp_path):
     assert names == ['match', 'prompt', 'refine']
 
     hidden.rename(masks_at)
-    checkpoint = work_dir / 'stage3_refine.pth'
+    checkpoint = work_dir / 'refine.pth'
     run(
         'tools/test.py',
         config,

@@ -12,10 +12,10 @@ import json
 
 from rich.console import Console
 
-from semples_mmseg.engine.failures import explained
-from semples_mmseg.pseudo_masks.folder_scores import class_names, score_folder
-from semples_mmseg.pseudo_masks.worker_pool import usable_cores
+from semples_mmseg.cli.errors import explained
+from semples_mmseg.evaluation.folder_scores import class_names, score_folder
 from semples_mmseg.utils import atomic_write
+from semples_mmseg.utils.parallel import usable_cores
 
 
 def parse_args() -> argparse.Namespace:

@@ -12,9 +12,10 @@ torchrun --nproc_per_node N tools/make_pseudo_masks.py CONFIG CHECKPOINT --out D
 
 import argparse
 
-from semples_mmseg.engine.failures import explained
-from semples_mmseg.engine.launch import add_common_options, load_config
-from semples_mmseg.pseudo_masks import AUTO, REFINEMENTS, make_pseudo_masks
+from semples_mmseg.cli.errors import explained
+from semples_mmseg.cli.launch import add_common_options, load_config
+from semples_mmseg.pseudo_masks import AUTO, make_pseudo_masks
+from semples_mmseg.refinement import REFINEMENTS
 
 
 def background_score(text: str) -> float | str:

@@ -10,18 +10,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from semples_mmseg.engine.failures import explained
-from semples_mmseg.engine.launch import check_work_dir
-from semples_mmseg.pipeline import (
-    BENCHMARKS,
-    Settings,
-    demo_steps,
-    published_steps,
-    run_steps,
-    show_plan,
-)
+from semples_mmseg.cli.errors import explained
+from semples_mmseg.cli.launch import check_work_dir
+from semples_mmseg.demo.report import report_demo
+from semples_mmseg.demo.steps import demo_steps
+from semples_mmseg.pipeline import BENCHMARKS, Settings, published_steps, run_steps, show_plan
 from semples_mmseg.pipeline.published_report import report_published
-from semples_mmseg.pipeline.report import report_demo
 
 
 def parse_args() -> argparse.Namespace:

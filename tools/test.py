@@ -1,6 +1,6 @@
 """Evaluate a model: seed quality of CAMs, or mIoU of a segmentation model.
 
-python tools/test.py configs/semples/voc_refine.py work_dirs/voc_refine/stage3_refine.pth
+python tools/test.py configs/semples/voc_refine.py work_dirs/voc_refine/refine.pth
 python tools/test.py configs/segmenter/segmenter_deit-s_voc12.py CHECKPOINT --tta --crf
 """
 
@@ -11,10 +11,10 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
-from semples_mmseg.engine.failures import explained
-from semples_mmseg.engine.launch import add_common_options, load_config
+from semples_mmseg.cli.errors import explained
+from semples_mmseg.cli.launch import add_common_options, load_config
+from semples_mmseg.cli.test_options import use_crf, use_tta, write_predictions
 from semples_mmseg.engine.processes import process_group
-from semples_mmseg.engine.test_options import use_crf, use_tta, write_predictions
 from semples_mmseg.utils import atomic_write
 
 

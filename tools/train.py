@@ -2,22 +2,22 @@
 
 python tools/train.py configs/semples/voc_refine.py [--work-dir DIR] [--resume]
 python tools/train.py configs/semples/voc_refine.py --stage refine \\
-    --cfg-options load_from=work_dirs/voc_prompt/stage2_prompt.pth
+    --cfg-options load_from=work_dirs/voc_prompt/prompt.pth
 """
 
 import argparse
 
 from mmengine.runner import Runner
 
-from semples_mmseg.engine.failures import explained
-from semples_mmseg.engine.launch import (
+from semples_mmseg.cli.errors import explained
+from semples_mmseg.cli.launch import (
     add_common_options,
     check_stages,
     choose_stage,
     choose_start,
     load_config,
 )
-from semples_mmseg.engine.memory import memory_explained
+from semples_mmseg.cli.memory import memory_explained
 from semples_mmseg.engine.processes import process_group
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydensecrf.densecrf import DenseCRF2D
 
-from semples_mmseg.crf import CRFParameters
+from semples_mmseg.refinement.crf import CRFParameters
 
 IMPOSSIBLE = 100.0
 """Energy of a label that the image does not have: a probability of e^-100."""

@@ -12,6 +12,7 @@ training sees crops of 80. What differs from configs/segmenter/segmenter_deit-s_
 
 _base_ = ['../_base_/default_runtime.py']
 
+custom_imports = dict(imports=['semples_mmseg', 'semples_mmseg.demo'], allow_failed_imports=False)
 differs_from_paper = {
     'encoder': 'ViT of width 64, 4 blocks, patch 8 and convolutional stem (DeiT-S/16)',
     'decoder': '1 block, 4 heads, width 64, no dropout (2, 6, 384, 0.1)',

@@ -3,7 +3,6 @@
 from . import transforms
 from .checked_seg import CheckedSegDataset
 from .coco import COCO_CLASSES, WeakCOCODataset
-from .demo import DemoDataset
 from .voc import VOC_PROMPT_NAMES, WeakVOCDataset
 from .weak_label import WeakLabelDataset
 
@@ -11,7 +10,6 @@ __all__ = [
     'COCO_CLASSES',
     'VOC_PROMPT_NAMES',
     'CheckedSegDataset',
-    'DemoDataset',
     'WeakCOCODataset',
     'WeakLabelDataset',
     'WeakVOCDataset',

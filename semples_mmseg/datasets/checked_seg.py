@@ -7,8 +7,8 @@ from typing import Any
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from ..pseudo_masks.masks import check_ids
-from .listing import files_below, missing_files, name_some, read_image_ids
+from ..utils.label_png import check_ids
+from ..utils.lists import files_below, missing_files, name_some, read_image_ids
 
 
 @DATASETS.register_module()

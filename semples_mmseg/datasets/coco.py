@@ -6,7 +6,7 @@ from typing import Any
 from mmseg.datasets import COCOStuffDataset
 from mmseg.registry import DATASETS
 
-from ..pseudo_masks.masks import full_palette
+from ..utils.label_png import full_palette
 from .weak_label import WeakLabelDataset
 
 COCO_CLASSES: tuple[str, ...] = COCOStuffDataset.METAINFO['classes'][:80]

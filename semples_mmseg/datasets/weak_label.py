@@ -11,9 +11,9 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
+from ..utils.lists import explain_unknown, missing_files, name_some, read_image_ids, read_label_file
 from ..utils.names import check_class_names
 from .checked_seg import check_sample_ids
-from .listing import explain_unknown, missing_files, name_some, read_image_ids, read_label_file
 
 Label = str | int
 

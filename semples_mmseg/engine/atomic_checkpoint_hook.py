@@ -11,7 +11,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
 
 from ..utils import atomic_write, remove_leftovers
-from .latest_checkpoint import POINTER
+from ..weights.latest_checkpoint import POINTER
 
 
 class AtomicBackend(LocalBackend):

@@ -7,7 +7,7 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from ..datasets.listing import name_some
+from ..utils.lists import name_some
 from .step_gate import StepGate
 
 _SKIPPED = 'skipped_steps'

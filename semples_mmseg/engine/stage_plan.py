@@ -95,6 +95,16 @@ class StagePlan:
         """Length of the run."""
         return self.ends[-1]
 
+    def file_name(self, index: int) -> str:
+        """Name of the file of weights that a stage leaves: ``refine.pth``.
+
+        Where a stage occurs more than once, its position in the list (from 1) tells the files
+        apart: ``refine_3.pth`` and ``refine_5.pth``.
+        """
+        name = self.specs[index].name
+        alone = [spec.name for spec in self.specs].count(name) == 1
+        return f'{name}.pth' if alone else f'{name}_{index + 1}.pth'
+
     def index_at(self, epoch: int) -> int:
         """Which stage an epoch (from 0) belongs to."""
         for index, end in enumerate(self.ends):

@@ -34,7 +34,7 @@ class StageSwitchHook(Hook):
 
     On entering a stage it tells the model (:meth:`CAMSegmentor.set_stage`), gives modules back the
     weights they had earlier where the stage says so, and builds the stage's loader, optimizer and
-    schedule. On leaving it saves the weights as ``stage<N>_<name>.pth`` and adds a line to
+    schedule. On leaving it saves the weights (:meth:`StagePlan.file_name`) and adds a line to
     ``stages.json``. Epochs are counted through all stages; checkpoints remember the stage and the
     weights to be restored later, so a run resumes in the middle of any stage. Validation runs at
     the end of every stage, besides ``val_interval``.
@@ -279,7 +279,7 @@ class StageSwitchHook(Hook):
             # Resumed between the last checkpoint of a stage and the end of its validation.
             runner.val_loop.run()
         index, spec = self._current, self.plan.specs[self._current]
-        name = f'stage{index + 1}_{spec.name}.pth'
+        name = self.plan.file_name(index)
         # Unlike a checkpoint to resume from, this holds tensors and plain data alone: it can be
         # read without running anything (weights_only=True).
         checkpoint = dict(

@@ -1,14 +1,9 @@
 """Models: mask generators, CLIP heads, prompts, losses, segmentors."""
 
-from .backbones import ConvStem, MultiTokenViT
+from .backbones import MultiTokenViT
 from .clip import CLIPImageHead, CLIPTextHead, PromptLearner, build_clip
 from .losses import GradientClippingLoss, MatchLoss, PromptLoss, RefineLoss
-from .mask_generators import (
-    AdaptiveAttentionFusion,
-    CAMGenerator,
-    GeneratorOutput,
-    WeakTrGenerator,
-)
+from .mask_generators import AdaptiveAttentionFusion, CAMGenerator, GeneratorOutput, WeakTrGenerator
 from .segmentors import (
     CAMDataPreprocessor,
     CAMSegmentor,
@@ -24,7 +19,6 @@ __all__ = [
     'CAMSegmentor',
     'CLIPImageHead',
     'CLIPTextHead',
-    'ConvStem',
     'GeneratorOutput',
     'GradientClippingLoss',
     'MatchLoss',

@@ -1,7 +1,6 @@
 """Whole runs, from data to tables: steps that are skipped when they are complete."""
 
 from .benchmarks import BENCHMARKS, Benchmark
-from .demo import demo_steps
 from .published import Settings, published_steps
 from .steps import Step, run_steps, show_plan
 
@@ -10,7 +9,6 @@ __all__ = [
     'Benchmark',
     'Settings',
     'Step',
-    'demo_steps',
     'published_steps',
     'run_steps',
     'show_plan',

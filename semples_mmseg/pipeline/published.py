@@ -8,8 +8,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from ..engine.latest_checkpoint import POINTER
 from ..pseudo_masks.manifest import MANIFEST
+from ..weights.latest_checkpoint import POINTER
 from .benchmarks import Benchmark
 from .steps import Step
 
@@ -74,8 +74,8 @@ class _Plan:
     ) -> None:
         self.benchmark, self.root, self.folder = benchmark, root, folder
         self.data, self.settings = data, settings
-        self.stage0 = folder / 'weaktr' / 'stage1_classify.pth'
-        self.final = folder / 'semples' / 'stage3_refine.pth'
+        self.stage0 = folder / 'weaktr' / 'classify.pth'
+        self.final = folder / 'semples' / 'refine.pth'
         self.masks = folder / 'pseudo_masks'
         epochs = self._value(benchmark.segmenter, settings.segmenter, 'train_cfg.max_epochs')
         self.segmenter = folder / 'segmenter' / f'epoch_{epochs}.pth'

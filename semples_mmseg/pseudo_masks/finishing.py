@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from ..evaluation import confusion_matrix
-from .masks import read_mask, write_mask
-from .refinement import Refinement
+from ..refinement.base import Refinement
+from ..utils.label_png import read_mask, write_mask
 
 Counts = tuple[np.ndarray, np.ndarray]
 """Positions in a flattened confusion matrix that are not zero, and their values."""

@@ -14,12 +14,12 @@ from mmengine.logging import MMLogger
 from mmseg.registry import METRICS, TASK_UTILS
 
 from ..evaluation import segmentation_scores
-from ..models.masks import label_map
+from ..models.soft_masks import label_map
+from ..refinement.base import Refinement
+from ..utils.label_png import mask_path
+from ..utils.parallel import WorkerPool, usable_cores
 from .finishing import Finisher
 from .manifest import checkpoint_entry, open_folder
-from .masks import mask_path
-from .refinement import Refinement
-from .worker_pool import WorkerPool, usable_cores
 
 
 @METRICS.register_module()

@@ -8,8 +8,8 @@ from pathlib import Path
 from PIL import Image
 from points import PREDICTION, RENAMED, STEP, SWITCH, VALIDATION, WRITING, WRITTEN
 
-from semples_mmseg.engine.latest_checkpoint import POINTER, find_damage
 from semples_mmseg.pseudo_masks.manifest import MANIFEST
+from semples_mmseg.weights.latest_checkpoint import POINTER, find_damage
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/semples/demo_refine.py'
@@ -119,7 +119,7 @@ class Masks(Target):
 
     def command(self, run):
         """Arguments of a try, the first as the others."""
-        weights = self.folder / 'train/whole/stage4_refine.pth'
+        weights = self.folder / 'train/whole/refine.pth'
         out, work = ('--out', str(run)), ('--work-dir', str(self.folder / 'test'))
         return [
             *('make_pseudo_masks.py', str(CONFIG), str(weights)),

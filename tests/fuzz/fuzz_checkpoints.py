@@ -19,11 +19,11 @@ from mmengine.runner import CheckpointLoader
 
 import semples_mmseg  # noqa: F401
 from semples_mmseg.checkpoints import CheckpointError
-from semples_mmseg.datasets.preparation.cls_labels import read_cls_labels
+from semples_mmseg.demo.models import BACKBONE_FILE, CLIP_FILE, FOLDER
 from semples_mmseg.models import PromptLearner
 from semples_mmseg.models.clip import loading
-from semples_mmseg.models.weights import load_weights, read_state_dict
-from semples_mmseg.pretrained import BACKBONE_FILE, CLIP_FILE, FOLDER
+from semples_mmseg.preparation.cls_labels import read_cls_labels
+from semples_mmseg.weights import load_weights, read_state_dict
 
 # Small files, so that what a loader takes shows; reading the demo's CLIP takes 40 MiB.
 LIMITS = Limits(memory=64 << 20)

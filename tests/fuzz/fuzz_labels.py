@@ -19,12 +19,12 @@ from damage import damage
 from harness import Findings, Limits, command, run
 
 from semples_mmseg.datasets import COCO_CLASSES, WeakLabelDataset
-from semples_mmseg.datasets.listing import read_image_ids, read_label_file
-from semples_mmseg.datasets.preparation.cls_labels import read_cls_labels
-from semples_mmseg.datasets.preparation.coco import read_instances
-from semples_mmseg.datasets.preparation.coco_masks import paint
 from semples_mmseg.datasets.voc import read_object_names
-from semples_mmseg.pseudo_masks.masks import mask_path
+from semples_mmseg.preparation.cls_labels import read_cls_labels
+from semples_mmseg.preparation.coco import read_instances
+from semples_mmseg.preparation.coco_masks import paint
+from semples_mmseg.utils.label_png import mask_path
+from semples_mmseg.utils.lists import read_image_ids, read_label_file
 
 LIMITS = Limits(memory=48 << 20, reserved=1 << 28)
 ALLOWED = (ValueError, OSError)

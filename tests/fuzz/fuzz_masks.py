@@ -19,10 +19,10 @@ from fuzz_images import PIXELS, animation, damage_png, png_bomb, text_bomb, warm
 from harness import Findings, Limits, command, run
 from PIL import Image
 
-from semples_mmseg.datasets.preparation.voc_masks import read_sbd_mask
 from semples_mmseg.datasets.transforms import LoadCheckedAnnotations
-from semples_mmseg.pseudo_masks.masks import check_ids
+from semples_mmseg.preparation.voc_masks import read_sbd_mask
 from semples_mmseg.utils.images import LIMIT_VARIABLE
+from semples_mmseg.utils.label_png import check_ids
 
 SIZE = (31, 23)
 CLASSES = 21

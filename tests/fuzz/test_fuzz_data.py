@@ -6,8 +6,8 @@ import fuzz_masks
 import pytest
 from harness import LOADED, Limits, run
 
-from semples_mmseg.datasets.preparation.cls_labels import read_cls_labels
-from semples_mmseg.datasets.preparation.plain_pickle import PlainPickleError
+from semples_mmseg.preparation.cls_labels import read_cls_labels
+from semples_mmseg.preparation.plain_pickle import PlainPickleError
 
 INPUTS = 50
 

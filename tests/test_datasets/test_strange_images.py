@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from semples_mmseg.datasets.transforms import LoadCheckedAnnotations, LoadCheckedImage
-from semples_mmseg.pseudo_masks import write_mask
 from semples_mmseg.utils.images import LIMIT_VARIABLE, decode_image, read_image
+from semples_mmseg.utils.label_png import write_mask
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
 

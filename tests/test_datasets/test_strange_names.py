@@ -4,13 +4,13 @@ import os
 
 import pytest
 
-from semples_mmseg.datasets.listing import (
+from semples_mmseg.utils.label_png import mask_path
+from semples_mmseg.utils.lists import (
     files_below,
     missing_files,
     read_image_ids,
     read_label_file,
 )
-from semples_mmseg.pseudo_masks.masks import mask_path
 from semples_mmseg.utils.names import check_class_names, check_image_id
 
 GOOD = ('a', '2007_000032', 'train2014/COCO_x', '-rf', "it's", 'a"b', 'a..b', '鳥', '$(x)', '*')

@@ -14,7 +14,7 @@ from mmseg.datasets import LoadAnnotations, PascalVOCDataset
 from torch.utils.data import DataLoader
 
 from semples_mmseg.datasets import WeakLabelDataset, weak_label
-from semples_mmseg.pseudo_masks import read_mask, write_mask
+from semples_mmseg.utils.label_png import read_mask, write_mask
 
 LABELS = {'a': ['cat'], 'b': ['cat', 'dog'], 'c': []}
 CLASSES = ('cat', 'car', 'dog')

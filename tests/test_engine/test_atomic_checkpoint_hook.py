@@ -10,8 +10,8 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
-from semples_mmseg.engine.latest_checkpoint import find_damage, latest_whole_checkpoint
 from semples_mmseg.utils import atomic_write, remove_leftovers
+from semples_mmseg.weights.latest_checkpoint import find_damage, latest_whole_checkpoint
 
 
 class Line(BaseModel):

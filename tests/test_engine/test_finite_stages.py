@@ -59,9 +59,9 @@ def test_a_streak_names_its_stage(config, tmp_path):
     with spoiling(range(4, 20)), pytest.raises(NotFiniteError, match=message):
         run_tool('train.py', config, '--work-dir', tmp_path / 'run')
     files = sorted(path.name for path in (tmp_path / 'run').glob('*.pth'))
-    assert files == ['epoch_1.pth', 'epoch_2.pth', 'epoch_3.pth', 'stage1_match.pth']
+    assert files == ['epoch_1.pth', 'epoch_2.pth', 'epoch_3.pth', 'match.pth']
     assert torch.equal(
-        weights(tmp_path / 'run/stage1_match.pth')['prompt_learner.prompts'],
+        weights(tmp_path / 'run/match.pth')['prompt_learner.prompts'],
         torch.load(tmp_path / 'run/epoch_3.pth', weights_only=False)['state_dict'][
             'prompt_learner.prompts'
         ],

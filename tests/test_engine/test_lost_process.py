@@ -36,10 +36,10 @@ def test_a_killed_process_has_the_job_started_again_or_ends_it(data, tmp_path):
     run = tmp_path / 'run'
     # Once it went on from the checkpoint of the first epoch; there is no second time.
     assert [step['step'] for step in steps(run, rank=1)] == [0, 1, 2, 2, 3, 4]
-    assert not (run / 'stage2_prompt.pth').exists()
+    assert not (run / 'prompt.pth').exists()
     launch(2, tool, 'train.py', config, '--resume')
     assert [step['step'] for step in steps(run, rank=1)][6:] == [4, 5]
-    assert (run / 'stage2_prompt.pth').exists()
+    assert (run / 'prompt.pth').exists()
 
 
 def meet(seconds, timeout):

@@ -29,7 +29,7 @@ STAGES = [
     dict(name='joint', epochs=2, batch_size=6),
 ]
 STEPS = [slice(start, start + 21) for start in (0, 21, 42, 63)] + [slice(84, 90)]
-FILES = [f'stage{n}_{stage["name"]}.pth' for n, stage in enumerate(STAGES, 1)]
+FILES = [f'{stage["name"]}.pth' for stage in STAGES]
 IN_PROMPT = 20
 """Epochs done in the middle of the stage prompt."""
 

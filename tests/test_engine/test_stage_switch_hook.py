@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from tiny import TINY_SEMPLES
 
-from semples_mmseg.engine.launch import choose_start
+from semples_mmseg.cli.launch import choose_start
 
 LABELS = {f'img{n}': labels for n, labels in enumerate([['cat'], ['dog'], ['cat', 'dog'], []] * 2)}
 PIPELINE = [
@@ -119,8 +119,7 @@ def test_three_stages(make_config, tmp_path):
     runner.train()
     folder = tmp_path / 'run'
     match, prompt, refine = (
-        weights(folder / f'stage{n}_{name}.pth')
-        for n, name in enumerate(('match', 'prompt', 'refine'), 1)
+        weights(folder / f'{name}.pth') for name in ('match', 'prompt', 'refine')
     )
     head_and_fusion = {'mask_generator.head', 'mask_generator.fusion'}
     assert changed(start, match) == head_and_fusion
@@ -142,8 +141,8 @@ def test_refine_starts_again_from_the_weights_before_match(make_config, tmp_path
     none = copy.deepcopy(STAGES[:1])
     none[0]['optim_wrapper'] = dict(optimizer=dict(lr=0.0, weight_decay=0.0))
     train(make_config('still', stages=none))
-    refine = weights(tmp_path / 'run/stage3_refine.pth')
-    start = weights(tmp_path / 'still/stage1_match.pth')
+    refine = weights(tmp_path / 'run/refine.pth')
+    start = weights(tmp_path / 'still/match.pth')
     assert changed(start, refine) == {'prompt_learner.prompts'}
 
 
@@ -206,7 +205,7 @@ def test_resuming_ends_where_an_unbroken_run_ends(make_config, tmp_path, killed_
     choose_start(config, resume=True)
     assert config.load_from.endswith(f'epoch_{killed_after}.pth')
     train(config)
-    for name in ('stage1_match', 'stage2_prompt', 'stage3_refine'):
+    for name in ('match', 'prompt', 'refine'):
         a, b = (weights(tmp_path / run / f'{name}.pth') for run in ('whole', 'broken'))
         assert not changed(a, b), name
     a, b = (json.loads((tmp_path / run / 'stages.json').read_text()) for run in ('whole', 'broken'))
@@ -228,7 +227,7 @@ def test_killed_in_the_validation_at_the_end_of_a_stage(make_config, tmp_path, s
     )
     choose_start(config, resume=True)
     train(config)
-    a, b = (weights(tmp_path / run / 'stage3_refine.pth') for run in ('whole', 'broken'))
+    a, b = (weights(tmp_path / run / 'refine.pth') for run in ('whole', 'broken'))
     assert not changed(a, b)
     a, b = (json.loads((tmp_path / run / 'stages.json').read_text()) for run in ('whole', 'broken'))
     assert a == b and all('seed_mIoU' in record['metrics'] for record in a)
@@ -237,23 +236,21 @@ def test_killed_in_the_validation_at_the_end_of_a_stage(make_config, tmp_path, s
 def test_two_seeded_runs_are_equal(make_config, tmp_path):
     for name in ('one', 'two'):
         train(make_config(name, stages=STAGES[:1]))
-    one, two = (weights(tmp_path / run / 'stage1_match.pth') for run in ('one', 'two'))
+    one, two = (weights(tmp_path / run / 'match.pth') for run in ('one', 'two'))
     assert not changed(one, two)
 
 
 def test_a_stage_by_itself_from_the_checkpoint_before(make_config, tmp_path):
     """Refine alone, from the checkpoint of prompt, is refine in the run of three."""
     train(make_config('whole'))
-    alone = make_config(
-        'alone', stages=[STAGES[2]], load_from=str(tmp_path / 'whole/stage2_prompt.pth')
-    )
+    alone = make_config('alone', stages=[STAGES[2]], load_from=str(tmp_path / 'whole/prompt.pth'))
     still = dict(optimizer=dict(lr=0.0, weight_decay=0.0))
     alone.stages[0]['optim_wrapper'] = still
     train(alone)
     none = make_config('still', stages=[dict(STAGES[0], optim_wrapper=still)])
     train(none)
-    start = weights(tmp_path / 'still/stage1_match.pth')
-    got = weights(tmp_path / 'alone/stage1_refine.pth')
+    start = weights(tmp_path / 'still/match.pth')
+    got = weights(tmp_path / 'alone/refine.pth')
     assert changed(start, got) == {'prompt_learner.prompts'}
 
 
@@ -280,11 +277,11 @@ def test_each_stage_in_a_run_of_its_own_equals_the_whole_run(make_config, tmp_pa
 
     run('whole', stages)
     start = None
-    for number, stage in enumerate(stages, 1):
+    for stage in stages:
         name = stage['name']
         run(name, [stage], load_from=start)
-        start = str(tmp_path / name / f'stage1_{name}.pth')
-        whole = weights(tmp_path / f'whole/stage{number}_{name}.pth')
+        start = str(tmp_path / name / f'{name}.pth')
+        whole = weights(tmp_path / f'whole/{name}.pth')
         assert not changed(whole, weights(start)), name
 
 
@@ -295,12 +292,12 @@ def test_the_second_round_goes_on_from_the_first(make_config, tmp_path):
     second = [dict(stage, optim_wrapper=still) for stage in first[1:]]
     train(no_validation(make_config(stages=[*first, *second])))
     match, refine, prompt_again, refine_again = (
-        weights(tmp_path / f'run/stage{name}.pth')
-        for name in ('1_match', '3_refine', '4_prompt', '5_refine')
+        weights(tmp_path / f'run/{name}.pth')
+        for name in ('match', 'refine_3', 'prompt_4', 'refine_5')
     )
     assert not changed(refine, prompt_again)
     assert changed(refine, refine_again) == {'mask_generator.head', 'mask_generator.fusion'}
-    saved = torch.load(tmp_path / 'run/stage1_match.pth', weights_only=True)['stage_snapshots']
+    saved = torch.load(tmp_path / 'run/match.pth', weights_only=True)['stage_snapshots']
     start = saved['mask_generator@match']
     assert changed(start, match) == {'mask_generator.head', 'mask_generator.fusion'}
     assert not changed(start, refine_again)
@@ -313,8 +310,8 @@ def test_joint_and_alternating_schemes(make_config, tmp_path):
         dict(name='refine', epochs=1, restore=dict(mask_generator='joint')),
     ]
     train(make_config(stages=stages))
-    names = sorted(path.name for path in (tmp_path / 'run').glob('stage*.pth'))
-    assert names == ['stage1_joint.pth', 'stage2_prompt.pth', 'stage3_refine.pth']
+    names = sorted(p.name for p in (tmp_path / 'run').glob('*.pth') if 'epoch' not in p.name)
+    assert names == ['joint.pth', 'prompt.pth', 'refine.pth']
 
 
 @pytest.mark.parametrize(

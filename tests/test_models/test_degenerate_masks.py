@@ -10,7 +10,7 @@ from mmseg.registry import MODELS
 
 from semples_mmseg.models.losses import GradientClippingLoss, MatchLoss, PromptLoss, RefineLoss
 from semples_mmseg.models.losses.reduction import MAX_SIMILARITY, MIN_SIMILARITY, similarity
-from semples_mmseg.models.masks import soft_masks
+from semples_mmseg.models.soft_masks import soft_masks
 from semples_mmseg.models.stages import STAGES, resolve_stage
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]

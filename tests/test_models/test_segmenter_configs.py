@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from tiny_segmenter import SMALL_VIEWS, SMALL_WINDOWS, TINY_ENCODER, WINDOW, data_at, load
 
 from semples_mmseg.models import GradientClippingLoss
-from semples_mmseg.pseudo_masks import write_mask
+from semples_mmseg.utils.label_png import write_mask
 
 
 def test_voc_trains_a_step_and_predicts_at_the_original_size(make_voc_tree, tmp_path):
@@ -118,7 +118,7 @@ def test_demo_runs_through_the_runner(tmp_path):
 
 
 def test_demo_classes_are_those_of_the_demo_world():
-    from semples_mmseg.datasets import DemoDataset
+    from semples_mmseg.demo import DemoDataset
 
     config = load('segmenter_demo.py', {})
     for part in ('train', 'val'):

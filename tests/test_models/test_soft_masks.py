@@ -2,7 +2,7 @@
 
 import torch
 
-from semples_mmseg.models.masks import label_map, min_max, soft_masks
+from semples_mmseg.models.soft_masks import label_map, min_max, soft_masks
 
 
 def test_min_max_value_and_gradient_through_both_ends():

@@ -139,6 +139,6 @@ def test_masks_are_made_with_the_chosen_score_and_continued_with_it(config, tmp_
 
     # continued without choosing again
     (out / 'i2.png').unlink()
-    monkeypatch.setattr('semples_mmseg.pseudo_masks.making.choose_background_score', None)
+    monkeypatch.setattr('semples_mmseg.pseudo_masks.generate.choose_background_score', None)
     make_pseudo_masks(config, weights, str(out), background_score='auto')
     assert made == {path.name: path.read_bytes() for path in out.glob('*.png')}

@@ -13,7 +13,8 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 
 from semples_mmseg.evaluation import confusion_matrix, segmentation_scores
-from semples_mmseg.pseudo_masks import MANIFEST, PseudoMaskWriter, read_mask
+from semples_mmseg.pseudo_masks import MANIFEST, PseudoMaskWriter
+from semples_mmseg.utils.label_png import read_mask
 
 META = dict(classes=('background', 'cat', 'dog'), palette=[[9, 9, 9], [1, 2, 3], [4, 5, 6]])
 

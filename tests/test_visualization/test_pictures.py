@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from semples_mmseg.visualization import colour_label, demo_grid, overlay_cam, picture_grid
+from semples_mmseg.demo.grid import demo_grid
+from semples_mmseg.visualization import colour_label, overlay_cam, picture_grid
 
 PALETTE = [[0, 0, 0], [200, 0, 0], [0, 200, 0]]
 

@@ -16,13 +16,13 @@ from pathlib import Path
 from mmengine.config import Config
 from rich.console import Console
 
-from semples_mmseg.datasets.preparation.check_up import check_dataset
-from semples_mmseg.datasets.preparation.check_up_sources import (
+from semples_mmseg.cli.errors import advice, explained
+from semples_mmseg.preparation.check_up import check_dataset
+from semples_mmseg.preparation.check_up_sources import (
     dataset_of_folders,
     datasets_of_config,
 )
-from semples_mmseg.datasets.preparation.check_up_table import print_check_up
-from semples_mmseg.engine.failures import advice, explained
+from semples_mmseg.preparation.check_up_table import print_check_up
 from semples_mmseg.utils import atomic_write
 
 

@@ -8,8 +8,8 @@ Names, palette mode, size and value range of all PNGs; the exit code is 1 if any
 import argparse
 import sys
 
-from semples_mmseg.engine.failures import explained
-from semples_mmseg.postprocess import check_submission
+from semples_mmseg.cli.errors import explained
+from semples_mmseg.evaluation import check_submission
 
 VOC = 'data/VOCdevkit/VOC2012'
 

@@ -8,10 +8,10 @@ The file is a pickle; only arrays and plain data are read from it, nothing in it
 import argparse
 from pathlib import Path
 
-from semples_mmseg.datasets.preparation.cls_labels import read_cls_labels
-from semples_mmseg.datasets.preparation.named import dataset_class
-from semples_mmseg.datasets.preparation.outputs import write_label_file
-from semples_mmseg.engine.failures import advice, explained
+from semples_mmseg.cli.errors import advice, explained
+from semples_mmseg.preparation.cls_labels import read_cls_labels
+from semples_mmseg.preparation.named import dataset_class
+from semples_mmseg.preparation.outputs import write_label_file
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -7,8 +7,8 @@ The folder holds train2014/, val2014/ and annotations/instances_{train,val}2014.
 
 import argparse
 
-from semples_mmseg.datasets.preparation.coco import SPLITS, prepare_coco14
-from semples_mmseg.engine.failures import explained
+from semples_mmseg.cli.errors import explained
+from semples_mmseg.preparation.coco import SPLITS, prepare_coco14
 
 
 def parse_args() -> argparse.Namespace:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from semples_mmseg.datasets.listing import name_some
-from semples_mmseg.datasets.preparation.voc12 import prepare_voc
-from semples_mmseg.engine.failures import advice, explained
+from semples_mmseg.cli.errors import advice, explained
+from semples_mmseg.preparation.voc12 import prepare_voc
+from semples_mmseg.utils.lists import name_some
 
 
 def build_parser() -> argparse.ArgumentParser:

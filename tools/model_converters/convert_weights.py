@@ -8,8 +8,8 @@ that know nothing of the other layouts need them converted.
 
 import argparse
 
-from semples_mmseg.engine.failures import explained
-from semples_mmseg.models.weights import KINDS, convert_file
+from semples_mmseg.cli.errors import explained
+from semples_mmseg.weights import KINDS, convert_file
 
 
 def parse_args() -> argparse.Namespace:

@@ -1,7 +1,7 @@
 """Table 5: lambda = 0.02 in eq. 3. Only refine differs from voc_refine, whose prompts will do:
 
 python tools/train.py configs/semples/ablations/voc_lambda_0p02.py --stage refine \\
-    --cfg-options load_from=work_dirs/voc_refine/stage2_prompt.pth
+    --cfg-options load_from=work_dirs/voc_refine/prompt.pth
 """
 
 _base_ = '../voc_refine.py'

@@ -4,8 +4,8 @@ import numpy as np
 from mmseg.datasets import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 
-from ...pseudo_masks.masks import decode_mask
 from ...utils.images import read_image_bytes
+from ...utils.label_png import decode_mask
 
 
 @TRANSFORMS.register_module()

@@ -9,10 +9,10 @@ import open_clip
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from ...pretrained import FOLDER as SHIPPED
-from ...pretrained import ROWS, load_demo_clip
-from ..weights import read_state_dict, resolve
-from .archive import is_torchscript, read_archive
+from ...demo.models import FOLDER as SHIPPED
+from ...demo.models import ROWS, load_demo_clip
+from ...weights import read_state_dict, resolve
+from ...weights.torchscript import is_torchscript, read_archive
 
 # Besides its tensors, OpenAI's files say these; nobody else's do.
 _OPENAI_KEYS = ('input_resolution', 'context_length', 'vocab_size')

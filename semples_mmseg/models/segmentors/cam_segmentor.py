@@ -14,7 +14,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from ..mask_generators import GeneratorOutput
-from ..masks import label_map, min_max
+from ..soft_masks import label_map, min_max
 from ..stages import STAGES, Stage
 
 # These are fitted to the model while they are loaded.

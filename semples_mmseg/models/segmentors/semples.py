@@ -9,7 +9,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from ..clip import PromptLearner
-from ..masks import soft_masks
+from ..soft_masks import soft_masks
 from ..stages import STAGES, Stage, resolve_stage
 from .cam_segmentor import CAMSegmentor
 

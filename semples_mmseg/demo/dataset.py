@@ -1,0 +1,66 @@
+"""The weakly tagged data set of the demo world, drawn on first use."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmseg.registry import DATASETS
+
+from ..datasets.weak_label import WeakLabelDataset
+from .world import OBJECTS, PALETTE, make_demo_set
+
+
+@DATASETS.register_module()
+class DemoDataset(WeakLabelDataset):
+    """Procedural 64x64 scenes of six objects that mostly stand on their habitual background.
+
+    Where ``data_root`` is missing or empty the set is drawn into it, which takes a few seconds;
+    any number of processes may do so at once. Masks are written for evaluation only.
+
+    Args:
+        data_root: Folder of the set, see :func:`.demo_world.make_demo_set`.
+        split: ``'train'`` or ``'val'``; short for ``ann_file='ImageSets/<split>.txt'``.
+        seed: Seed of the scenes.
+        num_train: Scenes of the training split.
+        num_val: Held-out scenes.
+        ann_file: Split list, in the place of ``split``.
+        label_file: Image-level labels, relative to ``data_root``.
+        data_prefix: Folders of images and masks.
+        **kwargs: Passed on to :class:`WeakLabelDataset`.
+
+    Raises:
+        FileExistsError: If ``data_root`` holds something else, or a set of other settings.
+    """
+
+    METAINFO = dict(
+        classes=('background', *OBJECTS),
+        palette=[list(colour) for colour in PALETTE],
+    )
+
+    def __init__(
+        self,
+        data_root: str = 'data/demo',
+        split: str = 'train',
+        seed: int = 0,
+        num_train: int = 600,
+        num_val: int = 200,
+        ann_file: str = '',
+        label_file: str | None = 'labels.json',
+        data_prefix: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self._settings = dict(seed=seed, train=num_train, val=num_val)
+        super().__init__(
+            ann_file=ann_file or f'ImageSets/{split}.txt',
+            label_file=label_file,
+            data_root=data_root,
+            data_prefix=data_prefix
+            or dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
+            img_suffix='.png',
+            seg_map_suffix='.png',
+            **kwargs,
+        )
+
+    def load_data_list(self) -> list[dict]:
+        """Draw the set if need be, then read its lists."""
+        make_demo_set(self.data_root, **self._settings)
+        return super().load_data_list()

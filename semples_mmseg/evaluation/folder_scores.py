@@ -1,0 +1,227 @@
+"""Quality of a folder of label maps, whatever made them, against a folder of ground truth."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmseg.datasets import COCOStuffDataset, PascalVOCDataset
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ..utils.files import read_lines
+from ..utils.label_png import read_mask
+from ..utils.lists import files_below, name_some, read_image_ids
+from ..utils.names import check_class_names
+from . import confusion_matrix, segmentation_scores
+from .scores import check_target
+
+IGNORED = 255
+"""In ground truth: not evaluated. In a prediction: undecided."""
+
+
+def class_names(classes: str | None, num_classes: int | None) -> list[str]:
+    """Names of the label ids, background first.
+
+    Args:
+        classes: ``'voc'``, ``'coco'``, or a text file with one name a line, background first.
+        num_classes: Number of classes, background included, in place of ``classes``.
+
+    Raises:
+        ValueError: Unless exactly one of the two is given, or if there are too few or too many, a
+            name twice, or one that is no name.
+        FileNotFoundError: If there is no such file.
+    """
+    if (classes is None) == (num_classes is None):
+        raise ValueError('Give either --classes (voc, coco or a file) or --num-classes.')
+    if num_classes is not None:
+        names = ['background', *(f'class {index}' for index in range(1, num_classes))]
+    elif classes == 'voc':
+        names = list(PascalVOCDataset.METAINFO['classes'])
+    elif classes == 'coco':
+        # the 80 things, which stuff follows
+        names = ['background', *COCOStuffDataset.METAINFO['classes'][:80]]
+    else:
+        assert classes is not None
+        if not Path(classes).is_file():
+            raise FileNotFoundError(f'--classes {classes} is neither voc, coco nor a text file.')
+        names = read_lines(classes, '--classes')
+    if not 2 <= len(names) <= IGNORED:
+        raise ValueError(
+            f'{len(names)} classes, background included: there must be 2 to {IGNORED}.'
+        )
+    check_class_names(names, f'--classes {classes}')
+    return names
+
+
+@dataclass(frozen=True)
+class FolderScores:
+    """Scores of a folder in percent; see :class:`~semples_mmseg.evaluation.SegmentationScores`.
+
+    Attributes:
+        images: Number of images.
+        undecided: Share of the evaluated pixels whose prediction is 255. They count as missed.
+        iou: Intersection over union of every class by name; None for a class that does not occur.
+        miou: Mean of those that are not None, like all that follow; None where none is.
+        fp: Over-activation.
+        fn: Missed pixels.
+        precision: Share of the predicted pixels that is right.
+        recall: Share of the true pixels that is found.
+    """
+
+    images: int
+    undecided: float
+    iou: dict[str, float | None]
+    miou: float | None
+    fp: float | None
+    fn: float | None
+    precision: float | None
+    recall: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object, with the names that metrics have elsewhere."""
+        return dict(
+            images=self.images,
+            undecided=self.undecided,
+            mIoU=self.miou,
+            FP=self.fp,
+            FN=self.fn,
+            precision=self.precision,
+            recall=self.recall,
+            IoU=self.iou,
+        )
+
+    def table(self) -> Table:
+        """For people."""
+        table = Table(title=f'{self.images} images, in percent')
+        table.add_column('')
+        table.add_column('IoU', justify='right')
+        for name, value in self.iou.items():
+            table.add_row(escape(name), _shown(value))
+        table.add_section()
+        for name in ('mIoU', 'FP', 'FN', 'precision', 'recall', 'undecided'):
+            table.add_row(name, _shown(self.to_json()[name]))
+        return table
+
+
+def score_folder(
+    masks: str | Path,
+    truth: str | Path,
+    classes: Sequence[str],
+    ids_file: str | Path | None = None,
+    num_workers: int = 1,
+    console: Console | None = None,
+) -> FolderScores:
+    """Compare every mask ``<id>.png`` with the ground truth of that name.
+
+    Args:
+        masks: Folder of the masks: 8-bit palette or grey PNG with label ids, 255 for undecided.
+        truth: Folder of the ground truth, with 255 for pixels that are not evaluated.
+        classes: Names of the label ids 0..C-1, background first.
+        ids_file: List of the ids to evaluate, one a line; all files in ``masks`` by default.
+        num_workers: Number of threads.
+        console: Where progress is shown; nowhere by default.
+
+    Returns:
+        The scores.
+
+    Raises:
+        FileNotFoundError: If there are no masks, or a mask or its ground truth is missing.
+        ValueError: If a file is no mask, the sizes of a pair differ, or a value is no class.
+    """
+    masks, truth = Path(masks), Path(truth)
+    ids = _ids(masks, truth, ids_file)
+    number = len(classes)
+    confusion = np.zeros((number, number + 1), np.int64)
+    with _progress(console, len(ids)) as advance, ThreadPoolExecutor(num_workers) as executor:
+        tasks = deque(executor.submit(_compare, masks, truth, name, number) for name in ids)
+        try:
+            while tasks:  # taken out one by one: all results together would be gigabytes for COCO
+                confusion += tasks.popleft().result()
+                advance()
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            raise
+    scores = segmentation_scores(confusion)
+    pixels = int(confusion.sum())
+    return FolderScores(
+        images=len(ids),
+        undecided=100.0 * int(confusion[:, -1].sum()) / max(pixels, 1),
+        iou={name: _number(value) for name, value in zip(classes, scores.iou, strict=True)},
+        miou=_number(scores.miou),
+        fp=_number(scores.fp),
+        fn=_number(scores.fn),
+        precision=_number(scores.precision),
+        recall=_number(scores.recall),
+    )
+
+
+def _ids(masks: Path, truth: Path, ids_file: str | Path | None) -> list[str]:
+    """Ids to evaluate; both files of every one exist."""
+    for folder, what in ((masks, 'masks'), (truth, 'ground truth')):
+        if not folder.is_dir():
+            raise FileNotFoundError(f'There is no folder of {what} at {folder}.')
+    there = {name.removesuffix('.png') for name in files_below(masks, '.png')}
+    if not there:
+        raise FileNotFoundError(f'{masks} holds no PNG file; give the folder with the masks.')
+    ids = sorted(there) if ids_file is None else read_image_ids(str(ids_file))
+    missing = [name for name in ids if name not in there]
+    if missing:
+        raise FileNotFoundError(
+            f'{masks} has no mask for {name_some(missing)}, listed in {ids_file}; make them, or '
+            'list only ids that have one.'
+        )
+    missing = [name for name in ids if not (truth / f'{name}.png').is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f'{truth} has no ground truth for {name_some(missing)}; name the ids to evaluate with '
+            '--ids.'
+        )
+    return ids
+
+
+def _compare(masks: Path, truth: Path, name: str, number: int) -> np.ndarray:
+    """Confusion counts of one image, (C, C + 1); the last column counts undecided pixels."""
+    mask = torch.from_numpy(read_mask(masks / f'{name}.png')).long()
+    target = torch.from_numpy(read_mask(truth / f'{name}.png')).long()
+    if mask.shape != target.shape:
+        raise ValueError(
+            f'Mask {masks / name}.png is {tuple(mask.shape)}, its ground truth '
+            f'{truth / name}.png {tuple(target.shape)} (height, width); they must be the same.'
+        )
+    strange = mask[(mask >= number) & (mask != IGNORED)].unique().tolist()
+    if strange:
+        raise ValueError(
+            f'Mask {masks / name}.png has the values {strange[:5]}, but there are the classes '
+            f'0..{number - 1} (and {IGNORED} = undecided); check the file and the classes.'
+        )
+    check_target(target, number, IGNORED, str(truth / f'{name}.png'))
+    mask[mask == IGNORED] = number
+    return confusion_matrix(mask, target, number + 1, IGNORED, name)[:number]
+
+
+@contextmanager
+def _progress(console: Console | None, total: int) -> Iterator[Any]:
+    """Yield a function to call after every image."""
+    columns = (TextColumn('masks'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=console is None) as progress:
+        task = progress.add_task('masks', total=total)
+        yield lambda: progress.advance(task)
+
+
+def _number(value: np.ndarray | float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _shown(value: float | None) -> str:
+    return '-' if value is None else f'{value:.2f}'

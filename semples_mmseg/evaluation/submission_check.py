@@ -1,0 +1,183 @@
+"""Checking what is about to be sent to PASCAL VOC's evaluation server."""
+
+from __future__ import annotations
+
+import lzma
+import re
+import tarfile
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from rich.progress import Progress
+
+from ..utils.images import open_image, read_image_bytes
+from ..utils.lists import name_some, read_image_ids
+from .voc_submission import COMPETITIONS, LAYOUT, NUM_CLASSES
+
+MAX_PNG_BYTES = 1 << 23
+"""Largest PNG, 8 MiB; VOC's images have a quarter of a million pixels."""
+_ENTRY = re.compile(
+    LAYOUT.format(competition=f'(?P<competition>{"|".join(COMPETITIONS)})') + r'/(?P<name>.+)\.png'
+)
+
+_DAMAGE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    NotImplementedError,  # a kind of compression that zipfile does not know
+)
+
+
+@dataclass
+class SubmissionReport:
+    """What was found in a submission.
+
+    Attributes:
+        images: Number of PNGs in the expected folder.
+        competitions: Which competitions the folders are of.
+        problems: Image ids or file names by kind of problem; empty if the submission is good.
+    """
+
+    images: int = 0
+    competitions: set[str] = field(default_factory=set)
+    problems: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, problem: str, name: str) -> None:
+        """Note a problem of a file."""
+        self.problems.setdefault(problem, []).append(name)
+
+    def __str__(self) -> str:
+        title = f'{self.images} PNGs of {", ".join(sorted(self.competitions)) or "no competition"}'
+        if not self.problems:
+            return f'{title}: ready to be sent'
+        lines = [
+            f'  {len(names)} {kind}: {name_some(names)}' for kind, names in self.problems.items()
+        ]
+        return '\n'.join([f'{title}: NOT ready to be sent', *lines])
+
+
+def check_submission(submission: str | Path, ann_file: str, image_dir: str) -> SubmissionReport:
+    """Validate names, format, mode, size and value range of the PNGs of a submission.
+
+    Args:
+        submission: The archive (``.tar``, ``.tar.gz``, ``.tgz``, ``.zip``), or the folder that
+            holds ``results/VOC2012/...``.
+        ann_file: List of the images to be predicted.
+        image_dir: Folder of those images (``<id>.jpg``), for their sizes.
+
+    Returns:
+        The report; ``problems`` is empty for a good submission.
+
+    Raises:
+        FileNotFoundError: If the submission, the list or an image of the list is missing.
+        ValueError: If the submission is neither a folder nor a readable archive.
+    """
+    wanted = read_image_ids(ann_file)
+    paths = {name: Path(image_dir) / f'{name}.jpg' for name in wanted}
+    absent = [str(path) for path in paths.values() if not path.is_file()]
+    if absent:
+        raise FileNotFoundError(f'image missing: {name_some(absent)} of the list {ann_file}')
+    report, seen = SubmissionReport(), Counter[str]()
+    with Progress(transient=True) as progress:
+        task = progress.add_task('checking', total=len(wanted))
+        for path, content in _entries(Path(submission)):
+            entry = _ENTRY.fullmatch(path)
+            if entry is None:
+                report.add('files that do not belong there', path)
+                continue
+            name = entry['name']
+            seen[name] += 1
+            report.images += 1
+            report.competitions.add(entry['competition'])
+            if name not in paths:
+                report.add(f'images that are not in {ann_file}', name)
+                continue
+            with open_image(read_image_bytes(paths[name]), paths[name]) as image:
+                size = image.size
+            for problem in _problems(content, size):
+                report.add(problem, name)
+            progress.advance(task)
+    for name in wanted:
+        if name not in seen:
+            report.add('images without a prediction', name)
+    for name, count in seen.items():
+        if count > 1:
+            report.add('images that are there more than once', name)
+    if len(report.competitions) > 1:
+        report.add('competitions instead of one', ', '.join(sorted(report.competitions)))
+    return report
+
+
+def _problems(content: bytes, size: tuple[int, int]) -> Iterator[str]:
+    """What is wrong with one PNG, given width and height of its image."""
+    if len(content) > MAX_PNG_BYTES:
+        yield f'files of more than {MAX_PNG_BYTES:,} bytes'
+        return
+    if not content.startswith(b'\x89PNG'):
+        yield 'files that are not PNG'
+        return
+    try:
+        with open_image(content, 'of the submission', 'PNG', ('PNG',)) as mask:
+            if mask.mode != 'P':
+                yield 'PNGs without a palette'
+                return
+            if mask.size != size:
+                yield 'PNGs of another size than their image'
+            highest = int(np.array(mask).max())
+    except (OSError, ValueError, SyntaxError):  # the last is Pillow's for a broken PNG
+        yield 'files that cannot be read'
+        return
+    if highest >= NUM_CLASSES:
+        yield f'PNGs with values outside 0..{NUM_CLASSES - 1}'
+
+
+def _entries(submission: Path) -> Iterator[tuple[str, bytes]]:
+    """Relative path and content of every file of a folder or archive."""
+    if not submission.exists():
+        raise FileNotFoundError(f'no submission at {submission}')
+    if submission.is_dir():
+        # the writer keeps its archive beside results/; the folder is what counts here
+        for path in sorted((submission / 'results').rglob('*')):
+            if path.is_file():
+                yield path.relative_to(submission).as_posix(), _head(path.open('rb'))
+        return
+    archived = _zip_entries if zipfile.is_zipfile(submission) else _tar_entries
+    try:
+        yield from archived(submission)
+    except _DAMAGE as error:
+        raise ValueError(
+            f'{submission} is neither a folder nor a whole .tar, .tar.gz or .zip archive ({error})'
+        ) from error
+
+
+def _zip_entries(submission: Path) -> Iterator[tuple[str, bytes]]:
+    with zipfile.ZipFile(submission) as archive:
+        for info in archive.infolist():
+            if info.flag_bits & 1:
+                raise zipfile.BadZipFile('it is encrypted')
+            if not info.is_dir():
+                yield info.filename.removeprefix('./'), _head(archive.open(info))
+
+
+def _tar_entries(submission: Path) -> Iterator[tuple[str, bytes]]:
+    with tarfile.open(submission) as archive:
+        for member in archive:
+            # never what a link leads to
+            stream = archive.extractfile(member) if member.isfile() else None
+            if stream is not None:
+                yield member.name.removeprefix('./'), _head(stream)
+
+
+def _head(stream: IO[bytes]) -> bytes:
+    """As much of a file as tells that it is too large, wherever it is."""
+    with stream:
+        return stream.read(MAX_PNG_BYTES + 1)

@@ -1,0 +1,92 @@
+"""The community's ``cls_labels.npy`` as a readable label file."""
+
+import operator
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..utils.lists import name_some
+from ..utils.names import check_image_id
+from .plain_pickle import read_pickled_dict
+
+
+def read_cls_labels(
+    path: str | os.PathLike, classes: Sequence[str], id_format: str | None = None
+) -> dict[str, list[str]]:
+    """Read a pickled dict ``{image id: multi-hot vector}``, safely.
+
+    Args:
+        path: The ``.npy`` file.
+        classes: The K object classes in the order of the vectors.
+        id_format: How whole numbers become image ids, e.g. ``'COCO_train2014_{:012d}'``. By
+            default only VOC's are understood: 2007000032 is ``'2007_000032'``.
+
+    Returns:
+        Class names by image id.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file holds anything else, wants to run something, or a vector is not K
+            zeros and ones; the message names the file and the image.
+    """
+    if id_format is not None:
+        _check_format(id_format)
+    labels: dict[str, list[str]] = {}
+    for key, value in read_pickled_dict(path).items():
+        try:
+            img_id = key if isinstance(key, str) else _image_id(key, id_format)
+            check_image_id(img_id, 'its id')
+            present = _present(value, len(classes))
+        except ValueError as error:
+            raise ValueError(f'{path}, image {repr(key)[:80]}: {error}') from None
+        if img_id in labels:
+            raise ValueError(f'{path} has image {img_id!r} twice, as text and as number')
+        labels[img_id] = [classes[k] for k in present]
+    if not labels:
+        raise ValueError(f'{path} holds an empty dict')
+    return labels
+
+
+def _check_format(id_format: str) -> None:
+    try:
+        told_apart = id_format.format(1) != id_format.format(2)
+    except (IndexError, KeyError, ValueError, AttributeError):
+        told_apart = False
+    if not told_apart:
+        raise ValueError(
+            f'id format {id_format!r} does not turn a whole number into an image id; expected '
+            "e.g. 'COCO_train2014_{:012d}'"
+        )
+
+
+def _image_id(key: Any, id_format: str | None) -> str:
+    try:
+        number = operator.index(key)
+    except TypeError:
+        raise ValueError(f'an id is a text or a whole number, not {type(key).__name__}') from None
+    if id_format is not None:
+        return id_format.format(number)
+    year, rest = divmod(number, 1_000_000)
+    if not 2007 <= year <= 2012:
+        raise ValueError(
+            'a number is no id of VOC such as 2007000032; say how numbers become image ids '
+            "(--id-format, e.g. 'COCO_train2014_{:012d}')"
+        )
+    return f'{year}_{rest:06d}'
+
+
+def _present(value: Any, num_classes: int) -> list[int]:
+    """Indices of the ones in a multi-hot vector."""
+    try:
+        vector = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        vector = np.zeros(())
+    if vector.shape != (num_classes,):
+        found = f'{len(vector)} entries' if vector.ndim == 1 else 'no vector of numbers'
+        raise ValueError(f'expected a vector of {num_classes} zeros and ones, got {found}')
+    odd = [str(x) for x in vector if x not in (0, 1)]
+    if odd:
+        raise ValueError(f'expected zeros and ones, got {name_some(odd)}')
+    return np.flatnonzero(vector).tolist()

@@ -1,0 +1,283 @@
+"""COCO 2014 as downloaded -> split lists, image-level labels, and masks for evaluation."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..datasets.coco import COCO_CLASSES
+from ..utils import atomic_write
+from ..utils.files import read_json
+from ..utils.lists import missing_files, name_some
+from ..utils.names import check_image_id
+from .coco_masks import PAINTING, Region, write_image_mask
+
+SPLITS = {'train': 82081, 'val': 40137}
+"""Splits of COCO 2014 and how many of their images have any annotation."""
+MAX_INSTANCES_BYTES = 1 << 30
+"""Largest annotation file, 1 GiB; COCO's own has 448 MB."""
+_MANIFEST = 'source.json'
+
+
+@dataclass
+class CocoImage:
+    """One image and what is annotated in it.
+
+    Attributes:
+        name: File name, e.g. ``COCO_val2014_000000000042.jpg``; its stem is the image id.
+        size: (height, width).
+        regions: Annotated regions in the order of the file.
+    """
+
+    name: str
+    size: tuple[int, int]
+    regions: list[Region] = field(default_factory=list)
+
+    @property
+    def labels(self) -> list[str]:
+        """Class names in the order of classes; crowds count, for the image shows them."""
+        return [COCO_CLASSES[label - 1] for label in sorted({r.label for r in self.regions})]
+
+
+def read_instances(path: Path) -> list[CocoImage]:
+    """Read a file of COCO instances, checking all but the outlines.
+
+    Args:
+        path: ``instances_train2014.json`` or ``instances_val2014.json``.
+
+    Returns:
+        All images, those without annotations too, ordered by file name.
+
+    Raises:
+        FileNotFoundError: If the file is missing.
+        ValueError: If it is no such file, its categories are not COCO's 80, an image is listed
+            twice, or an annotation has a category or an image that is not listed.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f'{path} does not exist: unpack annotations_trainval2014.zip there, or give the folder '
+            'with --annotations'
+        )
+    try:
+        content = read_json(path, 'annotation file', MAX_INSTANCES_BYTES)
+        labels = _category_labels(content['categories'], path)
+        images: dict[Any, CocoImage] = {}
+        for entry in content['images']:
+            if entry['id'] in images:
+                raise ValueError(f'{path} lists the image id {entry["id"]} twice')
+            images[entry['id']] = CocoImage(
+                _checked_name(entry['file_name'], path), _checked_size(entry, path)
+            )
+        for entry in content['annotations']:
+            where = f'{path}: annotation {entry["id"]} of image {entry["image_id"]}'
+            if entry['image_id'] not in images:
+                raise ValueError(f'{where}: the file lists no such image')
+            if entry['category_id'] not in labels:
+                raise ValueError(
+                    f'{where} has the unknown category id {entry["category_id"]}; known are those '
+                    f'under "categories", {min(labels)} to {max(labels)}'
+                )
+            images[entry['image_id']].regions.append(
+                Region(
+                    labels[entry['category_id']],
+                    bool(entry.get('iscrowd', 0)),
+                    entry['segmentation'],
+                    entry['id'],
+                )
+            )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f'{path} is not a file of COCO instances ({type(error).__name__}: {error}); expected '
+            'instances_train2014.json or instances_val2014.json as downloaded'
+        ) from error
+    ordered = sorted(images.values(), key=lambda image: image.name)
+    twice = [a.name for a, b in zip(ordered, ordered[1:], strict=False) if a.name == b.name]
+    if twice:
+        raise ValueError(f'{path} lists {name_some(twice)} more than once')
+    return ordered
+
+
+def _category_labels(categories: Sequence[dict[str, Any]], path: Path) -> dict[int, int]:
+    """Label 1..80 of each category id, in the order of the ids."""
+    ordered = sorted(categories, key=lambda category: category['id'])
+    names = [category['name'] for category in ordered]
+    if tuple(names) != COCO_CLASSES:
+        odd = sorted({*names} ^ {*COCO_CLASSES}) or ['their order']
+        raise ValueError(
+            f'{path}: its categories are not the 80 of COCO; what differs: {name_some(odd, 5)}'
+        )
+    return {category['id']: label for label, category in enumerate(ordered, 1)}
+
+
+def _checked_name(name: str, path: Path) -> str:
+    if Path(name).name != name or Path(name).suffix != '.jpg':
+        raise ValueError(f'{path}: expected the name of a .jpg file without a folder, got {name!r}')
+    check_image_id(Path(name).stem, str(path))
+    return name
+
+
+def _checked_size(entry: dict[str, Any], path: Path) -> tuple[int, int]:
+    """(height, width) of an image; whether they are true is seen when its mask is painted."""
+    size = entry['height'], entry['width']
+    if not all(type(side) is int and 0 < side <= 65535 for side in size):
+        raise ValueError(
+            f'{path}: image {entry["id"]!r} has height and width {size}; expected numbers of pixels'
+        )
+    return size
+
+
+def choose_images(
+    images: Sequence[CocoImage], folder: Path, split: str, subset: bool
+) -> list[CocoImage]:
+    """Take the labelled images of a split, and check that nothing is missing.
+
+    Args:
+        images: All images of the annotation file.
+        folder: Where the images are.
+        split: One of :data:`SPLITS`.
+        subset: Whether this is a part of COCO on purpose: images that are not in the folder are
+            left out, and nothing is counted.
+
+    Raises:
+        FileNotFoundError: If images are missing; names some and says how many.
+        ValueError: If there are not as many labelled images as in COCO 2014.
+    """
+    labelled = [image for image in images if image.regions]
+    paths = [str(folder / image.name) for image in labelled]
+    missing = {Path(path).name for path in missing_files(paths)}
+    if missing and (not subset or len(missing) == len(labelled)):
+        raise FileNotFoundError(
+            f'{len(missing)} of {len(labelled)} labelled images of {split} are missing in '
+            f'{folder}: {name_some(sorted(missing))}. Complete the download or give the right '
+            'folder; if a part of COCO is meant, add --subset'
+        )
+    chosen = [image for image in labelled if image.name not in missing]
+    if not subset and len(chosen) != SPLITS[split]:
+        raise ValueError(
+            f'{split} has {len(chosen)} labelled images, COCO 2014 has {SPLITS[split]}: the '
+            'annotation file is another one or incomplete; if a part is meant, add --subset'
+        )
+    if not chosen:
+        raise ValueError(f'{split}: the annotation file has no image with annotations')
+    return chosen
+
+
+def prepare_coco14(
+    root: str | os.PathLike,
+    splits: Sequence[str] = tuple(SPLITS),
+    masks: Iterable[str] = ('val',),
+    annotations: str | os.PathLike | None = None,
+    out: str | os.PathLike | None = None,
+    subset: bool = False,
+    workers: int | None = None,
+    console: Console | None = None,
+) -> None:
+    """Write what :class:`~semples_mmseg.datasets.WeakCOCODataset` reads.
+
+    Of every split, under ``out``: ``ImageSets/<split>.txt``, ``labels_<split>.json`` and, where
+    asked for, ``masks/<split>2014/<image id>.png``. All but the outlines is checked before anything
+    is written. Running it again changes nothing; masks of a stopped run are kept and the rest is
+    added.
+
+    Args:
+        root: Folder with ``train2014`` and ``val2014``.
+        splits: Which of :data:`SPLITS` to prepare.
+        masks: Those of them to make masks for. Evaluation wants ``val``; masks of ``train`` only
+            serve to measure seeds and pseudo masks.
+        annotations: Folder of the annotation files, ``<root>/annotations`` by default.
+        out: Folder of the results, ``root`` by default.
+        subset: See :func:`choose_images`.
+        workers: Number of processes that paint masks; as many as there are processors by default.
+        console: Where to tell of progress.
+
+    Raises:
+        FileNotFoundError: If an annotation file or images are missing.
+        ValueError: If an annotation file or a mask folder is not what it should be.
+    """
+    root, console = Path(root), console or Console(markup=False)
+    folder, target = Path(annotations or root / 'annotations'), Path(out or root)
+    masks = set(masks)
+    plan: list[tuple[str, Path, list[CocoImage], int]] = []
+    for split in splits:
+        source = folder / f'instances_{split}2014.json'
+        console.print(f'reading {source}')
+        images = read_instances(source)
+        chosen = choose_images(images, root / f'{split}2014', split, subset)
+        plan.append((split, source, chosen, len(images)))
+        if split in masks:
+            _check_mask_folder(target / f'masks/{split}2014', source)
+    for split, source, chosen, total in plan:
+        names = {Path(image.name).stem: image.labels for image in chosen}
+        with atomic_write(target / f'ImageSets/{split}.txt') as file:
+            file.writelines(f'{name}\n' for name in names)
+        with atomic_write(target / f'labels_{split}.json') as file:
+            json.dump(names, file, indent=0)
+            file.write('\n')
+        console.print(
+            f'{split}: {len(chosen)} images with labels in ImageSets/{split}.txt and '
+            f'labels_{split}.json; {total - len(chosen)} others of {source.name} are left out '
+            f'({"not annotated or not in the folder" if subset else "not annotated"})'
+        )
+        if split in masks:
+            masks_in, images_in = target / f'masks/{split}2014', root / f'{split}2014'
+            _paint(masks_in, source, images_in, chosen, workers, console)
+
+
+def _manifest(source: Path) -> dict[str, str]:
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    return dict(annotations=source.name, sha256=digest, painting=PAINTING)
+
+
+def _check_mask_folder(folder: Path, source: Path) -> None:
+    """Refuse a folder whose masks were painted from another file or by other rules."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    try:
+        found = read_json(folder / _MANIFEST)
+    except (FileNotFoundError, ValueError):
+        found = None
+    if found != _manifest(source):
+        raise ValueError(
+            f'{folder} holds files that were not made from {source} as it is now (its {_MANIFEST} '
+            'is missing or tells otherwise): delete the folder or choose another with --out'
+        )
+
+
+def _paint(
+    folder: Path,
+    source: Path,
+    image_folder: Path,
+    images: Sequence[CocoImage],
+    workers: int | None,
+    console: Console,
+) -> None:
+    """Write the masks that are not there yet, in a pool of processes."""
+    with atomic_write(folder / _MANIFEST) as file:
+        json.dump(_manifest(source), file, indent=2)
+    targets = [str(folder / f'{Path(image.name).stem}.png') for image in images]
+    absent = set(missing_files(targets))
+    todo = [pair for pair in zip(images, targets, strict=True) if pair[1] in absent]
+    columns = (TextColumn('{task.description}', markup=False), BarColumn(), MofNCompleteColumn())
+    with (
+        Progress(*columns, TimeRemainingColumn(), console=console) as progress,
+        ProcessPoolExecutor(workers) as pool,
+    ):
+        task = progress.add_task(f'masks in {folder}', total=len(targets))
+        progress.advance(task, len(targets) - len(todo))
+        written = pool.map(
+            write_image_mask,
+            (path for _, path in todo),
+            (image_folder / image.name for image, _ in todo),
+            (image.size for image, _ in todo),
+            (image.regions for image, _ in todo),
+            chunksize=64,
+        )
+        for _ in written:
+            progress.advance(task)

@@ -1,0 +1,198 @@
+"""PASCAL VOC 2012 made ready: the augmented list, its masks, and image-level labels."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..datasets.voc import WeakVOCDataset, read_object_names
+from ..utils.lists import explain_unknown, missing_files, name_some, read_image_ids
+from .outputs import labels_are_current, list_is_current, write_label_file, write_list
+from .pool import map_files
+from .voc_masks import MaskJob, finish_mask
+
+COUNTS = dict(train_aug=10582, train=1464, val=1449)
+CLASSES: tuple[str, ...] = tuple(WeakVOCDataset.METAINFO['classes'][1:])
+
+
+@dataclass(frozen=True)
+class PreparedVOC:
+    """What :func:`prepare_voc` found and made.
+
+    Attributes:
+        counts: Images of each split.
+        masks_made: Masks that were written; the others were there.
+        from_xml: Images whose labels come from their annotation.
+        from_masks: Images without annotation, whose labels come from their mask.
+        written: Lists and label files that were written; those that were right are left alone.
+    """
+
+    counts: Mapping[str, int]
+    masks_made: int
+    from_xml: int
+    from_masks: Sequence[str]
+    written: Sequence[Path]
+
+
+def prepare_voc(
+    root: Path,
+    masks: Path | None = None,
+    sbd: Path | None = None,
+    label_file: str = 'image_labels.json',
+    subset: bool = False,
+    overwrite: bool = False,
+    workers: int | None = None,
+) -> PreparedVOC:
+    """Make a download of VOC 2012 ready for weakly supervised training.
+
+    ``train_aug`` is VOC's train and the augmented images, without VOC's val. Its masks and those of
+    val are brought together in ``SegmentationClassAug`` for evaluation. The labels of both
+    are the objects of the XML annotations; only an image without one takes the classes of its
+    mask. What is there already and right is not touched; lists and labels are written last.
+
+    Args:
+        root: ``VOCdevkit/VOC2012`` with ``JPEGImages`` and, in ``ImageSets/Segmentation``,
+            ``train.txt`` and ``val.txt``.
+        masks: Folder of the augmented masks, PNG; ``root/SegmentationClassAug`` by default.
+        sbd: SBD's ``benchmark_RELEASE`` in the place of ``masks``; its class annotations are
+            converted, and VOC's own masks taken from ``root/SegmentationClass``.
+        label_file: Name of the JSON file of labels, relative to ``root``.
+        subset: Accept other numbers of images than those of the full set.
+        overwrite: Replace a list or label file of other content.
+        workers: Number of processes; all processors by default.
+
+    Returns:
+        What was found and made.
+
+    Raises:
+        FileNotFoundError: If the folder, a list, an image or a mask is missing.
+        FileExistsError: If a list or a label file of other content is there.
+        ValueError: If a list, a mask or an annotation is wrong, or the numbers of images are not
+            those of VOC 2012 and SBD.
+    """
+    lists = root / 'ImageSets/Segmentation'
+    for folder in (root / 'JPEGImages', lists):
+        if not folder.is_dir():
+            raise FileNotFoundError(
+                f'{folder} does not exist; give the folder VOCdevkit/VOC2012 as unpacked from the '
+                'download'
+            )
+    train, val = (read_image_ids(str(lists / f'{split}.txt')) for split in ('train', 'val'))
+    both = sorted({*train} & {*val})
+    if both:
+        raise ValueError(f'{lists}: {name_some(both)} are in train.txt and in val.txt')
+    sources = _sbd_sources(root, sbd, [*train, *val]) if sbd else _png_sources(root, masks)
+    train_aug = sorted({*train, *sources} - {*val})
+    counts = dict(train_aug=len(train_aug), train=len(train), val=len(val))
+    if not subset:
+        _check_counts(counts, sbd or masks or root / 'SegmentationClassAug')
+    list_is_current(lists / 'train_aug.txt', train_aug, overwrite)
+
+    img_ids = sorted({*train_aug, *val})
+    _check_there([root / f'JPEGImages/{i}.jpg' for i in img_ids], 'image', 'unpack VOC 2012 anew')
+    folder = root / 'SegmentationClassAug'
+    jobs = [
+        MaskJob(folder / f'{i}.png', sources.get(i, folder / f'{i}.png'), len(CLASSES))
+        for i in img_ids
+    ]
+    there = {*folder.glob('*.png')} if folder.is_dir() else set()
+    needed = [job.source for job in jobs if job.target not in there]
+    _check_there(needed, 'mask', 'complete the folder of masks')
+
+    results = map_files(finish_mask, jobs, 'masks', workers)
+    _raise_first([result.problem for result in results])
+    from_xml = _labels_from_xml(root / 'Annotations', img_ids, workers)
+    present = {
+        i: [CLASSES[k - 1] for k in r.present] for i, r in zip(img_ids, results, strict=True)
+    }
+    labels = present | from_xml
+    labels_are_current(root / label_file, labels, overwrite)
+    written = []
+    if write_list(lists / 'train_aug.txt', train_aug, overwrite):
+        written.append(lists / 'train_aug.txt')
+    if write_label_file(root / label_file, labels, overwrite):
+        written.append(root / label_file)
+    return PreparedVOC(
+        counts=counts,
+        masks_made=sum(result.made for result in results),
+        from_xml=len(from_xml),
+        from_masks=[i for i in img_ids if i not in from_xml],
+        written=written,
+    )
+
+
+def _png_sources(root: Path, masks: Path | None) -> dict[str, Path]:
+    """Masks by image id, from a folder of PNG files."""
+    folder = masks or root / 'SegmentationClassAug'
+    found = {path.stem: path for path in folder.glob('*.png')} if folder.is_dir() else {}
+    if not found:
+        raise FileNotFoundError(
+            f'no PNG masks in {folder}; the augmented set is needed: either SegmentationClassAug '
+            '(--masks) or the SBD release (--sbd)'
+        )
+    return found
+
+
+def _sbd_sources(root: Path, sbd: Path, own: Sequence[str]) -> dict[str, Path]:
+    """Masks by image id: VOC's own as PNG, the other images of SBD's two lists as MATLAB files."""
+    dataset = sbd / 'dataset' if (sbd / 'dataset').is_dir() else sbd
+    if not (dataset / 'cls').is_dir():
+        raise FileNotFoundError(
+            f'{dataset}/cls does not exist; give the folder benchmark_RELEASE of the SBD release '
+            '(--sbd)'
+        )
+    img_ids = [
+        i for split in ('train', 'val') for i in read_image_ids(str(dataset / f'{split}.txt'))
+    ]
+    sources = {i: dataset / f'cls/{i}.mat' for i in img_ids}
+    return sources | {i: root / f'SegmentationClass/{i}.png' for i in own}
+
+
+def _check_counts(counts: Mapping[str, int], source: Path) -> None:
+    wrong = [
+        f'{split} has {counts[split]}, not {n}' for split, n in COUNTS.items() if counts[split] != n
+    ]
+    if wrong:
+        raise ValueError(
+            f'not the full VOC 2012 with SBD: {"; ".join(wrong)}. Look for missing files in '
+            f'{source}, or accept a part of the set (--subset)'
+        )
+
+
+def _check_there(paths: Sequence[Path], kind: str, fix: str) -> None:
+    missing = missing_files(str(path) for path in paths)
+    if missing:
+        raise FileNotFoundError(f'{kind} missing: {name_some(missing)}; {fix}')
+
+
+def _raise_first(problems: Sequence[str | None], limit: int = 3) -> None:
+    """Name the first few problems and how many there are."""
+    found = [problem for problem in problems if problem]
+    if found:
+        more = f'\n({len(found)} such files in all)' if len(found) > limit else ''
+        raise ValueError('\n'.join(found[:limit]) + more)
+
+
+def _labels_from_xml(
+    folder: Path, img_ids: Sequence[str], workers: int | None
+) -> dict[str, list[str]]:
+    """Labels of those images that have an annotation, each class once, in VOC's order."""
+    paths = [str(folder / f'{i}.xml') for i in img_ids]
+    missing = {*missing_files(paths)}
+    there = [(i, path) for i, path in zip(img_ids, paths, strict=True) if path not in missing]
+    if not there:
+        return {}
+    results = map_files(_read_xml, [path for _, path in there], 'annotations', workers)
+    _raise_first([problem for _, problem in results])
+    return {i: names for (i, _), (names, _) in zip(there, results, strict=True)}
+
+
+def _read_xml(path: str) -> tuple[list[str], str | None]:
+    """Class names of an annotation, and what is wrong with it."""
+    try:
+        names = read_object_names(path)
+    except ValueError as error:
+        return [], str(error)
+    for name in names:
+        if name not in CLASSES:
+            return [], f'annotation {path}: {explain_unknown(name, CLASSES)}'
+    return sorted({*names}, key=CLASSES.index), None

@@ -1,0 +1,120 @@
+"""The masks of the augmented VOC set: checked, copied, or converted from SBD's MATLAB files."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..utils import atomic_write
+from ..utils.files import read_bytes
+from ..utils.label_png import read_mask, write_mask
+from .mat_file import MAX_BYTES, read_field
+
+IGNORED = 255
+
+
+def classes_in_mask(
+    label: np.ndarray, num_classes: int, path: str | os.PathLike
+) -> tuple[list[int], list[int]]:
+    """Which ids a mask holds, and which of them it must not hold.
+
+    Args:
+        label: Ids, uint8 of shape ``(H, W)``.
+        num_classes: K, background not counted.
+        path: For the error message.
+
+    Returns:
+        The object classes 1..K that are there, and the ids outside 0..K and 255.
+
+    Raises:
+        ValueError: If the mask has no pixel.
+    """
+    if label.size == 0:
+        raise ValueError(f'mask {path} has no pixel')
+    ids = np.flatnonzero(np.bincount(label.ravel(), minlength=256)).tolist()
+    stray = [i for i in ids if num_classes < i != IGNORED]
+    return [i for i in ids if 0 < i <= num_classes], stray
+
+
+def read_sbd_mask(path: str | os.PathLike) -> np.ndarray:
+    """Read ``GTcls.Segmentation`` of a file of ``benchmark_RELEASE/dataset/cls``.
+
+    Args:
+        path: A MATLAB file of SBD.
+
+    Returns:
+        VOC's class ids, uint8 of shape ``(H, W)``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged or something else.
+    """
+    content = read_bytes(path, MAX_BYTES, 'annotation')
+    try:
+        label = read_field(content, 'GTcls', 'Segmentation')
+    except Exception as error:  # damaged bytes lead to errors of all kinds
+        raise ValueError(
+            f'{path} is not a class annotation of SBD with GTcls.Segmentation '
+            f'({type(error).__name__}: {error}); unpack the release anew'
+        ) from error
+    if label.ndim != 2 or label.dtype != np.uint8:
+        raise ValueError(
+            f'{path}: GTcls.Segmentation has shape {label.shape} and type {label.dtype}; expected '
+            '(H, W) of uint8'
+        )
+    return label
+
+
+@dataclass(frozen=True)
+class MaskJob:
+    """One mask of the prepared set.
+
+    Attributes:
+        target: Where it belongs; a mask that is there is kept.
+        source: Where it comes from if it is not there yet: a PNG, or a ``.mat`` file of SBD.
+        num_classes: K, background not counted.
+    """
+
+    target: Path
+    source: Path
+    num_classes: int
+
+
+@dataclass(frozen=True)
+class MaskResult:
+    """What came of a :class:`MaskJob`.
+
+    Attributes:
+        present: Object classes 1..K of the mask.
+        made: Whether the file was written now.
+        problem: Why there is no good mask; None if there is.
+    """
+
+    present: Sequence[int] = ()
+    made: bool = False
+    problem: str | None = None
+
+
+def finish_mask(job: MaskJob) -> MaskResult:
+    """Check the mask that is there, or make it from its source; a bad one is not written."""
+    made = not job.target.exists()
+    path = job.source if made else job.target
+    try:
+        converted = path.suffix == '.mat'
+        label = read_sbd_mask(path) if converted else read_mask(path)
+        present, stray = classes_in_mask(label, job.num_classes, path)
+        if stray:
+            raise ValueError(
+                f'mask {path} holds the values {stray}; expected 0..{job.num_classes} and '
+                f'{IGNORED}. Replace the file'
+            )
+    except (ValueError, OSError) as error:
+        return MaskResult(problem=str(error))
+    if made and converted:
+        write_mask(job.target, label)
+    elif made:
+        with atomic_write(job.target, 'wb') as file:
+            file.write(path.read_bytes())
+    return MaskResult(present, made)

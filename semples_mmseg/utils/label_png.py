@@ -1,0 +1,125 @@
+"""Label maps as 8-bit palette PNG files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .images import open_image, read_image_bytes
+from .io import atomic_write
+from .names import check_image_id
+
+
+def full_palette(colours: Sequence[Sequence[int]] = ()) -> list[int]:
+    """Colours of all 256 ids as PNG wants them.
+
+    Args:
+        colours: RGB of the first ids, e.g. a data set's ``palette``; the other ids get PASCAL
+            VOC's colour of that id (255, "ignored", is cream).
+
+    Returns:
+        768 numbers: R, G, B of id 0, then of id 1, ...
+    """
+    ids = np.arange(256)
+    table = np.zeros((256, 3), np.int64)
+    for bit in range(8):  # VOC: bits 0, 1, 2 of an id are the highest bits of R, G, B, and so on
+        for channel in range(3):
+            table[:, channel] |= ((ids >> (3 * bit + channel)) & 1) << (7 - bit)
+    if len(colours):
+        table[: len(colours)] = np.asarray(colours)
+    return table.ravel().tolist()
+
+
+def write_mask(
+    path: str | os.PathLike, label: np.ndarray, palette: Sequence[Sequence[int]] = ()
+) -> None:
+    """Write a label map as an 8-bit palette PNG, atomically.
+
+    Args:
+        path: The file; its folder is made if need be.
+        label: Ids 0..255, shape ``(H, W)``.
+        palette: RGB of the first ids, see :func:`full_palette`.
+
+    Raises:
+        ValueError: If the array is not two-dimensional or an id does not fit in 8 bits.
+        OSError: If the file cannot be written; none is left, then.
+    """
+    if label.ndim != 2 or label.min(initial=0) < 0 or label.max(initial=0) > 255:
+        raise ValueError(
+            f'A mask is an array (H, W) of ids 0..255; for {path} got shape {label.shape} with '
+            f'values {label.min(initial=0)}..{label.max(initial=0)}.'
+        )
+    image = Image.fromarray(label.astype(np.uint8))
+    image.putpalette(full_palette(palette))
+    try:
+        with atomic_write(path, 'wb') as file:
+            image.save(file, format='PNG')
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f'mask {path} cannot be written ({error.strerror or error}); make room there or write '
+            'to another folder. Masks that are finished are whole.',
+        ) from error
+
+
+def read_mask(path: str | os.PathLike) -> np.ndarray:
+    """Read the ids of a palette or grey PNG, uint8 of shape ``(H, W)``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is an image of another kind, too large or damaged.
+    """
+    return decode_mask(read_image_bytes(path, 'mask'), path)
+
+
+def decode_mask(content: bytes, path: str | os.PathLike) -> np.ndarray:
+    """:func:`read_mask` of a file that is in memory."""
+    with open_image(content, path, 'mask', ('PNG',)) as image:
+        # Pillow multiplies greys of less than 8 bits so that the highest becomes white.
+        depth = content[24]
+        if image.mode != 'P' and (image.mode != 'L' or depth != 8):
+            raise ValueError(
+                f'mask {path} is an image of mode {image.mode}; expected 8-bit palette or grey: '
+                f'one class id per pixel, colours turned to ids (it has {depth} bits a channel)'
+            )
+        try:
+            return np.array(image)
+        except Exception as error:  # Pillow has errors of its own for every kind of damage
+            raise ValueError(
+                f'mask {path} cannot be read ({error}); delete it and make it again'
+            ) from error
+
+
+def check_ids(
+    label: np.ndarray, num_classes: int, path: str | os.PathLike, ignore_index: int = 255
+) -> None:
+    """Refuse a mask with an id that is no class.
+
+    Args:
+        label: Ids, integers of any shape.
+        num_classes: Number of classes, background included.
+        path: The mask, for the error message.
+        ignore_index: The id of pixels that do not count.
+
+    Raises:
+        ValueError: If there is one; on a GPU it would end in an assertion that names nothing.
+    """
+    wrong = label[((label < 0) | (label >= num_classes)) & (label != ignore_index)]
+    if len(wrong):
+        raise ValueError(
+            f'{path}: the mask holds the id {int(wrong[0])}; the {num_classes} classes are '
+            f'0..{num_classes - 1}, ignored is {ignore_index}'
+        )
+
+
+def mask_path(folder: str | os.PathLike, img_id: str) -> Path:
+    """Where the mask of an image is: ``<folder>/<image id>.png``, always inside the folder.
+
+    Raises:
+        ValueError: If the id leads out of it.
+    """
+    return Path(folder) / f'{check_image_id(img_id, f"masks in {folder}")}.png'

@@ -1,0 +1,45 @@
+"""Writing published weights as a file in our own names."""
+
+from pathlib import Path
+
+import torch
+
+from ..utils.io import atomic_write
+from .layouts import Weights, read_weights
+
+
+def convert_file(source: str | Path, target: str | Path, kind: str = 'auto') -> Weights:
+    """Convert a file of a published layout.
+
+    The result is ``{'state_dict': ..., 'meta': {'layout': ..., 'source': ...}}``: tensors and
+    plain data, readable with ``torch.load(weights_only=True)`` and by MMEngine.
+
+    Args:
+        source: See :func:`read_weights`.
+        target: The file to write; whole or not at all.
+        kind: See :func:`read_weights`.
+
+    Returns:
+        What was written, and the tensors that were not.
+
+    Raises:
+        FileNotFoundError: If ``source`` is not there.
+        ValueError: If it cannot be read safely, is of no published layout, or is ``target``.
+    """
+    weights = read_weights(source, kind)
+    if weights.sources.keys() == set(weights.sources.values()):
+        raise ValueError(
+            f'{weights.path} is of no published layout (its tensors are '
+            f'{", ".join(list(weights.tensors)[:6])}, ...). Names of MMPretrain or of this package '
+            'need no converting: give the file to the config as it is'
+        )
+    if Path(target).resolve() == weights.path.resolve():
+        raise ValueError(f'{target} would overwrite the file it is made from: name another')
+    content = dict(
+        # A clone leaves behind the larger storage of a tensor that was cut out of it.
+        state_dict={name: value.clone() for name, value in weights.tensors.items()},
+        meta=dict(layout=weights.layout, source=weights.path.name),
+    )
+    with atomic_write(target, 'wb') as file:
+        torch.save(content, file)
+    return weights

@@ -1,0 +1,181 @@
+"""How tools end: the words for each failure, and exit codes."""
+
+import errno
+import os
+import signal
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+
+from semples_mmseg.cli.errors import advice, explained
+from semples_mmseg.cli.launch import check_work_dir
+from semples_mmseg.engine.finite_step_hook import FiniteStepHook, NotFiniteError
+from semples_mmseg.models.stages import resolve_stage
+
+# As PyTorch words them.
+BUS = (
+    "DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that dataloader's "
+    'workers are out of shared memory. Please try to raise your shared memory limit.'
+)
+NO_SHM = 'unable to write to file </torch_7_1_0>: No space left on device (28)'
+KILLED = 'DataLoader worker (pid 7) is killed by signal: Killed. '
+EXITED = 'DataLoader worker (pid(s) 7, 8) exited unexpectedly'
+HALF = '[enforce fail at inline_container.cc:595] . unexpected pos 704 vs 598'
+NO_RAM = (
+    "[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate memory: you tried "
+    'to allocate 8796093022208 bytes. Error code 12 (Cannot allocate memory)'
+)
+
+
+def system(number, path=None):
+    return OSError(number, os.strerror(number), path)
+
+
+@pytest.mark.parametrize(
+    ('error', 'words'),
+    [
+        (
+            system(errno.ENOSPC, '/tmp/x.pth'),
+            ('disk is full', 'at /tmp/x.pth', 'MiB free', '--out'),
+        ),
+        (system(errno.EDQUOT), ('disk is full, or your share', 'max_keep_ckpts', '--work-dir')),
+        (RuntimeError(HALF), ('disk is full', '--work-dir')),
+        (system(errno.EFBIG, 'x'), ('larger than it may be at x', 'ulimit -f')),
+        (system(errno.EROFS, 'run/x'), ('read-only at run/x', '--work-dir', '--out')),
+        (PermissionError(errno.EACCES, '', 'run/x'), ('no permission at run/x', 'ls -l')),
+        (system(errno.EMFILE), ('too many files are open', 'ulimit -n')),
+        (RuntimeError(BUS), ('/dev/shm', '--shm-size', 'num_workers', '--resume')),
+        (RuntimeError(NO_SHM), ('/dev/shm', '--shm-size', 'num_workers')),
+        (RuntimeError(KILLED), ('was killed by signal: Killed', 'memory', 'num_workers=1')),
+        (RuntimeError(EXITED), ('worker of a data loader ended', 'num_workers=1', '--resume')),
+        (
+            RuntimeError(KILLED.replace('Killed', 'Segmentation fault')),
+            ('Segmentation fault', 'num_workers=0'),
+        ),
+        (torch.cuda.OutOfMemoryError('CUDA out of memory.'), ('GPU', '--amp', 'max_batch')),
+        (RuntimeError('cuDNN error: CUDNN_STATUS_ALLOC_FAILED'), ('GPU', 'nvidia-smi')),
+        (RuntimeError(NO_RAM), ('no memory left', 'num_workers')),
+        (MemoryError(), ('no memory left', 'num_workers')),
+    ],
+)
+def test_failures_of_the_machine_have_an_advice(error, words):
+    text = advice(error)
+    for word in words:
+        assert word in text, text
+    # PyTorch and pools wrap what they pass on.
+    wrapped = RuntimeError('something')
+    wrapped.__cause__ = error
+    assert advice(wrapped) == text
+
+
+def test_other_errors_have_none():
+    for error in (ValueError('x'), RuntimeError('x'), FileNotFoundError(2, 'x', 'y'), KeyError(1)):
+        assert advice(error) is None
+
+
+def test_the_signal_counts_more_than_what_came_of_it():
+    error = RuntimeError(EXITED)
+    error.__cause__ = RuntimeError(BUS)
+    assert '/dev/shm' in advice(error)
+
+
+def ended(function, capsys):
+    """Exit code and standard error of a tool that does one thing."""
+    with pytest.raises(SystemExit) as end, explained():
+        function()
+    return end.value.code, capsys.readouterr().err
+
+
+def test_a_refusal_is_one_line(capsys, tmp_path):
+    code, text = ended(lambda: resolve_stage('match', mask_eps=-1), capsys)
+    assert (code, text) == (2, "error: stage 'match': mask_eps must be positive, got -1\n")
+    (tmp_path / 'file').touch()
+    code, text = ended(lambda: check_work_dir(str(tmp_path / 'file')), capsys)
+    assert code == 2 and text.startswith('error: the work folder') and text.count('\n') == 1
+
+
+def test_what_ends_a_run_is_one_line(capsys):
+    runner = types.SimpleNamespace()
+    bad = dict(state_dict={'head.bias': torch.tensor([np.inf])})
+    code, text = ended(lambda: FiniteStepHook().before_save_checkpoint(runner, bad), capsys)
+    assert (
+        code == 1 and text.startswith('error: weights are not finite') and 'Traceback' not in text
+    )
+    with pytest.raises(SystemExit) as end, explained():
+        FiniteStepHook().before_save_checkpoint(runner, bad)
+    assert isinstance(end.value.__cause__, NotFiniteError)
+
+
+def test_a_failure_keeps_its_traceback(capsys):
+    def fill():
+        raise system(errno.ENOSPC, 'epoch_2.pth')
+
+    code, text = ended(fill, capsys)
+    assert code == 1 and text.startswith('Traceback') and 'in fill' in text
+    assert text.splitlines()[-1].startswith('error: the disk is full, or your share')
+
+
+def test_bugs_are_not_hidden(capsys):
+    def index():
+        return resolve_stage(['match'])  # not a name: a TypeError of Python in the package
+
+    with pytest.raises(TypeError), explained():
+        index()
+    with pytest.raises(ValueError), explained():
+        np.zeros(2).reshape(3)
+    assert capsys.readouterr().err == ''
+
+
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C as in a terminal; a shell lets what it starts in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_and_sigterm(capsys, ctrl_c):
+    for number, code, words in (
+        (signal.SIGINT, 130, 'stopped: by Ctrl-C. What was saved'),
+        (signal.SIGTERM, 143, 'stopped: by SIGTERM. What was saved'),
+    ):
+        before = signal.getsignal(signal.SIGTERM)
+        got, text = ended(lambda number=number: os.kill(os.getpid(), number), capsys)
+        assert got == code and text.startswith(words) and text.count('\n') == 1
+        assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_sigterm_of_a_worker_is_not_caught():
+    with explained():
+        child = os.fork()
+        if child == 0:
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            finally:
+                os._exit(0)  # not reached
+        _, status = os.waitpid(child, 0)
+    assert os.WTERMSIG(status) == signal.SIGTERM
+
+
+def test_a_job_of_several_processes(capsys, monkeypatch):
+    monkeypatch.setenv('WORLD_SIZE', '2')
+    monkeypatch.setenv('RANK', '1')
+    before = signal.getsignal(signal.SIGTERM)
+    with explained():
+        assert signal.getsignal(signal.SIGTERM) is before
+    assert ended(lambda: resolve_stage('none'), capsys)[1].startswith('[process 1] error: unknown')
+
+
+def test_every_tool_ends_so(request):
+    for path in (request.config.rootpath / 'tools').rglob('*.py'):
+        text = path.read_text(encoding='utf-8')
+        assert text.endswith("if __name__ == '__main__':\n    with explained():\n        main()\n")
+
+
+def test_a_program_that_exits_is_left_alone():
+    with pytest.raises(SystemExit) as end, explained():
+        sys.exit(3)
+    assert end.value.code == 3

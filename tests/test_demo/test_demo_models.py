@@ -1,0 +1,81 @@
+"""The shipped models know what the demo needs, on scenes no pretraining has drawn."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from mmpretrain.models.backbones import VisionTransformer
+from safetensors.torch import load_file, save_file
+
+from projects.demo_world.pretraining import backbone, clip
+from projects.demo_world.pretraining.checks import GOALS, check_clip
+from semples_mmseg import pretrained
+from semples_mmseg.demo.world import TAGS, photo, scene_rng
+
+SEED = 987_654
+
+
+def test_shipped_files_are_small() -> None:
+    names = (pretrained.CLIP_FILE, pretrained.BACKBONE_FILE)
+    assert sum((pretrained.FOLDER / name).stat().st_size for name in names) < 5e6
+    report = json.loads((pretrained.FOLDER / pretrained.REPORT_FILE).read_text())
+    assert report['seed'] == 0
+    assert set(report['checks']) == set(GOALS)
+
+
+def test_clip_zero_shot() -> None:
+    """Through open_clip's own model, tokenizer and text encoding."""
+    model = clip.build_model().eval()
+    model.load_state_dict(pretrained.load_demo_clip())
+    with torch.no_grad():
+        sentences = open_clip.tokenize([f'a photo of {tag}.' for tag in TAGS])
+        text = model.encode_text(sentences, normalize=True)
+    measured = check_clip(model.encode_image, text, SEED, count=120)
+    assert measured['clip_backgrounds'] >= 0.98
+    assert measured['clip_cut_outs'] >= 0.95
+    assert measured['clip_foreign'] >= 0.9
+
+
+def test_clip_token_rows() -> None:
+    stored = load_file(pretrained.FOLDER / pretrained.CLIP_FILE)
+    rows = stored['token_embedding.rows'].tolist()
+    assert rows == clip.token_rows()
+    full = pretrained.load_demo_clip()['token_embedding.weight']
+    assert full.shape == (49408, 64) and full.dtype == torch.float32
+    assert torch.equal(full[rows], stored['token_embedding.weight'].float())
+    full[rows] = 0
+    assert not full.any()
+
+
+def test_backbone_tells_tags_apart() -> None:
+    """Tags read linearly off the class token of a plain MMPretrain model."""
+    state = load_file(pretrained.FOLDER / pretrained.BACKBONE_FILE)
+    model = VisionTransformer(
+        arch=backbone.ARCH,
+        img_size=64,
+        patch_size=8,
+        out_type='cls_token',
+        patch_cfg=dict(conv_type='mmseg.ConvStem', padding=0),
+    )
+    model.eval()  # MMPretrain's returns nothing
+    model.load_state_dict({name: value.float() for name, value in state.items()})
+    scenes = [photo(scene_rng(SEED, 'photo', index)) for index in range(400)]
+    images = torch.from_numpy(np.stack([scene.image for scene in scenes]))
+    tags = torch.from_numpy(np.stack([backbone.scene_tags(scene) for scene in scenes]))
+    with torch.no_grad():
+        features = model(backbone.normalise(images))[0]
+    features = torch.cat([features, torch.ones(len(features), 1)], 1)
+    solution = torch.linalg.lstsq(features[:300], tags[:300]).solution
+    right = ((features[300:] @ solution > 0.5) == tags[300:].bool()).float().mean()
+    assert right > 0.93  # answering "no" to everything is right 85 % of the time
+
+
+def test_errors(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match='make_demo_models'):
+        pretrained.load_demo_clip(tmp_path / 'none.safetensors')
+    save_file({'visual.conv1.weight': torch.zeros(1)}, tmp_path / 'other.safetensors')
+    with pytest.raises(ValueError, match='no tiny CLIP.*token_embedding.rows'):
+        pretrained.load_demo_clip(tmp_path / 'other.safetensors')

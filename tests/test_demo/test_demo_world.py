@@ -1,0 +1,94 @@
+"""Drawing of the demo world."""
+
+import numpy as np
+import pytest
+
+from semples_mmseg.demo.world import (
+    BACKGROUNDS,
+    HABITATS,
+    NEUTRALS,
+    OBJECTS,
+    SIZE,
+    TAGS,
+    captioned_scene,
+    photo,
+    render,
+    scene_rng,
+    tagged_scene,
+)
+from semples_mmseg.demo.world.objects import DRAWERS, TWO_TONES, draw_object
+from semples_mmseg.demo.world.textures import TEXTURES, draw_texture
+
+
+def test_everything_named_can_be_drawn() -> None:
+    assert tuple(TEXTURES) == BACKGROUNDS
+    assert tuple(DRAWERS) == tuple(TWO_TONES) == OBJECTS
+    assert len(HABITATS) == len(OBJECTS)
+
+
+@pytest.mark.parametrize('name', BACKGROUNDS)
+def test_texture(name: str) -> None:
+    first, second = (draw_texture(np.random.default_rng(seed), name) for seed in (0, 1))
+    assert first.shape == (SIZE, SIZE, 3)
+    assert first.dtype == np.float32
+    assert 0 <= first.min() < first.max() <= 1
+    assert not np.array_equal(first, second)
+    assert np.array_equal(first, draw_texture(np.random.default_rng(0), name))
+
+
+@pytest.mark.parametrize('name', OBJECTS)
+def test_object(name: str) -> None:
+    drawn = draw_object(np.random.default_rng(0), name, 40)
+    assert drawn.shape == (40, 40, 4)
+    alpha = drawn[..., 3]
+    assert 0.1 < (alpha > 0.5).mean() < 0.8
+    assert alpha[0, 0] == 0
+
+
+@pytest.mark.parametrize('draw', [tagged_scene, captioned_scene, photo])
+def test_scene_is_its_generators_alone(draw) -> None:
+    np.random.seed(0)
+    one, two = draw(scene_rng(3, 'a', 1)), draw(scene_rng(3, 'a', 1))
+    assert np.array_equal(one.image, two.image) and np.array_equal(one.regions, two.regions)
+    assert one.image.dtype == one.regions.dtype == np.uint8
+    other = draw(scene_rng(3, 'b', 1))
+    assert not np.array_equal(one.image, other.image)
+    shown = {int(k) for k in np.unique(one.regions) if k < len(OBJECTS)}
+    assert shown == set(one.objects)
+
+
+def test_regions_follow_the_image() -> None:
+    """On a plain white ground, what is not white is the object."""
+    scene = render(np.random.default_rng(0), [3], [0], (0.5, 0.6), plain=np.ones(3))
+    inside = scene.regions == 3
+    assert scene.image[~inside].mean() > 215
+    assert inside.mean() > 0.05
+    assert (np.abs(scene.image[inside].astype(int) - 255).sum(1) > 60).mean() > 0.9
+
+
+def test_statistics_of_the_tagged_set() -> None:
+    """Own background with 0.9 + 0.1 / 10, a quarter with two objects, neutral elsewhere."""
+    scenes = [tagged_scene(scene_rng(5, 'statistics', index)) for index in range(250)]
+    double = np.mean([len(scene.objects) == 2 for scene in scenes])
+    assert abs(double - 0.25) < 0.09
+    at_home, neutral = [], []
+    for scene in scenes:
+        places = {TAGS[k] for k in np.unique(scene.regions) if k >= len(OBJECTS)}
+        at_home += [HABITATS[k] in places for k in scene.objects]
+        if len(scene.objects) == 1:
+            neutral.append(bool(places & set(NEUTRALS)))
+    assert 0.85 < np.mean(at_home) < 0.97
+    assert 0.87 < np.mean(neutral) < 0.99
+    assert 0.11 < np.mean([(scene.regions < len(OBJECTS)).mean() for scene in scenes]) < 0.18
+
+
+def test_captioned_scenes_are_nearly_independent() -> None:
+    scenes = [captioned_scene(scene_rng(5, 'statistics', index)) for index in range(250)]
+    assert 0.1 < np.mean([not scene.objects for scene in scenes]) < 0.3
+    at_home = [
+        len(OBJECTS) + k in scene.regions
+        for scene in scenes
+        for k in scene.objects
+        if len(scene.objects) == 1
+    ]
+    assert 0.3 < np.mean(at_home) < 0.6

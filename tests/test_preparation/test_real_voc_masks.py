@@ -1,0 +1,31 @@
+"""The labels that the masks of VOC's whole trainval give, against those of its annotations."""
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from semples_mmseg.preparation.pool import map_files
+from semples_mmseg.preparation.voc12 import CLASSES
+from semples_mmseg.preparation.voc_masks import MaskJob, finish_mask
+
+SAMPLE = Path(__file__).parents[3] / 'shared' / 'voc_sample'
+
+
+@pytest.mark.skipif(not SAMPLE.is_dir(), reason='the sample of real VOC files is not there')
+def test_labels_from_masks_differ_from_annotations_in_two_images(tmp_path: Path) -> None:
+    with zipfile.ZipFile(SAMPLE / 'masks_trainval.zip') as archive:
+        archive.extractall(tmp_path)
+    expected = json.loads((SAMPLE / 'labels_trainval.json').read_text())
+    paths = [tmp_path / f'SegmentationClassAug/{i}.png' for i in expected]
+    assert len(paths) == 2913
+
+    jobs = [MaskJob(path, path, len(CLASSES)) for path in paths]
+    results = map_files(finish_mask, jobs, 'masks', workers=1)
+    assert not [result.problem for result in results if result.problem]
+    labels = {p.stem: [k - 1 for k in r.present] for p, r in zip(paths, results, strict=True)}
+    assert {i for i in expected if labels[i] != sorted(expected[i])} == {
+        '2011_001621',
+        '2008_005245',
+    }

@@ -1,0 +1,200 @@
+"""Pseudo masks from a config and a checkpoint, through MMEngine's Runner."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from PIL import Image
+
+from semples_mmseg.pseudo_masks import MANIFEST, make_pseudo_masks
+from semples_mmseg.utils.label_png import read_mask
+
+CLASSES = ('background', 'cat', 'dog')
+
+
+@MODELS.register_module(force=True)
+class BrightnessCAM(BaseModel):
+    """The CAM of every present class is the image's brightness times a weight."""
+
+    calls: list = []  # noqa: RUF012
+    dies_at: str | None = None
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        for image, sample in zip(inputs, data_samples, strict=True):
+            assert 'gt_sem_seg' not in sample
+            if sample.img_id == self.dies_at:
+                raise MemoryError('died here')
+            classes = sample.image_labels.nonzero().flatten()
+            cam = (self.weight * image.float().mean(0) / 255).clamp(0, 1)
+            sample.cams = PixelData(data=cam.expand(len(classes), *cam.shape))
+            sample.set_data(dict(cam_classes=classes))
+            self.calls.append(sample.img_id)
+        return data_samples
+
+
+@pytest.fixture
+def world(tmp_path):
+    """Three images without masks, a checkpoint, and the config of a whole experiment."""
+    rng = np.random.default_rng(0)
+    labels = dict(a=['cat'], b=['dog'], c=[])
+    (tmp_path / 'images').mkdir()
+    for i, name in enumerate(labels):
+        pixels = rng.integers(0, 256, (6 + i, 8, 1), np.uint8).repeat(3, -1)
+        Image.fromarray(pixels).save(tmp_path / 'images' / f'{name}.png')
+    (tmp_path / 'labels.json').write_text(json.dumps(labels))
+    (tmp_path / 'train.txt').write_text('\n'.join(labels))
+    torch.save(dict(state_dict=dict(weight=torch.tensor(1.0))), tmp_path / 'weights.pth')
+    BrightnessCAM.calls.clear()
+    masks = dict(type='BaseSegDataset', data_root='/nowhere', pipeline=[])
+    return Config(
+        dict(
+            default_scope='mmseg',
+            work_dir=str(tmp_path / 'work'),
+            model=dict(type='BrightnessCAM'),
+            # what a training run needs, and what must not be opened here
+            train_dataloader=dict(batch_size=1, num_workers=0, dataset=masks),
+            train_cfg=dict(by_epoch=True, max_epochs=1),
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=1)),
+            param_scheduler=[dict(type='ConstantLR')],
+            val_dataloader=dict(batch_size=1, num_workers=0, dataset=masks),
+            val_cfg=dict(),
+            val_evaluator=dict(type='IoUMetric'),
+            pseudo_mask_dataloader=dict(
+                batch_size=1,
+                num_workers=0,
+                sampler=dict(type='DefaultSampler', shuffle=False),
+                dataset=dict(
+                    type='WeakLabelDataset',
+                    metainfo=dict(classes=CLASSES),
+                    data_root=str(tmp_path),
+                    data_prefix=dict(img_path='images'),
+                    ann_file='train.txt',
+                    label_file='labels.json',
+                    img_suffix='.png',
+                    test_mode=True,
+                    pipeline=[dict(type='LoadImageFromFile'), dict(type='PackWeakInputs')],
+                ),
+            ),
+            pseudo_mask_evaluator=dict(background_score=0.3),
+        )
+    )
+
+
+def expected(tmp_path, name, label, score):
+    pixels = np.asarray(Image.open(tmp_path / 'images' / f'{name}.png'))[..., 0]
+    return np.where(pixels.astype(np.float32) / 255 > np.float32(score), label, 0)
+
+
+def test_masks_without_any_ground_truth(tmp_path, world):
+    metrics = make_pseudo_masks(world, str(tmp_path / 'weights.pth'), str(tmp_path / 'out'))
+    assert metrics['masks'] == 3
+    for name, label in (('a', 1), ('b', 2), ('c', 0)):
+        mask = read_mask(tmp_path / 'out' / f'{name}.png')
+        np.testing.assert_array_equal(mask, expected(tmp_path, name, label, 0.3))
+
+
+def test_resuming_predicts_only_what_is_missing(tmp_path, world):
+    arguments = world, str(tmp_path / 'weights.pth'), str(tmp_path / 'out'), 0.5
+    world.pseudo_mask_dataloader.dataset.indices = [0, 1]
+    make_pseudo_masks(*arguments)
+    assert BrightnessCAM.calls == ['a', 'b']
+    (tmp_path / 'out' / 'b.png').unlink()
+    make_pseudo_masks(*arguments)
+    assert BrightnessCAM.calls == ['a', 'b', 'b']
+    del world.pseudo_mask_dataloader.dataset['indices']
+    make_pseudo_masks(*arguments)
+    assert BrightnessCAM.calls == ['a', 'b', 'b', 'c']
+    assert make_pseudo_masks(*arguments) == dict(masks=0)
+    mask = read_mask(tmp_path / 'out' / 'b.png')
+    np.testing.assert_array_equal(mask, expected(tmp_path, 'b', 2, 0.5))
+    make_pseudo_masks(*arguments, overwrite=True)
+    assert BrightnessCAM.calls == ['a', 'b', 'b', 'c', 'a', 'b', 'c']
+
+
+@pytest.mark.parametrize('refine', ['none', 'crf-voc'])
+def test_a_run_that_died_is_continued(tmp_path, world, monkeypatch, refine):
+    if refine == 'crf-voc':
+        pytest.importorskip('pydensecrf.densecrf')
+    world.pseudo_mask_evaluator.num_workers = 1
+    weights = str(tmp_path / 'weights.pth')
+    make_pseudo_masks(world, weights, str(tmp_path / 'unbroken'), refine=refine)
+    assert BrightnessCAM.calls == ['a', 'b', 'c']
+    out = tmp_path / 'out'
+    monkeypatch.setattr(BrightnessCAM, 'dies_at', 'c')
+    with pytest.raises(MemoryError, match='died here'):
+        make_pseudo_masks(world, weights, str(out), refine=refine)
+    assert BrightnessCAM.calls == ['a', 'b', 'c', 'a', 'b']
+    finished = {path.name: path.stat().st_mtime_ns for path in out.glob('*.png')}
+    assert finished and not list(out.glob('.*'))  # no part of a file
+    monkeypatch.setattr(BrightnessCAM, 'dies_at', None)
+    left = [name for name in 'abc' if f'{name}.png' not in finished]
+    BrightnessCAM.calls.clear()
+    make_pseudo_masks(world, weights, str(out), refine=refine)
+    assert BrightnessCAM.calls == left
+    for name, time in finished.items():
+        assert (out / name).stat().st_mtime_ns == time
+    for name in 'abc':
+        file = f'{name}.png'
+        assert (out / file).read_bytes() == (tmp_path / 'unbroken' / file).read_bytes()
+
+
+def test_a_refinement_is_chosen_by_name_in_place_of_the_configs(tmp_path, world):
+    world.pseudo_mask_evaluator.refine = dict(type='PAMR', iterations=2)
+    weights = str(tmp_path / 'weights.pth')
+    for refine, iterations in ((None, 2), ('pamr', 10)):
+        make_pseudo_masks(world, weights, str(tmp_path / str(refine)), refine=refine)
+        manifest = json.loads((tmp_path / str(refine) / MANIFEST).read_text())
+        assert manifest['refinement']['iterations'] == iterations
+    with pytest.raises(ValueError, match="No refinement 'snake'; there are none, crf-voc"):
+        make_pseudo_masks(world, weights, str(tmp_path / 'out'), refine='snake')
+    with pytest.raises(ValueError, match='holds pseudo masks of other settings'):
+        make_pseudo_masks(world, weights, str(tmp_path / 'pamr'))
+
+
+def test_the_tool_passes_everything_on(tmp_path, world, monkeypatch):
+    path = Path(__file__).parents[2] / 'tools' / 'make_pseudo_masks.py'
+    spec = importlib.util.spec_from_file_location('make_pseudo_masks_tool', path)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    world.train_masks = world.pop('pseudo_mask_dataloader')
+    world.dump(tmp_path / 'config.py')
+    monkeypatch.setattr(
+        'sys.argv',
+        f'tool {tmp_path}/config.py {tmp_path}/weights.pth --out {tmp_path}/out '
+        '--background-score 0.5 --refine pamr --split-dataloader train_masks '
+        '--cfg-options train_masks.dataset.indices=2'.split(),
+    )
+    tool.main()
+    assert sorted(p.name for p in (tmp_path / 'out').glob('*.png')) == ['a.png', 'b.png']
+    manifest = json.loads((tmp_path / 'out' / MANIFEST).read_text())
+    assert manifest['background_score'] == 0.5 and manifest['refinement']['type'] == 'PAMR'
+
+
+def test_other_weights_are_refused(tmp_path, world):
+    make_pseudo_masks(world, str(tmp_path / 'weights.pth'), str(tmp_path / 'out'))
+    torch.save(dict(state_dict=dict(weight=torch.tensor(2.0))), tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match='other settings.*checkpoint'):
+        make_pseudo_masks(world, str(tmp_path / 'other.pth'), str(tmp_path / 'out'))
+
+
+def test_errors_before_work_starts(tmp_path, world):
+    weights, out = str(tmp_path / 'weights.pth'), str(tmp_path / 'out')
+    with pytest.raises(FileNotFoundError, match='none.pth'):
+        make_pseudo_masks(world, str(tmp_path / 'none.pth'), out)
+    with pytest.raises(KeyError, match='no `elsewhere`'):
+        make_pseudo_masks(world, weights, out, dataloader_key='elsewhere')
+    world.pseudo_mask_evaluator = dict()
+    with pytest.raises(ValueError, match='--background-score'):
+        make_pseudo_masks(world, weights, out)
+    assert not (tmp_path / 'out').exists()

@@ -1,0 +1,62 @@
+"""The bounded queue of worker processes."""
+
+import multiprocessing
+import operator
+import os
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from semples_mmseg.utils import parallel
+from semples_mmseg.utils.parallel import WorkerPool, usable_cores
+
+
+def test_results_in_order_from_other_processes_and_a_bounded_queue():
+    pool = WorkerPool(operator.floordiv, 1)
+    done, longest = [], 0
+    for number in range(12):
+        done += pool.put(12 * number, 12)
+        longest = max(longest, number + 1 - len(done))
+    assert longest <= 2  # twice the workers
+    assert done + pool.finish() == list(range(12))
+
+
+def test_an_error_of_a_task_is_raised_and_ends_the_workers():
+    pool = WorkerPool(operator.floordiv, 1)
+    pool.put(1, 0)
+    with pytest.raises(ZeroDivisionError):
+        pool.finish()
+    with pytest.raises(RuntimeError, match='after shutdown'):
+        pool.put(1, 1)
+
+
+def test_a_killed_worker_is_one_clear_error():
+    pool = WorkerPool(eval, 1)
+    pool.put('__import__("os").kill(__import__("os").getpid(), 9)')
+    with pytest.raises(RuntimeError, match='worker process was killed.*num_workers'):
+        pool.finish()
+
+
+def test_a_worker_ends_when_its_parent_is_gone(monkeypatch):
+    reader, writer = os.pipe()  # a sentinel is the end of a pipe whose other end the parent holds
+    codes = []
+    monkeypatch.setattr(multiprocessing, 'parent_process', lambda: SimpleNamespace(sentinel=reader))
+    monkeypatch.setattr(os, '_exit', codes.append)
+    watch = threading.Thread(target=parallel._end_with_parent)
+    watch.start()
+    watch.join(0.1)
+    assert watch.is_alive() and not codes
+    os.close(writer)
+    watch.join(5)
+    os.close(reader)
+    assert codes == [1]
+
+
+def test_cores_are_shared_by_the_processes_of_a_machine(monkeypatch):
+    monkeypatch.setattr(os, 'sched_getaffinity', lambda _: range(9), raising=False)
+    assert usable_cores() == 9
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', '4')
+    assert usable_cores() == 2
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', '64')
+    assert usable_cores() == 1

@@ -1,0 +1,201 @@
+"""ImageNet transformers of timm, torch-hub and MMPretrain in the generator and the Segmenter."""
+
+import re
+from functools import partial
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from mmseg.registry import MODELS
+from safetensors.torch import save_file
+from torch import nn
+
+import semples_mmseg.weights.loading as loading
+from semples_mmseg.models import MultiTokenViT
+
+ROOT = Path(__file__).parents[2]
+ARCH = dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=96)
+
+
+def timm_vit(img_size=64, classes=5, eps=1e-6, **options):
+    torch.manual_seed(0)
+    vit = timm.models.VisionTransformer(
+        img_size=img_size,
+        patch_size=16,
+        embed_dim=24,
+        depth=2,
+        num_heads=3,
+        num_classes=classes,
+        norm_layer=partial(nn.LayerNorm, eps=eps),
+        **options,
+    ).eval()
+    for parameter in vit.parameters():
+        nn.init.normal_(parameter, std=0.2)
+    return vit
+
+
+def encoder(checkpoint, arch=ARCH, **changes):
+    """MMPretrain's transformer, as the Segmenter has it."""
+    config = dict(type='mmpretrain.VisionTransformer', arch=arch, img_size=64, patch_size=16)
+    init = dict(type='Pretrained', checkpoint=f'weights:{checkpoint}')
+    vit = MODELS.build(config | dict(out_type='raw', init_cfg=init) | changes)
+    vit.init_weights()
+    vit.eval()  # returns nothing in MMPretrain
+    return vit
+
+
+def generator_backbone(checkpoint, classes=3, **changes):
+    init = dict(type='Pretrained', checkpoint=f'weights:{checkpoint}')
+    options = dict(img_size=64, drop_path_rate=0.0, init_cfg=init) | changes
+    vit = MultiTokenViT(classes, ARCH, **options)
+    vit.init_weights()
+    vit.eval()  # returns nothing in MMPretrain
+    return vit
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """What is logged about weights."""
+    lines = []
+    monkeypatch.setattr(loading, 'print_log', lambda text, *_: lines.append(text))
+    return lines
+
+
+def save_torch_hub(vit, path):
+    torch.save(dict(model=vit.state_dict()), path)
+
+
+def save_timm(vit, path):
+    save_file(vit.state_dict(), path)
+
+
+def save_mmpretrain(vit, path):
+    """As MMPretrain saves a classifier, named here by hand."""
+    names = {'patch_embed.proj': 'patch_embed.projection', 'norm': 'ln1', 'head': 'head'}
+    for i in range(2):
+        ours, theirs = f'layers.{i}', f'blocks.{i}'
+        names[f'{theirs}.norm1'], names[f'{theirs}.norm2'] = f'{ours}.ln1', f'{ours}.ln2'
+        names[f'{theirs}.attn.qkv'] = f'{ours}.attn.qkv'
+        names[f'{theirs}.attn.proj'] = f'{ours}.attn.proj'
+        names[f'{theirs}.mlp.fc1'] = f'{ours}.ffn.layers.0.0'
+        names[f'{theirs}.mlp.fc2'] = f'{ours}.ffn.layers.1'
+    state = {}
+    for key, value in vit.state_dict().items():
+        module, _, kind = key.rpartition('.')
+        name = f'{names[module]}.{kind}' if module else kind
+        state[f'head.layers.{name}' if module == 'head' else f'backbone.{name}'] = value
+    torch.save(dict(state_dict=state, meta=dict(epoch=300)), path)
+
+
+FILES = {
+    'deit.pth': save_torch_hub,
+    'model.safetensors': save_timm,
+    'deit-small_mmpretrain.pth': save_mmpretrain,
+}
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_the_segmenters_encoder_gives_timms_features(tmp_path, told, name):
+    theirs = timm_vit()
+    FILES[name](theirs, tmp_path / name)
+    images = torch.randn(2, 3, 64, 64)
+    torch.testing.assert_close(
+        encoder(tmp_path / name)(images)[0],
+        theirs.forward_features(images),
+        rtol=1e-5,
+        atol=1e-5,
+    )
+    head = 'head.layers.head' if 'mmpretrain' in name else 'head'
+    assert len(told) == 1 and str(tmp_path / name) in told[0]
+    assert f'30 of 32 tensors used; unused: {head}.bias, {head}.weight; missing: none' in told[0]
+
+
+@pytest.mark.parametrize('name', FILES)
+@pytest.mark.parametrize('img_size', [64, 96])
+def test_the_generators_backbone_repeats_the_class_token(tmp_path, told, name, img_size):
+    """Against timm's own blocks with K class tokens and, for another grid, plain bicubic."""
+    theirs = timm_vit(img_size, classes=21)
+    FILES[name](theirs, tmp_path / name)
+    images = torch.randn(2, 3, 64, 64)
+    got = generator_backbone(tmp_path / name)(images)[0]
+
+    side = img_size // 16
+    plane = theirs.pos_embed[:, 1:].reshape(1, side, side, 24).permute(0, 3, 1, 2)
+    if side != 4:
+        plane = F.interpolate(plane, (4, 4), mode='bicubic', align_corners=False)
+    positions = torch.cat(
+        [theirs.pos_embed[:, :1].expand(-1, 3, -1), plane.flatten(2).transpose(1, 2)], 1
+    )
+    patches = theirs.patch_embed.proj(images).flatten(2).transpose(1, 2)
+    tokens = torch.cat([theirs.cls_token.expand(2, 3, -1), patches], 1) + positions
+    torch.testing.assert_close(got, theirs.blocks(tokens), rtol=1e-5, atol=1e-5)
+    assert '28 of 32 tensors used' in told[0] and 'missing: none' in told[0]
+
+
+def test_the_segmenter_config_reads_torch_hubs_file(tmp_path):
+    """Positions go from 14 x 14 to the crop's 30 x 30 bilinearly; eps is the config's."""
+    config = Config.fromfile(ROOT / 'configs/segmenter/segmenter_deit-s_voc12.py').model.backbone
+    assert config.init_cfg.checkpoint.startswith('weights:')
+    save_torch_hub(source := timm_vit(224), tmp_path / 'deit.pth')
+    config.update(arch=ARCH)
+    config.init_cfg.checkpoint = f'weights:{tmp_path}/deit.pth'
+    ours = MODELS.build(config)
+    ours.init_weights()
+    ours.eval()
+
+    theirs = timm_vit(480, eps=1e-5)
+    plane = source.pos_embed[:, 1:].reshape(1, 14, 14, 24).permute(0, 3, 1, 2)
+    plane = F.interpolate(plane, (30, 30), mode='bilinear', align_corners=False)
+    state = source.state_dict()
+    state['pos_embed'] = torch.cat([source.pos_embed[:, :1], plane.flatten(2).transpose(1, 2)], 1)
+    theirs.load_state_dict(state)
+    images = torch.randn(1, 3, 480, 480)
+    expected = theirs.forward_features(images)[:, 1:].transpose(1, 2).reshape(1, 24, 30, 30)
+    torch.testing.assert_close(ours(images)[0], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_stage_0_config_reads_torch_hubs_file():
+    config = Config.fromfile(ROOT / 'configs/weaktr/weaktr_deit-s_voc12.py')
+    init = config.model.mask_generator.backbone.init_cfg
+    assert init.type == 'Pretrained' and init.checkpoint.startswith('weights:')
+
+
+def test_missing_tensors_are_named(tmp_path, told):
+    state = timm_vit().state_dict()
+    del state['blocks.1.attn.qkv.bias']
+    torch.save(state, tmp_path / 'part.pth')
+    encoder(tmp_path / 'part.pth')
+    assert told[0].endswith('missing: layers.1.attn.qkv.bias')
+
+
+def test_what_does_not_fit_is_refused(tmp_path):
+    save_torch_hub(timm_vit(), tmp_path / 'deit.pth')
+    file = re.escape(f'{tmp_path}/deit.pth')
+    wide = dict(ARCH, embed_dims=48)
+    with pytest.raises(ValueError, match=rf'(?s){file}.*does not fit VisionTransformer: .*Widths'):
+        encoder(tmp_path / 'deit.pth', arch=wide)
+    with pytest.raises(ValueError, match=rf'(?s){file}.*projection.weight is .*16, 16.* there and'):
+        generator_backbone(tmp_path / 'deit.pth', patch_size=8)
+    torch.save(dict(fc=torch.ones(2, 2)), tmp_path / 'other.pth')
+    with pytest.raises(ValueError, match='other.pth .* has no tensor of MultiTokenViT; .* are fc'):
+        generator_backbone(tmp_path / 'other.pth')
+    # Positions of a grid that is no square cannot be resized.
+    state = timm_vit().state_dict()
+    state['pos_embed'] = state['pos_embed'][:, :13]
+    torch.save(state, tmp_path / 'oblong.pth')
+    with pytest.raises(ValueError, match='(?s)oblong.pth .*does not fit MultiTokenViT.*pos_embed'):
+        generator_backbone(tmp_path / 'oblong.pth')
+
+
+def test_other_checkpoints_are_mmengines_affair(tmp_path):
+    """A plain path under the same type loads as everywhere in MMEngine."""
+    source = MultiTokenViT(3, ARCH, img_size=64).state_dict()
+    torch.save(source, tmp_path / 'plain.pth')
+    vit = MultiTokenViT(
+        3, ARCH, 64, init_cfg=dict(type='Pretrained', checkpoint=f'{tmp_path}/plain.pth')
+    )
+    vit.init_weights()
+    assert all(torch.equal(value, source[key]) for key, value in vit.state_dict().items())
