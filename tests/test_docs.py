@@ -13,11 +13,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import mmseg.registry as registry
+import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *(ROOT / 'docs').glob('**/*.md')])
@@ -217,19 +221,24 @@ def test_tests_that_are_named_exist(words):
     assert all((ROOT / path).exists() for path in paths), paths
 
 
-PYTHON = [
-    pytest.param(block[2], id=place) for place, block in all_pages(FENCE) if block[1] == 'python'
+def python_blocks(page: Path) -> list[tuple[str, str]]:
+    return [(place, block[2]) for place, block in lines_of(page, FENCE) if block[1] == 'python']
+
+
+API = ROOT / 'docs' / 'api.md'
+SETTINGS = [
+    pytest.param(code, id=place)
+    for page in PAGES
+    if page != API
+    for place, code in python_blocks(page)
 ]
 
 
-@pytest.mark.parametrize('code', PYTHON)
-def test_python_blocks_are_right(code, monkeypatch):
-    """Settings are executed; blocks that use files of the reader's are compiled, imports tried."""
+@pytest.mark.parametrize('code', SETTINGS)
+def test_blocks_of_settings_are_right(code):
+    """They are executed, and the components that they name exist."""
     tree = ast.parse(code)
-    imports = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
-    only = ast.Module(imports, []) if imports else tree
-    names: dict[str, object] = {}
-    exec(compile(only, '<docs>', 'exec'), names)
+    exec(code, {'__name__': 'docs'})
     calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
     for call in calls:
         for keyword in call.keywords:
@@ -237,6 +246,30 @@ def test_python_blocks_are_right(code, monkeypatch):
                 assert is_registered(str(keyword.value.value)), (
                     f'no component {keyword.value.value}'
                 )
+
+
+def test_examples_of_the_python_api_run(tmp_path, monkeypatch):
+    """All blocks one after another, with a model of random weights in the place of the demo's."""
+    config = Config.fromfile(ROOT / 'configs/semples/demo_refine.py')
+    importlib.import_module('semples_mmseg.demo')
+    torch.manual_seed(0)
+    model = registry.MODELS.build(config.model)
+    weights = tmp_path / 'work_dirs/demo/semples/refine.pth'
+    weights.parent.mkdir(parents=True)
+    torch.save(dict(state_dict=model.state_dict()), weights)
+    (tmp_path / 'configs').symlink_to(ROOT / 'configs')
+    (tmp_path / 'photos').mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 80, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / 'photos/photo1.jpg')
+    (tmp_path / 'photos/list.txt').write_text('photo1\n')
+    (tmp_path / 'photos/tags.json').write_text('{"photo1": ["cow", "car"]}')
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    for place, code in python_blocks(API):
+        exec(compile(code, place, 'exec'), names)
+    assert Image.open('photos_masks/photo1.png').size == (80, 64)
+    assert names['mask'].shape == (64, 80) and set(names['mask'].unique().tolist()) <= {0, 5}
+    assert all(torch.isfinite(names[loss]) for loss in ('match', 'prompt', 'refine'))
 
 
 def is_registered(name: str) -> bool:
@@ -290,4 +323,31 @@ def test_paths_in_backticks_exist():
                 named, known = True, any(f'/{name}'.endswith(f'/{path}') for name in files)
             if named and not known:
                 wrong.append(f'{place}: {path}')
+    assert not wrong, '\n'.join(wrong)
+
+
+MESSAGES = re.compile(r'^### `(.+)`$', re.M)
+
+
+@functools.cache
+def texts_of_package() -> list[str]:
+    """All string constants of the package; what an f-string fills in is a NUL."""
+    texts = []
+    for path in (ROOT / 'semples_mmseg').rglob('*.py'):
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.JoinedStr):
+                parts = (v.value if isinstance(v, ast.Constant) else '\0' for v in node.values)
+                texts.append(''.join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return texts
+
+
+def test_messages_of_the_faq_are_those_of_the_code():
+    wrong = []
+    for place, match in lines_of(ROOT / 'docs' / 'faq.md', MESSAGES):
+        parts = (re.escape(part) for part in match[1].split('...'))
+        pattern = re.compile('.*'.join(parts), re.S)
+        if not any(pattern.search(text) for text in texts_of_package()):
+            wrong.append(f'{place}: {match[1]}')
     assert not wrong, '\n'.join(wrong)
