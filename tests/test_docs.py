@@ -351,3 +351,28 @@ def test_messages_of_the_faq_are_those_of_the_code():
         if not any(pattern.search(text) for text in texts_of_package()):
             wrong.append(f'{place}: {match[1]}')
     assert not wrong, '\n'.join(wrong)
+
+
+def allowed_imports() -> dict[str, set[str]]:
+    """The table of folders in docs/architecture.md."""
+    page = (ROOT / 'docs' / 'architecture.md').read_text(encoding='utf-8')
+    allowed: dict[str, set[str]] = {}
+    for folder, may in re.findall(r'^\| `(\w+)/` \|.*\| ([^|]*)\|$', page, re.M):
+        above = set(allowed)
+        allowed[folder] = above if may.strip() == 'all of the above' else set(CODE.findall(may))
+    return allowed
+
+
+def test_imports_follow_the_table_of_the_architecture():
+    allowed, wrong = allowed_imports(), []
+    package = ROOT / 'semples_mmseg'
+    folders = {path.parent.name for path in package.glob('*/__init__.py')}
+    assert folders == allowed.keys()
+    for path in package.glob('*/**/*.py'):
+        folder, *rest = path.relative_to(package).parts
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.ImportFrom) and node.level == len(rest) + 1 and node.module:
+                imported = node.module.split('.')[0]
+                if imported in folders and imported not in allowed[folder]:
+                    wrong.append(f'{path.relative_to(ROOT)}:{node.lineno}: {imported}')
+    assert not wrong, '\n'.join(wrong)
