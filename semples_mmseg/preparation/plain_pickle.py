@@ -13,7 +13,6 @@ from ..utils.files import read_bytes
 _ARRAYS = Names(NAMES.get, STATES)
 # Two dozen an image; COCO's training sets have 82,000 and 118,000 images.
 _MOST_INSTRUCTIONS = 4_000_000
-_MOST_BYTES = 256 << 20
 
 
 class PlainPickleError(ValueError):
@@ -34,7 +33,7 @@ def read_pickled_dict(path: str | os.PathLike) -> dict:
         PlainPickleError: If the file is none of NumPy's, is damaged, holds something else, or asks
             for anything but arrays and plain data.
     """
-    data = read_bytes(path, _MOST_BYTES, 'label file')
+    data = read_bytes(path, 'label file')
     with io.BytesIO(data) as file:
         _check_header(file, path)
         try:
