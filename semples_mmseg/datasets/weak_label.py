@@ -378,8 +378,8 @@ class WeakLabelDataset(BaseSegDataset):
 
 
 _NO_ROWS = (
-    'Labels are class names or indices; multi-hot rows of zeros and ones are read by '
-    'tools/dataset_converters/cls_labels.py'
+    'A label is a class name or its index. Of multi-hot rows of zeros and ones write the names; '
+    'tools/dataset_converters/cls_labels.py does so for cls_labels.npy'
 )
 
 

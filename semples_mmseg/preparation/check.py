@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,8 @@ from ..utils.lists import (
     suffix_list,
 )
 from ..utils.names import check_image_id
-from .pool import map_files
+from ..utils.parallel import parallel_map
+from ..utils.progress import progress
 from .voc_masks import classes_in_mask
 
 FINDINGS = (
@@ -141,8 +141,9 @@ def check_dataset(dataset: WeakLabelDataset, name: str = '', workers: int | None
         (*(None if path in gone else path for path in (images[i], masks.get(i))), num_classes)
         for i in img_ids
     ]
+    checked = parallel_map(_check_files, jobs, workers)
     title = 'images and masks' if masks else 'images'
-    results = dict(zip(img_ids, map_files(_check_files, jobs, title, workers), strict=True))
+    results = dict(zip(img_ids, progress(checked, title, len(jobs)), strict=True))
     for img_id, result in results.items():
         for kind, detail in result.problems.items():
             report.findings[kind][img_id] = detail
@@ -214,7 +215,7 @@ def _check_labels(
         if dataset.label_file:
             raise
         # One by one, which is slow, to tell the bad ones from the good.
-        each = map_files(partial(_labels_of, dataset), img_ids, 'labels', workers=1)
+        each = [_labels_of(dataset, img_id) for img_id in progress(img_ids, 'labels')]
         given = {i: found for i, (found, problem) in zip(img_ids, each, strict=True) if not problem}
         bad = {i: problem for i, (_, problem) in zip(img_ids, each, strict=True) if problem}
         report.findings['labels unreadable'].update(bad)
