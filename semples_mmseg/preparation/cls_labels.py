@@ -96,7 +96,7 @@ def _read_dict(path: str | os.PathLike) -> dict:
         # NumPy and pickle have no common base class for what they raise on damaged bytes.
         except Exception as error:
             raise ValueError(
-                f'{path} cannot be read: {error}. Expected a dict {{image id: vector}} as written '
+                f'{path} cannot be read: {str(error) or type(error).__name__}. Expected a dict {{image id: vector}} as written '
                 'by numpy.save'
             ) from error
     if not isinstance(content, dict):

@@ -1,26 +1,19 @@
-"""Split lists, label files, VOC's annotations, COCO's instances and pickled labels.
+"""Split lists, label files, VOC's annotations and COCO's instances.
 
 python tests/fuzz/fuzz_labels.py --inputs 10000 --seed 0
 """
 
-import importlib
-import io
 import json
-import pickle
 import random
-import tempfile
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from damage import damage
 from harness import Findings, Limits, command, run
 
 from semples_mmseg.datasets import COCO_CLASSES, WeakLabelDataset
 from semples_mmseg.datasets.voc import read_object_names
-from semples_mmseg.preparation.cls_labels import read_cls_labels
 from semples_mmseg.preparation.coco import read_instances
 from semples_mmseg.preparation.coco_masks import paint
 from semples_mmseg.utils.label_png import mask_path
@@ -197,74 +190,17 @@ def load_instances(path: Path) -> None:
             assert label.shape == (9, 8) and label.max() <= 255
 
 
-@cache
-def pickled(protocol: int) -> bytes:
-    """The community's labels of six images."""
-    labels: dict[Any, Any] = {
-        f'2007_00003{i}': np.eye(5, dtype=np.float32)[i % 5] for i in range(4)
-    }
-    labels |= {2007000039: np.ones(5, np.int64), 2007000040: [0, 1, 0, 1, 0]}
-    stream = io.BytesIO()
-    array = np.array(labels, object)
-    np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
-    pickle.dump(array, stream, protocol)
-    return stream.getvalue()
-
-
-def pickle_bomb(rng: random.Random) -> bytes:
-    """A pickle that is to run something, takes all memory, or never ends."""
-    head = pickled(2)[: pickled(2).index(b'\x80\x02')]
-    tuples = b'\x80\x02)' + b'q\0h\0\x86' + b''.join(
-        b'q' + bytes([i]) + b'h' + bytes([i]) + b'\x86' for i in range(1, 60)
-    )  # fmt: skip
-    return head + rng.choice(
-        (
-            b'\x80\x02cos\nsystem\nX\x04\0\0\0true\x85R.',
-            b'\x80\x02cbuiltins\neval\nX\x01\0\0\x001\x85R.',
-            b'\x80\x02cnumpy\ndtype\n' + tuples[2:] + b'K\0K\1\x87R.',
-            b'\x80\x02}' + tuples[2:] + b'K\1s.',
-            b'\x80\x02\x8f(' + tuples[2:] + b'\x90.',
-            b'\x80\x02Nr\xff\xff\xff\x7f.',
-            b'\x80\x04\x8d' + b'\xff' * 7 + b'\x7f.',
-            b'\x80\x02\x8b\xff\xff\xff\x7f.',
-            b'\x80\x02' + b']' * 100_000 + b'a' * 99_999 + b'.',
-            b'\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\0\x85U\1b\x87R(K\1'
-            b'\x8a\x08\0\0\0\0\0\0\0\x7f\x85cnumpy\ndtype\nU\2f8K\0K\1\x87R\x89U\0tb.',
-        )
-    )
-
-
-def make_pickle(rng: random.Random) -> bytes:
-    """Pickled labels, most of them damaged."""
-    if rng.random() < 0.2:
-        return pickle_bomb(rng)
-    content = pickled(rng.randrange(6))
-    return damage(content, rng) if rng.random() < 0.95 else content
-
-
-def load_pickle(path: Path) -> None:
-    """Read pickled labels."""
-    for img_id in read_cls_labels(path, CLASSES):
-        stays_inside(img_id)
-
-
 LOADERS: dict[str, tuple[Callable[[random.Random], bytes], Callable[[Path], Any], str]] = {
     'lists': (make_list, load_list, '.txt'),
     'labels': (make_labels, load_labels, '.json'),
     'annotations': (make_annotation, lambda path: read_object_names(str(path)), '.xml'),
     'instances': (make_instances, load_instances, '.json'),
-    'pickled': (make_pickle, load_pickle, '.npy'),
 }
 
 
 def warm_up() -> None:
     """Import what Python imports on first use: to the harness that looks like code that runs."""
     b'x'.decode('utf-8-sig')
-    importlib.import_module('tokenize')  # for damaged headers of NumPy's files
-    with tempfile.NamedTemporaryFile(suffix='.npy') as file:
-        file.write(pickled(2))
-        file.flush()
-        read_cls_labels(file.name, CLASSES)
 
 
 def fuzz(inputs: int | Sequence[int], seed: int) -> dict[str, Findings]:
