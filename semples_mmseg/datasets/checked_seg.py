@@ -75,9 +75,9 @@ class CheckedSegDataset(BaseSegDataset):
         """
         folder, ends = self.data_prefix['img_path'], suffix_list(self.img_suffix)
         ids = read_image_ids(self.ann_file) if self.ann_file else self._ids_in(folder)
-        if self.backend_args is not None:
-            paths, missing = [os.path.join(folder, img_id + ends[0]) for img_id in ids], []
-        else:
+        paths = [os.path.join(folder, img_id + ends[0]) for img_id in ids]
+        missing: list[str] = []
+        if self.backend_args is None:
             paths, missing = find_images(folder, ids, ends)
         source = f'the list {self.ann_file}' if self.ann_file else f'the folder {folder}'
         if missing:
