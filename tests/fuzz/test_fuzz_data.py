@@ -44,7 +44,8 @@ def mask() -> bytes:
 
 def sbd() -> bytes:
     stream = io.BytesIO()
-    scipy.io.savemat(stream, dict(GTcls=dict(Segmentation=PIXELS[..., 0] % 21)))
+    content = dict(GTcls=dict(Segmentation=PIXELS[..., 0] % 21))
+    scipy.io.savemat(stream, content, do_compression=True)  # as SBD's are, so with a checksum
     return stream.getvalue()
 
 
