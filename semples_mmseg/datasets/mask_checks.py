@@ -47,10 +47,10 @@ def check_masks_have_classes(paths: Sequence[str], num_classes: int) -> None:
     found = {path: ids for path, ids in _sample_ids(paths)}
     every = set().union(*found.values())
     if len(found) >= _FEWEST and IGNORED in every and not every & {*range(1, num_classes)}:
+        ids = '1' if num_classes == 2 else f'1..{num_classes - 1}'
         raise ValueError(
-            f'masks hold no class: {len(found)} of them, the first {next(iter(found))}, have the '
-            f'values {sorted(every)} alone. 255 means ignored; write the class ids '
-            f'1..{num_classes - 1} (1 in the place of 255 if there is one class)'
+            f'masks hold no class: {len(found)} of them, e.g. {next(iter(found))}, have only the '
+            f'values {sorted(every)}. 255 means ignored here; write {ids} for the pixels of objects'
         )
 
 
