@@ -146,7 +146,8 @@ class PseudoMaskWriter(BaseMetric):
     def evaluate(self, size: int) -> dict[str, float]:
         """Wait for the workers, then as everywhere in MMEngine."""
         if self._pool is not None:
-            self.results.extend(self._pool.finish())
+            self.results.extend(self._pool.wait())
+            self._pool.close()
             self._pool = None
         return super().evaluate(size)
 
