@@ -42,7 +42,7 @@ def draw_grid(
     chosen = np.linspace(0, len(dataset) - 1, ROWS).astype(int).tolist()
     items = [dataset[index] for index in chosen]
     images = [item['inputs'][0].permute(1, 2, 0).numpy()[..., ::-1] for item in items]
-    masks = [item['data_samples'][0].gt_sem_seg.data[0].numpy() for item in items]
+    masks = [item['data_samples'].gt_sem_seg.data[0].numpy() for item in items]
     columns = {'image': images, 'mask': [colour_label(mask, palette) for mask in masks]}
     for title, weights in stages.items():
         cams = [sample.cams.data.numpy() for sample in _predict(semples, weights, items)]

@@ -163,8 +163,8 @@ def run_steps(
 ) -> None:
     """Run the steps that are not complete, each in a process of its own.
 
-    Their output goes to ``<folder>/logs/NN-name.log``. A progress line shows the time that the
-    running step needs according to its log.
+    Their output goes to ``<folder>/logs/NN-name.log``. On a terminal, a progress line shows the
+    time left in the running step according to its log.
 
     Args:
         steps: In order.
@@ -191,7 +191,8 @@ def run_steps(
                 continue
             slug = '-'.join(re.findall('[a-z0-9]+', step.name.lower()))
             log = folder / 'logs' / f'{number:02}-{slug}.log'
-            console.print(f'{title}: {log}', markup=False)
+            if hidden:
+                console.print(title, markup=False)
             resumed = record.is_interrupted(step)
             record.begin(step)
             command = [*step.command, *(step.resume if resumed else step.fresh)]
