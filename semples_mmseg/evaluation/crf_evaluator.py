@@ -35,6 +35,7 @@ class CRFEvaluator(Evaluator):
         metrics: The metrics, as in any evaluator.
         preset: Published parameter set: ``'voc'`` or ``'coco'``.
         num_workers: Processes; 0 works in this one.
+        predicted_only: See :func:`.crf_on_probabilities`.
         **overrides: Other values for some fields of :class:`.CRFParameters`.
 
     Raises:
@@ -43,12 +44,18 @@ class CRFEvaluator(Evaluator):
     """
 
     def __init__(
-        self, metrics: Any, preset: str = 'voc', num_workers: int = 8, **overrides: float
+        self,
+        metrics: Any,
+        preset: str = 'voc',
+        num_workers: int = 8,
+        predicted_only: bool = False,
+        **overrides: float,
     ) -> None:
         super().__init__(metrics)
         require_pydensecrf()
         self.parameters = crf_parameters(TEST_TIME_CRF, preset, overrides)
         self.num_workers = num_workers
+        self.predicted_only = predicted_only
         self._pool: WorkerPool | None = None
         self._pending: deque[dict] = deque()
 
@@ -70,7 +77,8 @@ class CRFEvaluator(Evaluator):
                 )
             probabilities = sample.pop('seg_logits')['data'].float().softmax(0).cpu().numpy()
             self._pending.append(sample)
-            self._hand_over(self._pool.put(sample['img_path'], probabilities, self.parameters))
+            task = sample['img_path'], probabilities, self.parameters, self.predicted_only
+            self._hand_over(self._pool.put(*task))
 
     def evaluate(self, size: int) -> dict:
         """Wait for all images, then evaluate as usual."""
@@ -88,13 +96,16 @@ class CRFEvaluator(Evaluator):
             super().process([sample])
 
 
-def refine_file(path: str, probabilities: np.ndarray, parameters: CRFParameters) -> np.ndarray:
+def refine_file(
+    path: str, probabilities: np.ndarray, parameters: CRFParameters, predicted_only: bool
+) -> np.ndarray:
     """:func:`crf_on_probabilities` with the image of a file.
 
     Args:
         path: The image.
         probabilities: (C, H, W) in [0, 1].
         parameters: Of the CRF.
+        predicted_only: See :func:`crf_on_probabilities`.
 
     Returns:
         uint8 (H, W).
@@ -107,4 +118,4 @@ def refine_file(path: str, probabilities: np.ndarray, parameters: CRFParameters)
         raise ValueError(
             f'CRF: image {path} is {pixels.shape[:2]}, its probabilities {probabilities.shape[1:]}'
         )
-    return crf_on_probabilities(pixels, probabilities, parameters)
+    return crf_on_probabilities(pixels, probabilities, parameters, predicted_only)

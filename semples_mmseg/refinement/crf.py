@@ -209,6 +209,7 @@ def crf_on_probabilities(
     image: np.ndarray,
     probabilities: np.ndarray,
     parameters: CRFParameters,
+    predicted_only: bool = False,
     floor: float = 1e-5,
 ) -> np.ndarray:
     """Labels by class probabilities, e.g. those of a segmentation model at test time.
@@ -220,6 +221,8 @@ def crf_on_probabilities(
         image: uint8 RGB, ``(H, W, 3)``.
         probabilities: Of the classes, ``(C, H, W)``, summing to 1 over C.
         parameters: Of the CRF, e.g. ``TEST_TIME_CRF['voc']``.
+        predicted_only: Whether to choose among the classes alone that are the most probable one
+            in some pixel, as the published code does; else among all of non-zero probability.
         floor: Probabilities below it count as this much, so that their logarithm is finite.
 
     Returns:
@@ -235,7 +238,10 @@ def crf_on_probabilities(
             f'CRF: expected a uint8 image ({height}, {width}, 3) and at most 256 classes, got '
             f'{image.dtype} {image.shape} and {len(probabilities)} classes.'
         )
-    present = np.flatnonzero(probabilities.any(axis=(1, 2)))
+    if predicted_only:
+        present = np.unique(probabilities.argmax(0))
+    else:
+        present = np.flatnonzero(probabilities.any(axis=(1, 2)))
     if len(present) == 1:
         return np.full((height, width), present[0], np.uint8)
     softmax = np.ascontiguousarray(probabilities[present])
