@@ -184,6 +184,7 @@ class CAMSegmentor(BaseSegmentor):
             sample.set_field(classes, 'cam_classes', dtype=Tensor)
             sample.pred_sem_seg = PixelData(data=labels[None])
             sample.predictions = BaseDataElement(**logits)
+            sample.set_metainfo(dict(background_score=self.background_score))
         return data_samples
 
     @staticmethod
