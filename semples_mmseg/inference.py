@@ -80,15 +80,18 @@ class SemPLeSInferencer(MMSegInferencer):
 
     @property
     def _class_names(self) -> list[str]:
-        """Names of the K object classes."""
+        """Names of the K object classes: those of the checkpoint, or else of the prompts."""
         classes = list(self.model.dataset_meta['classes'])
-        if len(classes) != self.model.num_classes + 1:
-            raise ValueError(
-                f'the checkpoint names {len(classes)} classes, background included, the model has '
-                f'{self.model.num_classes} without it. Give the names: '
-                "inferencer.model.dataset_meta = dict(classes=('background', ...), palette=None)"
-            )
-        return classes[1:]
+        if len(classes) == self.model.num_classes + 1:
+            return classes[1:]
+        # Without names in the checkpoint MMSeg takes those of Cityscapes.
+        if hasattr(self.model, 'text_head'):
+            return list(self.model.text_head.class_names)
+        raise ValueError(
+            f'the checkpoint names {len(classes)} classes, background included, the model has '
+            f'{self.model.num_classes} without it. Give the names: '
+            "inferencer.model.dataset_meta = dict(classes=('background', ...), palette=None)"
+        )
 
     def _labels(self, images: Sequence[Any], tags: Any) -> list[np.ndarray | None]:
         """Multi-hot labels (K,) per image, or None where they are not known."""
