@@ -4,7 +4,18 @@ From then on MMEngine also reads checkpoints by :mod:`semples_mmseg.checkpoints`
 running anything in them.
 """
 
-from . import (
+from . import environment
+
+environment.check()
+
+with environment.quiet_imports():
+    import mmcv.cnn.bricks.transformer  # noqa: F401
+    import mmpretrain.datasets  # noqa: F401
+    import mmseg.datasets  # noqa: F401
+
+environment.register_config_packages()
+
+from . import (  # noqa: E402
     checkpoints,
     datasets,
     engine,
@@ -15,13 +26,14 @@ from . import (
     visualization,
     weights,
 )
-from .version import __version__
+from .version import __version__  # noqa: E402
 
 __all__ = [
     '__version__',
     'checkpoints',
     'datasets',
     'engine',
+    'environment',
     'evaluation',
     'models',
     'pseudo_masks',

@@ -1,5 +1,6 @@
 """Image-level training of a mask generator (stage 0), and CAM prediction for every stage."""
 
+import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,6 +20,10 @@ from ..stages import STAGES, Stage
 
 # These are fitted to the model while they are loaded.
 _FITTED = ('pos_embed', 'cls_token')
+_GUESSED = (
+    'images come without tags, so the classes that the classifier predicts are taken as present; '
+    'they are often wrong. semples_mmseg.inference.SemPLeSInferencer takes tags'
+)
 
 
 @MODELS.register_module()
@@ -96,8 +101,9 @@ class CAMSegmentor(BaseSegmentor):
             self.extract_feat(inputs).cams, size, mode='bilinear', align_corners=False
         )
 
-    def _forward(self, inputs: Tensor, data_samples: Any = None) -> GeneratorOutput:
-        return self.extract_feat(inputs)
+    def _forward(self, inputs: Tensor, data_samples: Any = None) -> Tensor:
+        """CAMs (B, K, h, w) on the patch grid; tensors alone, so that the model can be traced."""
+        return self.extract_feat(inputs).cams
 
     def image_labels(self, data_samples: Sequence[SegDataSample]) -> Tensor:
         """Multi-hot labels (B, K) of a batch.
@@ -159,8 +165,9 @@ class CAMSegmentor(BaseSegmentor):
 
         Returns:
             The data samples with ``cams`` (n, H, W) in [0, 1], ``cam_classes`` (n,),
-            ``pred_sem_seg`` (1, H, W), and in ``predictions`` the image-level logits (K,) of the
-            generator by name, those of the first scale without mirroring.
+            ``pred_sem_seg`` (1, H, W), ``tags_guessed`` (whether ``cam_classes`` were predicted for
+            want of labels), and in ``predictions`` the image-level logits (K,) of the generator by
+            name, those of the first scale without mirroring.
         """
         scales: list[list[Tensor]] = (
             [list(inputs)] if isinstance(inputs, Tensor) else [list(scale) for scale in inputs]
@@ -170,9 +177,11 @@ class CAMSegmentor(BaseSegmentor):
         outputs = [self._grid_cams(scale) for scale in scales]
         for index, sample in enumerate(data_samples):
             logits = outputs[0][index][1]
-            if 'image_labels' in sample:
+            guessed = 'image_labels' not in sample
+            if not guessed:
                 present = sample.image_labels > 0
             else:
+                warnings.warn(_GUESSED, stacklevel=2)
                 present = torch.stack(list(logits.values())).mean(0) > 0
             size = sample.metainfo.get('ori_shape', scales[0][index].shape[-2:])
             grids = [output[index][0][present] for output in outputs]
@@ -182,6 +191,7 @@ class CAMSegmentor(BaseSegmentor):
             labels = label_map(cams, classes, self.background_score)
             sample.cams = PixelData(data=cams)
             sample.set_field(classes, 'cam_classes', dtype=Tensor)
+            sample.tags_guessed = guessed
             sample.pred_sem_seg = PixelData(data=labels[None])
             sample.predictions = BaseDataElement(**logits)
             sample.set_metainfo(dict(background_score=self.background_score))
