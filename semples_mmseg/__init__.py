@@ -1,11 +1,6 @@
-"""SemPLeS on MMSegmentation; importing the package registers all of its components.
-
-From then on MMEngine also reads checkpoints by :mod:`semples_mmseg.checkpoints`: as data, without
-running anything in them.
-"""
+"""SemPLeS on MMSegmentation; importing the package registers all of its components."""
 
 from . import (
-    checkpoints,
     datasets,
     engine,
     evaluation,
@@ -19,7 +14,6 @@ from .version import __version__
 
 __all__ = [
     '__version__',
-    'checkpoints',
     'datasets',
     'engine',
     'evaluation',

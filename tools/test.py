@@ -16,6 +16,7 @@ from semples_mmseg.cli.launch import add_common_options, load_config
 from semples_mmseg.cli.test_options import use_crf, use_tta, write_predictions
 from semples_mmseg.engine.processes import process_group
 from semples_mmseg.utils import atomic_write
+from semples_mmseg.weights import with_scheme
 
 
 def parse_args() -> argparse.Namespace:
@@ -40,7 +41,7 @@ def main() -> None:
     config = load_config(args)
     if not Path(args.checkpoint).is_file():
         raise FileNotFoundError(f'no checkpoint at {args.checkpoint}')
-    config.load_from = args.checkpoint
+    config.load_from = with_scheme(args.checkpoint)
     if args.show or args.show_dir:
         config.default_hooks.visualization.update(
             draw=True, show=args.show, wait_time=args.wait_time

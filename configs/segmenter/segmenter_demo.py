@@ -62,7 +62,10 @@ model = dict(
         out_type='featmap',
         interpolate_mode='bilinear',
         patch_cfg=dict(conv_type='ConvStem'),
-        init_cfg=dict(type='Pretrained', checkpoint='weights:demo_backbone.safetensors'),
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='weights:semples_mmseg::demo/models/demo_backbone.safetensors',
+        ),
     ),
     decode_head=dict(
         type='SegmenterMaskTransformerHead',

@@ -18,6 +18,7 @@ from torch.utils.data import SequentialSampler
 from ..engine.processes import process_group
 from ..refinement.base import REFINEMENTS
 from ..utils.label_png import mask_path
+from ..weights import with_scheme
 from .background_score import choose_background_score
 from .manifest import recorded_score
 from .writer import PseudoMaskWriter
@@ -119,7 +120,7 @@ def _make(
     config.test_dataloader = config[dataloader_key]
     config.test_evaluator = evaluator
     config.test_cfg = dict(type='TestLoop')
-    config.load_from, config.resume = checkpoint, False
+    config.load_from, config.resume = with_scheme(checkpoint), False
     runner = Runner.from_cfg(config)
     (writer,) = runner.test_loop.evaluator.metrics
     try:
@@ -134,7 +135,7 @@ def _choose_score(config: Config, checkpoint: str, loader: ConfigDict) -> float:
     if is_main_process():
         try:
             model = MODELS.build(config.model)
-            load_checkpoint(model, checkpoint, map_location='cpu', logger='current')
+            load_checkpoint(model, with_scheme(checkpoint), map_location='cpu', logger='current')
             order = [index for index, _ in _wanted(loader.dataset)]
             number = min(IMAGES_TO_CHOOSE_BY, len(order))
             chosen = [order[i] for i in np.linspace(0, len(order) - 1, number).astype(int)]

@@ -163,8 +163,17 @@ def read_weights(path: str | Path, kind: str = 'auto') -> Weights:
         FileNotFoundError: If the file is not there.
         ValueError: If it cannot be read safely or is not of that kind.
     """
-    path = resolve(path)
-    found = read_state_dict(path)
+    return name_weights(resolve(path), read_state_dict(path), kind)
+
+
+def name_weights(path: Path, found: dict[str, Tensor], kind: str = 'auto') -> Weights:
+    """Give the tensors of a file our names; see :func:`read_weights`.
+
+    Args:
+        path: The file.
+        found: Its tensors.
+        kind: One of :data:`KINDS`.
+    """
     if kind == 'auto':
         kind = next((k for k, layout in _LAYOUTS.items() if layout.recognises(found)), 'own')
     elif not _LAYOUTS[kind].recognises(found):

@@ -10,9 +10,16 @@ from mmengine.runner import CheckpointLoader
 from mmseg.registry import WEIGHT_INITIALIZERS
 from torch import Tensor, nn
 
-from .layouts import Weights, describe, read_weights
+from .layouts import Weights, describe, name_weights, read_weights
+from .reading import find_tensors, read_checkpoint, resolve
 
 SCHEME = 'weights:'
+
+
+def with_scheme(path: str) -> str:
+    """Put ``weights:`` before a path, unless it is an address such as ``https://...``."""
+    return path if path.startswith(SCHEME) or '://' in path else SCHEME + path
+
 
 # Their first axis counts classes.
 _PER_CLASS = ('head.weight', 'head.bias', 'prompts')
@@ -108,8 +115,9 @@ def _misfit(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> str:
 class PretrainedWeights(PretrainedInit):
     """``dict(type='Pretrained', checkpoint='weights:PATH', prefix=...)`` in MMSeg's scope.
 
-    MMEngine's own initialiser, whose place this takes for paths that begin with ``weights:``,
-    only warns where shapes differ and trains on with random numbers.
+    For a path that begins with ``weights:``, every tensor must fit; see :func:`load_weights`. All
+    other paths are MMEngine's business, which only warns where shapes differ. The name must be
+    ``Pretrained``, as MMEngine initialises such modules last.
     """
 
     def __call__(self, module: nn.Module) -> None:
@@ -123,9 +131,12 @@ class PretrainedWeights(PretrainedInit):
 
 
 @CheckpointLoader.register_scheme(prefixes=SCHEME, force=True)
-def _load_for_mmengine(filename: str, map_location: Any = None) -> dict[str, dict[str, Tensor]]:
-    """Serve ``weights:PATH`` to MMEngine, e.g. as ``load_from``."""
+def _load_for_mmengine(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Serve ``weights:PATH`` to MMEngine, e.g. as ``load_from``, also to resume from."""
     del map_location  # weights are few and move with the model
-    weights = read_weights(filename.removeprefix(SCHEME))
+    path = filename.removeprefix(SCHEME)
+    content = read_checkpoint(path)
+    weights = name_weights(resolve(path), find_tensors(content, resolve(path)))
     print_log(weights.describe(), 'current')
-    return dict(state_dict=weights.tensors)
+    rest = content if 'state_dict' in content else {}
+    return {**rest, 'state_dict': weights.tensors}
