@@ -44,7 +44,7 @@ metainfo = dict(
 )
 
 model = dict(
-    type='EncoderDecoder',
+    type='WindowedEncoderDecoder',
     data_preprocessor=dict(
         type='SegDataPreProcessor',
         mean=[123.675, 116.28, 103.53],

@@ -1,6 +1,7 @@
 """Putting weights into a module: through any ``init_cfg``, checked and reported."""
 
 import logging
+from collections import OrderedDict
 from typing import Any
 
 from mmengine.logging import print_log
@@ -8,21 +9,16 @@ from mmengine.model import PretrainedInit
 from mmengine.model.weight_init import update_init_info
 from mmengine.runner import CheckpointLoader
 from mmseg.registry import WEIGHT_INITIALIZERS
-from torch import Tensor, nn
+from torch import nn
 
+from .fitting import misfit
 from .layouts import Weights, describe, name_weights, read_weights
-from .reading import find_tensors, read_checkpoint, resolve
-
-SCHEME = 'weights:'
+from .reading import SCHEME, find_tensors, read_checkpoint, resolve
 
 
 def with_scheme(path: str) -> str:
     """Put ``weights:`` before a path, unless it is an address such as ``https://...``."""
     return path if path.startswith(SCHEME) or '://' in path else SCHEME + path
-
-
-# Their first axis counts classes.
-_PER_CLASS = ('head.weight', 'head.bias', 'prompts')
 
 
 def load_weights(module: nn.Module, path: str, prefix: str | None = None) -> None:
@@ -61,7 +57,7 @@ def load_weights(module: nn.Module, path: str, prefix: str | None = None) -> Non
     except (RuntimeError, ValueError) as error:
         raise ValueError(
             f'{weights.path} ({weights.layout}) does not fit {type(module).__name__}: '
-            f'{_misfit(tensors, own) or error}'
+            f'{misfit(tensors, own) or error}'
         ) from error
     taken = {prefix + name for name in used}
     unused = [source for name, source in weights.sources.items() if name not in taken]
@@ -84,30 +80,6 @@ def _nothing_fits(module: nn.Module, weights: Weights) -> str:
         f'{weights.path} ({weights.layout}) has no tensor of {type(module).__name__}; its parts '
         f'are {", ".join(parts)}. Take another file, or set init_cfg.prefix to the part that is '
         "meant, e.g. 'mask_generator.', or to None"
-    )
-
-
-def _misfit(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> str:
-    """What is wrong with the first tensors of another shape; empty if there are none."""
-    misfits = []
-    for name, value in tensors.items():
-        here = own[name].shape if name in own else value.shape
-        # Position embeddings are fitted while they are loaded.
-        if value.shape == here or name.endswith('pos_embed'):
-            continue
-        if name.endswith('cls_token') and value.shape[1] != here[1]:
-            if value.shape[1] > 1:
-                return f'it is for {value.shape[1]} classes, the model has {here[1]}'
-        elif name.endswith(_PER_CLASS) and value.shape[0] != here[0]:
-            return f'it is for {value.shape[0]} classes, the model has {here[0]}'
-        else:
-            misfits.append(f'{name} is {(*value.shape,)} there and {(*here,)} here')
-    if not misfits:
-        return ''
-    more = f' and {len(misfits) - 3} more' if len(misfits) > 3 else ''
-    return (
-        f'{"; ".join(misfits[:3])}{more}. Widths, patches or lengths differ: take the file of this '
-        'model, or change the config'
     )
 
 
@@ -134,9 +106,12 @@ class PretrainedWeights(PretrainedInit):
 def _load_for_mmengine(filename: str, map_location: Any = None) -> dict[str, Any]:
     """Serve ``weights:PATH`` to MMEngine, e.g. as ``load_from``, also to resume from."""
     del map_location  # weights are few and move with the model
-    path = filename.removeprefix(SCHEME)
+    path = resolve(filename)
     content = read_checkpoint(path)
-    weights = name_weights(resolve(path), find_tensors(content, resolve(path)))
+    weights = name_weights(path, find_tensors(content, path))
     print_log(weights.describe(), 'current')
+    tensors = OrderedDict(weights.tensors)
+    # Reaches the hooks that check a state dict, so that their errors name the file.
+    tensors._metadata = {'': {'file': str(path)}}  # type: ignore[attr-defined]
     rest = content if 'state_dict' in content else {}
-    return {**rest, 'state_dict': weights.tensors}
+    return {**rest, 'state_dict': tensors}

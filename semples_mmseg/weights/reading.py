@@ -25,9 +25,16 @@ from .torchscript import is_torchscript, read_archive
 
 _FORCE, _TRUST = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
 
-# Training scripts store tensors under one of these, beside optimizer, options and epoch.
-_CONTAINERS = ('state_dict', 'model')
-# Wrappers put these before every name: DistributedDataParallel, torch.compile.
+SCHEME = 'weights:'
+"""Before a path: read it by this package."""
+
+# Training scripts store tensors under one of these, beside optimizer, options and epoch. Where
+# there are several, the first is taken.
+_CONTAINERS = (
+    *('state_dict', 'model_state_dict', 'model', 'net', 'network', 'module', 'params', 'weights'),
+    *('model_ema', 'ema_state_dict', 'ema', 'params_ema', 'teacher', 'student'),
+)
+# Wrappers put these before names: DistributedDataParallel, torch.compile.
 _WRAPPERS = ('module.', '_orig_mod.')
 
 
@@ -95,12 +102,13 @@ def resolve(path: str | Path) -> Path:
 
     Args:
         path: A path, or ``PACKAGE::PATH`` for a file inside an installed package, such as
-            ``semples_mmseg::demo/models/demo_backbone.safetensors``.
+            ``semples_mmseg::demo/models/demo_backbone.safetensors``; ``weights:`` may be before it.
 
     Raises:
         FileNotFoundError: If there is no such file.
     """
-    package, found, inside = str(path).partition('::')
+    path = str(path).removeprefix(SCHEME)
+    package, found, inside = path.partition('::')
     if found and package.isidentifier():
         try:
             file = Path(str(importlib.resources.files(package))) / inside
@@ -202,7 +210,8 @@ def find_tensors(content: Any, path: Path) -> dict[str, Tensor]:
     """Find the weights in what a checkpoint holds.
 
     Args:
-        content: Tensors by name, or a dict that has such a dict under ``state_dict`` or ``model``.
+        content: Tensors or NumPy arrays by name, or a dict that has such a dict under one of the
+            names that training scripts use: ``state_dict``, ``model``, ``net``, ``model_ema``, ...
         path: Of the checkpoint, for error messages.
 
     Returns:
@@ -211,22 +220,24 @@ def find_tensors(content: Any, path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: If there are no tensors, or some are not finite.
     """
-    for key in _CONTAINERS:
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping):
-        raise CheckpointError(
-            f'{path} holds a {type(content).__name__}, not a dictionary of tensors'
-        )
+    content = _open_containers(content, path)
     tensors = {
-        key: value.detach()
+        key: torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value.detach()
         for key, value in content.items()
-        if isinstance(key, str) and isinstance(value, Tensor)
+        if isinstance(key, str)
+        and (
+            isinstance(value, Tensor) or isinstance(value, np.ndarray) and value.dtype.kind in 'fiu'
+        )
     }
     if not tensors:
-        raise CheckpointError(f'{path} holds no tensors')
+        raise CheckpointError(
+            f'{path} holds no tensors; its keys are {", ".join(map(str, list(content)[:8]))}. '
+            'Weights are looked for at the top and under state_dict, model and their like'
+        )
     for wrapper in _WRAPPERS:
         tensors = {key.removeprefix(wrapper): value for key, value in tensors.items()}
+    if all(key.startswith('model.') for key in tensors):  # PyTorch Lightning
+        tensors = {key.removeprefix('model.'): value for key, value in tensors.items()}
     for key, value in tensors.items():
         if value.is_floating_point() and not torch.isfinite(value.float()).all():
             raise CheckpointError(
@@ -234,3 +245,25 @@ def find_tensors(content: Any, path: Path) -> dict[str, Tensor]:
                 'had gone wrong, or the file is damaged: take an earlier one'
             )
     return tensors
+
+
+def _is_numeric(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind in 'fiu' and value.dtype.isnative
+
+
+def _open_containers(content: Any, path: Path) -> Mapping[Any, Any]:
+    """Go from what a file holds to the dict of its tensors."""
+    for _ in range(3):  # a container in a container is common, more is not
+        if not isinstance(content, Mapping):
+            raise CheckpointError(
+                f'{path} holds a {type(content).__name__}, not a dictionary of tensors'
+            )
+        found = [key for key in _CONTAINERS if isinstance(content.get(key), Mapping)]
+        if not found:
+            break
+        if len(found) > 1:
+            print_log(
+                f'{path} has weights under {", ".join(found)}; {found[0]} is taken', 'current'
+            )
+        content = content[found[0]]
+    return content

@@ -1,7 +1,10 @@
 """CLIP heads and prompts against open_clip itself; loading of every layout of weights."""
 
 import json
+import socket
+import time
 
+import huggingface_hub
 import open_clip
 import pytest
 import torch
@@ -12,7 +15,7 @@ from safetensors.torch import save_file
 from tiny import TINY_SEMPLES
 
 from semples_mmseg.models import CLIPImageHead, CLIPTextHead, PromptLearner, build_clip
-from semples_mmseg.models.clip import loading
+from semples_mmseg.models.clip import downloads, loading
 from semples_mmseg.models.clip.text_head import A_PHOTO_OF, END, FULL_STOP, START
 
 NAMES = ['cat', 'potted plant', 'player']
@@ -267,7 +270,7 @@ def test_openai_files_switch_quick_gelu_on(tiny_clip, weights, tmp_path):
     )
 
 
-def test_missing_and_unfit_weights(tiny_clip, weights, tmp_path, monkeypatch):
+def test_missing_and_unfit_weights(tiny_clip, weights, tmp_path):
     with pytest.raises(FileNotFoundError, match='no weights at .*ViT-B-32.pt: put the file there'):
         build_clip('ViT-B-32', str(tmp_path / 'ViT-B-32.pt'))
     with pytest.raises(ValueError, match="unknown CLIP model 'ViT-B-23'"):
@@ -275,16 +278,48 @@ def test_missing_and_unfit_weights(tiny_clip, weights, tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="neither a file nor a tag of 'ViT-B-32'"):
         build_clip('ViT-B-32', 'opnai')
 
-    def no_network(*args, **kwargs):
-        raise ConnectionError('network is unreachable')
-
-    monkeypatch.setattr(open_clip.pretrained, 'download_pretrained', no_network)
-    with pytest.raises(FileNotFoundError, match='(?s)not on disk.*set clip.pretrained to the file'):
-        build_clip('ViT-B-32', 'openai')
     wide = json.loads(json.dumps(tiny_clip))
     wide['text_cfg']['width'] = 32
     with pytest.raises(ValueError, match='do not fit the model'):
         build_clip(wide, weights[1])
+
+
+@pytest.fixture
+def empty_caches(monkeypatch, tmp_path):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.setattr(huggingface_hub, 'try_to_load_from_cache', lambda *_: None)
+
+
+def test_no_network_is_said_within_seconds(empty_caches, monkeypatch):
+    """A server that never answers is as good as none."""
+    monkeypatch.setenv('no_proxy', '127.0.0.1')
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        address = f'http://127.0.0.1:{server.getsockname()[1]}'
+        monkeypatch.setattr(huggingface_hub.constants, 'ENDPOINT', address)
+        begin = time.monotonic()
+        with pytest.raises(FileNotFoundError, match=f'(?s){address}.*set clip.pretrained'):
+            build_clip('ViT-B-32', 'openai')
+        assert time.monotonic() - begin < 6
+
+
+def test_a_download_that_fails_says_why(empty_caches, monkeypatch):
+    def fail(known):
+        raise ConnectionError('reset by peer')
+
+    monkeypatch.setattr(downloads, '_reachable', lambda address: True)
+    monkeypatch.setattr(open_clip.pretrained, 'download_pretrained', fail)
+    with pytest.raises(FileNotFoundError, match='(?s)reset by peer.*set clip.pretrained'):
+        build_clip('ViT-B-32', 'openai')
+
+
+def test_cached_files_need_no_network(monkeypatch, tmp_path):
+    def fail(*_):
+        raise AssertionError('asked the network')
+
+    monkeypatch.setattr(downloads, '_reachable', fail)
+    kept = tmp_path / 'model.safetensors'
+    monkeypatch.setattr(huggingface_hub, 'try_to_load_from_cache', lambda *_: str(kept))
+    assert downloads.find_tag('ViT-B-32', 'openai') == (kept, True)
 
 
 def test_prompt_learner_starts_uniform_or_from_words(tiny_clip, weights):

@@ -23,12 +23,32 @@ class Bomb:
         return (print, ('code ran',))
 
 
-@pytest.mark.parametrize(
-    'wrap', [lambda s: s, lambda s: dict(state_dict=s), lambda s: dict(model=s)]
-)
-def test_wrappers_are_taken_off(tmp_path, wrap):
-    torch.save(wrap({'module.a': torch.ones(2), 'b': torch.zeros(1)}), tmp_path / 'x.pth')
-    assert set(read_state_dict(tmp_path / 'x.pth')) == {'a', 'b'}
+OPTIMIZER = dict(state={0: dict(step=torch.ones(1))}, param_groups=[])
+FORMS = {
+    'bare': lambda s: s,
+    'MMEngine': lambda s: dict(state_dict=s, meta=dict(epoch=1), optimizer=OPTIMIZER),
+    'DeiT': lambda s: dict(model=s, optimizer=OPTIMIZER, epoch=3, args=argparse.Namespace(lr=1)),
+    'average alone': lambda s: dict(model_ema=s),
+    'weights before average': lambda s: dict(model_ema={'a': torch.zeros(3)}, model=s),
+    'net': lambda s: dict(net=s, acc=np.float64(81.2)),
+    'nested': lambda s: dict(model=dict(state_dict=s)),
+    'teacher': lambda s: dict(teacher=s, epoch=1),
+    'DistributedDataParallel': lambda s: {f'module.{k}': v for k, v in s.items()},
+    'torch.compile': lambda s: {f'module._orig_mod.{k}': v for k, v in s.items()},
+    'Lightning': lambda s: dict(state_dict={f'model.{k}': v for k, v in s.items()}),
+    'NumPy': lambda s: dict(model={k: v.numpy() for k, v in s.items()}),
+}
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_every_form_of_checkpoint(tmp_path, form):
+    """By the package's reader and by MMEngine's through the prefix."""
+    want = {'a.weight': torch.rand(2, 2), 'a.bias': torch.rand(2)}
+    torch.save(FORMS[form](want), tmp_path / 'x.pth')
+    module = torch.nn.ModuleDict(dict(a=torch.nn.Linear(2, 2)))
+    load_checkpoint(module, f'weights:{tmp_path}/x.pth')
+    for got in (read_state_dict(tmp_path / 'x.pth'), module.state_dict()):
+        torch.testing.assert_close(dict(got), want, rtol=0, atol=0)
 
 
 def test_code_is_not_run(tmp_path, capsys):

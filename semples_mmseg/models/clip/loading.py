@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ...weights import read_state_dict, resolve
 from ...weights.torchscript import is_torchscript
+from .downloads import find_tag
 
 # Besides its tensors, OpenAI's files say these; nobody else's do.
 _OPENAI_KEYS = ('input_resolution', 'context_length', 'vocab_size')
@@ -30,27 +31,6 @@ def _model_config(model: str | dict[str, Any]) -> dict[str, Any]:
             'or the path of an open_clip JSON config'
         )
     return copy.deepcopy(config)
-
-
-def _find_tag(model: str, tag: str) -> tuple[Path, bool]:
-    """File of a pretrained tag of open_clip's, downloaded if need be, and its QuickGELU flag."""
-    known = open_clip.pretrained.get_pretrained_cfg(model.replace('/', '-'), tag)
-    if not known:
-        tags = open_clip.list_pretrained_tags_by_model(model.replace('/', '-'))
-        raise FileNotFoundError(
-            f'CLIP weights {tag!r} are neither a file nor a tag of {model!r}; its tags are '
-            f'{", ".join(tags) or "none"}'
-        )
-    try:
-        path = open_clip.pretrained.download_pretrained(known)
-    except Exception as error:  # each of the download's libraries raises its own kind
-        raise FileNotFoundError(
-            f'CLIP weights {tag!r} of {model!r} are not on disk and could not be downloaded '
-            f'({type(error).__name__}: {error}). Get {known.get("url") or known.get("hf_hub")!r} '
-            "elsewhere and set clip.pretrained to the file's path in the config, e.g. "
-            'pretrained/ViT-B-32.pt'
-        ) from error
-    return Path(path), bool(known.get('quick_gelu', False))
 
 
 def _read_clip(path: Path) -> tuple[dict[str, Tensor], bool]:
@@ -111,7 +91,7 @@ def build_clip(
                     f'CLIP weights {pretrained!r} are not a file, and tags exist for open_clip '
                     'model names only'
                 )
-            path, tagged = _find_tag(model, pretrained)
+            path, tagged = find_tag(model, pretrained)
             tensors, openai = _read_clip(path)
             tagged = tagged or openai
         if quick_gelu is None and tagged:

@@ -221,8 +221,10 @@ class SemPLeS(CAMSegmentor):
             if name in self.stage.losses
         }
 
-    def _check_checkpoint(self, state_dict: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
-        super()._check_checkpoint(state_dict, prefix)
+    def _check_checkpoint(
+        self, state_dict: Mapping[str, Tensor], prefix: str, metadata: Any = None, *_: Any
+    ) -> None:
+        super()._check_checkpoint(state_dict, prefix, metadata)
         given = state_dict.get(prefix + 'clip_fingerprint')
         own = self.clip_fingerprint
         if given is not None and not torch.allclose(given.to(own), own, atol=1e-2):
