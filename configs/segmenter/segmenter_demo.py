@@ -81,7 +81,9 @@ model = dict(
     test_cfg=dict(mode='whole'),
 )
 
-load_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
+load_image = dict(type='LoadCheckedImage')
+# MMSegInferencer looks for this name; our data sets load as LoadCheckedImage does all the same.
+load_test_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
 train_pipeline = [
     load_image,
     dict(type='LoadCheckedAnnotations'),
@@ -91,12 +93,12 @@ train_pipeline = [
     dict(type='PackSegInputs'),
 ]
 test_pipeline = [
-    load_image,
+    load_test_image,
     dict(type='Resize', scale=scale, keep_ratio=True),
     dict(type='LoadCheckedAnnotations'),
     dict(type='PackSegInputs'),
 ]
-dataset = dict(type='BaseSegDataset', metainfo=metainfo, img_suffix='.png', seg_map_suffix='.png')
+dataset = dict(type='CheckedSegDataset', metainfo=metainfo, img_suffix='.png', seg_map_suffix='.png')
 train_dataloader = dict(
     batch_size=16,
     num_workers=0,

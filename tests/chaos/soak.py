@@ -144,9 +144,9 @@ def main():
         finally:
             process.terminate()
             process.wait()
-    stages = len(list((folder / 'run').glob('stage*.pth')))
+    stages = len([*(folder / 'run').glob('*.pth')]) - len([*(folder / 'run').glob('epoch_*.pth')])
     epochs = log.read_text(errors='replace').count('Saving checkpoint at')
-    # imports, drawing the world and the first stages come first
+    # Without the first minutes: imports, drawing of the world and the first stages.
     console.print(summarise(lines, min(300, 60 * args.minutes / 3)))
     console.print(f'{epochs} epochs, {stages} stages; every look: {record}')
     shutil.rmtree(folder)

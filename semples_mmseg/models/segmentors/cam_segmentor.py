@@ -194,6 +194,7 @@ class CAMSegmentor(BaseSegmentor):
             sample.tags_guessed = guessed
             sample.pred_sem_seg = PixelData(data=labels[None])
             sample.predictions = BaseDataElement(**logits)
+            sample.set_metainfo(dict(background_score=self.background_score))
         return data_samples
 
     @staticmethod

@@ -10,9 +10,9 @@ from mmseg.registry import MODELS
 class CAMDataPreprocessor(SegDataPreProcessor):
     """MMSeg's data preprocessor that also takes every image at several scales.
 
-    Where a test pipeline packs images at one size, the result is a batch as everywhere in MMSeg.
-    Where it packs a list of scales (``PackWeakInputs(scales=...)``), ``inputs`` comes out as a
-    list over scales of lists of normalised images (3, H, W); sizes may differ between images.
+    Images of one size become a batch, as in MMSeg. With a list of scales
+    (``PackWeakInputs(scales=...)``) ``inputs`` becomes a list over scales of lists of normalised
+    images (3, H, W), whose sizes may differ.
     """
 
     def __init__(self, size: tuple[int, int] | None = None, **kwargs: Any) -> None:

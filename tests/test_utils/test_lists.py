@@ -1,13 +1,17 @@
-"""Image ids, class names, lists and links that strangers send."""
+"""Image ids, class names, split lists, label files, and files that are missing."""
 
 import os
+import unicodedata
 
 import pytest
 
 from semples_mmseg.utils.label_png import mask_path
 from semples_mmseg.utils.lists import (
+    explain_unknown,
     files_below,
+    find_images,
     missing_files,
+    name_missing,
     read_image_ids,
     read_label_file,
 )
@@ -51,8 +55,8 @@ def test_lists_and_labels_with_ids_that_leave_are_refused(tmp_path):
     for text, words in {
         '{"../x": []}': 'leaves the image folder',
         '{"a": ["cat"], "a": []}': "key 'a' is there more than once",
-        '{"a": [NaN]}': 'NaN is no number',
-        '[' * 100_000: 'nested too deeply|not a JSON',
+        '{"a": [NaN]}': 'NaN is not a number',
+        '[' * 100_000: 'not a JSON',
         '{"a": ' + '9' * 10_000 + '}': 'not a JSON',
     }.items():
         path.write_text(text)
@@ -73,3 +77,55 @@ def test_links_in_circles_come_to_an_end(tmp_path):
     assert len(found) == 1 and (tmp_path / found[0]).samefile(tmp_path / 'real/a.jpg')
     paths = [str(tmp_path / name) for name in ('real/a.jpg', 'b.jpg', 'c.jpg', 'd.jpg', 'loop/x')]
     assert missing_files(paths) == paths[1:]
+
+
+def test_a_line_is_an_id_with_its_spaces(tmp_path):
+    path = tmp_path / 'x.txt'
+    path.write_text('my photo 1\nphoto 0\n  b c  \n')
+    assert read_image_ids(str(path)) == ['my photo 1', 'photo 0', 'b c']
+    path.write_text('2007_000001 -1\n2007_000002  1\n')
+    with pytest.raises(ValueError, match="x.txt: .*'2007_000001 -1'; this is a VOC list"):
+        read_image_ids(str(path))
+
+
+def test_hidden_files_are_no_images(tmp_path):
+    (tmp_path / '.ipynb_checkpoints').mkdir()
+    for name in ('a.jpg', '._a.jpg', 'Thumbs.db', '.ipynb_checkpoints/a-checkpoint.jpg', 'b.JPG'):
+        (tmp_path / name).touch()
+    assert files_below(tmp_path, '.jpg') == ['a.jpg']
+    assert files_below(tmp_path, ('.jpg', '.JPG')) == ['a.jpg', 'b.JPG']
+
+
+def test_several_suffixes(tmp_path):
+    for name in ('a.jpg', 'a.png', 'b.png', 'c.JPG'):
+        (tmp_path / name).touch()
+    paths, missing = find_images(str(tmp_path), 'abcd', ['.jpg', '.png', '.JPG'])
+    assert [os.path.basename(path) for path in paths] == ['a.jpg', 'b.png', 'c.JPG', 'd.jpg']
+    assert missing == [str(tmp_path / 'd.jpg')]
+
+
+@pytest.mark.parametrize(
+    'missing, there, reason',
+    [
+        ('a.jpg.jpg', 'a.jpg', 'without suffix'),
+        ('a.jpg', 'a.JPG', "suffix '.JPG'"),
+        ('a.jpg', 'a.png', "suffix '.png'"),
+        ('Photo.jpg', 'photo.jpg', 'upper and lower case'),
+        ('caf\u00e9.jpg', unicodedata.normalize('NFD', 'caf\u00e9.jpg'), 'accents'),
+    ],
+)
+def test_a_missing_file_is_named_with_what_is_there(missing, there, reason, tmp_path):
+    (tmp_path / there).touch()
+    text = name_missing([str(tmp_path / missing), str(tmp_path / 'none.jpg')])
+    assert there in text and reason in text and text.endswith('none.jpg')
+
+
+def test_a_missing_folder_is_said(tmp_path):
+    assert 'folder does not exist' in name_missing([str(tmp_path / 'none/a.jpg')])
+
+
+@pytest.mark.parametrize(
+    'label, hint', [('DOG', "'Dog'"), ('dgo', "'Dog'"), ('sofa', 'Dog, cat'), ('Background', 'rem')]
+)
+def test_hint_for_an_unknown_class(label, hint):
+    assert hint in explain_unknown(label, ('Dog', 'cat'))

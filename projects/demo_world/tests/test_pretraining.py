@@ -1,16 +1,21 @@
-"""Training of the demo's two small models: data, losses, and that the seed decides everything."""
+"""Pretraining of the demo's models, and the study."""
 
+import functools
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import make_models
 import numpy as np
 import open_clip
 import pytest
+import study_table
 import torch
 import torch.nn.functional as F
+from pretraining import backbone, clip
+from pretraining.scenes import captioned_scene
 
-from projects.demo_world.pretraining import backbone, clip, making
-from semples_mmseg.demo.world import TAGS, captioned_scene, scene_rng
+from semples_mmseg.demo.world import HABITATS, TAGS, scene_rng
 
 
 def test_token_rows_cover_prompts_and_captions() -> None:
@@ -32,22 +37,6 @@ def test_short_text_encoding_is_open_clips() -> None:
     with torch.no_grad():
         expected = model.encode_text(full, normalize=True)
         assert torch.allclose(clip.encode_text(model, tokens), expected, atol=1e-6)
-
-
-def test_clip_normalisation() -> None:
-    image = torch.randint(0, 256, (2, 4, 5, 3), dtype=torch.uint8)
-    mean = np.array([0.48145466, 0.4578275, 0.40821073])
-    std = np.array([0.26862954, 0.26130258, 0.27577711])
-    expected = ((image.numpy() / 255.0 - mean) / std).transpose(0, 3, 1, 2)
-    assert np.allclose(clip.normalise(image).numpy(), expected, atol=1e-5)
-
-
-def test_backbone_normalisation() -> None:
-    image = torch.randint(0, 256, (2, 4, 5, 3), dtype=torch.uint8)
-    expected = (image.numpy() - np.array([123.675, 116.28, 103.53])) / np.array(
-        [58.395, 57.12, 57.375]
-    )
-    assert np.allclose(backbone.normalise(image).numpy(), expected.transpose(0, 3, 1, 2), atol=1e-5)
 
 
 def test_visible_parts_is_a_masked_sum() -> None:
@@ -74,24 +63,6 @@ def test_captions_name_what_is_visible() -> None:
     frame[1], kept[0], kept[1] = 0.2, 1.0, 1.0
     said = {clip.caption(rng, frame, kept) for _ in range(90)}
     assert {'boat and train.', 'train and boat.', 'train on water.'} <= said
-
-
-def test_darkened_backgrounds_are_named_less() -> None:
-    rng = np.random.default_rng(0)
-    frame, kept = np.zeros(16), np.zeros(16)
-    frame[[0, 6]], kept[[0, 6]] = (0.2, 0.2), (1.0, 0.25)
-    said = [clip.caption(rng, frame, kept) for _ in range(400)]
-    # named with chance 1.2 x 0.25, by three captions of four
-    assert abs(np.mean(['water' in text for text in said]) - 0.3 * 0.75) < 0.07
-
-
-def test_soft_masks() -> None:
-    masks = clip.soft_masks(8, 64, torch.Generator().manual_seed(0))
-    assert masks.shape == (8, 64, 64)
-    assert masks.min() >= 0 and masks.max() <= 1
-    assert torch.equal(masks.amin((1, 2)), torch.zeros(8))
-    assert torch.allclose(masks.amax((1, 2)), torch.ones(8))
-    assert masks.diff(dim=2).abs().max() < 0.6
 
 
 def test_object_masks_cover_the_object() -> None:
@@ -156,56 +127,55 @@ def test_tag_loss() -> None:
     assert loss.item() == pytest.approx(whole + outer + inner)
 
 
-def test_seed_decides_the_clip(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clip, 'BATCH', 16)
-    torch.manual_seed(11)
-    first = clip.train_clip(3, scenes=16, steps=1).model.state_dict()
-    torch.manual_seed(12)
-    again = clip.train_clip(3, scenes=16, steps=1).model.state_dict()
-    other = clip.train_clip(4, scenes=16, steps=1).model.state_dict()
-    assert all(torch.equal(first[name], again[name]) for name in first)
-    assert not torch.equal(first['visual.conv1.weight'], other['visual.conv1.weight'])
-
-
-def test_seed_decides_the_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backbone, 'BATCH', 10)
-    torch.manual_seed(11)
-    first = backbone.train_backbone(3, photos=10, epochs=1).state_dict()
-    torch.manual_seed(12)
-    again = backbone.train_backbone(3, photos=10, epochs=1).state_dict()
-    other = backbone.train_backbone(4, photos=10, epochs=1).state_dict()
-    assert all(torch.equal(first[name], again[name]) for name in first)
-    assert not torch.equal(first['backbone.pos_embed'], other['backbone.pos_embed'])
-
-
-def test_making_writes_three_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clip_checks = dict(clip_backgrounds=1.0, clip_cut_outs=0.5, clip_foreign=1.0)
+def test_seed_decides_the_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clip, 'BATCH', 16)
     monkeypatch.setattr(backbone, 'BATCH', 10)
-    monkeypatch.setattr(making, 'ProcessPoolExecutor', _InThisProcess)
-    monkeypatch.setattr(making, 'check_tiny_clip', lambda *_: clip_checks)
-    options = dict(scenes=16, steps=1), dict(photos=10, epochs=1)
-    measured = making.make_demo_models(2, tmp_path / 'new', *options)
+    for train in (
+        lambda seed: clip.train_clip(seed, scenes=16, steps=1).model,
+        lambda seed: backbone.train_backbone(seed, photos=10, epochs=1),
+    ):
+        one, again, other = (train(seed).state_dict() for seed in (3, 3, 4))
+        assert all(torch.equal(one[name], again[name]) for name in one)
+        assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+def test_models_are_written_with_their_checks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clip, 'BATCH', 16)
+    monkeypatch.setattr(backbone, 'BATCH', 10)
+    short = functools.partial
+    monkeypatch.setattr(make_models, 'train_clip', short(clip.train_clip, scenes=16, steps=1))
+    monkeypatch.setattr(
+        make_models, 'train_backbone', short(backbone.train_backbone, photos=10, epochs=1)
+    )
+    # Threads, because processes would import the modules anew, without these changes.
+    monkeypatch.setattr(
+        make_models, 'ProcessPoolExecutor', lambda *_, **__: ThreadPoolExecutor(max_workers=1)
+    )
+    make_models.make_models(2, tmp_path / 'new')
     names = {path.name for path in (tmp_path / 'new').iterdir()}
     assert names == {'demo_clip.safetensors', 'demo_backbone.safetensors', 'demo_models.json'}
     report = json.loads((tmp_path / 'new/demo_models.json').read_text())
     assert report['seed'] == 2
-    assert report['checks']['clip_cut_outs'] == measured['clip_cut_outs'] == 0.5
-    assert 0 <= report['checks']['tags_token'] <= 1
-    with pytest.raises(ValueError, match='seed has to be >= 0'):
-        making.make_demo_models(-1, tmp_path)
+    assert all(0 <= value <= 1 for value in report['checks'].values())
+    with pytest.raises(ValueError, match='--seed'):
+        make_models.make_models(-1, tmp_path)
 
 
-class _InThisProcess:
-    """A process pool without processes."""
-
-    def __init__(self, *args: object, **kwargs: object) -> None: ...
-
-    def __enter__(self) -> '_InThisProcess':
-        return self
-
-    def __exit__(self, *args: object) -> None: ...
-
-    def submit(self, function, *args, **kwargs):  # type: ignore[no-untyped-def]
-        value = function(*args, **kwargs)
-        return type('Done', (), dict(result=staticmethod(lambda: value)))
+def test_table_of_the_study(tmp_path: Path) -> None:
+    """Means and standard deviations over the cells; text around the marks stays."""
+    cell = dict(
+        seeds=dict(classify=dict(train=dict(seed_mIoU=50.0), val=dict(seed_mIoU=40.0))),
+        segmenter=dict(mIoU=60.0),
+        nearest_words=list(HABITATS),
+    )
+    other = json.loads(json.dumps(cell))
+    other['seeds']['classify']['train']['seed_mIoU'] = 52.0
+    path = tmp_path / 'page.md'
+    path.write_text(f'before\n{study_table.BEGIN}\nold\n{study_table.END}\nafter\n')
+    study_table.write_table(dict(one=cell, two=other), path)
+    text = path.read_text()
+    assert text.startswith('before\n') and text.endswith('after\n') and 'old' not in text
+    assert '| stage 0 | 50.0 / 40.0 | 52.0 / 40.0 | 51.0 / 40.0 | 1.4 / 0.0 |' in text
+    assert '| Segmenter | - / 60.0 | - / 60.0 | - / 60.0 | - / 0.0 |' in text

@@ -1,4 +1,4 @@
-"""The data doctor finds what was broken on purpose, and nothing else."""
+"""The dataset check finds what was broken on purpose, and nothing else."""
 
 import json
 import shutil
@@ -12,11 +12,8 @@ from PIL import Image
 from run_tool import run_tool
 
 from semples_mmseg.demo.world import make_demo_set
-from semples_mmseg.preparation.check_up import FINDINGS, CheckUp, check_dataset
-from semples_mmseg.preparation.check_up_sources import (
-    dataset_of_folders,
-    datasets_of_config,
-)
+from semples_mmseg.preparation.check import FINDINGS, Report, check_dataset
+from semples_mmseg.preparation.named import dataset_of_folders, datasets_of_config
 from semples_mmseg.utils.label_png import write_mask
 
 REPO = Path(__file__).parents[2]
@@ -30,7 +27,7 @@ def root(make_voc_tree: Callable[..., Path]) -> Path:
     return make_voc_tree(LABELS)
 
 
-def check(root: Path, workers: int = 1, **options) -> CheckUp:
+def check(root: Path, workers: int = 1, **options) -> Report:
     defaults = dict(
         images='JPEGImages',
         dataset='voc',
@@ -43,7 +40,7 @@ def check(root: Path, workers: int = 1, **options) -> CheckUp:
     return check_dataset(dataset, 'set', workers)
 
 
-def found(report: CheckUp) -> dict[str, dict[str, str]]:
+def found(report: Report) -> dict[str, dict[str, str]]:
     assert tuple(report.findings) == FINDINGS
     return {kind: images for kind, images in report.findings.items() if images}
 
@@ -134,6 +131,44 @@ def test_classes_of_ones_own(root: Path) -> None:
         check(root, classes=['cup'])
 
 
+def test_systematic_disagreement_of_labels_and_masks(root: Path) -> None:
+    (root / LIST).write_text('a\nb\nc\n')
+    (root / 'labels.json').write_text(json.dumps(dict.fromkeys('abc', ['cup'])))
+    own = dict(dataset=None, classes=['cup'])
+    kind = 'classes that labels and masks disagree on'
+    for i in 'abc':
+        write_mask(root / f'SegmentationClassAug/{i}.png', np.array([[0, 255] * 30] * 40))
+    report = check(root, **own)
+    assert list(found(report)) == [kind]
+    assert '0 of 3' in report.findings[kind]['cup'] and '255' in report.findings[kind]['cup']
+    write_mask(root / 'SegmentationClassAug/a.png', np.array([[0, 1] * 30] * 40))
+    assert check(root, **own).clean  # a third agree: a note
+
+
+def test_pictures_of_another_bit_depth(root: Path) -> None:
+    grey = np.linspace(0, 4095, 2400).astype(np.uint16).reshape(40, 60)
+    for i in 'abc':
+        Image.fromarray(grey).save(root / f'JPEGImages/{i}.jpg', format='PNG')
+    assert set(found(check(root))['images almost black']) == {*'abc'}
+    Image.fromarray(grey * 16).save(root / 'JPEGImages/a.jpg', format='PNG')
+    assert check(root).clean  # half of the images may be dark
+
+
+def test_suffixes_and_hidden_files(root: Path) -> None:
+    images = root / 'JPEGImages'
+    (images / 'a.jpg').rename(images / 'a.JPG')
+    (images / '._b.jpg').write_bytes(b'x')
+    report = check(root, ann_file='')
+    assert report.images == 3
+    assert {k: list(v) for k, v in found(report).items()} == {
+        'images with another suffix': ['a.JPG'],
+        'labels without images': ['a'],
+    }
+    report = check(root, ann_file='', img_suffix=['.jpg', '.JPG'])
+    assert report.clean and report.images == 4
+    assert "there is a.JPG: with suffix '.JPG'" in check(root).findings['images missing']['a']
+
+
 def test_demo_world(tmp_path: Path) -> None:
     root = make_demo_set(tmp_path / 'demo', train=3, val=1)
     options = dict(dataset='demo', label_file=None, masks='SegmentationClass')
@@ -189,7 +224,7 @@ def test_command_line(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture)
         (['--dataset', 'vok'], "no weakly labelled data set is called 'vok'"),
     ],
 )
-def test_nothing_to_examine(
+def test_nothing_to_check(
     root: Path, options: list[str], message: str, capsys: pytest.CaptureFixture
 ) -> None:
     given = ['--root', root, *options]
