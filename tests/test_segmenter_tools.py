@@ -162,9 +162,10 @@ def test_the_test_list_becomes_an_archive_without_any_mask(run_test, tmp_path):
 
 @pytest.mark.parametrize('masks', [None, 'nowhere'])
 def test_images_without_masks_are_predicted_and_not_measured(run_test, tmp_path, masks):
-    changes = {'test_dataloader.dataset.data_prefix.seg_map_path': masks}
-    name = 'segmenter_deit-s_voc12.py'
-    assert run_test(name, '--tta', '--out', 'out', changes=changes) == dict(predictions=3)
+    data = 'test_dataloader.dataset.'
+    changed = ['--cfg-options', f'{data}ann_file=', f'{data}data_prefix.seg_map_path={masks}']
+    metrics = run_test('segmenter_deit-s_voc12.py', '--tta', '--out', 'out', *changed)
+    assert metrics == dict(predictions=3)
     assert read(tmp_path / 'out').keys() == LABELS.keys()
 
 

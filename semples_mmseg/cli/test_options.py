@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -109,7 +110,7 @@ def _has_masks(dataset: ConfigDict) -> bool:
     return bool(folder) and os.path.isdir(os.path.join(dataset.get('data_root') or '', folder))
 
 
-def _without_annotations(pipeline: list) -> list:
+def _without_annotations(pipeline: Sequence[Any]) -> list[Any]:
     """A pipeline without the transforms that load masks, those of test-time augmentation too."""
     kept = []
     for transform in pipeline:
