@@ -16,8 +16,8 @@ from ..utils.label_png import class_colours
 from ..utils.lists import (
     find_images,
     missing_files,
+    name_absent,
     name_missing,
-    name_some,
     read_image_ids,
     read_label_file,
     suffix_list,
@@ -204,15 +204,16 @@ class WeakLabelDataset(BaseSegDataset):
         absent = [i for i in img_ids if i not in labels]
         if absent:
             raise ValueError(
-                f'{self._label_source}: no entry for {name_some(absent)} of the split list '
-                f'{self.ann_file}; add them (an empty list means: none of the classes)'
+                f'{self._label_source}: no entry for {name_absent(absent, labels)} of the split '
+                f'list {self.ann_file}; add them (an empty list means: none of the classes)'
             )
         data_list = [
             self.make_data_info(i, labels[i], img, seg)
             for i, img, seg in zip(img_ids, img_paths, seg_paths, strict=True)
         ]
         if self.test_mode:
-            if self._local and seg_dir and self.label_map is None and not self.reduce_zero_label:
+            ids_are_classes = self.label_map is None and not self.reduce_zero_label
+            if seg_dir and self._local and ids_are_classes and self.seg_map_suffix == '.png':
                 check_masks_show_labels(masks, [info['image_labels'] for info in data_list])
             return data_list
         return self._training_images(data_list)
