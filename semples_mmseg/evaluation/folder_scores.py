@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from mmseg.datasets import COCOStuffDataset, PascalVOCDataset
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ..utils.files import read_lines
 from ..utils.label_png import read_mask
 from ..utils.lists import files_below, name_some, read_image_ids
 from ..utils.names import check_class_names
-from . import confusion_matrix, segmentation_scores
-from .scores import check_target
+from ..utils.parallel import parallel_map
+from ..utils.progress import progress
+from .scores import check_target, confusion_matrix, segmentation_scores
 
 IGNORED = 255
 """In ground truth: not evaluated. In a prediction: undecided."""
@@ -102,7 +99,7 @@ class FolderScores:
         )
 
     def table(self) -> Table:
-        """For people."""
+        """As a table for the terminal."""
         table = Table(title=f'{self.images} images, in percent')
         table.add_column('')
         table.add_column('IoU', justify='right')
@@ -119,8 +116,7 @@ def score_folder(
     truth: str | Path,
     classes: Sequence[str],
     ids_file: str | Path | None = None,
-    num_workers: int = 1,
-    console: Console | None = None,
+    num_workers: int | None = None,
 ) -> FolderScores:
     """Compare every mask ``<id>.png`` with the ground truth of that name.
 
@@ -129,8 +125,7 @@ def score_folder(
         truth: Folder of the ground truth, with 255 for pixels that are not evaluated.
         classes: Names of the label ids 0..C-1, background first.
         ids_file: List of the ids to evaluate, one a line; all files in ``masks`` by default.
-        num_workers: Number of threads.
-        console: Where progress is shown; nowhere by default.
+        num_workers: See :func:`.parallel_map`.
 
     Returns:
         The scores.
@@ -143,15 +138,9 @@ def score_folder(
     ids = _ids(masks, truth, ids_file)
     number = len(classes)
     confusion = np.zeros((number, number + 1), np.int64)
-    with _progress(console, len(ids)) as advance, ThreadPoolExecutor(num_workers) as executor:
-        tasks = deque(executor.submit(_compare, masks, truth, name, number) for name in ids)
-        try:
-            while tasks:  # taken out one by one: all results together would be gigabytes for COCO
-                confusion += tasks.popleft().result()
-                advance()
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
+    compare = partial(_compare, masks, truth, number)
+    for counts in progress(parallel_map(compare, ids, num_workers), 'masks', len(ids)):
+        confusion += counts
     scores = segmentation_scores(confusion)
     pixels = int(confusion.sum())
     return FolderScores(
@@ -190,7 +179,7 @@ def _ids(masks: Path, truth: Path, ids_file: str | Path | None) -> list[str]:
     return ids
 
 
-def _compare(masks: Path, truth: Path, name: str, number: int) -> np.ndarray:
+def _compare(masks: Path, truth: Path, number: int, name: str) -> np.ndarray:
     """Confusion counts of one image, (C, C + 1); the last column counts undecided pixels."""
     mask = torch.from_numpy(read_mask(masks / f'{name}.png')).long()
     target = torch.from_numpy(read_mask(truth / f'{name}.png')).long()
@@ -208,15 +197,6 @@ def _compare(masks: Path, truth: Path, name: str, number: int) -> np.ndarray:
     check_target(target, number, IGNORED, str(truth / f'{name}.png'))
     mask[mask == IGNORED] = number
     return confusion_matrix(mask, target, number + 1, IGNORED, name)[:number]
-
-
-@contextmanager
-def _progress(console: Console | None, total: int) -> Iterator[Any]:
-    """Yield a function to call after every image."""
-    columns = (TextColumn('masks'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=console is None) as progress:
-        task = progress.add_task('masks', total=total)
-        yield lambda: progress.advance(task)
 
 
 def _number(value: np.ndarray | float) -> float | None:
