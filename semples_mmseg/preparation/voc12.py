@@ -6,8 +6,9 @@ from pathlib import Path
 
 from ..datasets.voc import WeakVOCDataset, read_object_names
 from ..utils.lists import explain_unknown, missing_files, name_some, read_image_ids
+from ..utils.parallel import parallel_map
+from ..utils.progress import progress
 from .outputs import labels_are_current, list_is_current, write_label_file, write_list
-from .pool import map_files
 from .voc_masks import MaskJob, finish_mask
 
 COUNTS = dict(train_aug=10582, train=1464, val=1449)
@@ -98,7 +99,7 @@ def prepare_voc(
     needed = [job.source for job in jobs if job.target not in there]
     _check_there(needed, 'mask', 'complete the folder of masks')
 
-    results = map_files(finish_mask, jobs, 'masks', workers)
+    results = [*progress(parallel_map(finish_mask, jobs, workers), 'masks', len(jobs))]
     _raise_first([result.problem for result in results])
     from_xml = _labels_from_xml(root / 'Annotations', img_ids, workers)
     present = {
@@ -181,7 +182,8 @@ def _labels_from_xml(
     there = [(i, path) for i, path in zip(img_ids, paths, strict=True) if path not in missing]
     if not there:
         return {}
-    results = map_files(_read_xml, [path for _, path in there], 'annotations', workers)
+    read = parallel_map(_read_xml, [path for _, path in there], workers)
+    results = [*progress(read, 'annotations', len(there))]
     _raise_first([problem for _, problem in results])
     return {i: names for (i, _), (names, _) in zip(there, results, strict=True)}
 

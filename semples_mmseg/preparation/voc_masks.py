@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.io import loadmat
 
+from ..datasets.mask_checks import IGNORED
 from ..utils import atomic_write
-from ..utils.files import read_bytes
 from ..utils.label_png import read_mask, write_mask
-from .mat_file import MAX_BYTES, read_field
-
-IGNORED = 255
 
 
 def classes_in_mask(
@@ -51,10 +49,11 @@ def read_sbd_mask(path: str | os.PathLike) -> np.ndarray:
         FileNotFoundError: If there is no such file.
         ValueError: If it is damaged or something else.
     """
-    content = read_bytes(path, MAX_BYTES, 'annotation')
     try:
-        label = read_field(content, 'GTcls', 'Segmentation')
-    except Exception as error:  # damaged bytes lead to errors of all kinds
+        label = loadmat(path, appendmat=False)['GTcls']['Segmentation'][0, 0]
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # SciPy raises many types for damaged files
         raise ValueError(
             f'{path} is not a class annotation of SBD with GTcls.Segmentation '
             f'({type(error).__name__}: {error}); unpack the release anew'

@@ -17,7 +17,8 @@ from torch.utils.data import SequentialSampler
 
 from ..engine.processes import process_group
 from ..refinement.base import REFINEMENTS
-from ..utils.label_png import check_num_classes, full_palette, mask_path
+from ..utils.label_png import check_num_classes, class_colours, mask_path
+from ..weights import with_scheme
 from .background_score import choose_background_score
 from .manifest import checkpoint_entry, open_folder, recorded_score
 
@@ -110,9 +111,7 @@ def make_pseudo_masks(
                 # the scales of CAM inference are in the pipeline
                 settings=dict(flip=config.model.get('flip'), pipeline=loader.dataset.pipeline),
                 classes=list(metainfo['classes']),
-                palette=np.reshape(full_palette(metainfo.get('palette') or ()), (256, 3))[
-                    : len(metainfo['classes'])
-                ].tolist(),
+                palette=metainfo.get('palette') or class_colours(len(metainfo['classes'])),
             )
             open_folder(out_dir, manifest, overwrite)
             missing = [i for i, name in wanted if not mask_path(out_dir, name).exists()]
@@ -155,7 +154,7 @@ def _predict(
     config.test_dataloader = loader
     config.test_evaluator = evaluator
     config.test_cfg = dict(type='TestLoop')
-    config.load_from, config.resume = checkpoint, False
+    config.load_from, config.resume = with_scheme(checkpoint), False
     runner = Runner.from_cfg(config)
     (writer,) = runner.test_loop.evaluator.metrics
     try:
@@ -168,7 +167,7 @@ def _choose_score(config: Config, checkpoint: str, loader: ConfigDict) -> float:
     """Let CLIP choose, by images from all over the list."""
     # the score plays no part in CAMs
     model = MODELS.build({k: v for k, v in config.model.items() if k != 'background_score'})
-    load_checkpoint(model, checkpoint, map_location='cpu', logger='current')
+    load_checkpoint(model, with_scheme(checkpoint), map_location='cpu', logger='current')
     order = [index for index, _ in _wanted(loader.dataset)[1]]
     number = min(IMAGES_TO_CHOOSE_BY, len(order))
     chosen = [order[i] for i in np.linspace(0, len(order) - 1, number).astype(int)]

@@ -35,6 +35,11 @@ def full_palette(colours: Sequence[Sequence[int]] = ()) -> list[int]:
     return table.ravel().tolist()
 
 
+def class_colours(count: int) -> list[list[int]]:
+    """VOC's RGB colours of the ids 0..count - 1; background is black."""
+    return np.reshape(full_palette(), (256, 3))[:count].tolist()
+
+
 def write_mask(
     path: str | os.PathLike, label: np.ndarray, palette: Sequence[Sequence[int]] = ()
 ) -> None:
