@@ -1,4 +1,4 @@
-"""CAMs over images, coloured label maps, and grids of pictures."""
+"""CAMs over images, label maps in colour, and tables of pictures."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ IGNORED = 255
 
 
 def overlay_cam(image: np.ndarray, cam: np.ndarray, opacity: float = 0.6) -> np.ndarray:
-    """Blend a CAM over its image, from blue for 0 to red for 1.
+    """Lay a CAM over its image, blue for 0 to red for 1.
 
     Args:
         image: uint8 RGB, shape ``(H, W, 3)``.
         cam: Scores in [0, 1], shape ``(h, w)``, or ``(n, h, w)`` of which the highest class is
             shown (n may be 0); resized bilinearly to the image.
-        opacity: Weight of the CAM in the blend, 0..1.
+        opacity: Share of the colours in the result, 0..1.
 
     Returns:
         uint8 RGB of shape ``(H, W, 3)``.

@@ -1,7 +1,12 @@
 """``tools/run_pipeline.py``: options of each pipeline, plans."""
 
+import ast
+from pathlib import Path
+
 import pytest
 from run_tool import run_tool
+
+import semples_mmseg
 
 
 @pytest.mark.parametrize(
@@ -20,3 +25,15 @@ def test_the_plan_of_the_demo_runs_nothing(tmp_path, capsys):
     text = capsys.readouterr().out
     assert 'SemPLeS training' in text and 'Segmenter test' in text
     assert not any(tmp_path.iterdir())
+
+
+def test_the_package_does_not_import_the_demo():
+    package = Path(semples_mmseg.__file__).parent
+    for path in package.rglob('*.py'):
+        if path.is_relative_to(package / 'demo'):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.ImportFrom):
+                assert 'demo' not in (node.module or '').split('.'), path
+            if isinstance(node, ast.Import):
+                assert not any('demo' in name.name.split('.') for name in node.names), path
