@@ -1,7 +1,7 @@
 """Frozen networks of open_clip, rewritten to compute what they did with less work.
 
-The weights are those of the network, or folded from them; nothing here suits a network that
-trains or is saved.
+The weights are those of the network, or folded from them, so a rewritten network must neither be
+trained nor saved.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class FrozenBlock(nn.Module):
     """A residual attention block on (n, L, C), with fused attention on contiguous tokens.
 
     Args:
-        block: Of open_clip, batch first; its modules are used further.
+        block: Of open_clip, batch first; its modules are reused.
     """
 
     def __init__(self, block: ResidualAttentionBlock) -> None:
