@@ -1,14 +1,19 @@
-"""Fixtures shared by all tests: MMSeg's scope and tiny data sets in VOC's layout."""
+"""Fixtures shared by all tests: MMSeg's scope, tiny configs, tiny data sets in VOC's layout."""
 
+import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from mmengine.registry import init_default_scope
 from mmseg.datasets import PascalVOCDataset
+from mmseg.structures import SegDataSample
 from PIL import Image
+from tiny import TINY_CLIP, TINY_GENERATOR, TINY_SEMPLES
 
 import semples_mmseg.demo  # noqa: F401
 
@@ -50,5 +55,44 @@ def make_voc_tree(tmp_path: Path) -> Callable[..., Path]:
         (root / 'ImageSets/Segmentation/train.txt').write_text('\n'.join(labels) + '\n')
         (root / 'labels.json').write_text(json.dumps({i: list(n) for i, n in labels.items()}))
         return root
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def fixed_seed() -> None:
+    """Give every test the same random numbers, whichever tests ran before it."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def tiny_clip() -> dict[str, Any]:
+    """An open_clip config of a CLIP with a small vision transformer."""
+    return copy.deepcopy(TINY_CLIP)
+
+
+@pytest.fixture
+def tiny_generator() -> dict[str, Any]:
+    """Config of a WeakTr generator for three classes."""
+    return copy.deepcopy(TINY_GENERATOR)
+
+
+@pytest.fixture
+def tiny_semples() -> dict[str, Any]:
+    """Config of a whole SemPLeS segmentor for three classes."""
+    return copy.deepcopy(TINY_SEMPLES)
+
+
+@pytest.fixture
+def make_samples():
+    """Return a function from rows of labels to data samples."""
+
+    def make(*labels: list[int], size: tuple[int, int] = (64, 64)) -> list[SegDataSample]:
+        samples = []
+        for row in labels:
+            sample = SegDataSample(metainfo=dict(ori_shape=size))
+            sample.image_labels = torch.tensor(row, dtype=torch.float32)
+            samples.append(sample)
+        return samples
 
     return make

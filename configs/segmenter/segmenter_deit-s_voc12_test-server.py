@@ -9,7 +9,7 @@ tree, data/VOCdevkit/VOC2012. The other competition: --cfg-options test_evaluato
 
 _base_ = ['./segmenter_deit-s_voc12.py']
 
-load_image = _base_.load_image
+load_image = _base_.load_test_image
 test_dataloader = dict(
     dataset=dict(
         ann_file=_base_.data_root + 'ImageSets/Segmentation/test.txt',

@@ -44,7 +44,7 @@ metainfo = dict(
 )
 
 model = dict(
-    type='EncoderDecoder',
+    type='WindowedEncoderDecoder',
     data_preprocessor=dict(
         type='SegDataPreProcessor',
         mean=[123.675, 116.28, 103.53],
@@ -62,7 +62,10 @@ model = dict(
         out_type='featmap',
         interpolate_mode='bilinear',
         patch_cfg=dict(conv_type='ConvStem'),
-        init_cfg=dict(type='Pretrained', checkpoint='weights:demo_backbone.safetensors'),
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='weights:semples_mmseg::demo/models/demo_backbone.safetensors',
+        ),
     ),
     decode_head=dict(
         type='SegmenterMaskTransformerHead',
@@ -81,7 +84,9 @@ model = dict(
     test_cfg=dict(mode='whole'),
 )
 
-load_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
+load_image = dict(type='LoadCheckedImage')
+# MMSegInferencer looks for this name; our data sets load as LoadCheckedImage does all the same.
+load_test_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
 train_pipeline = [
     load_image,
     dict(type='LoadCheckedAnnotations'),
@@ -91,12 +96,12 @@ train_pipeline = [
     dict(type='PackSegInputs'),
 ]
 test_pipeline = [
-    load_image,
+    load_test_image,
     dict(type='Resize', scale=scale, keep_ratio=True),
     dict(type='LoadCheckedAnnotations'),
     dict(type='PackSegInputs'),
 ]
-dataset = dict(type='BaseSegDataset', metainfo=metainfo, img_suffix='.png', seg_map_suffix='.png')
+dataset = dict(type='CheckedSegDataset', metainfo=metainfo, img_suffix='.png', seg_map_suffix='.png')
 train_dataloader = dict(
     batch_size=16,
     num_workers=0,

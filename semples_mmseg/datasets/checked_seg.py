@@ -1,34 +1,49 @@
 """Images with masks for retraining, checked before work starts."""
 
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from ..utils.label_png import check_ids
-from ..utils.lists import files_below, missing_files, name_some, read_image_ids
+from ..utils.images import PHOTO_SUFFIXES
+from ..utils.label_png import class_colours
+from ..utils.lists import (
+    files_below,
+    find_images,
+    missing_files,
+    name_missing,
+    read_image_ids,
+    suffix_list,
+)
+from .mask_checks import check_masks_have_classes, check_sample_ids
+from .pipelines import with_checked_loader
 
 
 @DATASETS.register_module()
 class CheckedSegDataset(BaseSegDataset):
-    """MMSeg's data set of images and masks that says at once, and clearly, what does not fit.
+    """MMSeg's data set of images and masks, checked when it is built.
 
-    The list and the presence of all files are checked when the data set is built, rather than
-    hours later or inside a worker, and a mask that holds an id no class has is named: on a GPU it
-    would end in an assertion of the loss that names nothing. For images without masks (a test
-    set) leave ``seg_map_path`` out of ``data_prefix``.
+    A missing list, image or mask is an error at once, not hours later inside a worker. So are masks
+    of 0 and 255 alone, where 255 was meant as an object. A mask with an id that is no class is an
+    error that names it when it is loaded; on a GPU it would end in an assertion without a name. For
+    images without masks (a test set) leave ``seg_map_path`` out of ``data_prefix``.
 
     Args:
         like: Name of a registered data set whose classes and palette these are, e.g.
             ``'PascalVOCDataset'``; or give ``metainfo``.
-        metainfo: ``classes`` (background first) and ``palette``.
-        img_suffix: Suffix of the images.
+        metainfo: ``classes`` (background first) and ``palette``; VOC's colours by default.
+        img_suffix: Suffix of the images, or several: the first one that a file has is taken.
+        pipeline: Transforms; ``LoadImageFromFile`` with Pillow loads as
+            :class:`~.transforms.LoadCheckedImage`.
         **kwargs: Passed on to :class:`mmseg.datasets.BaseSegDataset`.
 
     Raises:
-        ValueError: If the list is empty or repeats an id, or ``like`` is no data set.
+        ValueError: If the list is empty or repeats an id, the masks hold no class, or ``like`` is
+            not a data set.
         FileNotFoundError: If the list, an image or a mask is missing.
     """
 
@@ -36,7 +51,8 @@ class CheckedSegDataset(BaseSegDataset):
         self,
         like: str | None = None,
         metainfo: Mapping | None = None,
-        img_suffix: str = '.jpg',
+        img_suffix: str | Sequence[str] = '.jpg',
+        pipeline: Sequence = (),
         **kwargs: Any,
     ) -> None:
         if like is not None:
@@ -44,38 +60,45 @@ class CheckedSegDataset(BaseSegDataset):
             if known is None:
                 raise ValueError(f'like={like!r}: there is no data set of that name')
             metainfo = {**known.METAINFO, **(metainfo or {})}
-        super().__init__(metainfo=metainfo, img_suffix=img_suffix, **kwargs)
+        super().__init__(
+            metainfo=metainfo,
+            img_suffix=img_suffix,
+            pipeline=with_checked_loader(pipeline),
+            **kwargs,
+        )
 
     def load_data_list(self) -> list[dict]:
-        """Read the list and see that all files are there.
+        """Read the list and check the files.
 
         Returns:
             One dict per image, see :class:`mmseg.datasets.BaseSegDataset`.
         """
-        if self.ann_file:
-            ids = read_image_ids(self.ann_file, self.backend_args)
-        else:
-            names = files_below(self.data_prefix['img_path'], self.img_suffix)
-            ids = [name.removesuffix(self.img_suffix) for name in names]
-        data_list = [self._item(img_id) for img_id in ids]
-        if self.backend_args is not None:
-            return data_list
-        for key, kind, advice in (
-            ('img_path', 'image', 'check data_prefix.img_path and img_suffix'),
-            (
-                'seg_map_path',
-                'mask',
-                'check data_prefix.seg_map_path; pseudo masks are written by '
-                'tools/make_pseudo_masks.py',
-            ),
-        ):
-            missing = missing_files(info[key] for info in data_list if info.get(key))
-            if missing:
+        folder, ends = self.data_prefix['img_path'], suffix_list(self.img_suffix)
+        ids = read_image_ids(self.ann_file) if self.ann_file else self._ids_in(folder)
+        paths = [os.path.join(folder, img_id + ends[0]) for img_id in ids]
+        missing: list[str] = []
+        if self.backend_args is None:
+            paths, missing = find_images(folder, ids, ends)
+        source = f'the list {self.ann_file}' if self.ann_file else f'the folder {folder}'
+        if missing:
+            raise FileNotFoundError(
+                f'image missing: {name_missing(missing)} of the {len(ids)} of {source}; check '
+                'data_prefix.img_path and img_suffix (a list of suffixes is possible)'
+            )
+        items = [self._item(img_id, path) for img_id, path in zip(ids, paths, strict=True)]
+        masks = [item['seg_map_path'] for item in items if 'seg_map_path' in item]
+        if self.backend_args is None and masks:
+            if missing := missing_files(masks):
                 raise FileNotFoundError(
-                    f'{kind} missing: {name_some(missing)} of the {len(data_list)} of the list '
-                    f'{self.ann_file}; {advice}'
+                    f'mask missing: {name_missing(missing)} of the {len(ids)} of {source}; check '
+                    'data_prefix.seg_map_path. Pseudo masks are written by '
+                    'tools/make_pseudo_masks.py; to predict without masks leave seg_map_path out '
+                    'of data_prefix'
                 )
-        return data_list
+            ids_are_classes = not self.reduce_zero_label and not self.label_map
+            if ids_are_classes and self.seg_map_suffix == '.png':
+                check_masks_have_classes(masks, len(self.metainfo['classes']))
+        return items
 
     def prepare_data(self, idx: int) -> Any:
         """Run the pipeline; a failure names the files.
@@ -93,11 +116,32 @@ class CheckedSegDataset(BaseSegDataset):
         check_sample_ids(data, files, len(self.metainfo['classes']), self.ignore_index)
         return data
 
-    def _item(self, img_id: str) -> dict:
-        """What MMSeg's data set knows of an image, and its id."""
+    def _update_palette(self) -> list:
+        """MMSeg's palette; VOC's colours for classes that come without one."""
+        classes = self._metainfo.get('classes', ())
+        if self.label_map is None and len(self._metainfo.get('palette', ())) != len(classes):
+            return class_colours(len(classes))
+        return super()._update_palette()
+
+    def _ids_in(self, folder: str) -> list[str]:
+        """Image ids of all images of a folder."""
+        ends = suffix_list(self.img_suffix)
+        names = files_below(folder, ends)
+        others = {*files_below(folder, PHOTO_SUFFIXES)} - {*names}
+        if others:
+            print_log(
+                f'{type(self).__name__}: {len(others)} photos in {folder} have another suffix than '
+                f'{", ".join(ends)} and are not used; img_suffix takes a list of suffixes',
+                logger='current',
+                level=logging.WARNING,
+            )
+        return [next(name.removesuffix(e) for e in ends if name.endswith(e)) for name in names]
+
+    def _item(self, img_id: str, img_path: str) -> dict:
+        """MMSeg's entry of an image, and its id."""
         item = dict(
             img_id=img_id,
-            img_path=os.path.join(self.data_prefix['img_path'], img_id + self.img_suffix),
+            img_path=img_path,
             label_map=self.label_map,
             reduce_zero_label=self.reduce_zero_label,
             seg_fields=[],
@@ -105,22 +149,3 @@ class CheckedSegDataset(BaseSegDataset):
         if folder := self.data_prefix.get('seg_map_path'):
             item['seg_map_path'] = os.path.join(folder, img_id + self.seg_map_suffix)
         return item
-
-
-def check_sample_ids(data: Any, files: str, num_classes: int, ignore_index: int = 255) -> None:
-    """Refuse what a pipeline packed if its mask holds an id that is no class.
-
-    Args:
-        data: What the pipeline returned; without masks nothing is checked.
-        files: The files, for the error message.
-        num_classes: Number of classes, background included.
-        ignore_index: The id of pixels that do not count.
-
-    Raises:
-        ValueError: If there is such an id.
-    """
-    samples = data.get('data_samples', ()) if isinstance(data, Mapping) else ()
-    # test-time augmentation gives a list
-    for sample in samples if isinstance(samples, (list, tuple)) else [samples]:
-        if 'gt_sem_seg' in sample:
-            check_ids(sample.gt_sem_seg.data.numpy(), num_classes, files, ignore_index)

@@ -6,15 +6,12 @@ from typing import Any
 from mmseg.datasets import COCOStuffDataset
 from mmseg.registry import DATASETS
 
-from ..utils.label_png import full_palette
+from ..utils.label_png import class_colours
 from .weak_label import WeakLabelDataset
 
 COCO_CLASSES: tuple[str, ...] = COCOStuffDataset.METAINFO['classes'][:80]
 """The 80 object classes in the order of their category ids (1 to 90, ten of them unused), which
 COCO-Stuff lists before its own."""
-
-# COCO has no colours of its own for objects; PASCAL VOC's rule gives every id another one.
-_PALETTE = [full_palette()[3 * index : 3 * index + 3] for index in range(81)]
 
 
 @DATASETS.register_module()
@@ -33,7 +30,7 @@ class WeakCOCODataset(WeakLabelDataset):
         **kwargs: Passed on to :class:`WeakLabelDataset`.
     """
 
-    METAINFO = dict(classes=('background', *COCO_CLASSES), palette=_PALETTE)
+    METAINFO = dict(classes=('background', *COCO_CLASSES), palette=class_colours(81))
 
     def __init__(
         self,

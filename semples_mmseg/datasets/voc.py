@@ -9,10 +9,8 @@ from mmseg.datasets import PascalVOCDataset
 from mmseg.registry import DATASETS
 
 from ..utils.files import read_text
-from .weak_label import Label, WeakLabelDataset
-
-MAX_ANNOTATION_BYTES = 1 << 22
-"""Largest XML annotation, 4 MiB; VOC's are of a few thousand bytes."""
+from .labels import Label
+from .weak_label import WeakLabelDataset
 
 VOC_PROMPT_NAMES = (
     'aeroplane',
@@ -45,7 +43,7 @@ def read_object_names(path: str, backend_args: dict | None = None) -> list[str]:
 
     Args:
         path: XML file.
-        backend_args: Of the file backend, as everywhere in mmengine.
+        backend_args: Arguments of MMEngine's file backend.
 
     Returns:
         A name for every object, in the order of the file.
@@ -55,14 +53,14 @@ def read_object_names(path: str, backend_args: dict | None = None) -> list[str]:
         ValueError: If it is not a VOC annotation.
     """
     try:
-        text = read_text(path, 'annotation', MAX_ANNOTATION_BYTES, backend_args)
+        text = read_text(path, 'annotation', backend_args)
         # VOC's files declare no entities; refusing them rules out expansion attacks.
         if '<!DOCTYPE' in text or '<!ENTITY' in text:
             raise ValueError('it declares a document type or entities')
         root = ElementTree.fromstring(text)
     except (ElementTree.ParseError, ValueError, RecursionError) as error:
         raise ValueError(f'annotation {path} is not a VOC annotation: {error}') from None
-    # Parts of persons (head, hand, foot) have names too, one level further down.
+    # Only direct children: parts of persons (head, hand, foot) have names too, one level deeper.
     names = [obj.findtext('name', '').strip() for obj in root.findall('object')]
     if root.tag != 'annotation' or '' in names:
         raise ValueError(
@@ -78,6 +76,9 @@ class WeakVOCDataset(WeakLabelDataset):
 
     Labels come from ``label_file`` where one is given, else from the object names in
     ``Annotations/<id>.xml`` (all objects, difficult ones too). Boxes are not read.
+
+    ``metainfo`` or ``class_names`` may pick a part of VOC's classes: other labels are dropped then.
+    With other classes this is a data set of one's own in VOC's layout.
 
     Args:
         ann_file: Split list, e.g. ``ImageSets/Segmentation/train.txt``.

@@ -1,5 +1,6 @@
 """Images with image-level labels: the data of weakly supervised segmentation."""
 
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,16 +12,25 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from ..utils.lists import explain_unknown, missing_files, name_some, read_image_ids, read_label_file
+from ..utils.label_png import check_num_classes, class_colours
+from ..utils.lists import (
+    find_images,
+    missing_files,
+    name_absent,
+    name_missing,
+    read_image_ids,
+    read_label_file,
+    suffix_list,
+)
 from ..utils.names import check_class_names
-from .checked_seg import check_sample_ids
-
-Label = str | int
+from .labels import Label, class_names_of, refuse_multi_hot
+from .mask_checks import check_masks_show_labels, check_sample_ids
+from .pipelines import annotation_loaders, with_checked_loader
 
 
 @DATASETS.register_module()
 class WeakLabelDataset(BaseSegDataset):
-    """Images, the classes each of them shows, and masks for evaluation alone.
+    """Images with image-level labels, and masks for evaluation only.
 
     The split list ``ann_file`` holds one image id a line; ``label_file`` is a JSON object
     ``{"image id": ["class name", ...]}`` (0-based indices of object classes are accepted in place
@@ -29,31 +39,38 @@ class WeakLabelDataset(BaseSegDataset):
 
     Every item starts as a dict with ``img_path``, ``img_id``, ``image_labels`` (float32
     multi-hot of shape (K,), background not counted), ``label_map``, ``reduce_zero_label`` and
-    ``seg_fields``. ``seg_map_path`` is added only if ``test_mode`` is set: a training run is
-    never told where masks are, and a training pipeline that loads annotations is refused.
+    ``seg_fields``. ``seg_map_path`` is added only if ``test_mode`` is set, and a training
+    pipeline that loads annotations is refused: training never opens a mask.
 
-    Lists, labels and the presence of all files are checked once, when the data set is built.
-    Subclasses whose labels live elsewhere override :meth:`load_image_labels`; those without
-    files override :meth:`load_data_list` and make their items with :meth:`make_data_info`.
+    Images with an empty list of labels are negatives: stage classify learns from them that no class
+    is there. The other stages compare image and text for the classes of an image, so such an image
+    adds nothing to their losses.
+
+    Lists, labels and files are checked once, when the data set is built. Subclasses with another
+    source of labels override :meth:`load_image_labels`; those without files override
+    :meth:`load_data_list` and make their items with :meth:`make_data_info`.
 
     Args:
         ann_file: Split list, relative to ``data_root``.
         label_file: JSON file of the image-level labels, relative to ``data_root``.
         class_names: The K object classes, short for
             ``metainfo=dict(classes=('background', *class_names))``.
-        skip_unlabelled: Leave images with an empty list of labels out of training; they would
-            only teach that nothing is there. Never applies in test mode.
-        metainfo: ``classes`` (background first, K + 1 in all) and ``palette``.
+        skip_unlabelled: Leave images with an empty list of labels out of training. Never applies
+            in test mode.
+        metainfo: ``classes`` (background first, K + 1 in all) and ``palette``; VOC's colours by
+            default.
         data_root: Root of the relative paths.
         data_prefix: Folders ``img_path`` and, for evaluation, ``seg_map_path``.
-        pipeline: Transforms of an item.
+        img_suffix: Suffix of the images, or several: the first one that a file has is taken.
+        pipeline: Transforms of an item; ``LoadImageFromFile`` with Pillow loads as
+            :class:`~.transforms.LoadCheckedImage`.
         test_mode: Whether this is for evaluation or prediction.
         lazy_init: Postpone reading lists and labels (and their checks) to the first use.
         **kwargs: Passed on to :class:`mmseg.datasets.BaseSegDataset`.
 
     Raises:
-        ValueError: If a list, the labels, the classes or the pipeline do not fit; the message
-            names the file, the key and the fix.
+        ValueError: If a list, the labels, the classes, the masks or the pipeline do not fit; the
+            message names the file, the key and the fix.
         FileNotFoundError: If a list, an image or an expected mask is missing.
     """
 
@@ -62,10 +79,11 @@ class WeakLabelDataset(BaseSegDataset):
         ann_file: str = '',
         label_file: str | None = None,
         class_names: Sequence[str] | None = None,
-        skip_unlabelled: bool = True,
+        skip_unlabelled: bool = False,
         metainfo: Mapping | None = None,
         data_root: str | None = None,
         data_prefix: Mapping[str, str] | None = None,
+        img_suffix: str | Sequence[str] = '.jpg',
         pipeline: Sequence = (),
         test_mode: bool = False,
         lazy_init: bool = False,
@@ -85,6 +103,7 @@ class WeakLabelDataset(BaseSegDataset):
             metainfo=_merge_class_names(metainfo, class_names),
             data_root=data_root,
             data_prefix=prefix,
+            img_suffix=img_suffix,
             pipeline=[],
             test_mode=test_mode,
             lazy_init=True,
@@ -94,6 +113,22 @@ class WeakLabelDataset(BaseSegDataset):
         self.set_pipeline(pipeline)
         if not lazy_init:
             self.full_init()
+
+    @classmethod
+    def get_label_map(cls, new_classes: Sequence | None = None) -> dict | None:
+        """See MMSeg; classes that are not the data set's own have no map.
+
+        They are classes of one's own in the layout of this data set, not a part of its classes.
+        """
+        if new_classes and not {*new_classes} <= {*cls.METAINFO.get('classes', ())}:
+            return None
+        return super().get_label_map(new_classes)
+
+    @property
+    def own_classes(self) -> tuple[str, ...]:
+        """Object classes that labels and mask ids count, of which ``metainfo`` may pick a part."""
+        classes = self._metainfo['classes'] if self.label_map is None else self.METAINFO['classes']
+        return tuple(classes)[1:]
 
     @property
     def object_classes(self) -> tuple[str, ...]:
@@ -112,7 +147,7 @@ class WeakLabelDataset(BaseSegDataset):
             ValueError: If the pipeline loads annotations in training, or in a test without a
                 folder of masks.
         """
-        loaders = [name for name in _transform_names(pipeline) if _loads_annotations(name)]
+        loaders = annotation_loaders(pipeline)
         if loaders and not self.test_mode:
             raise ValueError(
                 f'{type(self).__name__}: the training pipeline contains {loaders[0]!r}. '
@@ -124,7 +159,7 @@ class WeakLabelDataset(BaseSegDataset):
                 f'{type(self).__name__}: the pipeline contains {loaders[0]!r}, but data_prefix '
                 "names no folder of masks; add data_prefix=dict(seg_map_path='...')"
             )
-        self.pipeline = Compose(pipeline)
+        self.pipeline = Compose(with_checked_loader(pipeline))
 
     def load_image_labels(self, img_ids: Sequence[str]) -> Mapping[str, Sequence[Label]]:
         """Read the labels of (at least) the given images.
@@ -137,7 +172,9 @@ class WeakLabelDataset(BaseSegDataset):
                 f'{type(self).__name__}: label_file is not set; give the JSON file '
                 '{"image id": ["class name", ...]} of the image-level labels'
             )
-        return read_label_file(self.label_file, self.backend_args)
+        labels = read_label_file(self.label_file, self.backend_args)
+        refuse_multi_hot(labels, len(self.own_classes), self._label_source)
+        return labels
 
     def load_data_list(self) -> list[dict]:
         """Read and check the split list, the labels and the presence of all files.
@@ -150,38 +187,59 @@ class WeakLabelDataset(BaseSegDataset):
                 f'{type(self).__name__}: ann_file is not set; give the list of image ids'
             )
         img_ids = read_image_ids(self.ann_file, self.backend_args)
-        img_dir = self.data_prefix['img_path']
-        img_paths = [fileio.join_path(img_dir, i + self.img_suffix) for i in img_ids]
-        self._check_files(img_paths, 'image', 'img_path and img_suffix')
+        img_paths = self._find_images(img_ids)
         seg_paths: list[str | None] = [None] * len(img_ids)
         if seg_dir := self.data_prefix.get('seg_map_path'):
             masks = [fileio.join_path(seg_dir, i + self.seg_map_suffix) for i in img_ids]
-            self._check_files(masks, 'mask', 'seg_map_path and seg_map_suffix')
+            self._check_files(
+                masks,
+                'mask',
+                'seg_map_path and seg_map_suffix. To train without masks add --cfg-options '
+                'val_dataloader=None val_cfg=None val_evaluator=None; to predict without masks '
+                'leave seg_map_path out of data_prefix',
+            )
             seg_paths = list(masks)
 
         labels = self.load_image_labels(img_ids)
         absent = [i for i in img_ids if i not in labels]
         if absent:
             raise ValueError(
-                f'{self._label_source}: no entry for {name_some(absent)} of the split list '
-                f'{self.ann_file}; add them (an empty list means: none of the classes)'
+                f'{self._label_source}: no entry for {name_absent(absent, labels)} of the split '
+                f'list {self.ann_file}; add them (an empty list means: none of the classes)'
             )
         data_list = [
             self.make_data_info(i, labels[i], img, seg)
             for i, img, seg in zip(img_ids, img_paths, seg_paths, strict=True)
         ]
-        if self.test_mode or not self.skip_unlabelled:
+        if self.test_mode:
+            ids_are_classes = self.label_map is None and not self.reduce_zero_label
+            if seg_dir and self._local and ids_are_classes and self.seg_map_suffix == '.png':
+                check_masks_show_labels(masks, [info['image_labels'] for info in data_list])
             return data_list
-        kept = [info for info in data_list if info['image_labels'].any()]
-        if not kept:
+        return self._training_images(data_list)
+
+    def _training_images(self, data_list: list[dict]) -> list[dict]:
+        """The images to train on; say how many are negatives and warn if one class has none."""
+        labelled = [info for info in data_list if info['image_labels'].any()]
+        negatives = len(data_list) - len(labelled)
+        if not labelled:
             raise ValueError(f'{self._label_source}: no image of {self.ann_file} has any label')
-        if len(kept) < len(data_list):
+        if negatives:
+            use = 'left out of training' if self.skip_unlabelled else 'negatives of stage classify'
             print_log(
-                f'{type(self).__name__}: {len(data_list) - len(kept)} of {len(data_list)} images '
-                'have no label and are left out of training (skip_unlabelled=True)',
+                f'{type(self).__name__}: {negatives} of {len(data_list)} images have no label: '
+                f'{use} (skip_unlabelled={self.skip_unlabelled})',
                 logger='current',
             )
-        return kept
+        if self.num_object_classes == 1 and (self.skip_unlabelled or not negatives):
+            print_log(
+                f'{type(self).__name__}: every image shows the only class, '
+                f'{self.object_classes[0]!r}, so nothing teaches what is not it. Add images '
+                'without it, with an empty list of labels',
+                logger='current',
+                level=logging.WARNING,
+            )
+        return labelled if self.skip_unlabelled else data_list
 
     def make_data_info(
         self,
@@ -220,22 +278,10 @@ class WeakLabelDataset(BaseSegDataset):
             ValueError: If a name is unknown or an index is out of range.
         """
         where = f'{self._label_source}, image {img_id!r}'
-        if isinstance(labels, str) or not isinstance(labels, Sequence):
-            raise ValueError(f'{where}: expected a list of class names, got {labels!r}')
-        own = tuple(self.METAINFO.get('classes', self._metainfo['classes']))[1:]
         multi_hot = np.zeros(self.num_object_classes, dtype=np.float32)
-        for label in labels:
-            if isinstance(label, int) and not isinstance(label, bool):
-                if not 0 <= label < len(own):
-                    raise ValueError(
-                        f'{where}: class index {label} is out of range; the {len(own)} object '
-                        f'classes are 0..{len(own) - 1} (background is not counted)'
-                    )
-                label = own[label]
-            elif label not in own:
-                raise ValueError(f'{where}: {explain_unknown(label, own)}')
-            if label in self.object_classes:
-                multi_hot[self.object_classes.index(label)] = 1.0
+        for name in class_names_of(labels, self.own_classes, where):
+            if name in self.object_classes:
+                multi_hot[self.object_classes.index(name)] = 1.0
         return multi_hot
 
     def get_cat_ids(self, idx: int) -> list[int]:
@@ -245,9 +291,8 @@ class WeakLabelDataset(BaseSegDataset):
     def prepare_data(self, idx: int) -> Any:
         """Run the pipeline; a failure names the image and is never replaced by another one.
 
-        Damaged and hostile images are certain to fail where ``LoadImageFromFile`` has
-        ``imdecode_backend='pillow'`` (:class:`~.transforms.LoadCheckedImage`): some releases of
-        OpenCV (4.10 is one) fill the rest of a truncated one with a flat colour and say nothing.
+        A damaged image is certain to fail only with :class:`~.transforms.LoadCheckedImage`: some
+        releases of OpenCV (4.10 is one) fill the rest of a truncated file with one colour.
 
         Raises:
             RuntimeError: If the pipeline fails on the image.
@@ -272,6 +317,13 @@ class WeakLabelDataset(BaseSegDataset):
     def _label_source(self) -> str:
         return f'label_file {self.label_file}' if self.label_file else 'image labels'
 
+    def _update_palette(self) -> list:
+        """MMSeg's palette; VOC's colours for classes that come without one."""
+        classes = self._metainfo.get('classes', ())
+        if self.label_map is None and len(self._metainfo.get('palette', ())) != len(classes):
+            return class_colours(len(classes))
+        return super()._update_palette()
+
     def _check_classes(self) -> None:
         classes: tuple[str, ...] = tuple(self._metainfo.get('classes') or ())
         if len(classes) < 2 or str(classes[0]).lower() != 'background':
@@ -280,47 +332,41 @@ class WeakLabelDataset(BaseSegDataset):
                 f'at least one object class, got {classes}'
             )
         check_class_names(classes, f"{type(self).__name__}: metainfo['classes']")
+        check_num_classes(len(classes), f"{type(self).__name__}: metainfo['classes']")
+
+    def _find_images(self, img_ids: Sequence[str]) -> list[str]:
+        """Paths of the images; those that are missing are an error."""
+        folder, ends = self.data_prefix['img_path'], suffix_list(self.img_suffix)
+        if not self._local:
+            return [fileio.join_path(folder, i + ends[0]) for i in img_ids]
+        paths, missing = find_images(folder, img_ids, ends)
+        self._refuse_missing(
+            missing, 'image', 'img_path and img_suffix (a list of suffixes is possible)'
+        )
+        return paths
 
     def _check_files(self, paths: Iterable[str], kind: str, options: str) -> None:
-        if not self._local:
-            return
-        missing = missing_files(paths)
+        if self._local:
+            self._refuse_missing(missing_files(paths), kind, options)
+
+    def _refuse_missing(self, missing: Sequence[str], kind: str, options: str) -> None:
         if missing:
             raise FileNotFoundError(
-                f'{kind} missing: {name_some(missing)} of the split list {self.ann_file}; check '
+                f'{kind} missing: {name_missing(missing)} of the split list {self.ann_file}; check '
                 f'data_root, data_prefix {options}'
             )
 
 
 def _merge_class_names(metainfo: Mapping | None, names: Sequence[str] | None) -> Mapping | None:
-    if names is None:
-        return metainfo
-    classes = ('background', *names)
-    given = (metainfo or {}).get('classes', classes)
-    if tuple(given) != classes:
-        raise ValueError(
-            f"class_names {tuple(names)} and metainfo['classes'] {tuple(given)} differ; the latter "
-            'is the former with background in front. Give one of them'
-        )
-    return dict(metainfo or {}, classes=classes)
-
-
-def _transform_names(pipeline: Any) -> Iterable[str]:
-    """Names of all transforms of a pipeline, those inside wrappers included."""
-    if isinstance(pipeline, Mapping):
-        kind = pipeline.get('type')
-        if kind is not None:
-            yield kind if isinstance(kind, str) else getattr(kind, '__name__', str(kind))
-        for value in pipeline.values():
-            yield from _transform_names(value)
-    elif isinstance(pipeline, (list, tuple)):
-        for value in pipeline:
-            yield from _transform_names(value)
-    elif callable(pipeline) and not isinstance(pipeline, type):
-        yield type(pipeline).__name__
-        yield from _transform_names(getattr(pipeline, 'transforms', ()))
-
-
-def _loads_annotations(name: str) -> bool:
-    name = name.split('.')[-1]
-    return name.startswith('Load') and 'Annotation' in name
+    if isinstance(names, str):
+        raise ValueError(f'class_names is a list of names, got the text {names!r}')
+    merged = dict(metainfo or {})
+    if names is not None:
+        classes = ('background', *names)
+        given = merged.setdefault('classes', classes)
+        if tuple(given) != classes:
+            raise ValueError(
+                f"class_names {tuple(names)} and metainfo['classes'] {tuple(given)} differ; the "
+                'latter is the former with background in front. Give one of them'
+            )
+    return merged or None

@@ -1,15 +1,47 @@
-"""The community's ``cls_labels.npy`` as a readable label file."""
+"""Reading ``cls_labels.npy``, the pickled multi-hot labels of many projects of the field."""
 
+import codecs
+import io
 import operator
 import os
+import pickle
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from ..utils.files import read_bytes
 from ..utils.lists import name_some
 from ..utils.names import check_image_id
-from .plain_pickle import read_pickled_dict
+
+# What a pickle of arrays may name, under the names that NumPy 1 and 2 have for it.
+_ALLOWED = {
+    'numpy.ndarray': np.ndarray,
+    'numpy.dtype': np.dtype,
+    '_codecs.encode': codecs.encode,
+    **{
+        f'numpy.{core}.{name}': function
+        for core in ('core', '_core')
+        for name, function in {
+            'multiarray._reconstruct': np.zeros(1).__reduce__()[0],
+            'multiarray.scalar': np.float64(0).__reduce__()[0],
+            'numeric._frombuffer': np.zeros(1).__reduce_ex__(5)[0],
+        }.items()
+    },
+}
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    """Python's unpickler, restricted to NumPy's arrays and plain data."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Look up what the pickle names."""
+        if f'{module}.{name}' not in _ALLOWED:
+            raise ValueError(
+                f'it asks for {module}.{name}, which is neither an array nor plain data; nothing '
+                'of it was run'
+            )
+        return _ALLOWED[f'{module}.{name}']
 
 
 def read_cls_labels(
@@ -34,7 +66,7 @@ def read_cls_labels(
     if id_format is not None:
         _check_format(id_format)
     labels: dict[str, list[str]] = {}
-    for key, value in read_pickled_dict(path).items():
+    for key, value in _read_dict(path).items():
         try:
             img_id = key if isinstance(key, str) else _image_id(key, id_format)
             check_image_id(img_id, 'its id')
@@ -47,6 +79,28 @@ def read_cls_labels(
     if not labels:
         raise ValueError(f'{path} holds an empty dict')
     return labels
+
+
+def _read_dict(path: str | os.PathLike) -> dict:
+    """Read the dict that ``numpy.save(path, a_dict)`` wrote, an array with one object."""
+    with io.BytesIO(read_bytes(path, 'label file')) as file:
+        try:
+            version = np.lib.format.read_magic(file)
+            read_header = getattr(np.lib.format, f'read_array_header_{version[0]}_{version[1]}')
+            shape, _, dtype = read_header(file)
+            if shape != () or dtype.kind != 'O':
+                raise ValueError(f'it holds an array of shape {shape} and type {dtype}')
+            content = _ArrayUnpickler(file).load().item()
+        # NumPy and pickle have no common base class for what they raise on damaged bytes.
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+            raise ValueError(
+                f'{path} cannot be read: {reason}. Expected a dict {{image id: vector}} as written '
+                'by numpy.save'
+            ) from error
+    if not isinstance(content, dict):
+        raise ValueError(f'{path} holds a {type(content).__name__}; expected a dict')
+    return content
 
 
 def _check_format(id_format: str) -> None:
@@ -80,7 +134,7 @@ def _image_id(key: Any, id_format: str | None) -> str:
 def _present(value: Any, num_classes: int) -> list[int]:
     """Indices of the ones in a multi-hot vector."""
     try:
-        vector = np.asarray(value, dtype=np.float64)
+        vector = np.asarray(value).astype(np.float64, casting='same_kind')
     except (TypeError, ValueError):
         vector = np.zeros(())
     if vector.shape != (num_classes,):

@@ -1,28 +1,26 @@
-"""COCO 2014 as downloaded -> split lists, image-level labels, and masks for evaluation."""
+"""COCO 2014: split lists, image-level labels and evaluation masks from the downloaded files."""
 
 import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..datasets.coco import COCO_CLASSES
 from ..utils import atomic_write
 from ..utils.files import read_json
 from ..utils.lists import missing_files, name_some
 from ..utils.names import check_image_id
+from ..utils.parallel import parallel_map
+from ..utils.progress import progress
 from .coco_masks import PAINTING, Region, write_image_mask
 
 SPLITS = {'train': 82081, 'val': 40137}
 """Splits of COCO 2014 and how many of their images have any annotation."""
-MAX_INSTANCES_BYTES = 1 << 30
-"""Largest annotation file, 1 GiB; COCO's own has 448 MB."""
 _MANIFEST = 'source.json'
 
 
@@ -47,7 +45,7 @@ class CocoImage:
 
 
 def read_instances(path: Path) -> list[CocoImage]:
-    """Read a file of COCO instances, checking all but the outlines.
+    """Read a file of COCO instances and check everything but the segmentations.
 
     Args:
         path: ``instances_train2014.json`` or ``instances_val2014.json``.
@@ -66,7 +64,7 @@ def read_instances(path: Path) -> list[CocoImage]:
             'with --annotations'
         )
     try:
-        content = read_json(path, 'annotation file', MAX_INSTANCES_BYTES)
+        content = read_json(path, 'annotation file')
         labels = _category_labels(content['categories'], path)
         images: dict[Any, CocoImage] = {}
         for entry in content['images']:
@@ -124,7 +122,7 @@ def _checked_name(name: str, path: Path) -> str:
 
 
 def _checked_size(entry: dict[str, Any], path: Path) -> tuple[int, int]:
-    """(height, width) of an image; whether they are true is seen when its mask is painted."""
+    """(height, width) of an image; compared with the image itself when its mask is painted."""
     size = entry['height'], entry['width']
     if not all(type(side) is int and 0 < side <= 65535 for side in size):
         raise ValueError(
@@ -182,9 +180,9 @@ def prepare_coco14(
     """Write what :class:`~semples_mmseg.datasets.WeakCOCODataset` reads.
 
     Of every split, under ``out``: ``ImageSets/<split>.txt``, ``labels_<split>.json`` and, where
-    asked for, ``masks/<split>2014/<image id>.png``. All but the outlines is checked before anything
-    is written. Running it again changes nothing; masks of a stopped run are kept and the rest is
-    added.
+    asked for, ``masks/<split>2014/<image id>.png``. Everything but the segmentations is checked
+    before anything is written. Running it again changes nothing; masks of a stopped run are kept
+    and the rest is added.
 
     Args:
         root: Folder with ``train2014`` and ``val2014``.
@@ -195,7 +193,7 @@ def prepare_coco14(
         out: Folder of the results, ``root`` by default.
         subset: See :func:`choose_images`.
         workers: Number of processes that paint masks; as many as there are processors by default.
-        console: Where to tell of progress.
+        console: Where the summary is printed.
 
     Raises:
         FileNotFoundError: If an annotation file or images are missing.
@@ -227,7 +225,7 @@ def prepare_coco14(
         )
         if split in masks:
             masks_in, images_in = target / f'masks/{split}2014', root / f'{split}2014'
-            _paint(masks_in, source, images_in, chosen, workers, console)
+            _paint(masks_in, source, images_in, chosen, workers)
 
 
 def _manifest(source: Path) -> dict[str, str]:
@@ -236,7 +234,7 @@ def _manifest(source: Path) -> dict[str, str]:
 
 
 def _check_mask_folder(folder: Path, source: Path) -> None:
-    """Refuse a folder whose masks were painted from another file or by other rules."""
+    """Refuse a folder whose masks were made from another file or by other rules."""
     if not folder.is_dir() or not any(folder.iterdir()):
         return
     try:
@@ -256,28 +254,17 @@ def _paint(
     image_folder: Path,
     images: Sequence[CocoImage],
     workers: int | None,
-    console: Console,
 ) -> None:
-    """Write the masks that are not there yet, in a pool of processes."""
+    """Write the masks that are not there yet."""
     with atomic_write(folder / _MANIFEST) as file:
         json.dump(_manifest(source), file, indent=2)
     targets = [str(folder / f'{Path(image.name).stem}.png') for image in images]
     absent = set(missing_files(targets))
     todo = [pair for pair in zip(images, targets, strict=True) if pair[1] in absent]
-    columns = (TextColumn('{task.description}', markup=False), BarColumn(), MofNCompleteColumn())
-    with (
-        Progress(*columns, TimeRemainingColumn(), console=console) as progress,
-        ProcessPoolExecutor(workers) as pool,
-    ):
-        task = progress.add_task(f'masks in {folder}', total=len(targets))
-        progress.advance(task, len(targets) - len(todo))
-        written = pool.map(
-            write_image_mask,
-            (path for _, path in todo),
-            (image_folder / image.name for image, _ in todo),
-            (image.size for image, _ in todo),
-            (image.regions for image, _ in todo),
-            chunksize=64,
-        )
-        for _ in written:
-            progress.advance(task)
+    jobs = [(path, image_folder / image.name, image.size, image.regions) for image, path in todo]
+    for _ in progress(parallel_map(_write_mask, jobs, workers), f'masks in {folder}', len(jobs)):
+        pass
+
+
+def _write_mask(job: tuple[str, Path, tuple[int, int], list[Region]]) -> None:
+    write_image_mask(*job)

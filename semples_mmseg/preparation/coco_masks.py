@@ -1,4 +1,4 @@
-"""Semantic masks from COCO's instances: outlines and run lengths, one over another."""
+"""Semantic masks from COCO's polygons and run lengths, decoded by pycocotools."""
 
 import os
 from collections.abc import Sequence
@@ -36,73 +36,28 @@ class Region:
 def decode_region(region: Region, size: tuple[int, int]) -> np.ndarray:
     """Pixels of a region, bool of shape (height, width).
 
-    Run lengths are decoded here and outlines checked before pycocotools gets them: it is C code
-    that returns memory it never wrote for short runs, and makes room for as many points as the
-    corners of an outline are apart.
-
     Raises:
         ValueError: If its segmentation is none of the three kinds, or of another size.
     """
     coded = region.segmentation
     try:
         if isinstance(coded, list):
-            if not coded:
-                raise ValueError('no polygon')
-            polygons = [_checked_polygon(polygon, size) for polygon in coded]
-            return coco_mask.decode(coco_mask.merge(coco_mask.frPyObjects(polygons, *size))) > 0
-        if tuple(coded['size']) != size:
+            # pycocotools takes a list of four numbers for a box
+            if not coded or any(len(polygon) < 6 or len(polygon) % 2 for polygon in coded):
+                raise ValueError('expected polygons [x1, y1, x2, y2, ...] of three corners or more')
+            coded = coco_mask.merge(coco_mask.frPyObjects(coded, *size))
+        elif tuple(coded['size']) != size:
             raise ValueError(f'run lengths of size {coded["size"]}, the image has {size}')
-        counts = coded['counts']
-        return _fill(counts if isinstance(counts, list) else _uncompressed(counts), size)
+        elif isinstance(coded['counts'], list):
+            if sum(coded['counts']) != size[0] * size[1]:
+                raise ValueError(f'run lengths of {sum(coded["counts"])} pixels, the image {size}')
+            coded = coco_mask.frPyObjects(coded, *size)
+        pixels = coco_mask.decode(coded)
+        if pixels.sum() != coco_mask.area(coded):  # pycocotools leaves the rest unset
+            raise ValueError('run lengths that end too early')
+        return pixels > 0
     except (TypeError, KeyError, ValueError, OverflowError, AttributeError) as error:
         raise ValueError(f'annotation {region.id} has no valid segmentation: {error}') from error
-
-
-def _checked_polygon(polygon: Sequence[float], size: tuple[int, int]) -> list[float]:
-    """The corners of a polygon that is about as large as its image."""
-    if not isinstance(polygon, list) or len(polygon) % 2:
-        raise ValueError('a polygon is a list [x1, y1, x2, y2, ...]')
-    corners = np.array(polygon, np.float64).reshape(-1, 2)
-    if len(corners) < 3:  # pycocotools takes lists of four numbers for boxes
-        raise ValueError('a polygon of less than three corners')
-    margin = max(size)
-    if not (np.isfinite(corners).all() and np.abs(corners).max() <= 2 * margin):
-        raise ValueError('a polygon far outside of the image')
-    steps = np.abs(corners - np.roll(corners, 1, 0)).max(1)
-    if steps.sum() > 4 * (size[0] * size[1] + margin + 100):
-        raise ValueError('a polygon longer than all pixels of the image')
-    return polygon
-
-
-def _uncompressed(text: str | bytes) -> list[int]:
-    """Run lengths from COCO's text: 5 bits a letter, from the third number on as differences."""
-    counts: list[int] = []
-    value = shift = 0
-    for letter in text.encode('ascii') if isinstance(text, str) else text:
-        bits = letter - 48
-        if not 0 <= bits < 64 or shift > 30:
-            raise ValueError('run lengths of letters that no encoder writes')
-        value |= (bits & 31) << shift
-        shift += 5
-        if not bits & 32:
-            if bits & 16:
-                value -= 1 << shift
-            counts.append(value + (counts[-2] if len(counts) > 2 else 0))
-            value = shift = 0
-    if shift:
-        raise ValueError('run lengths that end within a number')
-    return counts
-
-
-def _fill(counts: Sequence[int], size: tuple[int, int]) -> np.ndarray:
-    """Pixels of run lengths, which go down the columns and begin with those outside."""
-    runs = np.array(counts, np.int64)
-    if runs.ndim != 1 or runs.min(initial=0) < 0 or runs.max(initial=0) > size[0] * size[1]:
-        raise ValueError('run lengths have to be numbers of pixels')
-    if runs.sum() != size[0] * size[1]:
-        raise ValueError(f'run lengths of {runs.sum()} pixels, the image has {size[0] * size[1]}')
-    inside = np.arange(len(runs)) % 2 == 1
-    return np.repeat(inside, runs).reshape(size[::-1]).T
 
 
 def paint(regions: Sequence[Region], size: tuple[int, int]) -> np.ndarray:
@@ -136,12 +91,12 @@ def write_image_mask(
 
     Args:
         path: The mask.
-        image: The image, opened for its size alone.
+        image: The image; only its size is read.
         size: (height, width) in the annotation file.
         regions: What is annotated.
 
     Raises:
-        ValueError: If the image cannot be read or has another size, or an outline is not valid.
+        ValueError: If the image cannot be read or has another size, or a segmentation is not valid.
     """
     try:
         with open_image(read_image_bytes(image), image) as opened:

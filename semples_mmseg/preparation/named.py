@@ -1,5 +1,9 @@
-"""Data set classes by the names people use on a command line."""
+"""Data sets as tools name them: by class, by a config, or by folders."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from mmengine.config import Config
 from mmseg.registry import DATASETS
 
 from ..datasets.weak_label import WeakLabelDataset
@@ -33,3 +37,100 @@ def dataset_class(name: str) -> type[WeakLabelDataset]:
         f'no weakly labelled data set is called {name!r}; there are {", ".join(sorted(known))}, '
         "short names such as 'voc' for WeakVOCDataset included"
     )
+
+
+def datasets_of_config(config: Config) -> dict[str, WeakLabelDataset]:
+    """Build the weakly labelled data sets of all dataloaders of a config, not yet read.
+
+    Args:
+        config: Any config of MMSeg.
+
+    Returns:
+        Data sets by the name of their dataloader, each combination of list, labels and folders
+        once.
+
+    Raises:
+        ValueError: If the config has none.
+    """
+    found: dict[tuple, tuple[str, WeakLabelDataset]] = {}
+    for loader in [key for key in config if key.endswith('_dataloader')]:
+        for kind, options in _weak_datasets(config[loader] or {}):
+            options = {k: v for k, v in options.items() if k not in ('type', 'pipeline', 'indices')}
+            dataset = kind(**{**options, 'lazy_init': True})
+            prefix = dataset.data_prefix
+            key = (dataset.ann_file, dataset.label_file, *sorted(prefix.items()))
+            found.setdefault(key, (loader, dataset))
+    if not found:
+        raise ValueError(
+            f'{config.filename} has no dataloader over a data set with image-level labels; give '
+            'its folders instead'
+        )
+    named: dict[str, WeakLabelDataset] = {}
+    for loader, dataset in found.values():
+        count = sum(name.split(' ')[0] == loader for name in named)
+        named[f'{loader} ({count + 1})' if count else loader] = dataset
+    return named
+
+
+def dataset_of_folders(
+    images: str,
+    dataset: str | None = None,
+    classes: Sequence[str] | None = None,
+    root: str | None = None,
+    ann_file: str = '',
+    label_file: str | None = None,
+    masks: str | None = None,
+    img_suffix: str | Sequence[str] | None = None,
+) -> WeakLabelDataset:
+    """Build a data set, not yet read, from folders and files relative to ``root``.
+
+    Args:
+        images: Folder of the images.
+        dataset: Name of its class, see :func:`dataset_class`; or:
+        classes: The object classes of a data set of one's own.
+        root: Root of the relative paths.
+        ann_file: Split list. Without one, all images of the folder count.
+        label_file: JSON file of the labels; the class's own default if None.
+        masks: Folder of the masks, if they are to be checked.
+        img_suffix: Suffix or suffixes of the images; the class's own default if None.
+
+    Returns:
+        The data set.
+
+    Raises:
+        ValueError: If neither ``dataset`` nor ``classes`` is given, or the class is unknown.
+    """
+    if (dataset is None) == (classes is None):
+        raise ValueError("give either dataset (e.g. 'voc') or classes")
+    options: dict[str, Any] = dict(
+        ann_file=ann_file,
+        data_root=root,
+        data_prefix=dict(img_path=images, **(dict(seg_map_path=masks) if masks else {})),
+        test_mode=True,
+        lazy_init=True,
+    )
+    if label_file is not None:
+        options['label_file'] = label_file
+    if classes is not None:
+        built = WeakLabelDataset(class_names=classes, **options)
+    else:
+        built = dataset_class(str(dataset))(**options)
+        if not ann_file:
+            built.ann_file = ''  # some classes have a list of their own
+    if img_suffix is not None:
+        built.img_suffix = img_suffix
+    return built
+
+
+def _weak_datasets(node: Any) -> Iterator[tuple[type[WeakLabelDataset], Mapping]]:
+    """Class and config of the weakly labelled data sets, those inside wrappers included."""
+    if isinstance(node, Mapping):
+        kind = DATASETS.get(node['type']) if isinstance(node.get('type'), str) else node.get('type')
+        if isinstance(kind, type) and issubclass(kind, WeakLabelDataset):
+            yield kind, node
+            return
+        for value in node.values():
+            yield from _weak_datasets(value)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            yield from _weak_datasets(value)

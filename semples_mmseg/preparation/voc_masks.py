@@ -6,19 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.io import loadmat
 
+from ..datasets.mask_checks import IGNORED
 from ..utils import atomic_write
-from ..utils.files import read_bytes
 from ..utils.label_png import read_mask, write_mask
-from .mat_file import MAX_BYTES, read_field
-
-IGNORED = 255
 
 
 def classes_in_mask(
     label: np.ndarray, num_classes: int, path: str | os.PathLike
 ) -> tuple[list[int], list[int]]:
-    """Which ids a mask holds, and which of them it must not hold.
+    """The classes of a mask, and its ids that are not classes.
 
     Args:
         label: Ids, uint8 of shape ``(H, W)``.
@@ -26,7 +24,7 @@ def classes_in_mask(
         path: For the error message.
 
     Returns:
-        The object classes 1..K that are there, and the ids outside 0..K and 255.
+        The object classes 1..K in the mask, and the ids outside 0..K and 255.
 
     Raises:
         ValueError: If the mask has no pixel.
@@ -51,10 +49,11 @@ def read_sbd_mask(path: str | os.PathLike) -> np.ndarray:
         FileNotFoundError: If there is no such file.
         ValueError: If it is damaged or something else.
     """
-    content = read_bytes(path, MAX_BYTES, 'annotation')
     try:
-        label = read_field(content, 'GTcls', 'Segmentation')
-    except Exception as error:  # damaged bytes lead to errors of all kinds
+        label = loadmat(path, appendmat=False)['GTcls']['Segmentation'][0, 0]
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # SciPy raises many types for damaged files
         raise ValueError(
             f'{path} is not a class annotation of SBD with GTcls.Segmentation '
             f'({type(error).__name__}: {error}); unpack the release anew'
@@ -72,8 +71,8 @@ class MaskJob:
     """One mask of the prepared set.
 
     Attributes:
-        target: Where it belongs; a mask that is there is kept.
-        source: Where it comes from if it is not there yet: a PNG, or a ``.mat`` file of SBD.
+        target: The mask to write; an existing one is kept.
+        source: Where it comes from: a PNG, or a ``.mat`` file of SBD.
         num_classes: K, background not counted.
     """
 
@@ -84,12 +83,12 @@ class MaskJob:
 
 @dataclass(frozen=True)
 class MaskResult:
-    """What came of a :class:`MaskJob`.
+    """Result of a :class:`MaskJob`.
 
     Attributes:
         present: Object classes 1..K of the mask.
         made: Whether the file was written now.
-        problem: Why there is no good mask; None if there is.
+        problem: Why there is no good mask, or None.
     """
 
     present: Sequence[int] = ()
@@ -98,7 +97,7 @@ class MaskResult:
 
 
 def finish_mask(job: MaskJob) -> MaskResult:
-    """Check the mask that is there, or make it from its source; a bad one is not written."""
+    """Check an existing mask, or write it from its source; a wrong one is not written."""
     made = not job.target.exists()
     path = job.source if made else job.target
     try:

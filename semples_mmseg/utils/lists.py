@@ -1,12 +1,16 @@
-"""Reading and checking the lists behind a data set: image ids, labels, files on disk."""
+"""Reading and checking the lists of a data set: image ids, labels, files on disk."""
 
 import difflib
 import errno
 import os
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+from mmengine import fileio
 
 from .files import read_json, read_lines
 from .names import check_image_id
@@ -17,15 +21,15 @@ def read_image_ids(path: str, backend_args: dict | None = None) -> list[str]:
 
     Args:
         path: Text file.
-        backend_args: Of the file backend, as everywhere in mmengine.
+        backend_args: Arguments of MMEngine's file backend.
 
     Returns:
-        The ids in the order of the file.
+        The ids in the order of the file. An id may contain spaces.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the list is empty, no text, repeats an id, has several columns, or an id
-            points out of the image folder.
+        ValueError: If the list is empty, not a text, repeats an id, is one of VOC's lists of one
+            class (``id -1``), or an id is a path out of the image folder.
     """
     try:
         img_ids = read_lines(path, 'split list', backend_args)
@@ -33,11 +37,13 @@ def read_image_ids(path: str, backend_args: dict | None = None) -> list[str]:
         raise FileNotFoundError(f'split list (ann_file) {path} does not exist') from None
     if not img_ids:
         raise ValueError(f'split list (ann_file) {path} is empty')
+    columns = [re.fullmatch(r'\S+\s+(-1|0|1)', img_id) for img_id in img_ids]
+    if all(columns) and any(found and found[1] == '-1' for found in columns):
+        raise ValueError(
+            f'split list {path}: expected one image id a line, got {img_ids[0]!r}; this is a VOC '
+            'list of one class. Take the list without columns, e.g. train.txt'
+        )
     for img_id in img_ids:
-        if len(img_id.split()) > 1:
-            raise ValueError(
-                f'split list {path}: expected one image id a line, got {img_id[:80]!r}'
-            )
         check_image_id(img_id, f'split list {path}')
     twice = [img_id for img_id, count in Counter(img_ids).items() if count > 1]
     if twice:
@@ -50,11 +56,11 @@ def read_label_file(path: str, backend_args: dict | None = None) -> dict[str, An
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not JSON, not an object, has an id twice or one that is no path inside
-            a folder.
+        ValueError: If it is not JSON, not an object, has an id twice or one that is not a path
+            inside a folder.
     """
     try:
-        labels = read_json(path, 'label_file', backend_args=backend_args)
+        labels = read_json(path, 'label_file', backend_args)
     except FileNotFoundError:
         raise FileNotFoundError(f'label_file {path} does not exist') from None
     if not isinstance(labels, dict):
@@ -68,27 +74,51 @@ def read_label_file(path: str, backend_args: dict | None = None) -> dict[str, An
 
 
 def missing_files(paths: Iterable[str]) -> list[str]:
-    """Return those local files that do not exist; every folder is listed once.
-
-    A folder, a pipe, or a link that leads nowhere or round in circles is no file.
-    """
-    listings: dict[str, set[str]] = {}
+    """Return those local paths that are not existing files; every folder is listed once."""
+    folders: dict[str, set[str]] = {}
     missing = []
     for path in paths:
         folder, name = os.path.split(path)
-        if folder not in listings:
-            listings[folder] = _files_in(folder)
-        if name not in listings[folder]:
+        if folder not in folders:
+            folders[folder] = _files_in(folder)
+        if name not in folders[folder]:
             missing.append(path)
     return missing
 
 
-def files_below(folder: str | os.PathLike, suffix: str) -> list[str]:
-    """Paths, relative to a folder and sorted, of all files in it and below that end in a suffix.
+def find_images(
+    folder: str, img_ids: Sequence[str], suffixes: str | Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """Find the file of each image id on the local disk.
 
-    Linked folders are looked into, each real folder once: links in circles come to an end.
+    Args:
+        folder: Folder of the images.
+        img_ids: Image ids.
+        suffixes: One suffix, or several: the first one that a file has is taken.
+
+    Returns:
+        A path for each id, and those of them that are not existing files.
     """
-    root, found, seen, waiting = Path(folder), [], set(), ['']
+    ends = suffix_list(suffixes)
+    candidates = [[fileio.join_path(folder, i + end) for end in ends] for i in img_ids]
+    absent = {*missing_files(path for group in candidates for path in group)}
+    paths = [next((path for path in group if path not in absent), group[0]) for group in candidates]
+    return paths, [path for path in paths if path in absent]
+
+
+def suffix_list(suffixes: str | Sequence[str]) -> tuple[str, ...]:
+    """One suffix or several as a tuple."""
+    return (suffixes,) if isinstance(suffixes, str) else tuple(suffixes)
+
+
+def files_below(folder: str | os.PathLike, suffix: str | Sequence[str]) -> list[str]:
+    """Paths, relative to a folder and sorted, of the files in it and below that end in a suffix.
+
+    Hidden files and folders (``._photo.jpg``, ``.ipynb_checkpoints``) are left out. Links to
+    folders are followed, each folder once.
+    """
+    root, ends = Path(folder), suffix_list(suffix)
+    found, seen, waiting = [], set(), ['']
     while waiting:
         below = waiting.pop()
         try:
@@ -99,19 +129,44 @@ def files_below(folder: str | os.PathLike, suffix: str) -> list[str]:
             continue
         seen.add((status.st_dev, status.st_ino))
         for entry in entries:
+            if entry.name.startswith('.'):
+                continue
             if _is(entry, os.DirEntry.is_dir):
                 waiting.append(f'{below}{entry.name}/')
-            elif entry.name.endswith(suffix):
+            elif entry.name.endswith(ends):
                 found.append(below + entry.name)
     return sorted(found)
+
+
+def name_missing(paths: Sequence[str]) -> str:
+    """Name the first few missing files, with the similar name that is there instead."""
+    return name_some([*(path + _instead(path) for path in paths[:3]), *paths[3:]])
+
+
+def name_absent(img_ids: Sequence[str], known: Iterable[str]) -> str:
+    """Name the first few ids that are not among the known ones, with a similar one that is."""
+    folded = {_folded(there): there for there in known}
+    stems = {_folded(os.path.splitext(there)[0]): there for there in folded.values()}
+    named = []
+    for img_id in img_ids[:3]:
+        there = folded.get(_folded(img_id))
+        if there is not None:
+            img_id += f' (there is {there}: {_difference(there, img_id)})'
+        elif (there := stems.get(_folded(img_id))) is not None:
+            img_id += f' (there is {there}: image ids are written without suffix)'
+        named.append(img_id)
+    return name_some([*named, *img_ids[3:]])
 
 
 def explain_unknown(label: Any, classes: Sequence[str]) -> str:
     """Say which class a wrong name may have meant."""
     if str(label).lower() == 'background':
         return 'background is no image-level label; remove it'
-    close = difflib.get_close_matches(str(label), classes, n=1)
-    hint = f'did you mean {close[0]!r}?' if close else f'the classes are {", ".join(classes)}'
+    lower = {name.lower(): name for name in classes}
+    close = difflib.get_close_matches(str(label).lower(), lower, n=1)
+    hint = (
+        f'did you mean {lower[close[0]]!r}?' if close else f'the classes are {", ".join(classes)}'
+    )
     return f'unknown class {label!r}; {hint}'
 
 
@@ -119,6 +174,35 @@ def name_some(items: Sequence[str], limit: int = 3) -> str:
     """Name the first few items and how many there are."""
     shown = ', '.join(items[:limit])
     return shown if len(items) <= limit else f'{shown}, ... ({len(items)} in all)'
+
+
+def _instead(path: str) -> str:
+    """Which file of a similar name is in the place of a missing one."""
+    folder, name = os.path.split(path)
+    if not os.path.isdir(folder or '.'):
+        return ' (the folder does not exist)'
+    stem, suffix = os.path.splitext(name)
+    for there in sorted(_files_in(folder)):
+        there_stem, there_suffix = os.path.splitext(there)
+        if there == stem:
+            return f' (there is {there}: image ids are written without suffix)'
+        if _folded(there_stem) == _folded(stem):
+            if there_suffix != suffix:
+                reason = f'with suffix {there_suffix!r}, not {suffix!r}'
+            else:
+                reason = _difference(there_stem, stem)
+            return f' (there is {there}: {reason})'
+    return ''
+
+
+def _difference(name: str, other: str) -> str:
+    if name.casefold() == other.casefold():
+        return 'upper and lower case differ'
+    return 'its accents are coded differently (Unicode NFC, NFD)'
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize('NFC', name).casefold()
 
 
 def _files_in(folder: str) -> set[str]:
@@ -134,5 +218,5 @@ def _files_in(folder: str) -> set[str]:
 def _is(entry: os.DirEntry, kind: Callable[[os.DirEntry], bool]) -> bool:
     try:
         return kind(entry)
-    except OSError:  # a link that leads round in circles
+    except OSError:  # a link to itself
         return False

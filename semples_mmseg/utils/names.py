@@ -1,32 +1,32 @@
-"""Names that strangers choose: image ids, which become paths, and class names."""
+"""Checks of image ids, which become paths, and of class names."""
 
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
 MAX_PART_BYTES = 200
-"""Longest part of an image id between two slashes. File systems take 255, and temporary files have
-a few more letters than what they are renamed to."""
+"""Longest part of an image id between two slashes. File systems allow 255 bytes, and suffixes and
+the names of temporary files are longer."""
 
 MAX_CLASS_NAME = 200
 """Longest class name in characters; CLIP reads 77 tokens."""
 
 
 def check_image_id(img_id: Any, where: str) -> str:
-    """See that an image id, put behind a folder, names a file inside it on any system.
+    """Check that an image id, put behind a folder, names a file inside it on any system.
 
     Subfolders (``train2014/COCO_train2014_000000000009``), spaces, quotes, a leading ``-`` and all
-    alphabets are fine.
+    alphabets are allowed.
 
     Args:
         img_id: The id: a relative path with slashes, without suffix.
-        where: Where it is from, for the error message.
+        where: Where it comes from, for the error message.
 
     Returns:
         The id.
 
     Raises:
-        ValueError: If it is empty or no text, leaves the folder (``..``, an absolute path, a
+        ValueError: If it is empty or not a text, leaves the folder (``..``, an absolute path, a
             drive), or holds a backslash, a control character or a part that is too long.
     """
     if not isinstance(img_id, str):
@@ -45,12 +45,13 @@ def check_image_id(img_id: Any, where: str) -> str:
 
 
 def check_class_names(names: Sequence[Any], where: str) -> None:
-    """See that class names are texts of one line, each another.
+    """Check that class names are distinct texts of one line.
 
-    Quotes, slashes and all alphabets are fine: no file is named after a class.
+    Quotes, slashes and all alphabets are allowed: no file is named after a class.
 
     Raises:
-        ValueError: If one is empty, no text, there twice, too long, or holds a control character.
+        ValueError: If one is empty, not a text, there twice, too long, or holds a control
+            character.
     """
     for name in names:
         if not isinstance(name, str) or not name.strip():
@@ -66,7 +67,7 @@ def check_class_names(names: Sequence[Any], where: str) -> None:
 
 
 def _is_one_line(text: str) -> bool:
-    """Whether a text has no control characters, line breaks or halves of characters."""
+    """Whether a text has no control characters, line breaks or unpaired surrogates."""
     return not any(unicodedata.category(c) in ('Cc', 'Cs', 'Zl', 'Zp') for c in text)
 
 

@@ -7,13 +7,16 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import Any
 
 import torch
+
+ITEMS_PER_WORKER = 32
+"""Fewer items do not pay for a process of their own: to start one takes seconds."""
 
 
 def usable_cores() -> int:
@@ -25,40 +28,66 @@ def usable_cores() -> int:
     return max(cores // int(os.environ.get('LOCAL_WORLD_SIZE', 1)), 1)
 
 
-def _start_worker() -> None:
-    """Prepare a worker process: one thread, and an end together with its parent's."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends the workers
-    torch.set_num_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def parallel_map(
+    function: Callable[[Any], Any], items: Sequence[Any], num_workers: int | None = None
+) -> Iterator[Any]:
+    """Apply a function to every item in worker processes.
 
+    Args:
+        function: See :class:`WorkerPool`.
+        items: Its arguments. Every worker gets 32 of them or more; a shorter list is done in this
+            process.
+        num_workers: Largest number of processes; 0 works in this one. All usable cores by default.
 
-def _end_with_parent() -> None:
-    """Without it the workers of a killed run would wait for tasks forever."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
+    Yields:
+        The results in the order of the items.
+
+    Raises:
+        ValueError: If ``num_workers`` is negative.
+        Exception: What the function raised.
+    """
+    workers = usable_cores() if num_workers is None else num_workers
+    with WorkerPool(function, min(workers, len(items) // ITEMS_PER_WORKER)) as pool:
+        for item in items:
+            yield from pool.put(item)
+        yield from pool.wait()
 
 
 class WorkerPool:
-    """Calls one function in several processes.
+    """Calls one function in several processes; a context manager that ends them.
+
+    The processes end with this one, however it ends.
 
     Args:
         function: What the workers call; a function of a module, or an object that can be pickled.
-        num_workers: How many there are, at least one.
+        num_workers: Number of processes; with 0 the function is called in this one.
+
+    Raises:
+        ValueError: If ``num_workers`` is negative.
     """
 
     def __init__(self, function: Callable[..., Any], num_workers: int) -> None:
-        # Forked from a bare process: the model's own has threads and maybe CUDA, which do not
-        # survive a fork.
-        methods = multiprocessing.get_all_start_methods()
-        context = multiprocessing.get_context('forkserver' if 'forkserver' in methods else 'spawn')
-        if context.get_start_method() == 'forkserver':
-            context.set_forkserver_preload([__name__, function.__module__])
-        self._executor = ProcessPoolExecutor(num_workers, context, initializer=_start_worker)
+        if num_workers < 0:
+            raise ValueError(f'`num_workers` must be 0 or more, got {num_workers}.')
         self._function = function
         self._waiting: deque[Future] = deque()
         self._limit = 2 * num_workers
+        self._executor: ProcessPoolExecutor | None = None
+        if num_workers:
+            # Forked from a bare process: this one may have threads and use CUDA, which do not
+            # survive a fork.
+            methods = multiprocessing.get_all_start_methods()
+            method = 'forkserver' if 'forkserver' in methods else 'spawn'
+            context = multiprocessing.get_context(method)
+            if method == 'forkserver':
+                context.set_forkserver_preload([__name__, function.__module__])
+            self._executor = ProcessPoolExecutor(num_workers, context, initializer=_start_worker)
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def put(self, *arguments: Any) -> list[Any]:
         """Add a task; wait while twice as many as there are workers are unfinished.
@@ -69,6 +98,8 @@ class WorkerPool:
         Raises:
             Exception: What a task raised; the pool is closed, then.
         """
+        if self._executor is None:
+            return [self._function(*arguments)]
         done = []
         while self._waiting and (self._waiting[0].done() or len(self._waiting) >= self._limit):
             done.append(self._next())
@@ -76,26 +107,18 @@ class WorkerPool:
         return done
 
     def wait(self) -> list[Any]:
-        """Wait for the tasks that are left; the workers stay.
-
-        Returns:
-            Their results, in order.
+        """Wait for the tasks that are left, and return their results in order.
 
         Raises:
             Exception: What a task raised; the pool is closed, then.
         """
         return [self._next() for _ in range(len(self._waiting))]
 
-    def finish(self) -> list[Any]:
-        """:meth:`wait`, and end the workers."""
-        done = self.wait()
-        self.close()
-        return done
-
     def close(self) -> None:
         """End the workers; tasks that none has begun are dropped, the others finished."""
         self._waiting.clear()
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        if self._executor is not None:
+            self._executor.shutdown(wait=True, cancel_futures=True)
 
     def _next(self) -> Any:
         try:
@@ -103,9 +126,24 @@ class WorkerPool:
         except BrokenProcessPool as error:
             self.close()
             raise RuntimeError(
-                'a worker process was killed, probably for want of memory; run the same command '
-                'again with fewer of them (num_workers). What is finished is kept.'
+                'a worker process was killed, probably because memory ran out; run the same '
+                'command with fewer of them (num_workers). Finished files are kept.'
             ) from error
         except BaseException:
             self.close()
             raise
+
+
+def _start_worker() -> None:
+    """Prepare a worker: one thread, no reaction to Ctrl-C, and an end with its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends the workers
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Without it the workers of a killed run would wait for tasks and never end."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)

@@ -87,3 +87,26 @@ def test_a_truncated_image_is_named(make_voc_tree):
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(RuntimeError, match='2007_000001.jpg'):
         build(root)[0]
+
+
+def test_masks_of_0_and_255_are_refused(make_voc_tree):
+    root = make_voc_tree({f'a{i}': ['cat'] for i in range(3)})
+    for path in (root / 'SegmentationClassAug').iterdir():
+        mask = np.array(Image.open(path))
+        Image.fromarray(np.where(mask > 0, 255, 0).astype(np.uint8)).save(path)
+    own = dict(like=None, metainfo=dict(classes=('background', 'cat')))
+    with pytest.raises(ValueError, match=r'masks hold no class: .*a0\.png.*255 means ignored'):
+        build(root, **own)
+    Image.fromarray(np.ones((40, 60), np.uint8)).save(path)
+    data = build(root, **own)
+    assert data.metainfo['palette'] == [[0, 0, 0], [128, 0, 0]]
+
+
+def test_a_folder_without_a_list(make_voc_tree):
+    root = make_voc_tree(IDS)
+    (root / 'JPEGImages/._2007_000001.jpg').write_bytes(b'x')
+    Image.new('RGB', (9, 9)).save(root / 'JPEGImages/other.PNG')
+    options = dict(masks=None, ann_file='', test_mode=True, pipeline=[])
+    assert [info['img_id'] for info in build(root, **options).load_data_list()] == sorted(IDS)
+    names = build(root, img_suffix=['.jpg', '.PNG'], **options).load_data_list()
+    assert [info['img_id'] for info in names] == [*sorted(IDS), 'other']

@@ -48,6 +48,21 @@ def test_prompt_names() -> None:
     }
 
 
+def test_classes_of_ones_own_in_the_layout_of_voc(root: Path) -> None:
+    for img_id, name in zip(LABELS, ('Dog', 'cup'), strict=True):
+        text = f'<annotation><object><name>{name}</name></object></annotation>'
+        (root / f'Annotations/{img_id}.xml').write_text(text)
+    dataset = WeakVOCDataset(SPLIT, data_root=str(root), class_names=['Dog', 'cup'])
+    labels = [dataset.get_data_info(i)['image_labels'].tolist() for i in range(2)]
+    assert labels == [[1, 0], [0, 1]] and dataset.label_map is None
+    assert dataset.metainfo['classes'] == ('background', 'Dog', 'cup')
+    assert len(dataset.metainfo['palette']) == 3
+    path = root / 'Annotations/2007_000001.xml'
+    path.write_text(path.read_text().replace('Dog', 'DOG'))
+    with pytest.raises(ValueError, match="2007_000001.*'DOG'; did you mean 'Dog'"):
+        WeakVOCDataset(SPLIT, data_root=str(root), class_names=['Dog', 'cup'])
+
+
 def test_subset_of_classes_drops_other_labels(root: Path) -> None:
     metainfo = dict(classes=('background', 'tvmonitor', 'person'))
     (root / 'ints.json').write_text(json.dumps({'2007_000001': [14, 11], '2007_000002': [19]}))

@@ -11,6 +11,7 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.dataset import pseudo_collate
 from mmseg.datasets import LoadAnnotations, PascalVOCDataset
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from semples_mmseg.datasets import WeakLabelDataset, weak_label
@@ -57,7 +58,7 @@ def write_split(root: Path, text: str) -> None:
 
 
 def test_items_of_both_modes(root: Path) -> None:
-    train, test = build(root, skip_unlabelled=False), build(root, test_mode=True)
+    train, test = build(root), build(root, test_mode=True)
     expected = {'a': [1, 0, 0], 'b': [1, 0, 1], 'c': [0, 0, 0]}
     for dataset in (train, test):
         assert dataset.num_object_classes == 3 and dataset.object_classes == CLASSES
@@ -78,37 +79,110 @@ def test_items_of_both_modes(root: Path) -> None:
 
 
 def test_indices_mean_object_classes(root: Path) -> None:
-    write_labels(root, {'a': [0], 'b': [2, 'cat', 2], 'c': [], 'other': ['not checked']})
+    write_labels(root, {'a': [0], 'b': [2, 'cat', 'cat'], 'c': [], 'other': ['not checked']})
     dataset = build(root, test_mode=True)
     labels = [dataset.get_data_info(i)['image_labels'].tolist() for i in range(3)]
     assert labels == [[1, 0, 0], [1, 0, 1], [0, 0, 0]]
 
 
-def test_unlabelled_images_are_left_out_of_training_only(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    logged: list[str] = []
-    monkeypatch.setattr(weak_label, 'print_log', lambda message, **_: logged.append(message))
-    assert len(build(root)) == 2
-    (message,) = logged
-    assert '1 of 3 images have no label' in message
-    assert len(build(root, skip_unlabelled=False)) == 3
-    assert len(build(root, test_mode=True)) == 3
+@pytest.fixture
+def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the data sets log."""
+    found: list[str] = []
+    monkeypatch.setattr(weak_label, 'print_log', lambda message, **_: found.append(message))
+    return found
+
+
+def test_unlabelled_images_are_negatives_unless_skipped(root: Path, logged: list[str]) -> None:
+    assert len(build(root)) == 3
+    assert '1 of 3 images have no label: negatives' in logged.pop()
+    assert len(build(root, skip_unlabelled=True)) == 2
+    assert '1 of 3 images have no label: left out' in logged.pop()
+    assert len(build(root, skip_unlabelled=True, test_mode=True)) == 3
     write_labels(root, {'a': [], 'b': [], 'c': []})
     with pytest.raises(ValueError, match='no image of .*train.txt has any label'):
         build(root)
 
 
+def test_one_class_without_negatives_is_warned_of(root: Path, logged: list[str]) -> None:
+    write_labels(root, {'a': ['cat'], 'b': ['cat'], 'c': []})
+    build(root, class_names=['cat'])
+    assert len(logged) == 1 and 'negatives' in logged[0]
+    for options in (dict(skip_unlabelled=True), dict(ann_file='two.txt')):
+        (root / 'two.txt').write_text('a\nb\n')
+        logged.clear()
+        build(root, class_names=['cat'], **options)
+        assert "every image shows the only class, 'cat'" in logged[-1]
+
+
+@pytest.mark.parametrize(
+    'labels',
+    [
+        {'a': [1, 0, 0], 'b': [1, 0, 1], 'c': [0, 0, 0]},
+        {'a': [1, 0], 'b': [0, 1], 'c': [1, 0]},
+        {'a': [1, 1], 'b': ['cat'], 'c': []},
+        {'a': [1], 'b': [0], 'c': [0]},
+    ],
+)
+def test_multi_hot_rows_are_no_indices(root: Path, labels: dict) -> None:
+    write_labels(root, labels)
+    with pytest.raises(ValueError, match='labels.json.*multi-hot'):
+        build(root, class_names=CLASSES[: len(labels['a'])])
+
+
+def test_masks_that_show_none_of_their_labels_are_refused(root: Path) -> None:
+    write_labels(root, {'a': ['cat'], 'b': ['cat'], 'c': ['cat']})
+    masks = [root / f'SegmentationClassAug/{i}.png' for i in 'abc']
+    for ids in ([0, 255], [0, 2]):  # 255 for the object; the ids of another order of classes
+        for path in masks:
+            write_mask(path, np.array(ids * 30)[None].repeat(40, axis=0))
+        with pytest.raises(ValueError, match=r'masks and image-level labels .*a\.png .*\[1\]'):
+            build(root, test_mode=True)
+        build(root)  # training opens no mask
+    write_mask(masks[0], np.array([0, 1] * 30)[None].repeat(40, axis=0))
+    assert len(build(root, test_mode=True)) == 3
+    for path in masks:
+        Image.new('RGB', (60, 40)).save(path)
+    with pytest.raises(ValueError, match=r'a\.png is an image of mode RGB'):
+        build(root, test_mode=True)
+
+
+def test_several_image_suffixes(root: Path) -> None:
+    with Image.open(root / 'JPEGImages/b.jpg') as image:
+        image.save(root / 'JPEGImages/b.png')
+    (root / 'JPEGImages/b.jpg').unlink()
+    with pytest.raises(FileNotFoundError, match=r'b\.jpg \(there is b\.png.*img_suffix'):
+        build(root)
+    dataset = build(root, img_suffix=['.jpg', '.png'])
+    names = [Path(dataset.get_data_info(i)['img_path']).name for i in range(3)]
+    assert names == ['a.jpg', 'b.png', 'c.jpg']
+    assert dataset[1]['inputs'].shape == (3, 40, 60)
+
+
+def test_16_bit_photos_are_read_alike_in_training_and_tests(root: Path) -> None:
+    grey = np.linspace(0, 65535, 2400).astype(np.uint16).reshape(40, 60)
+    for i in 'abc':
+        Image.fromarray(grey).save(root / f'JPEGImages/{i}.tif')
+    for test_mode in (False, True):
+        inputs = build(root, img_suffix='.tif', test_mode=test_mode)[0]['inputs']
+        assert np.array_equal(inputs[0].numpy(), grey >> 8)
+
+
+def test_colours_of_classes_of_ones_own_are_those_of_voc(root: Path) -> None:
+    palette = build(root).metainfo['palette']
+    assert palette == [list(colour) for colour in PascalVOCDataset.METAINFO['palette'][:4]]
+
+
 def test_training_works_without_masks(root: Path) -> None:
     shutil.rmtree(root / 'SegmentationClassAug')
     loader: DataLoader = DataLoader(
-        build(root), batch_size=2, num_workers=1, collate_fn=pseudo_collate
+        build(root), batch_size=2, num_workers=1, collate_fn=pseudo_collate, drop_last=True
     )
     (batch,) = list(loader)
     assert [x.shape for x in batch['inputs']] == [(3, 40, 60)] * 2
     assert batch['data_samples'][1].image_labels.tolist() == [1, 0, 1]
     assert not hasattr(batch['data_samples'][0], 'gt_sem_seg')
-    with pytest.raises(FileNotFoundError, match='mask missing: .*a.png.*seg_map_path'):
+    with pytest.raises(FileNotFoundError, match='mask missing: .*a.png.*val_dataloader=None'):
         build(root, test_mode=True)
     # Prediction without masks, e.g. to write pseudo masks, just leaves their folder out.
     plain = build(root, test_mode=True, pipeline=TRAIN, data_prefix=dict(img_path='JPEGImages'))
@@ -153,6 +227,10 @@ def test_built_transforms_are_checked_too(root: Path) -> None:
         ({'a': 'cat', 'b': [], 'c': []}, "expected a list of class names, got 'cat'"),
         ({'a': None, 'b': [], 'c': []}, 'expected a list of class names, got None'),
         ({'a': ['cat']}, 'labels.json: no entry for b, c of the split list .*train.txt'),
+        (
+            {'a': [], 'b.jpg': [], 'C': []},
+            r'b \(there is b.jpg.*c \(there is C: .*case',
+        ),
         ([['a', 'cat']], r'labels.json holds a JSON list; expected an object'),
     ],
 )
@@ -183,13 +261,14 @@ def test_label_file_absent_or_no_json(root: Path) -> None:
         ('/etc/a\n', 'leaves the image folder'),
         ('x/..\\a\n', 'leaves the image folder'),
         ('C:\\a\n', 'leaves the image folder'),
-        ('a 1\nb -1\n', "expected one image id a line, got 'a 1'"),
+        ('a  1\nb -1\n', "expected one image id a line, got 'a  1'"),
+        ('my a\nb\n', 'image missing: .*my a.jpg'),
         ('a\nb\na\n', 'train.txt lists a more than once'),
     ],
 )
 def test_bad_split_lists(root: Path, text: str, message: str) -> None:
     write_split(root, text)
-    with pytest.raises(ValueError, match=message.replace('\\', '\\\\')):
+    with pytest.raises((ValueError, FileNotFoundError), match=message.replace('\\', '\\\\')):
         build(root)
 
 
@@ -249,6 +328,8 @@ def test_classes_that_contradict(root: Path) -> None:
         build(root, metainfo=dict(classes=('background', 'cat', 'dog', 'car')))
     with pytest.raises(ValueError, match='names a class twice'):
         build(root, class_names=('cat', 'cat'))
+    with pytest.raises(ValueError, match="list of names, got the text 'water'"):
+        build(root, class_names='water')
 
 
 def test_reading_can_be_postponed(root: Path) -> None:

@@ -8,20 +8,21 @@ import open_clip
 import pytest
 import torch
 from mmpretrain.models.backbones import VisionTransformer
+from pretraining import backbone, clip
+from pretraining.checks import GOALS, check_clip
+from pretraining.scenes import photo
 from safetensors.torch import load_file, save_file
 
-from projects.demo_world.pretraining import backbone, clip
-from projects.demo_world.pretraining.checks import GOALS, check_clip
-from semples_mmseg import pretrained
-from semples_mmseg.demo.world import TAGS, photo, scene_rng
+from semples_mmseg.demo import models
+from semples_mmseg.demo.world import TAGS, scene_rng
 
 SEED = 987_654
 
 
 def test_shipped_files_are_small() -> None:
-    names = (pretrained.CLIP_FILE, pretrained.BACKBONE_FILE)
-    assert sum((pretrained.FOLDER / name).stat().st_size for name in names) < 5e6
-    report = json.loads((pretrained.FOLDER / pretrained.REPORT_FILE).read_text())
+    names = (models.CLIP_FILE, models.BACKBONE_FILE)
+    assert sum((models.FOLDER / name).stat().st_size for name in names) < 5e6
+    report = json.loads((models.FOLDER / models.REPORT_FILE).read_text())
     assert report['seed'] == 0
     assert set(report['checks']) == set(GOALS)
 
@@ -29,7 +30,7 @@ def test_shipped_files_are_small() -> None:
 def test_clip_zero_shot() -> None:
     """Through open_clip's own model, tokenizer and text encoding."""
     model = clip.build_model().eval()
-    model.load_state_dict(pretrained.load_demo_clip())
+    model.load_state_dict(models.load_demo_clip())
     with torch.no_grad():
         sentences = open_clip.tokenize([f'a photo of {tag}.' for tag in TAGS])
         text = model.encode_text(sentences, normalize=True)
@@ -40,10 +41,10 @@ def test_clip_zero_shot() -> None:
 
 
 def test_clip_token_rows() -> None:
-    stored = load_file(pretrained.FOLDER / pretrained.CLIP_FILE)
+    stored = load_file(models.FOLDER / models.CLIP_FILE)
     rows = stored['token_embedding.rows'].tolist()
     assert rows == clip.token_rows()
-    full = pretrained.load_demo_clip()['token_embedding.weight']
+    full = models.load_demo_clip()['token_embedding.weight']
     assert full.shape == (49408, 64) and full.dtype == torch.float32
     assert torch.equal(full[rows], stored['token_embedding.weight'].float())
     full[rows] = 0
@@ -52,7 +53,7 @@ def test_clip_token_rows() -> None:
 
 def test_backbone_tells_tags_apart() -> None:
     """Tags read linearly off the class token of a plain MMPretrain model."""
-    state = load_file(pretrained.FOLDER / pretrained.BACKBONE_FILE)
+    state = load_file(models.FOLDER / models.BACKBONE_FILE)
     model = VisionTransformer(
         arch=backbone.ARCH,
         img_size=64,
@@ -74,8 +75,8 @@ def test_backbone_tells_tags_apart() -> None:
 
 
 def test_errors(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match='make_demo_models'):
-        pretrained.load_demo_clip(tmp_path / 'none.safetensors')
+    with pytest.raises(FileNotFoundError, match='make_models'):
+        models.load_demo_clip(tmp_path / 'none.safetensors')
     save_file({'visual.conv1.weight': torch.zeros(1)}, tmp_path / 'other.safetensors')
     with pytest.raises(ValueError, match='no tiny CLIP.*token_embedding.rows'):
-        pretrained.load_demo_clip(tmp_path / 'other.safetensors')
+        models.load_demo_clip(tmp_path / 'other.safetensors')

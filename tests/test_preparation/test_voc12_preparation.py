@@ -14,7 +14,6 @@ from PIL import Image
 from run_tool import run_tool
 
 from semples_mmseg.datasets import WeakVOCDataset
-from semples_mmseg.preparation.pool import map_files
 from semples_mmseg.preparation.voc12 import CLASSES, PreparedVOC, prepare_voc
 from semples_mmseg.preparation.voc_masks import read_sbd_mask
 from semples_mmseg.utils.label_png import full_palette, read_mask, write_mask
@@ -295,11 +294,6 @@ def test_full_disk(root: Path, sbd: Path, monkeypatch: pytest.MonkeyPatch) -> No
     with pytest.raises(OSError, match='No space left on device: .*2007_000001.png'):
         prepare(root, sbd=sbd)
     assert list((root / 'SegmentationClassAug').iterdir()) == []
-
-
-def test_wrong_number_of_workers() -> None:
-    with pytest.raises(ValueError, match='workers has to be 1 or more'):
-        map_files(str, [1], 'numbers', workers=0)
 
 
 def test_command_line(root: Path, capsys: pytest.CaptureFixture) -> None:

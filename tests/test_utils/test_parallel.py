@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from semples_mmseg.utils import parallel
-from semples_mmseg.utils.parallel import WorkerPool, usable_cores
+from semples_mmseg.utils.parallel import ITEMS_PER_WORKER, WorkerPool, parallel_map, usable_cores
 
 
 def test_results_in_order_from_other_processes_and_a_bounded_queue():
@@ -19,14 +19,37 @@ def test_results_in_order_from_other_processes_and_a_bounded_queue():
         done += pool.put(12 * number, 12)
         longest = max(longest, number + 1 - len(done))
     assert longest <= 2  # twice the workers
-    assert done + pool.finish() == list(range(12))
+    assert done + pool.wait() == list(range(12))
+    pool.close()
+
+
+def process_of(item):
+    return item, os.getpid()
+
+
+def test_a_map_keeps_the_order_and_starts_processes_for_many_items_alone():
+    for number, num_workers in ((3, None), (2 * ITEMS_PER_WORKER, 0)):
+        results = list(parallel_map(process_of, range(number), num_workers))
+        assert results == [(index, os.getpid()) for index in range(number)]
+    results = list(parallel_map(process_of, range(2 * ITEMS_PER_WORKER), 1))
+    assert [item for item, _ in results] == list(range(2 * ITEMS_PER_WORKER))
+    assert os.getpid() not in {process for _, process in results}
+    with pytest.raises(ValueError, match='`num_workers` must be 0 or more, got -1'):
+        list(parallel_map(process_of, range(3), -1))
+
+
+def test_without_workers_a_task_is_done_at_once():
+    with WorkerPool(operator.floordiv, 0) as pool:
+        assert pool.put(7, 2) == [3] and pool.wait() == []
+        with pytest.raises(ZeroDivisionError):
+            pool.put(1, 0)
 
 
 def test_an_error_of_a_task_is_raised_and_ends_the_workers():
     pool = WorkerPool(operator.floordiv, 1)
     pool.put(1, 0)
     with pytest.raises(ZeroDivisionError):
-        pool.finish()
+        pool.wait()
     with pytest.raises(RuntimeError, match='after shutdown'):
         pool.put(1, 1)
 
@@ -35,7 +58,7 @@ def test_a_killed_worker_is_one_clear_error():
     pool = WorkerPool(eval, 1)
     pool.put('__import__("os").kill(__import__("os").getpid(), 9)')
     with pytest.raises(RuntimeError, match='worker process was killed.*num_workers'):
-        pool.finish()
+        pool.wait()
 
 
 def test_a_worker_ends_when_its_parent_is_gone(monkeypatch):

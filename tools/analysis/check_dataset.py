@@ -1,4 +1,4 @@
-"""The data doctor: lists, labels, every image and every mask of a weakly labelled data set.
+"""The dataset check: lists, labels, every image and every mask of a weakly labelled data set.
 
 python tools/analysis/check_dataset.py --config configs/semples/voc_refine.py
 python tools/analysis/check_dataset.py --dataset voc --root data/VOCdevkit/VOC2012 \
@@ -6,7 +6,7 @@ python tools/analysis/check_dataset.py --dataset voc --root data/VOCdevkit/VOC20
     --masks SegmentationClassAug
 python tools/analysis/check_dataset.py --classes cat dog --root mine --labels labels.json
 
-The exit code is 0 if all is well, 1 if something was found, 2 if nothing could be examined.
+The exit code is 0 if all is well, 1 if something is wrong, 2 if the check could not start.
 """
 
 import argparse
@@ -17,12 +17,8 @@ from mmengine.config import Config
 from rich.console import Console
 
 from semples_mmseg.cli.errors import advice, explained
-from semples_mmseg.preparation.check_up import check_dataset
-from semples_mmseg.preparation.check_up_sources import (
-    dataset_of_folders,
-    datasets_of_config,
-)
-from semples_mmseg.preparation.check_up_table import print_check_up
+from semples_mmseg.preparation.check import check_dataset, print_report
+from semples_mmseg.preparation.named import dataset_of_folders, datasets_of_config
 from semples_mmseg.utils import atomic_write
 
 
@@ -30,15 +26,15 @@ def build_parser() -> argparse.ArgumentParser:
     """Declare the command line."""
     parser = argparse.ArgumentParser(description='Check the files of a data set')
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument('--config', help='examine the data sets of this config')
+    what.add_argument('--config', help='check the data sets of this config')
     what.add_argument('--dataset', help="'voc', 'demo' or a registered data set, by folders")
     what.add_argument('--classes', nargs='+', help='object classes of a data set of your own')
     parser.add_argument('--root', help='root of the paths below')
     parser.add_argument('--images', default='JPEGImages', help='folder of the images')
     parser.add_argument('--list', default='', help='split list (default: all images)')
     parser.add_argument('--labels', help='JSON file of the labels (VOC: default XML annotations)')
-    parser.add_argument('--masks', help='folder of masks to examine too')
-    parser.add_argument('--image-suffix', help="end of the images' names, e.g. .png")
+    parser.add_argument('--masks', help='folder of masks to check too')
+    parser.add_argument('--image-suffix', nargs='+', help='suffixes of the images, e.g. .png')
     parser.add_argument('--json', type=Path, help='file to write all findings to')
     parser.add_argument('--workers', type=int, help='processes (default: all processors)')
     return parser
@@ -71,7 +67,7 @@ def main() -> None:
         parser.exit(2, f'{parser.prog}: {advice(error) or error}\n')
     console = Console()
     for report in reports:
-        print_check_up(report, console)
+        print_report(report, console)
     parser.exit(0 if all(report.clean for report in reports) else 1)
 
 

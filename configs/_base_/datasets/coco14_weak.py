@@ -14,7 +14,7 @@ _base_ = './weak_pipelines.py'
 data_root = 'data/coco'
 scales = (1.0, 0.8, 1.2)
 test_pipeline = [
-    _base_.load_image,
+    _base_.load_test_image,
     dict(type='LoadCheckedAnnotations'),
     dict(type='PackWeakInputs', scales=scales),
 ]

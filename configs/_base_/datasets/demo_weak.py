@@ -1,14 +1,16 @@
 # The demo world: 600 tagged scenes to train on and 200 held out, 64 x 64 pixels. It is drawn on
 # first use.
 data_root = 'data/demo'
-load_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
+load_image = dict(type='LoadCheckedImage')
+# MMSegInferencer looks for this name; our data sets load as LoadCheckedImage does all the same.
+load_test_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
 train_pipeline = [
     load_image,
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackWeakInputs'),
 ]
 test_pipeline = [
-    load_image,
+    load_test_image,
     dict(type='LoadCheckedAnnotations'),
     dict(type='PackWeakInputs', scales=(1.0, 1.2)),
 ]

@@ -1,8 +1,9 @@
 # Pipelines of retraining on pseudo masks: short side 520, crops of 480 (WeakTr, section 3.3).
 scale = (8 * 520, 520)  # the short side becomes 520, unless the long one would pass 4160
 
-# With Pillow the loader is this package's: nothing is decoded unchecked, nothing completed.
-load_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
+load_image = dict(type='LoadCheckedImage')
+# MMSegInferencer looks for this name; our data sets load as LoadCheckedImage does all the same.
+load_test_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
 train_pipeline = [
     load_image,
     dict(type='LoadCheckedAnnotations'),
@@ -14,7 +15,7 @@ train_pipeline = [
 ]
 # PackWeakInputs takes image-level labels along where a data set has them.
 test_pipeline = [
-    load_image,
+    load_test_image,
     dict(type='Resize', scale=scale, keep_ratio=True),
     dict(type='LoadCheckedAnnotations'),
     dict(type='PackWeakInputs'),

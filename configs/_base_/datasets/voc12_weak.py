@@ -14,7 +14,7 @@ Labels are read from the XML annotations; `label_file` takes a JSON file instead
 _base_ = './weak_pipelines.py'
 data_root = 'data/VOCdevkit/VOC2012'
 test_pipeline = [
-    _base_.load_image,
+    _base_.load_test_image,
     dict(type='LoadCheckedAnnotations'),
     dict(type='PackWeakInputs', scales=(1.0, 1.2)),
 ]

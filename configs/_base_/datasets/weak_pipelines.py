@@ -3,8 +3,9 @@ img_size = 224
 bgr_mean = [103.53, 116.28, 123.675]
 bgr_std = [57.375, 57.12, 58.395]
 
-# With Pillow the loader is this package's: nothing is decoded unchecked, nothing completed.
-load_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
+load_image = dict(type='LoadCheckedImage')
+# MMSegInferencer looks for this name; our data sets load as LoadCheckedImage does all the same.
+load_test_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
 random_crop = dict(
     type='mmpretrain.RandomResizedCrop', scale=img_size, backend='pillow', interpolation='bicubic'
 )

@@ -1,4 +1,6 @@
-"""Loading images that may be damaged or made to do damage."""
+"""Loading photos: complete or with an error that names the file."""
+
+from typing import Any
 
 from mmcv.transforms import LoadImageFromFile
 from mmseg.registry import TRANSFORMS
@@ -6,25 +8,33 @@ from mmseg.registry import TRANSFORMS
 from ...utils.images import decode_image, read_image_bytes
 
 
-# MMSegInferencer looks for this name in the test pipeline, so another one would shut it out. MMCV
-# registers its own for all of OpenMMLab; this one is found first in MMSeg's scope.
-@TRANSFORMS.register_module(name='LoadImageFromFile')
+@TRANSFORMS.register_module()
 class LoadCheckedImage(LoadImageFromFile):
-    """MMCV's ``LoadImageFromFile`` that trusts no file, where Pillow decodes.
+    """MMCV's ``LoadImageFromFile`` with Pillow, which refuses what it cannot decode completely.
 
-    With ``imdecode_backend='pillow'`` and colour (``color_type`` ``'color'`` or
-    ``'color_ignore_orientation'``), as in all configs of this package, the number of pixels is
-    checked before anything is decoded, a truncated file is an error, 16-bit images keep their
-    greys, and pipes, animations and formats that are no photographs are refused:
-    :mod:`semples_mmseg.utils.images`. Pixels of good files are MMCV's. A photograph whose EXIF
-    data say that it lies on its side is turned, so masks are those of the upright picture.
+    A truncated file is an error, 16-bit images keep their greys, and animations and files larger
+    than ``SEMPLES_MAX_PIXELS`` are refused: :mod:`semples_mmseg.utils.images`. Pixels of other
+    files are those of MMCV. A photo is turned as its EXIF orientation says, so masks have to be
+    those of the upright picture.
 
-    With other backends it is MMCV's transform, unchanged.
+    Args:
+        color_type: ``'color'``, or ``'color_ignore_orientation'``, which does not turn photos.
+        imdecode_backend: ``'pillow'``.
+        **kwargs: See :class:`mmcv.transforms.LoadImageFromFile`.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no whole image, or too large; the message names it.
+        ValueError: If it is not a complete image, or too large; the message names it.
     """
+
+    def __init__(
+        self, color_type: str = 'color', imdecode_backend: str = 'pillow', **kwargs: Any
+    ) -> None:
+        if imdecode_backend != 'pillow':
+            raise ValueError(f"LoadCheckedImage needs 'pillow', got {imdecode_backend=}")
+        if color_type not in ('color', 'color_ignore_orientation'):
+            raise ValueError(f'LoadCheckedImage loads colours, got {color_type=}')
+        super().__init__(color_type=color_type, imdecode_backend=imdecode_backend, **kwargs)
 
     def transform(self, results: dict) -> dict | None:
         """Load the image of ``img_path``.
@@ -35,9 +45,6 @@ class LoadCheckedImage(LoadImageFromFile):
         Returns:
             The item with ``img`` (H, W, 3) BGR, ``img_shape`` and ``ori_shape``.
         """
-        ours = ('color', 'color_ignore_orientation')
-        if self.imdecode_backend != 'pillow' or self.color_type not in ours:
-            return super().transform(results)
         path = results['img_path']
         try:
             content = read_image_bytes(path, backend_args=self.backend_args)

@@ -1,0 +1,99 @@
+"""Checks of masks against the classes of a data set and the image-level labels."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..utils.label_png import check_ids, read_mask
+
+IGNORED = 255
+_SAMPLE = 12
+_FEWEST = 3
+
+
+def check_sample_ids(data: Any, files: str, num_classes: int, ignore_index: int = IGNORED) -> None:
+    """Refuse what a pipeline packed if its mask holds an id that is no class.
+
+    Args:
+        data: What the pipeline returned; without masks nothing is checked.
+        files: The files, for the error message.
+        num_classes: Number of classes, background included.
+        ignore_index: The id of pixels that do not count.
+
+    Raises:
+        ValueError: If there is such an id.
+    """
+    samples = data.get('data_samples', ()) if isinstance(data, Mapping) else ()
+    # test-time augmentation gives a list
+    for sample in samples if isinstance(samples, (list, tuple)) else [samples]:
+        if 'gt_sem_seg' in sample:
+            check_ids(sample.gt_sem_seg.data.numpy(), num_classes, files, ignore_index)
+
+
+def check_masks_have_classes(paths: Sequence[str], num_classes: int) -> None:
+    """Refuse masks of 0 and 255 alone, which annotation tools write for one class.
+
+    Looks at a sample of the masks. 255 means "ignored", so a model would learn background alone.
+
+    Args:
+        paths: Masks.
+        num_classes: Number of classes, background included.
+
+    Raises:
+        ValueError: If no mask of the sample has the id of a class and some have 255, or if none of
+            them can be read.
+    """
+    found = {path: ids for path, ids in _sample_ids(paths)}
+    every = set().union(*found.values())
+    if len(found) >= _FEWEST and IGNORED in every and not every & {*range(1, num_classes)}:
+        ids = '1' if num_classes == 2 else f'1..{num_classes - 1}'
+        raise ValueError(
+            f'masks hold no class: {len(found)} of them, e.g. {next(iter(found))}, have only the '
+            f'values {sorted(every)}. 255 means ignored here; write {ids} for the pixels of objects'
+        )
+
+
+def check_masks_show_labels(paths: Sequence[str], labels: Sequence[np.ndarray]) -> None:
+    """Refuse masks that have none of the classes that the image-level labels name.
+
+    Looks at a sample of the labelled images; a few that differ are usual.
+
+    Args:
+        paths: Masks.
+        labels: Multi-hot vectors (K,) of the same images.
+
+    Raises:
+        ValueError: If no mask of the sample shows a class of its labels, or if none of them can be
+            read.
+    """
+    wanted = {
+        path: {int(k) + 1 for k in np.flatnonzero(label)}
+        for path, label in zip(paths, labels, strict=True)
+        if label.any()
+    }
+    found = {path: ids for path, ids in _sample_ids(list(wanted))}
+    if len(found) >= _FEWEST and not any(ids & wanted[path] for path, ids in found.items()):
+        path, ids = next(iter(found.items()))
+        raise ValueError(
+            f'masks and image-level labels name different classes in all of {len(found)} images, '
+            f'e.g. {path} has the values {sorted(ids)}, its labels are the ids '
+            f'{sorted(wanted[path])}. Masks hold 0 for background, 1, 2, ... in the order of the '
+            'classes, and 255 for ignored pixels (255 is not an object: write its id)'
+        )
+
+
+def _sample_ids(paths: Sequence[str]) -> Iterator[tuple[str, set[int]]]:
+    """The ids of evenly spaced masks; damaged ones are reported where they are used."""
+    step = max(1, len(paths) // _SAMPLE)
+    errors, readable = [], False
+    for path in paths[::step]:
+        try:
+            ids = {*np.unique(read_mask(path)).tolist()}
+        except (OSError, ValueError) as error:
+            errors.append(error)
+            continue
+        readable = True
+        yield path, ids
+    if errors and not readable:
+        raise errors[0]

@@ -1,0 +1,131 @@
+"""Image ids, class names, split lists, label files, and files that are missing."""
+
+import os
+import unicodedata
+
+import pytest
+
+from semples_mmseg.utils.label_png import mask_path
+from semples_mmseg.utils.lists import (
+    explain_unknown,
+    files_below,
+    find_images,
+    missing_files,
+    name_missing,
+    read_image_ids,
+    read_label_file,
+)
+from semples_mmseg.utils.names import check_class_names, check_image_id
+
+GOOD = ('a', '2007_000032', 'train2014/COCO_x', '-rf', "it's", 'a"b', 'a..b', '鳥', '$(x)', '*')
+BAD = (
+    '', '.', '..', '../../x', '/etc/passwd', 'a/../../b', 'a/./b', 'a//b', 'a/', 'C:\\x', 'C:x',
+    'a\\b', 'x\0y', 'x\ny', 'x\x1b[2J', '\ud800', 'x' * 201, 'x/' * 32 + 'x', None, 7,
+)  # fmt: skip
+
+
+def test_ids_stay_in_their_folder(tmp_path):
+    for img_id in GOOD:
+        assert check_image_id(img_id, 'here') == img_id
+        path = mask_path(tmp_path, img_id)
+        assert path.resolve() == path and tmp_path in path.parents
+    for img_id in BAD:
+        with pytest.raises(ValueError, match='^here: .*image id'):
+            check_image_id(img_id, 'here')
+        with pytest.raises(ValueError, match=f'masks in {tmp_path}'):
+            mask_path(tmp_path, img_id)
+
+
+def test_class_names_are_single_lines_and_differ():
+    check_class_names(['cat', 'a/b', '"x"', "l'oiseau", '鳥', '../../x'], 'here')
+    for wrong in ('', ' ', 'a\nb', 'a\x1b[2J', 'a\u2028b', 'x' * 201, None, 3):
+        with pytest.raises(ValueError, match='^here: '):
+            check_class_names(['cat', wrong], 'here')
+    with pytest.raises(ValueError, match="here names a class twice: 'cat'"):
+        check_class_names(['cat', 'dog', 'cat'], 'here')
+
+
+def test_lists_and_labels_with_ids_that_leave_are_refused(tmp_path):
+    path = tmp_path / 'x.txt'
+    path.write_bytes(b'\xef\xbb\xbfa\r\nb\r\n')
+    assert read_image_ids(str(path)) == ['a', 'b']
+    path.write_text('a\n../../x\n')
+    with pytest.raises(ValueError, match=r"x.txt: image id '../../x' leaves the image folder"):
+        read_image_ids(str(path))
+    for text, words in {
+        '{"../x": []}': 'leaves the image folder',
+        '{"a": ["cat"], "a": []}': "key 'a' is there more than once",
+        '{"a": [NaN]}': 'NaN is not a number',
+        '[' * 100_000: 'not a JSON',
+        '{"a": ' + '9' * 10_000 + '}': 'not a JSON',
+    }.items():
+        path.write_text(text)
+        with pytest.raises(ValueError, match=f'x.txt.*({words})'):
+            read_label_file(str(path))
+
+
+def test_links_in_circles_come_to_an_end(tmp_path):
+    (tmp_path / 'real').mkdir()
+    (tmp_path / 'real/a.jpg').touch()
+    (tmp_path / 'real/again').symlink_to(tmp_path)
+    (tmp_path / 'other').symlink_to('real')
+    (tmp_path / 'loop').symlink_to('loop')
+    (tmp_path / 'b.jpg').symlink_to('b.jpg')
+    (tmp_path / 'c.jpg').symlink_to('nowhere')
+    os.mkfifo(tmp_path / 'd.jpg')
+    found = files_below(tmp_path, 'a.jpg')
+    assert len(found) == 1 and (tmp_path / found[0]).samefile(tmp_path / 'real/a.jpg')
+    paths = [str(tmp_path / name) for name in ('real/a.jpg', 'b.jpg', 'c.jpg', 'd.jpg', 'loop/x')]
+    assert missing_files(paths) == paths[1:]
+
+
+def test_a_line_is_an_id_with_its_spaces(tmp_path):
+    path = tmp_path / 'x.txt'
+    path.write_text('my photo 1\nphoto 0\n  b c  \n')
+    assert read_image_ids(str(path)) == ['my photo 1', 'photo 0', 'b c']
+    path.write_text('2007_000001 -1\n2007_000002  1\n')
+    with pytest.raises(ValueError, match="x.txt: .*'2007_000001 -1'; this is a VOC list"):
+        read_image_ids(str(path))
+
+
+def test_hidden_files_are_no_images(tmp_path):
+    (tmp_path / '.ipynb_checkpoints').mkdir()
+    for name in ('a.jpg', '._a.jpg', 'Thumbs.db', '.ipynb_checkpoints/a-checkpoint.jpg', 'b.JPG'):
+        (tmp_path / name).touch()
+    assert files_below(tmp_path, '.jpg') == ['a.jpg']
+    assert files_below(tmp_path, ('.jpg', '.JPG')) == ['a.jpg', 'b.JPG']
+
+
+def test_several_suffixes(tmp_path):
+    for name in ('a.jpg', 'a.png', 'b.png', 'c.JPG'):
+        (tmp_path / name).touch()
+    paths, missing = find_images(str(tmp_path), 'abcd', ['.jpg', '.png', '.JPG'])
+    assert [os.path.basename(path) for path in paths] == ['a.jpg', 'b.png', 'c.JPG', 'd.jpg']
+    assert missing == [str(tmp_path / 'd.jpg')]
+
+
+@pytest.mark.parametrize(
+    'missing, there, reason',
+    [
+        ('a.jpg.jpg', 'a.jpg', 'without suffix'),
+        ('a.jpg', 'a.JPG', "suffix '.JPG'"),
+        ('a.jpg', 'a.png', "suffix '.png'"),
+        ('Photo.jpg', 'photo.jpg', 'upper and lower case'),
+        ('caf\u00e9.jpg', unicodedata.normalize('NFD', 'caf\u00e9.jpg'), 'accents'),
+    ],
+)
+def test_a_missing_file_is_named_with_what_is_there(missing, there, reason, tmp_path):
+    (tmp_path / there).touch()
+    text = name_missing([str(tmp_path / missing), str(tmp_path / 'none.jpg')])
+    assert there in text and reason in text and text.endswith('none.jpg')
+
+
+def test_a_missing_folder_is_said(tmp_path):
+    assert 'folder does not exist' in name_missing([str(tmp_path / 'none/a.jpg')])
+
+
+@pytest.mark.parametrize(
+    'label, hint', [('DOG', "'Dog'"), ('dgo', "'Dog'"), ('sofa', 'Dog, cat'), ('Background', 'rem')]
+)
+def test_hint_for_an_unknown_class(label, hint):
+    assert hint in explain_unknown(label, ('Dog', 'cat'))
