@@ -20,15 +20,15 @@ class BuildWithMim(build_py):
             folder = ROOT / 'semples_mmseg' / '.mim'
             folder.mkdir(exist_ok=True)
             for name in SHARED:
-                if not (folder / name).exists():
-                    os.symlink(
-                        ROOT / name, folder / name, target_is_directory=(ROOT / name).is_dir()
-                    )
+                # A link that is there may be of a checkout that was moved since.
+                (folder / name).unlink(missing_ok=True)
+                os.symlink(ROOT / name, folder / name, target_is_directory=(ROOT / name).is_dir())
             return
         folder = Path(self.build_lib) / 'semples_mmseg' / '.mim'
         for name in SHARED:
             if (ROOT / name).is_dir():
-                shutil.copytree(ROOT / name, folder / name, dirs_exist_ok=True)
+                ignored = shutil.ignore_patterns('__pycache__')
+                shutil.copytree(ROOT / name, folder / name, ignore=ignored, dirs_exist_ok=True)
             else:
                 shutil.copy(ROOT / name, folder / name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from semples_mmseg.evaluation import ThresholdCurve, default_thresholds
 from semples_mmseg.models.soft_masks import label_map, min_max
-from semples_mmseg.pseudo_masks.finishing import Finisher
+from semples_mmseg.pseudo_masks.writer import write_refined
 from semples_mmseg.refinement import DenseCRF
 from semples_mmseg.utils.label_png import read_mask, write_mask
 from semples_mmseg.utils.parallel import WorkerPool
@@ -130,7 +131,13 @@ class OurCRF(_CRF):
         super().__init__(setting)
         self.processes = setting.processes if processes is None else processes
         self.out = self.out.with_name(f'{self.out.name}{self.processes}')
-        self.finish = Finisher(self.refine, (), NUM_OBJECTS + 1, 255)
+        self.write = partial(
+            write_refined,
+            refine=self.refine,
+            palette=(),
+            num_classes=NUM_OBJECTS + 1,
+            ignore_index=255,
+        )
         self.pool: WorkerPool | None = None
         self.tasks = [self._task(index) for index in range(len(self.labels))]
 
@@ -146,7 +153,7 @@ class OurCRF(_CRF):
     def prepare(self) -> None:
         """Start the workers: a whole data set pays for that once."""
         if self.processes > 1 and self.pool is None:
-            self.pool = WorkerPool(self.finish, self.processes)
+            self.pool = WorkerPool(self.write, self.processes)
             for task in self.tasks[: 2 * self.processes]:
                 self.pool.put(*task)
             self.pool.wait()
@@ -155,7 +162,7 @@ class OurCRF(_CRF):
         """Write all masks."""
         if self.pool is None:
             for task in self.tasks:
-                self.finish(*task)
+                self.write(*task)
             return
         for task in self.tasks:
             self.pool.put(*task)

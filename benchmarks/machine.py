@@ -11,14 +11,10 @@ from typing import Any
 
 import torch
 
-from semples_mmseg import __version__
+from semples_mmseg import __version__, environment
 
 _PACKAGES = (
     'torchvision',
-    'onedl-mmengine',
-    'onedl-mmcv',
-    'onedl-mmsegmentation',
-    'onedl-mmpretrain',
     'open_clip_torch',
     'numpy',
     'pydensecrf2',
@@ -43,7 +39,10 @@ def synchronise(device: str) -> None:
 def describe(device: str) -> dict[str, Any]:
     """Machine and versions, for the report."""
     versions = dict(
-        python=platform.python_version(), semples_mmseg=__version__, torch=torch.__version__
+        python=platform.python_version(),
+        semples_mmseg=__version__,
+        torch=torch.__version__,
+        **environment.installed(),
     )
     for name in _PACKAGES:
         try:

@@ -44,7 +44,7 @@ class Path:
         return self.sides[side](setting)
 
     def dtypes(self, device: str) -> tuple[torch.dtype, str]:
-        """In what ours multiplies matrices, and how the report calls that of both sides."""
+        """Data type of our matrix products, and its name in the report."""
         if device == 'cpu' or self.cpu_only or not self.batch:
             return torch.float32, 'float32'
         other = 'float16' if TEXTBOOK in self.sides else 'bfloat16'

@@ -4,7 +4,7 @@ python -m benchmarks.run                        # all of them, as large as on VO
 python -m benchmarks.run --path refine          # one
 python -m benchmarks.run --path curve --images 150
 python -m benchmarks.run --scaling --json scaling.json --path refine
-python -m benchmarks.run --size toy             # seconds; the numbers mean nothing
+python -m benchmarks.run --size toy             # a smoke test of seconds
 
 Nothing else should run on the machine meanwhile.
 """

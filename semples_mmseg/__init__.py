@@ -1,11 +1,17 @@
-"""SemPLeS on MMSegmentation; importing the package registers all of its components.
+"""SemPLeS on MMSegmentation; importing the package registers all of its components."""
 
-From then on MMEngine also reads checkpoints by :mod:`semples_mmseg.checkpoints`: as data, without
-running anything in them.
-"""
+from . import environment
 
-from . import (
-    checkpoints,
+environment.check()
+
+with environment.quiet_imports():
+    import mmcv.cnn.bricks.transformer  # noqa: F401
+    import mmpretrain.datasets  # noqa: F401
+    import mmseg.datasets  # noqa: F401
+
+environment.register_config_packages()
+
+from . import (  # noqa: E402
     datasets,
     engine,
     evaluation,
@@ -15,13 +21,13 @@ from . import (
     visualization,
     weights,
 )
-from .version import __version__
+from .version import __version__  # noqa: E402
 
 __all__ = [
     '__version__',
-    'checkpoints',
     'datasets',
     'engine',
+    'environment',
     'evaluation',
     'models',
     'pseudo_masks',

@@ -13,9 +13,8 @@ import json
 from rich.console import Console
 
 from semples_mmseg.cli.errors import explained
-from semples_mmseg.evaluation.folder_scores import class_names, score_folder
+from semples_mmseg.evaluation.folder_scores import class_names, score_folder, scores_table
 from semples_mmseg.utils import atomic_write
-from semples_mmseg.utils.parallel import usable_cores
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,7 +29,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--ids', help='list of the ids to evaluate (default: all masks)')
     parser.add_argument('--json', help='file for the scores')
     parser.add_argument(
-        '--num-workers', type=int, default=usable_cores(), help='threads (default: CPU cores)'
+        '--num-workers', type=int, help='processes; 0: this one alone (default: CPU cores)'
     )
     return parser.parse_args()
 
@@ -38,15 +37,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Run the command."""
     args = parse_args()
-    console = Console()
     names = class_names(args.classes, args.num_classes)
-    scores = score_folder(
-        args.masks, args.truth, names, args.ids, max(args.num_workers, 1), console
-    )
-    console.print(scores.table())
+    scores = score_folder(args.masks, args.truth, names, args.ids, args.num_workers)
+    Console().print(scores_table(scores))
     if args.json:
         with atomic_write(args.json) as file:
-            json.dump(scores.to_json(), file, indent=2)
+            json.dump(scores, file, indent=2)
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""The demo over several pretraining and training seeds, with ablations; writes a table.
+"""Run the demo with several pretraining and training seeds and ablations, and write a table.
 
 python projects/demo_world/make_models.py --seed 11 --out demo_models/seed11        # for each seed
 python projects/demo_world/run_study.py --models demo_models/* --seeds 21 22 23 \\
@@ -8,10 +8,9 @@ python projects/demo_world/run_study.py --models demo_models/* --seeds 21 22 23 
 import argparse
 from pathlib import Path
 
-from rich.console import Console
+from study import VARIANTS, Cell
+from study_table import write_table
 
-from projects.demo_world.study import VARIANTS, Cell, run_study
-from projects.demo_world.study_table import write_table
 from semples_mmseg.cli.errors import explained
 
 
@@ -32,15 +31,17 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Run the command."""
     args = parse_args()
-    root, out, console = Path(__file__).parents[1], Path(args.out), Console()
-    cells = [
-        Cell(
-            root, out / f'{Path(models).name}_train{seed}', Path(models), Path(args.data_root), seed
-        )
-        for seed in args.seeds
-        for models in args.models
-    ]
-    results = run_study(cells, args.variants, console.print)
+    root, out = Path(__file__).parents[2], Path(args.out)
+    results = {}
+    for seed in args.seeds:
+        for models in map(Path, args.models):
+            name = f'{models.name}_train{seed}'
+            cell = Cell(root, out / name, models, Path(args.data_root), seed)
+            results[name] = cell.run(args.variants)
+            found = {
+                key: split['train']['seed_mIoU'] for key, split in results[name]['seeds'].items()
+            }
+            print(f'{name}: ' + ', '.join(f'{key} {value:.1f}' for key, value in found.items()))
     if args.table:
         write_table(results, Path(args.table))
 

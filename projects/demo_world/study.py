@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,12 @@ from mmengine.runner import CheckpointLoader, Runner
 from mmseg.registry import MODELS
 
 from semples_mmseg.demo.models import BACKBONE_FILE, CLIP_FILE
-from semples_mmseg.demo.steps import SEGMENTER, SEMPLES, segmenter_data, stage_file
+from semples_mmseg.demo.steps import SEGMENTER, SEMPLES, segmenter_options, stage_file
 from semples_mmseg.demo.world import BACKGROUNDS
 from semples_mmseg.pseudo_masks import make_pseudo_masks
 from semples_mmseg.utils import atomic_write
 
 SPLITS = ('train', 'val')
-# What a variant changes: in the config, in the checkpoint of (a) or (b) it starts from, and its
-# stages.
 VARIANTS: dict[str, dict[str, Any]] = {
     'without the text term': dict(
         options={'model.prompt_loss.text_weight': 0.0}, start='match', stages=('prompt', 'refine')
@@ -33,16 +31,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
     ),
     'joint': dict(options={}, start='classify', stages=('joint',)),
 }
+"""Ablations: options of the config, the stage whose weights they start from, and their stages."""
 
 
 class Cell:
-    """One pretraining seed and one training seed.
+    """A run of the demo with one pretraining seed and one training seed.
 
     Args:
         root: Folder of ``configs``.
-        folder: Where the results of this cell go.
-        models: Folder with the two pretrained models.
-        data_root: Where the demo world is drawn.
+        folder: Folder of the results.
+        models: Folder of the two pretrained models.
+        data_root: Folder of the demo world.
         seed: Training seed.
     """
 
@@ -51,7 +50,7 @@ class Cell:
         self.data_root, self.seed = data_root, seed
 
     def run(self, variants: Sequence[str] = ()) -> dict[str, Any]:
-        """Train and evaluate everything; a finished cell is read back from its file.
+        """Train and evaluate, unless the results exist already.
 
         Args:
             variants: Names of :data:`VARIANTS`.
@@ -91,7 +90,7 @@ class Cell:
                 **(options or {}),
             }
         )
-        # Every checkpoint of interest is evaluated on both splits afterwards.
+        # Checkpoints are evaluated on both splits after training.
         config.val_dataloader = config.val_cfg = config.val_evaluator = None
         return config
 
@@ -148,31 +147,9 @@ class Cell:
                 'randomness.seed': self.seed,
                 'log_level': 'WARNING',
                 'model.backbone.init_cfg.checkpoint': 'weights:' + str(self.models / BACKBONE_FILE),
-                **segmenter_data(self.data_root, masks),
+                **dict(option.split('=', 1) for option in segmenter_options(self.data_root, masks)),
             }
         )
         runner = Runner.from_cfg(config)
         runner.train()
         return {key: float(value) for key, value in runner.test().items()}
-
-
-def run_study(
-    cells: Sequence[Cell], variants: Sequence[str], log: Callable[[str], None]
-) -> dict[str, Any]:
-    """Run cells one after another in this process.
-
-    Args:
-        cells: What to run.
-        variants: See :meth:`Cell.run`.
-        log: Told of each finished cell.
-
-    Returns:
-        Results by the name of each cell's folder.
-    """
-    results = {}
-    for cell in cells:
-        result = results[cell.folder.name] = cell.run(variants)
-        seeds = {name: values['train']['seed_mIoU'] for name, values in result['seeds'].items()}
-        brief = ', '.join(f'{name} {value:.1f}' for name, value in seeds.items())
-        log(f'{cell.folder.name}: {brief}')
-    return results

@@ -14,11 +14,11 @@ STAGES = {'classify': 'stage 0', 'match': '(a)', 'refine': '**(c)**'}
 
 
 def write_table(results: dict[str, Any], path: Path) -> None:
-    """Put the table between the marks of a Markdown file, or at its end.
+    """Write the table between the two marks in a Markdown file, or at its end.
 
     Args:
-        results: Of :func:`run_study`.
-        path: The file; made if need be.
+        results: Results of each cell, by its name.
+        path: The file; created if missing.
     """
     text = path.read_text(encoding='utf-8') if path.exists() else f'{BEGIN}\n{END}\n'
     if BEGIN not in text:

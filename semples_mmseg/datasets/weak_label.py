@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from ..utils.label_png import class_colours
+from ..utils.label_png import check_num_classes, class_colours
 from ..utils.lists import (
     find_images,
     missing_files,
@@ -332,6 +332,7 @@ class WeakLabelDataset(BaseSegDataset):
                 f'at least one object class, got {classes}'
             )
         check_class_names(classes, f"{type(self).__name__}: metainfo['classes']")
+        check_num_classes(len(classes), f"{type(self).__name__}: metainfo['classes']")
 
     def _find_images(self, img_ids: Sequence[str]) -> list[str]:
         """Paths of the images; those that are missing are an error."""

@@ -1,48 +1,70 @@
-"""The demo's picture: what each step makes of some held-out scenes."""
+"""The demo's picture: results of every step on some training scenes."""
 
-from __future__ import annotations
-
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
+from mmengine.runner import load_checkpoint
+from mmseg.registry import DATASETS, MODELS
 from PIL import Image
 
-from ..utils.io import atomic_write
-from ..visualization.pictures import colour_label, overlay_cam, picture_grid
+from ..utils import atomic_write
+from ..utils.label_png import read_mask
+from ..visualization import colour_label, overlay_cam, picture_grid
+
+ROWS = 8
 
 
-def demo_grid(
-    path: str | os.PathLike,
-    images: Sequence[np.ndarray],
-    masks: Sequence[np.ndarray],
-    cams: Mapping[str, Sequence[np.ndarray]],
-    pseudo_masks: Sequence[np.ndarray],
-    predictions: Sequence[np.ndarray],
-    palette: Sequence[Sequence[int]],
-    cell: int = 128,
+def draw_grid(
+    folder: Path,
+    semples: Config,
+    stages: Mapping[str, Path],
+    segmenter: Config,
+    segmenter_weights: Path,
 ) -> None:
-    """Write a PNG with the columns image | mask | CAMs by step | pseudo mask | Segmenter.
+    """Write ``grid.png``: image, mask, CAMs of the stages, pseudo mask, Segmenter's prediction.
 
     Args:
-        path: The file.
-        images: uint8 RGB, shape ``(H, W, 3)`` each, one per row of the picture.
-        masks: True label ids, integers of shape ``(H, W)``, 255 ignored.
-        cams: For each step, by its title (``'CAM after (a)'``), the CAMs of every image: scores in
-            [0, 1] of shape ``(n, h, w)`` or ``(h, w)``.
-        pseudo_masks: Label ids like ``masks``.
-        predictions: Label ids predicted by the retrained network, like ``masks``.
-        palette: RGB of each label id.
-        cell: Side of a picture in the grid in pixels.
-
-    Raises:
-        ValueError: If the numbers of pictures differ, or an array is not as described.
+        folder: Folder of the picture and of ``pseudo_masks``.
+        semples: Config of SemPLeS as it was run.
+        stages: Title and weights of the stages to show.
+        segmenter: Config of the Segmenter as it was run.
+        segmenter_weights: Weights of the Segmenter.
     """
-    columns = {'image': list(images), 'mask': [colour_label(m, palette) for m in masks]}
-    for title, maps in cams.items():
-        columns[title] = [overlay_cam(*pair) for pair in zip(images, maps, strict=True)]
-    columns['pseudo mask'] = [colour_label(m, palette) for m in pseudo_masks]
-    columns['Segmenter'] = [colour_label(m, palette) for m in predictions]
-    picture = Image.fromarray(picture_grid(columns, cell))
-    with atomic_write(path, 'wb') as file:
-        picture.save(file, format='PNG')
+    init_default_scope('mmseg')
+    dataset = DATASETS.build(semples.test_dataloader.dataset)
+    palette = dataset.metainfo['palette']
+    chosen = np.linspace(0, len(dataset) - 1, ROWS).astype(int).tolist()
+    items = [dataset[index] for index in chosen]
+    images = [item['inputs'][0].permute(1, 2, 0).numpy()[..., ::-1] for item in items]
+    masks = [item['data_samples'].gt_sem_seg.data[0].numpy() for item in items]
+    columns = {'image': images, 'mask': [colour_label(mask, palette) for mask in masks]}
+    for title, weights in stages.items():
+        cams = [sample.cams.data.numpy() for sample in _predict(semples, weights, items)]
+        columns[f'CAM {title}'] = [overlay_cam(*pair) for pair in zip(images, cams, strict=True)]
+    names = [dataset.get_data_info(index)['img_id'] for index in chosen]
+    columns['pseudo mask'] = [
+        colour_label(read_mask(folder / 'pseudo_masks' / f'{name}.png'), palette) for name in names
+    ]
+    # The Segmenter's test set is the held-out scenes; the pseudo masks are of the training scenes.
+    segmenter.test_dataloader.dataset.ann_file = segmenter.train_dataloader.dataset.ann_file
+    dataset = DATASETS.build(segmenter.test_dataloader.dataset)
+    predicted = _predict(segmenter, segmenter_weights, [dataset[index] for index in chosen])
+    columns['Segmenter'] = [
+        colour_label(sample.pred_sem_seg.data[0].numpy(), palette) for sample in predicted
+    ]
+    with atomic_write(folder / 'grid.png', 'wb') as file:
+        Image.fromarray(picture_grid(columns)).save(file, format='PNG')
+
+
+@torch.no_grad()
+def _predict(config: Config, weights: Path, items: list[dict[str, Any]]) -> list[Any]:
+    model: Any = MODELS.build(config.model)
+    load_checkpoint(model, str(weights), map_location='cpu', logger='silent')
+    model.eval()
+    return [model.test_step(pseudo_collate([item]))[0] for item in items]

@@ -6,8 +6,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from ..pipeline.steps import Step
-from ..pseudo_masks.manifest import MANIFEST
-from ..weights.latest_checkpoint import POINTER
+from ..pipeline.tools import Tools, dataset_options
 
 STAGES = ('classify', 'match', 'prompt', 'refine')
 TITLES = dict(classify='after stage 0', match='after (a)', refine='after (c)')
@@ -16,7 +15,7 @@ SEGMENTER = 'configs/segmenter/segmenter_demo.py'
 
 
 def stage_file(folder: Path, stage: str) -> Path:
-    """Weights at the end of a stage of the demo's staged run."""
+    """Weights at the end of a stage."""
     return folder / 'semples' / f'{stage}.pth'
 
 
@@ -26,16 +25,18 @@ def segmenter_file(root: Path, folder: Path) -> Path:
     return folder / 'segmenter' / f'epoch_{epochs}.pth'
 
 
-def segmenter_data(data_root: Path, masks: Path) -> dict[str, str]:
+def segmenter_options(data_root: Path, masks: Path) -> list[str]:
     """Settings of the Segmenter's config that name its files."""
-    options = {'train_dataloader.dataset.data_prefix.seg_map_path': str(masks)}
+    options = []
     for loader, split in (('train', 'train'), ('val', 'val'), ('test', 'val')):
-        dataset = f'{loader}_dataloader.dataset'
-        options[f'{dataset}.ann_file'] = str(data_root / f'ImageSets/{split}.txt')
-        options[f'{dataset}.data_prefix.img_path'] = str(data_root / 'JPEGImages')
-        if loader != 'train':
-            truth = str(data_root / 'SegmentationClass')
-            options[f'{dataset}.data_prefix.seg_map_path'] = truth
+        options += dataset_options(
+            [loader],
+            ann_file=data_root / f'ImageSets/{split}.txt',
+            data_prefix__img_path=data_root / 'JPEGImages',
+            data_prefix__seg_map_path=masks
+            if split == 'train'
+            else data_root / 'SegmentationClass',
+        )
     return options
 
 
@@ -44,100 +45,48 @@ def demo_steps(
     folder: Path,
     data_root: Path,
     seed: int,
-    semples_options: Sequence[str] = (),
-    segmenter_options: Sequence[str] = (),
+    semples: Sequence[str] = (),
+    segmenter: Sequence[str] = (),
 ) -> list[Step]:
     """The steps of the demo.
 
     Args:
         root: Folder of ``configs`` and ``tools``.
-        folder: Where results go.
-        data_root: Where the demo world is drawn.
-        seed: Of training.
-        semples_options: More ``key=value`` settings of the SemPLeS config.
-        segmenter_options: More ``key=value`` settings of the Segmenter's config.
+        folder: Folder of the results.
+        data_root: Folder that the demo world is drawn into.
+        seed: Seed of training.
+        semples, segmenter: More ``key=value`` settings of the two configs.
     """
-    data = [f'{name}_dataloader.dataset.data_root={data_root}' for name in ('train', 'val')]
-    data += [f'{name}_dataloader.dataset.data_root={data_root}' for name in ('test', 'pseudo_mask')]
-    data += semples_options
-    randomness = f'randomness.seed={seed}'
-    semples, segmenter = root / SEMPLES, root / SEGMENTER
-    final = stage_file(folder, 'refine')
-    tool = root / 'tools'
+    tools, randomness = Tools(root, folder), f'randomness.seed={seed}'
+    data = dataset_options(('train', 'val', 'test', 'pseudo_mask'), data_root=data_root)
+    data += semples
+    final, masks = stage_file(folder, 'refine'), folder / 'pseudo_masks'
+    files = [f'{stage}.pth' for stage in STAGES]
     steps = [
-        Step(
-            'stage 0 and the three stages of SemPLeS',
-            _command(tool / 'train.py', semples, folder / 'semples', *data, randomness),
-            inputs=(),
-            config=semples,
-            outputs=(*(stage_file(folder, s) for s in STAGES), folder / 'semples/stages.json'),
-            seconds=80,
-            resume=('--resume',),
-            goes_on_from=folder / 'semples' / POINTER,
+        tools.train(
+            'SemPLeS training',
+            SEMPLES,
+            final.parent,
+            [*data, randomness],
+            [],
+            [*files, 'stages.json'],
         )
     ]
-    for stage, title in TITLES.items():
-        weights, out = stage_file(folder, stage), folder / f'seeds_{stage}.json'
-        command = _command(tool / 'test.py', semples, folder / 'test', *data, checkpoint=weights)
-        steps.append(
-            Step(
-                f'CAMs of the training scenes {title}, evaluated',
-                (*command, '--metrics', str(out)),
-                inputs=(weights,),
-                config=semples,
-                outputs=(out,),
-                seconds=15,
-            )
-        )
-    final, masks = stage_file(folder, 'refine'), folder / 'pseudo_masks'
-    command = _command(
-        tool / 'make_pseudo_masks.py', semples, folder / 'test', *data, checkpoint=final
-    )
-    steps.append(
-        Step(
-            'pseudo masks',
-            (*command, '--out', str(masks)),
-            inputs=(final,),
-            config=semples,
-            outputs=(masks,),
-            seconds=35,
-            fresh=('--overwrite',),
-            goes_on_from=masks / MANIFEST,
-        )
-    )
-    data = [f'{key}={value}' for key, value in segmenter_data(data_root, masks).items()]
-    data += segmenter_options
-    work_dir, weights = folder / 'segmenter', segmenter_file(root, folder)
-    steps.append(
-        Step(
-            'Segmenter, retrained on the pseudo masks',
-            _command(tool / 'train.py', segmenter, work_dir, *data, randomness),
-            inputs=(masks,),
-            config=segmenter,
-            outputs=(weights,),
-            seconds=80,
-            resume=('--resume',),
-            goes_on_from=work_dir / POINTER,
-        )
-    )
-    out = folder / 'segmenter.json'
-    command = _command(tool / 'test.py', segmenter, folder / 'test', *data, checkpoint=weights)
-    steps.append(
-        Step(
-            'Segmenter on the held-out scenes',
-            (*command, '--metrics', str(out)),
-            inputs=(weights,),
-            config=segmenter,
-            outputs=(out,),
-            seconds=15,
-        )
-    )
+    for stage in TITLES:
+        weights = stage_file(folder, stage)
+        steps.append(tools.test(f'seeds of {stage}', SEMPLES, weights, f'seeds_{stage}.json', data))
+    steps.append(tools.pseudo_masks(SEMPLES, final, masks, data))
+    data = [*segmenter_options(data_root, masks), *segmenter]
+    weights = segmenter_file(root, folder)
+    steps += [
+        tools.train(
+            'Segmenter training',
+            SEGMENTER,
+            weights.parent,
+            [*data, randomness],
+            [masks],
+            [weights.name],
+        ),
+        tools.test('Segmenter test', SEGMENTER, weights, 'segmenter.json', data),
+    ]
     return steps
-
-
-def _command(
-    script: Path, config: Path, work_dir: Path, *options: str, checkpoint: Path | None = None
-) -> tuple[str, ...]:
-    """Arguments of one of the tools."""
-    start = (str(script), str(config), *((str(checkpoint),) if checkpoint else ()))
-    return (*start, '--work-dir', str(work_dir), '--cfg-options', *options)

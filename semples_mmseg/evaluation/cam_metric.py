@@ -11,6 +11,7 @@ from mmengine.logging import MMLogger
 from mmseg.registry import METRICS
 from prettytable import PrettyTable
 
+from .prediction_writer import PredictionWriter
 from .threshold_curve import ThresholdCurve, default_thresholds
 
 
@@ -40,6 +41,9 @@ class CAMMetric(BaseMetric):
         thresholds: Background scores to sweep, ascending; 0.40, 0.41, ..., 0.59 by default.
         background_score: A score fixed beforehand to report as ``mIoU``.
         ignore_index: Value of ground truth that is not evaluated.
+        output_dir: Folder for the predicted label maps too, see :class:`PredictionWriter`; this
+            is what ``--out`` of MMSeg's ``tools/test.py`` sets.
+        keep_results: As of MMSeg's ``IoUMetric``; the label maps are kept in any case.
         collect_device: See :class:`mmengine.evaluator.BaseMetric`, as for the rest.
         prefix: Prefix of the returned keys.
 
@@ -55,11 +59,14 @@ class CAMMetric(BaseMetric):
         thresholds: Sequence[float] | None = None,
         background_score: float | None = None,
         ignore_index: int = 255,
+        output_dir: str | None = None,
+        keep_results: bool = True,
         collect_device: str = 'cpu',
         prefix: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix, **kwargs)
+        self.writer = None if output_dir is None else PredictionWriter(output_dir)
         self.sweep = default_thresholds() if thresholds is None else list(thresholds)
         self.background_score = background_score
         self.ignore_index = ignore_index
@@ -81,6 +88,9 @@ class CAMMetric(BaseMetric):
         from a list that has one entry per image.
         """
         curve = self._curve()
+        if self.writer is not None:
+            self.writer.dataset_meta = self.dataset_meta
+            self.writer.process(data_batch, data_samples)
         for sample in data_samples:
             name = image_name(sample)
             for key, fix in (

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from mmseg.datasets import COCOStuffDataset, PascalVOCDataset
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ..utils.files import read_lines
-from ..utils.label_png import read_mask
+from ..utils.label_png import check_ids, read_mask
 from ..utils.lists import files_below, name_some, read_image_ids
 from ..utils.names import check_class_names
-from . import confusion_matrix, segmentation_scores
-from .scores import check_target
+from ..utils.parallel import parallel_map
+from ..utils.progress import progress
+from .scores import confusion_matrix, segmentation_scores
 
 IGNORED = 255
 """In ground truth: not evaluated. In a prediction: undecided."""
@@ -64,64 +60,13 @@ def class_names(classes: str | None, num_classes: int | None) -> list[str]:
     return names
 
 
-@dataclass(frozen=True)
-class FolderScores:
-    """Scores of a folder in percent; see :class:`~semples_mmseg.evaluation.SegmentationScores`.
-
-    Attributes:
-        images: Number of images.
-        undecided: Share of the evaluated pixels whose prediction is 255. They count as missed.
-        iou: Intersection over union of every class by name; None for a class that does not occur.
-        miou: Mean of those that are not None, like all that follow; None where none is.
-        fp: Over-activation.
-        fn: Missed pixels.
-        precision: Share of the predicted pixels that is right.
-        recall: Share of the true pixels that is found.
-    """
-
-    images: int
-    undecided: float
-    iou: dict[str, float | None]
-    miou: float | None
-    fp: float | None
-    fn: float | None
-    precision: float | None
-    recall: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """As a JSON object, with the names that metrics have elsewhere."""
-        return dict(
-            images=self.images,
-            undecided=self.undecided,
-            mIoU=self.miou,
-            FP=self.fp,
-            FN=self.fn,
-            precision=self.precision,
-            recall=self.recall,
-            IoU=self.iou,
-        )
-
-    def table(self) -> Table:
-        """For people."""
-        table = Table(title=f'{self.images} images, in percent')
-        table.add_column('')
-        table.add_column('IoU', justify='right')
-        for name, value in self.iou.items():
-            table.add_row(escape(name), _shown(value))
-        table.add_section()
-        for name in ('mIoU', 'FP', 'FN', 'precision', 'recall', 'undecided'):
-            table.add_row(name, _shown(self.to_json()[name]))
-        return table
-
-
 def score_folder(
     masks: str | Path,
     truth: str | Path,
     classes: Sequence[str],
     ids_file: str | Path | None = None,
-    num_workers: int = 1,
-    console: Console | None = None,
-) -> FolderScores:
+    num_workers: int | None = None,
+) -> dict[str, Any]:
     """Compare every mask ``<id>.png`` with the ground truth of that name.
 
     Args:
@@ -129,11 +74,12 @@ def score_folder(
         truth: Folder of the ground truth, with 255 for pixels that are not evaluated.
         classes: Names of the label ids 0..C-1, background first.
         ids_file: List of the ids to evaluate, one a line; all files in ``masks`` by default.
-        num_workers: Number of threads.
-        console: Where progress is shown; nowhere by default.
+        num_workers: See :func:`.parallel_map`.
 
     Returns:
-        The scores.
+        ``images``, their number; in percent ``mIoU``, ``FP``, ``FN``, ``precision``, ``recall`` and
+        ``IoU`` by class, see :class:`.SegmentationScores`, None where no pixel counts; and
+        ``undecided``, the share of the evaluated pixels whose prediction is 255.
 
     Raises:
         FileNotFoundError: If there are no masks, or a mask or its ground truth is missing.
@@ -143,27 +89,34 @@ def score_folder(
     ids = _ids(masks, truth, ids_file)
     number = len(classes)
     confusion = np.zeros((number, number + 1), np.int64)
-    with _progress(console, len(ids)) as advance, ThreadPoolExecutor(num_workers) as executor:
-        tasks = deque(executor.submit(_compare, masks, truth, name, number) for name in ids)
-        try:
-            while tasks:  # taken out one by one: all results together would be gigabytes for COCO
-                confusion += tasks.popleft().result()
-                advance()
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
+    compare = partial(_compare, masks, truth, number)
+    for counts in progress(parallel_map(compare, ids, num_workers), 'masks', len(ids)):
+        confusion += counts
     scores = segmentation_scores(confusion)
     pixels = int(confusion.sum())
-    return FolderScores(
+    return dict(
         images=len(ids),
         undecided=100.0 * int(confusion[:, -1].sum()) / max(pixels, 1),
-        iou={name: _number(value) for name, value in zip(classes, scores.iou, strict=True)},
-        miou=_number(scores.miou),
-        fp=_number(scores.fp),
-        fn=_number(scores.fn),
+        mIoU=_number(scores.miou),
+        FP=_number(scores.fp),
+        FN=_number(scores.fn),
         precision=_number(scores.precision),
         recall=_number(scores.recall),
+        IoU={name: _number(value) for name, value in zip(classes, scores.iou, strict=True)},
     )
+
+
+def scores_table(scores: Mapping[str, Any]) -> Table:
+    """What :func:`score_folder` returns, as a table for the terminal."""
+    table = Table(title=f'{scores["images"]} images, in percent')
+    table.add_column('')
+    table.add_column('IoU', justify='right')
+    for name, value in scores['IoU'].items():
+        table.add_row(escape(name), _shown(value))
+    table.add_section()
+    for name in ('mIoU', 'FP', 'FN', 'precision', 'recall', 'undecided'):
+        table.add_row(name, _shown(scores[name]))
+    return table
 
 
 def _ids(masks: Path, truth: Path, ids_file: str | Path | None) -> list[str]:
@@ -190,7 +143,7 @@ def _ids(masks: Path, truth: Path, ids_file: str | Path | None) -> list[str]:
     return ids
 
 
-def _compare(masks: Path, truth: Path, name: str, number: int) -> np.ndarray:
+def _compare(masks: Path, truth: Path, number: int, name: str) -> np.ndarray:
     """Confusion counts of one image, (C, C + 1); the last column counts undecided pixels."""
     mask = torch.from_numpy(read_mask(masks / f'{name}.png')).long()
     target = torch.from_numpy(read_mask(truth / f'{name}.png')).long()
@@ -205,18 +158,9 @@ def _compare(masks: Path, truth: Path, name: str, number: int) -> np.ndarray:
             f'Mask {masks / name}.png has the values {strange[:5]}, but there are the classes '
             f'0..{number - 1} (and {IGNORED} = undecided); check the file and the classes.'
         )
-    check_target(target, number, IGNORED, str(truth / f'{name}.png'))
+    check_ids(target, number, truth / f'{name}.png', IGNORED)
     mask[mask == IGNORED] = number
     return confusion_matrix(mask, target, number + 1, IGNORED, name)[:number]
-
-
-@contextmanager
-def _progress(console: Console | None, total: int) -> Iterator[Any]:
-    """Yield a function to call after every image."""
-    columns = (TextColumn('masks'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=console is None) as progress:
-        task = progress.add_task('masks', total=total)
-        yield lambda: progress.advance(task)
 
 
 def _number(value: np.ndarray | float) -> float | None:

@@ -23,9 +23,13 @@ class PredictionMetric(BaseMetric):
     at image-level labels alone, so choosing a checkpoint by it stays weak supervision.
 
     Each sample needs ``predictions`` (logits (K,) by name) and ``image_labels`` (multi-hot (K,)).
-    Returned is ``mAP_<name>`` in percent for every name. **A class that no evaluated image shows
-    has no average precision**: it is left out of the mean and named in the log, where MMPretrain's
-    own mean would count it as 0.
+    Returned are two means in percent for every name:
+
+    - ``mAP_<name>``: images are ranked for each class, and the mean is taken over classes. A class
+      that no image shows has no average precision and is left out (MMPretrain's own mean counts it
+      as 0).
+    - ``image_mAP_<name>``: classes are ranked for each image, and the mean is taken over images
+      with a label. The published code (WeakTr, MCTformer) selects its checkpoint by it.
 
     Args:
         collect_device: See :class:`mmengine.evaluator.BaseMetric`, as for the rest.
@@ -69,26 +73,30 @@ class PredictionMetric(BaseMetric):
             self.results.append((logits, labels))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Average precision per class, and its mean over the classes that occur."""
+        """Average precision per class and per image, and their means."""
         labels = torch.stack([row for _, row in results])
         occurs = labels.any(0)
         if not bool(occurs.any()):
             raise ValueError('PredictionMetric: no image has any label, there is nothing to rank.')
         # Monotone functions such as the sigmoid do not change a ranking, so logits will do.
+        logits = {name: torch.stack([row[name] for row, _ in results]) for name in results[0][0]}
         scores = {
-            name: AveragePrecision.calculate(
-                torch.stack([logits[name] for logits, _ in results]), labels, average=None
-            )
-            for name in results[0][0]
+            name: AveragePrecision.calculate(values, labels, average=None)
+            for name, values in logits.items()
         }
         assert self.dataset_meta is not None, 'the evaluator sets `dataset_meta`'
         table = PrettyTable(['class', 'images', *scores])
         for index, name in enumerate(self.dataset_meta['classes'][1:]):
-            shown = [f'{ap[index]:.2f}' if occurs[index] else '-' for ap in scores.values()]
-            table.add_row([name, int(labels[:, index].sum()), *shown])
+            row = [f'{ap[index]:.2f}' if occurs[index] else '-' for ap in scores.values()]
+            table.add_row([name, int(labels[:, index].sum()), *row])
         absent = int((~occurs).sum())
         left_out = f' ({absent} classes that no image shows are left out)' if absent else ''
         MMLogger.get_current_instance().info(
             f'Average precision of the image-level predictions{left_out}:\n{table}'
         )
-        return {f'mAP_{name}': float(ap[occurs].mean()) for name, ap in scores.items()}
+        metrics = {f'mAP_{name}': float(ap[occurs].mean()) for name, ap in scores.items()}
+        shown = labels.any(1)
+        for name, values in logits.items():
+            by_image = AveragePrecision.calculate(values[shown].T, labels[shown].T, average=None)
+            metrics[f'image_mAP_{name}'] = float(by_image.mean())
+        return metrics

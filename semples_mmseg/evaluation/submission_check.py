@@ -1,4 +1,4 @@
-"""Checking what is about to be sent to PASCAL VOC's evaluation server."""
+"""Checking an archive before it is sent to PASCAL VOC's evaluation server."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
-from rich.progress import Progress
 
 from ..utils.images import open_image, read_image_bytes
 from ..utils.lists import name_some, read_image_ids
+from ..utils.progress import progress
 from .voc_submission import COMPETITIONS, LAYOUT, NUM_CLASSES
 
 MAX_PNG_BYTES = 1 << 23
@@ -33,7 +33,7 @@ _DAMAGE = (
     lzma.LZMAError,
     EOFError,
     OSError,
-    NotImplementedError,  # a kind of compression that zipfile does not know
+    NotImplementedError,  # zipfile lacks its kind of compression
 )
 
 
@@ -87,25 +87,22 @@ def check_submission(submission: str | Path, ann_file: str, image_dir: str) -> S
     if absent:
         raise FileNotFoundError(f'image missing: {name_some(absent)} of the list {ann_file}')
     report, seen = SubmissionReport(), Counter[str]()
-    with Progress(transient=True) as progress:
-        task = progress.add_task('checking', total=len(wanted))
-        for path, content in _entries(Path(submission)):
-            entry = _ENTRY.fullmatch(path)
-            if entry is None:
-                report.add('files that do not belong there', path)
-                continue
-            name = entry['name']
-            seen[name] += 1
-            report.images += 1
-            report.competitions.add(entry['competition'])
-            if name not in paths:
-                report.add(f'images that are not in {ann_file}', name)
-                continue
-            with open_image(read_image_bytes(paths[name]), paths[name]) as image:
-                size = image.size
-            for problem in _problems(content, size):
-                report.add(problem, name)
-            progress.advance(task)
+    for path, content in progress(_entries(Path(submission)), 'PNGs', len(wanted)):
+        entry = _ENTRY.fullmatch(path)
+        if entry is None:
+            report.add('files that do not belong there', path)
+            continue
+        name = entry['name']
+        seen[name] += 1
+        report.images += 1
+        report.competitions.add(entry['competition'])
+        if name not in paths:
+            report.add(f'images that are not in {ann_file}', name)
+            continue
+        with open_image(read_image_bytes(paths[name]), paths[name]) as image:
+            size = image.size
+        for problem in _problems(content, size):
+            report.add(problem, name)
     for name in wanted:
         if name not in seen:
             report.add('images without a prediction', name)
@@ -171,13 +168,13 @@ def _zip_entries(submission: Path) -> Iterator[tuple[str, bytes]]:
 def _tar_entries(submission: Path) -> Iterator[tuple[str, bytes]]:
     with tarfile.open(submission) as archive:
         for member in archive:
-            # never what a link leads to
+            # links are not followed
             stream = archive.extractfile(member) if member.isfile() else None
             if stream is not None:
                 yield member.name.removeprefix('./'), _head(stream)
 
 
 def _head(stream: IO[bytes]) -> bytes:
-    """As much of a file as tells that it is too large, wherever it is."""
+    """One byte more than is allowed, at most: enough to see that a file is too large."""
     with stream:
         return stream.read(MAX_PNG_BYTES + 1)

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .scores import SegmentationScores, check_target, segmentation_scores
+from ..utils.label_png import check_ids
+from .scores import SegmentationScores, segmentation_scores
 
 
 def default_thresholds() -> list[float]:
@@ -100,9 +101,9 @@ class ThresholdCurve:
             )
         labels, bins = self.num_objects + 1, len(self.thresholds) + 1
         target = target.to(cams.device, torch.int64).reshape(cams.shape[-2:])
-        check_target(target, labels, self.ignore_index, name)
-        # the ignored pixels become a true label of their own, which is cut off the histogram: less
-        # work than picking the others
+        check_ids(target, labels, f'ground truth of image {name!r}', self.ignore_index)
+        # ignored pixels become an extra true label, which is cut off the histogram below: this is
+        # faster than selecting the others
         target = torch.where(target == self.ignore_index, labels, target)
         index = target * bins
         if len(cam_classes):
@@ -132,16 +133,6 @@ class ThresholdCurve:
     def update(self, cams: Tensor, cam_classes: Tensor, target: Tensor, name: str = '') -> None:
         """Count one image; the arguments are those of :meth:`histogram`."""
         self.add(*self.histogram(cams, cam_classes, target, name))
-
-    def merge(self, other: ThresholdCurve) -> None:
-        """Add the counts of a curve over other images.
-
-        Raises:
-            ValueError: If classes or thresholds differ.
-        """
-        if self.num_objects != other.num_objects or self.thresholds != other.thresholds:
-            raise ValueError('Only curves with the same classes and thresholds can be merged.')
-        self.counts += other.counts
 
     def index(self, threshold: float) -> int:
         """Position of a background score among the thresholds (as float32).

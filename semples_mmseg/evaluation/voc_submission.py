@@ -1,4 +1,4 @@
-"""The archive that PASCAL VOC's evaluation server takes."""
+"""The archive of predictions for PASCAL VOC's evaluation server."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ LAYOUT = 'results/VOC2012/Segmentation/{competition}_test_cls'
 
 @METRICS.register_module()
 class VOCSubmission(PredictionWriter):
-    """Writes predictions on VOC's test list as the evaluation server wants them, and their archive.
+    """Writes predictions on VOC's test list in the evaluation server's layout, and their archive.
 
-    ``<out_dir>/results/VOC2012/Segmentation/<competition>_test_cls/<image id>.png``, then
-    ``<out_dir>/<competition>_test_cls.tar.gz`` with the PNGs of this run alone. Returns
+    The files are ``<out_dir>/results/VOC2012/Segmentation/<competition>_test_cls/<image id>.png``
+    and ``<out_dir>/<competition>_test_cls.tar.gz``, which holds the PNGs of this run alone. Returns
     ``predictions``, their number.
 
     Args:
@@ -76,7 +76,7 @@ class VOCSubmission(PredictionWriter):
 
 
 def _anonymous(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    """An archive that leaves the house says nothing about users and their machine."""
+    """Remove names and ids of user and group from an entry: the archive is sent to others."""
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = ''
     return entry

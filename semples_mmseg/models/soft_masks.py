@@ -1,4 +1,4 @@
-"""From CAMs to soft masks and masked images; only for the classes that are present."""
+"""From CAMs to soft masks and label maps, for present classes only."""
 
 import torch
 import torch.nn.functional as F
@@ -8,11 +8,11 @@ from torch import Tensor
 def min_max(maps: Tensor, eps: float) -> Tensor:
     """Scale every map to [0, 1): (c - min) / (max - min + eps).
 
-    Minimum and maximum take part in the gradient.
+    Minimum and maximum are not detached.
 
     Args:
         maps: (..., H, W).
-        eps: Absolute; maps whose range is far below it come out near zero.
+        eps: Absolute; maps whose range is far below it become nearly zero.
     """
     low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
     return (maps - low) / (high - low + eps)
@@ -24,7 +24,7 @@ def soft_masks(cams: Tensor, size: tuple[int, int], eps: float) -> Tensor:
     Args:
         cams: (P, h, w), one map per pair.
         size: Height and width of the masks: CLIP's input.
-        eps: See :func:`min_max`; 0.1 in the stages match and refine, 1e-4 in prompt.
+        eps: See ``min_max``; 0.1 in the stages match and refine, 1e-4 in prompt.
 
     Returns:
         (P, 1, H, W) in [0, 1].
@@ -39,7 +39,7 @@ def label_map(cams: Tensor, classes: Tensor, background_score: float) -> Tensor:
     Args:
         cams: (n, H, W) in [0, 1], maps of the n present classes.
         classes: (n,) their 0-based object classes.
-        background_score: A class must be above it; ties go to background.
+        background_score: A class wins only above it; ties are background.
 
     Returns:
         (H, W) int64: 0 for background, class + 1 otherwise.

@@ -10,14 +10,14 @@ _HEAD_AND_FUSION = ('mask_generator.head', 'mask_generator.fusion')
 
 @dataclass(frozen=True)
 class Stage:
-    """What a stage of training means to the model.
+    """Losses and trained modules of a training stage.
 
     Attributes:
         name: Its name in configs, logs and checkpoints.
-        losses: Of :data:`LOSSES`.
+        losses: Some of ``LOSSES``.
         trains: Dotted paths of the modules that train; everything else is frozen.
-        mask_eps: Added to the range in the min-max normalisation of masks; positive, or else a
-            constant map would be divided by zero.
+        mask_eps: Added to the range in the min-max normalisation of masks. Positive, because a
+            constant map would be divided by zero otherwise.
     """
 
     name: str
@@ -34,7 +34,7 @@ STAGES = {
         Stage('match', ('match',), _HEAD_AND_FUSION),
         Stage('prompt', ('prompt',), ('prompt_learner',), mask_eps=1e-4),
         Stage('refine', ('match', 'refine'), _HEAD_AND_FUSION),
-        # Table 6: everything at once.
+        # Table 6: all losses at once.
         Stage('joint', ('match', 'prompt', 'refine'), (*_HEAD_AND_FUSION, 'prompt_learner')),
     )
 }
@@ -46,10 +46,9 @@ def resolve_stage(
     trains: Sequence[str] | None = None,
     mask_eps: float | None = None,
 ) -> Stage:
-    """The stage of a name, with single settings changed.
+    """The stage called ``name``, with some settings changed.
 
-    A name that is not in :data:`STAGES` makes a new stage, which must say ``losses`` and
-    ``trains``.
+    A name that is not in ``STAGES`` is a new stage, which needs ``losses`` and ``trains``.
 
     Raises:
         ValueError: If the stage or one of its losses is unknown, or ``mask_eps`` not positive.

@@ -1,4 +1,4 @@
-"""Whole runs, from data to tables: steps that are skipped when they are complete."""
+"""Whole runs, from the data to the table of results, as steps that are skipped when complete."""
 
 from .benchmarks import BENCHMARKS, Benchmark
 from .published import Settings, published_steps

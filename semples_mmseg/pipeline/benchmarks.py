@@ -1,4 +1,4 @@
-"""The paper's data sets as a pipeline needs to know them."""
+"""The paper's data sets: files, numbers of images, configs and published figures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,24 +9,24 @@ class Benchmark:
     """A data set of the paper, and its configs.
 
     Attributes:
-        name: Short name, for files.
-        title: Name, for people.
-        data_root: Where the data set is by default.
+        name: Name on the command line.
+        title: Full name.
+        data_root: Default folder of the data set.
         converter: Tool that prepares it.
         sources: Files of the download that the converter reads, relative to the data root.
-        prepared: What it writes.
-        label_file: Image-level labels of all splits, or None where the configs name them.
+        prepared: Files and folders that the converter writes.
+        label_file: Image-level labels of all splits; empty if the configs name them.
         train: List of the training images, their folder and number.
         val: The same of the images that the retrained model is evaluated on.
         val_masks: Their masks.
-        scored: List of the training images whose pseudo masks are measured, and their number.
-        train_masks: Their masks; measuring is left out where they are not there.
-        classes: What ``tools/eval_pseudo_masks.py`` calls the classes.
+        scored: List of the training images whose pseudo masks are evaluated, and their number.
+        train_masks: Their masks; without them, pseudo masks are not evaluated.
+        classes: Name of the classes for ``tools/eval_pseudo_masks.py``.
         scales: Number of scales of CAM inference.
         weaktr, semples, segmenter: Configs.
         labelled: Config of the Segmenter on labelled training images, if there is one.
         server: Config of the archive for the evaluation server, if there is one.
-        paper: The paper's figures (SemPLeS), by row of the final table.
+        paper: mIoU published by SemPLeS, by row of the final table.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Benchmark:
     converter: str
     sources: tuple[str, ...]
     prepared: tuple[str, ...]
-    label_file: str | None
+    label_file: str
     train: tuple[str, str, int]
     val: tuple[str, str, int]
     val_masks: str
@@ -83,7 +83,7 @@ COCO14 = Benchmark(
         *('ImageSets/train.txt', 'ImageSets/val.txt'),
         *('labels_train.json', 'labels_val.json', 'masks/val2014'),
     ),
-    label_file=None,
+    label_file='',
     train=('ImageSets/train.txt', 'train2014', 82081),
     val=('ImageSets/val.txt', 'val2014', 40137),
     val_masks='masks/val2014',

@@ -1,40 +1,34 @@
-"""Child processes that do not outlive this one."""
+"""Child processes that end with their parent."""
 
 import ctypes
+import functools
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import IO
 
 _PR_SET_PDEATHSIG = 1
 
 
-def run_child(command: Sequence[str]) -> int:
-    """Run a command and wait for it.
+def start_child(command: Sequence[str], output: IO[bytes] | None = None) -> subprocess.Popen:
+    """Start a command that gets SIGTERM when this process dies (on Linux only).
 
-    If this process is killed, the command is ended too (on Linux; elsewhere it goes on). It would
-    otherwise work on beside the one that a second try starts, in the same folder.
+    Otherwise the command would go on beside the one that the next run starts in the same folder.
 
     Args:
         command: Program and arguments.
-
-    Returns:
-        Exit code.
+        output: File for stdout and stderr.
     """
-    return subprocess.run(command, check=False, preexec_fn=_end_with_parent()).returncode
+    errors = None if output is None else subprocess.STDOUT
+    linux = sys.platform == 'linux'
+    before = functools.partial(_end_with, os.getpid()) if linux else None
+    return subprocess.Popen(command, stdout=output, stderr=errors, preexec_fn=before)
 
 
-def _end_with_parent() -> Callable[[], None] | None:
-    """What a new child does before it becomes the command."""
-    if sys.platform != 'linux':
-        return None
-    libc, parent = ctypes.CDLL(None), os.getpid()
-
-    def prepare() -> None:
-        # SIGTERM, so that a launcher of several processes can end those.
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it was killed meanwhile
-            os._exit(1)
-
-    return prepare
+def _end_with(parent: int) -> None:
+    """Ask the kernel for the signal; runs in the child before the command."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before the request
+        os._exit(1)

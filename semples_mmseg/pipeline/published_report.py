@@ -1,4 +1,4 @@
-"""What a published pipeline ends with: our figures beside the paper's."""
+"""Table of a published pipeline: its figures beside the paper's."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from rich.table import Table
 from ..utils import atomic_write
 from .benchmarks import Benchmark
 
-# Row of the table: what it is called, the file of the figure, its key, the paper's row.
+# Title of the row, file of the figure, its key, row of the paper.
 ROWS = (
     ('seeds, at the best background score', 'seeds.json', 'seed_mIoU', 'seed'),
     ('pseudo masks (CAM, CRF)', 'masks.json', 'mIoU', None),
@@ -22,16 +22,15 @@ ROWS = (
 def report_published(benchmark: Benchmark, folder: Path, console: Console) -> dict[str, Any]:
     """Collect the figures of a run, print the table, write ``results.json``.
 
-    The paper does not say which of the two "mask" figures its own is; it stands beside the second,
-    which WeakTr publishes.
+    The paper does not define its "mask" figure; it is shown beside the one that WeakTr publishes.
 
     Args:
         benchmark: The data set.
-        folder: Where the steps left their results.
-        console: Where the table goes.
+        folder: Folder of the steps' results.
+        console: Where the table is printed.
 
     Returns:
-        What ``results.json`` holds: ``ours`` and ``paper``, mIoU in percent by row.
+        Content of ``results.json``: ``ours`` and ``paper``, mIoU in percent by row.
     """
     ours, table = {}, Table(title=f'SemPLeS on {benchmark.title}, mIoU in %')
     for column in ('', 'this run', 'the paper'):

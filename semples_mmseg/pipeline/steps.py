@@ -1,20 +1,28 @@
-"""Steps of a pipeline: separate processes, run in order, skipped when complete."""
+"""Steps of a pipeline: commands that run one after another and are skipped when complete."""
 
 import hashlib
 import json
+import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ..utils import atomic_write
-from .child import run_child
+from .child import start_child
+
+RECORD = 'pipeline.json'
+TAIL = 20
+"""Lines of the log that are shown when a step fails."""
+_ETA = re.compile(r'eta: ((?:\d+ days?, )?[\d:]+)')
+"""Time left in the log lines of MMEngine."""
 
 
 @dataclass(frozen=True)
@@ -22,19 +30,18 @@ class Step:
     """One command of a pipeline.
 
     Attributes:
-        name: What it does, for people.
-        command: Arguments for the Python interpreter, the script first.
-        inputs: Files whose content decides whether an earlier result still holds.
-        outputs: Files that must be there afterwards; a folder counts by its list of files.
-        config: Config of the command, if it has one: its settings, bases included, decide too.
-        seconds: Expected duration, for the time left; 0 where nobody can know.
-        resume: Arguments to add when an earlier try at the same thing was broken off.
-        goes_on_from: File that a try renews as soon as it leaves something to go on from. Where
-            there is one, a try that was broken off before that is not resumed: what lies there is
-            of an older run, maybe of other settings.
-        fresh: Arguments to add otherwise.
-        work: What there is to do, for the plan.
-        megabytes: About what it leaves on the disk, for the plan.
+        name: Unique within the pipeline.
+        command: Arguments of the Python interpreter, the script first.
+        inputs: Files and folders that the result depends on.
+        outputs: Files and folders that the command writes.
+        config: Config of the command, if any; the result depends on its settings.
+        resume: Arguments added when an earlier run of this step was interrupted.
+        fresh: Arguments added otherwise.
+        resume_from: File that the command writes once it can resume. While it is unchanged since
+            the step was started, an interrupted step starts again with ``fresh``: the file then
+            belongs to an older run, perhaps with other settings.
+        work: Amount of work, shown in the plan.
+        megabytes: Approximate size of the outputs, shown in the plan.
     """
 
     name: str
@@ -42,10 +49,9 @@ class Step:
     inputs: tuple[Path, ...]
     outputs: tuple[Path, ...]
     config: Path | None = None
-    seconds: float = 0.0
     resume: tuple[str, ...] = ()
     fresh: tuple[str, ...] = ()
-    goes_on_from: Path | None = None
+    resume_from: Path | None = None
     work: str = ''
     megabytes: float = 0.0
 
@@ -54,8 +60,8 @@ def digest(path: Path) -> str | None:
     """SHA-256 of a file's content, or of a folder's file names and sizes; ``None`` if missing."""
     if path.is_dir():
         files = sorted(file for file in path.rglob('*') if file.is_file())
-        listing = '\n'.join(f'{file.relative_to(path)} {file.stat().st_size}' for file in files)
-        return hashlib.sha256(listing.encode()).hexdigest()
+        names = '\n'.join(f'{file.relative_to(path)} {file.stat().st_size}' for file in files)
+        return hashlib.sha256(names.encode()).hexdigest()
     if not path.is_file():
         return None
     total = hashlib.sha256()
@@ -65,29 +71,19 @@ def digest(path: Path) -> str | None:
     return total.hexdigest()
 
 
-def _wanted(step: Step) -> dict[str, Any]:
-    """What a complete step was made from."""
-    settings = None
-    if step.config is not None:
-        text = repr(Config.fromfile(step.config).to_dict())
-        settings = hashlib.sha256(text.encode()).hexdigest()
-    return dict(
-        command=list(step.command),
-        settings=settings,
-        inputs={str(path): digest(path) for path in step.inputs},
-    )
+def _digests(paths: Sequence[Path]) -> dict[str, str | None]:
+    return {str(path): digest(path) for path in paths}
 
 
 def _version(path: Path | None) -> list[int] | None:
-    """What tells a file from the one that replaces it, even if their content is the same."""
+    """Changes whenever a file is replaced, even by one of the same content."""
     if path is None or not path.exists():
         return None
-    stat = path.stat()
-    return [stat.st_ino, stat.st_mtime_ns]
+    return [path.stat().st_ino, path.stat().st_mtime_ns]
 
 
 class Record:
-    """Which steps are complete, kept in a JSON file.
+    """State of the steps, kept in a JSON file.
 
     Args:
         path: The file.
@@ -99,90 +95,148 @@ class Record:
         self.steps: dict[str, Any] = json.loads(text)
 
     def is_complete(self, step: Step) -> bool:
-        """Whether a step was run with this command on these inputs and its results are intact."""
-        entry = self.steps.get(step.name)
-        if entry is None or entry['made_from'] != _wanted(step):
-            return False
-        return entry.get('outputs') == {str(path): digest(path) for path in step.outputs}
+        """Whether the step ran with this command on these inputs and its outputs are unchanged."""
+        entry = self._entry(step)
+        return 'outputs' in entry and entry['outputs'] == _digests(step.outputs)
 
-    def was_begun(self, step: Step) -> bool:
-        """Whether an earlier try at the same thing was broken off and can be gone on from."""
-        entry = self.steps.get(step.name)
-        if entry is None or 'outputs' in entry or entry['made_from'] != _wanted(step):
+    def is_interrupted(self, step: Step) -> bool:
+        """Whether the step was started with this command on these inputs and can resume."""
+        entry = self._entry(step)
+        if not entry or 'outputs' in entry:
             return False
-        return step.goes_on_from is None or entry.get('found') != _version(step.goes_on_from)
+        return step.resume_from is None or entry['found'] != _version(step.resume_from)
+
+    def begin(self, step: Step) -> None:
+        """Note that the step starts."""
+        resumed = self.is_interrupted(step)
+        found = self.steps[step.name]['found'] if resumed else _version(step.resume_from)
+        self._write(step, found=found)
+
+    def complete(self, step: Step, seconds: float) -> None:
+        """Note that the step is complete."""
+        self._write(step, outputs=_digests(step.outputs), seconds=round(seconds, 1))
+
+    def _entry(self, step: Step) -> dict[str, Any]:
+        """What is noted of the step; empty if command, settings or inputs differ now."""
+        entry = self.steps.get(step.name, {})
+        return entry if entry.get('made_from') == self._made_from(step) else {}
+
+    def _made_from(self, step: Step) -> dict[str, Any]:
+        settings = None
+        if step.config is not None:
+            text = repr(Config.fromfile(step.config).to_dict())
+            settings = hashlib.sha256(text.encode()).hexdigest()
+        return dict(command=list(step.command), settings=settings, inputs=_digests(step.inputs))
 
     def _write(self, step: Step, **entry: Any) -> None:
-        self.steps[step.name] = dict(made_from=_wanted(step), **entry)
+        self.steps[step.name] = dict(made_from=self._made_from(step), **entry)
         with atomic_write(self.path) as file:
             json.dump(self.steps, file, indent=2)
 
-    def begin(self, step: Step) -> None:
-        """Note that a step is running, and what an older run has left to go on from."""
-        again = self.was_begun(step)
-        found = self.steps[step.name].get('found') if again else _version(step.goes_on_from)
-        self._write(step, started=time.time(), found=found)
-
-    def complete(self, step: Step, seconds: float) -> None:
-        """Note that a step is complete."""
-        outputs = {str(path): digest(path) for path in step.outputs}
-        self._write(step, outputs=outputs, seconds=round(seconds, 1))
-
 
 def show_plan(steps: Sequence[Step], folder: Path, console: Console) -> None:
-    """Print what there is to do, and what is complete already, without doing it.
+    """Print the steps and their states without running anything.
 
     Args:
         steps: In order.
-        folder: Where the record ``pipeline.json`` is kept.
-        console: Where the plan goes.
+        folder: Folder of the results.
+        console: Where the plan is printed.
     """
-    record = Record(folder / 'pipeline.json')
+    record = Record(folder / RECORD)
     table = Table(title=f'The plan; results go to {folder}')
     for column in ('', 'step', 'work', 'disk', 'state'):
         table.add_column(column, justify='right' if column == 'disk' else 'left')
-    for index, step in enumerate(steps):
-        begun = 'begun' if record.was_begun(step) else ''
-        state = 'complete' if record.is_complete(step) else begun
+    for number, step in enumerate(steps, 1):
+        interrupted = 'interrupted' if record.is_interrupted(step) else ''
+        state = 'complete' if record.is_complete(step) else interrupted
         disk = f'{step.megabytes:.0f} MB' if step.megabytes else ''
-        table.add_row(str(index + 1), step.name, step.work, disk, state)
-    table.add_section()
-    table.add_row('', 'all', '', f'{sum(step.megabytes for step in steps):.0f} MB', '')
+        table.add_row(str(number), step.name, step.work, disk, state)
+    total = sum(step.megabytes for step in steps)
+    if total:
+        table.add_section()
+        table.add_row('', 'all', '', f'{total:.0f} MB', '')
     console.print(table)
 
 
-def run_steps(steps: Sequence[Step], folder: Path, console: Console | None = None) -> None:
-    """Run the steps that are not complete, one process after another.
+def run_steps(
+    steps: Sequence[Step], folder: Path, console: Console | None = None, verbose: bool = False
+) -> None:
+    """Run the steps that are not complete, each in a process of its own.
+
+    Their output goes to ``<folder>/logs/NN-name.log``. On a terminal, a progress line shows the
+    time left in the running step according to its log.
 
     Args:
         steps: In order.
-        folder: Where the record ``pipeline.json`` is kept.
+        folder: Folder of the record ``pipeline.json`` and of the logs.
         console: Where progress is shown.
+        verbose: Show the output of the steps too.
 
     Raises:
-        RuntimeError: If a step fails or does not leave what it should; what is complete stays.
+        RuntimeError: If a step fails or does not write its outputs; complete steps stay complete.
     """
     console = console or Console()
-    record = Record(folder / 'pipeline.json')
-    begun = time.monotonic()
-    for index, step in enumerate(steps):
-        title = f'[{index + 1}/{len(steps)}] {step.name}'
-        if record.is_complete(step):
-            console.print(f'{title}: complete, skipped', style='dim')
-            continue
-        left = sum(later.seconds for later in steps[index:])
-        console.rule(f'{title} (about {left:.0f} s to the end)' if left else title, style='bold')
-        extra = step.resume if record.was_begun(step) else step.fresh
-        record.begin(step)
-        start = time.monotonic()
-        code = run_child([sys.executable, *step.command, *extra])
-        if code:
-            raise RuntimeError(
-                f'step {step.name!r} failed with exit code {code}; the same command goes on from '
-                f'there once the cause is mended: python {" ".join(step.command)}'
-            )
-        missing = [str(path) for path in step.outputs if digest(path) is None]
-        if missing:
-            raise RuntimeError(f'step {step.name!r} did not write {", ".join(missing)}')
-        record.complete(step, time.monotonic() - start)
-    console.rule(f'done in {time.monotonic() - begun:.0f} s', style='bold')
+    record = Record(folder / RECORD)
+    (folder / 'logs').mkdir(parents=True, exist_ok=True)
+    columns = (TextColumn('{task.description}', markup=False), BarColumn(), MofNCompleteColumn())
+    times = (TimeElapsedColumn(), TextColumn('{task.fields[left]}'))
+    hidden = verbose or not console.is_terminal
+    with Progress(*columns, *times, console=console, transient=True, disable=hidden) as progress:
+        task = progress.add_task('steps', total=len(steps), left='')
+        for number, step in enumerate(steps, 1):
+            title = f'[{number}/{len(steps)}] {step.name}'
+            progress.update(task, description=step.name, completed=number - 1, left='')
+            if record.is_complete(step):
+                console.print(f'{title}: complete, skipped', markup=False)
+                continue
+            slug = '-'.join(re.findall('[a-z0-9]+', step.name.lower()))
+            log = folder / 'logs' / f'{number:02}-{slug}.log'
+            if hidden:
+                console.print(title, markup=False)
+            resumed = record.is_interrupted(step)
+            record.begin(step)
+            command = [*step.command, *(step.resume if resumed else step.fresh)]
+            start = time.monotonic()
+
+            def show(text: str) -> None:
+                if verbose:
+                    console.out(text, end='', highlight=False)
+                if found := _ETA.findall(text):
+                    progress.update(task, left=f'{found[-1]} left in this step')
+
+            code = _run([sys.executable, *command], log, 'ab' if resumed else 'wb', show)
+            _check(step, code, log)
+            record.complete(step, time.monotonic() - start)
+            console.print(f'{title}: {time.monotonic() - start:.0f} s', markup=False)
+    console.print('all steps are complete')
+
+
+def _run(command: Sequence[str], log: Path, mode: str, show: Callable[[str], None]) -> int:
+    """Run a command with its output in a log that is shown as it grows; return the exit code."""
+    with open(log, mode) as output, open(log, encoding='utf-8', errors='replace') as lines:
+        lines.seek(output.tell())
+        process = start_child(command, output)
+        try:
+            running = True
+            while running:
+                running = process.poll() is None
+                show(lines.read())
+                time.sleep(0.2 if running else 0)
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+    return process.returncode
+
+
+def _check(step: Step, code: int, log: Path) -> None:
+    missing = [str(path) for path in step.outputs if digest(path) is None]
+    if not code and not missing:
+        return
+    tail = log.read_text(encoding='utf-8', errors='replace').splitlines()[-TAIL:]
+    reason = f'failed with exit code {code}' if code else f'did not write {", ".join(missing)}'
+    raise RuntimeError(
+        f'step {step.name!r} {reason}. The end of its log {log}:\n'
+        + ''.join(f'  {line}\n' for line in tail)
+        + 'Once the cause is removed, the same command continues with this step.'
+    )

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from mmengine.logging import print_log
-from rich.progress import track
 from torch import Tensor
 
 from ..models.losses.reduction import similarity
 from ..models.segmentors.semples import SemPLeS
+from ..utils.progress import progress
 
 SCORES = tuple(step / 50 for step in range(15, 41))
 """Candidates: 0.30, 0.32, ..., 0.80."""
@@ -24,7 +24,7 @@ class ScoreChoice:
     """A background score and what it was chosen by.
 
     Attributes:
-        score: The highest candidate that fits as well as the best one, but for chance.
+        score: The highest candidate whose fit is within one standard error of the best one's.
         scores: The T candidates.
         fit: Mean fit of each, over all pairs.
         pairs: Number of (image, present class) pairs.
@@ -44,8 +44,8 @@ def foreground_fit(
     .. math::
         \log \cos(v^f, u^f) + \log(1 - \cos(v^f, u^b))
 
-    with :math:`v^f` the CLIP feature of what the label map of a background score leaves of the
-    image: the two terms of equation 3 that look at the foreground, with equal weights.
+    with :math:`v^f` the CLIP feature of the image without the pixels that a background score labels
+    as something else: the two terms of equation 3 with the foreground, with equal weights.
 
     Args:
         model: With learned prompts, in eval mode.
@@ -74,10 +74,9 @@ def choose_background_score(
 ) -> ScoreChoice:
     """Choose the background score at which the foregrounds fit their tags best.
 
-    The fit is flat around its best, more so below than above. So, as usual where errors of a mean
-    are known, the highest score counts whose fit is within one standard error of the best one's
-    (of their differences, pair by pair). Only images and tags are looked at. The first scale of
-    each image is used.
+    The fit changes little around its best, less below than above. So the highest score is chosen
+    whose fit is within one standard error of the best one's (of the differences over pairs). No
+    pixel label is used. CLIP sees the first scale of each image.
 
     Args:
         model: A :class:`SemPLeS` after prompt learning, on the device to work on; it is put in eval
@@ -86,7 +85,7 @@ def choose_background_score(
         scores: Candidates, ascending.
 
     Raises:
-        ValueError: If the model has no CLIP to ask, or no image has a tag.
+        ValueError: If the model has no CLIP, or no image has a tag.
     """
     if not isinstance(model, SemPLeS):
         raise ValueError(
@@ -95,7 +94,7 @@ def choose_background_score(
         )
     model.eval()
     fits = []
-    for batch in track(batches, 'choosing the background score', transient=True):
+    for batch in progress(batches, 'choosing the background score'):
         data = model.data_preprocessor(batch, False)
         images = data['inputs'] if isinstance(data['inputs'], Tensor) else data['inputs'][0]
         for image, sample in zip(images, model(**data, mode='predict'), strict=True):

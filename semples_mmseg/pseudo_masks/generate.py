@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 from mmengine.config import Config, ConfigDict
@@ -12,18 +12,20 @@ from mmengine.dist import broadcast_object_list, is_main_process
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner, load_checkpoint
-from mmseg.registry import DATASETS, MODELS
+from mmseg.registry import DATASETS, MODELS, TASK_UTILS
 from torch.utils.data import SequentialSampler
 
 from ..engine.processes import process_group
 from ..refinement.base import REFINEMENTS
-from ..utils.label_png import mask_path
+from ..utils.label_png import check_num_classes, class_colours, mask_path
+from ..weights import with_scheme
 from .background_score import choose_background_score
-from .manifest import recorded_score
-from .writer import PseudoMaskWriter
+from .manifest import checkpoint_entry, open_folder, recorded_score
 
 AUTO = 'auto'
 IMAGES_TO_CHOOSE_BY = 300
+
+Result = TypeVar('Result')
 
 
 def make_pseudo_masks(
@@ -38,8 +40,11 @@ def make_pseudo_masks(
     """Predict CAMs of the training images and write their pseudo masks.
 
     The images come from the dataloader under ``dataloader_key``, which needs image-level labels
-    but no masks; the writer's options from ``pseudo_mask_evaluator``, if the config has one. Images
-    whose mask is finished are not predicted again.
+    but no masks; the refinement and the writer's other options from ``pseudo_mask_evaluator``, if
+    the config has one. Images whose mask is finished are not predicted again.
+
+    ``pseudo_masks.json`` in the folder records the settings, and name and colour of each id; a
+    folder of other settings or classes is refused.
 
     With a launcher, every process predicts its share of the images that are missing: which those
     are the main process finds out for all of them, before any mask is written.
@@ -48,10 +53,11 @@ def make_pseudo_masks(
         config: Config of the model that predicts CAMs. It is not changed.
         checkpoint: Its weights.
         out_dir: Folder of the masks.
-        background_score: Score t of the background, or ``'auto'``;
-            ``pseudo_mask_evaluator.background_score`` by default, and ``'auto'`` if the config has
-            none. ``'auto'`` lets CLIP choose (:func:`.choose_background_score`) by 300 images;
-            masks that are in ``out_dir`` already, of this checkpoint, are continued with theirs.
+        background_score: Score t of the background, 0..1, in place of the config's, which is
+            ``pseudo_mask_evaluator.background_score`` or else ``model.background_score``. With
+            ``'auto'``, or where the config has none, CLIP chooses by 300 images
+            (:func:`.choose_background_score`); masks that are in ``out_dir`` already, of this
+            checkpoint, are continued with theirs.
         refine: One of ``REFINEMENTS``, in place of ``pseudo_mask_evaluator.refine``.
         dataloader_key: Name of the dataloader in the config.
         overwrite: Delete the folder's masks and start anew.
@@ -61,8 +67,9 @@ def make_pseudo_masks(
 
     Raises:
         KeyError: If the config lacks the dataloader.
-        ValueError: If there is no such refinement, the folder holds other masks, or the model
-            cannot choose a background score.
+        ValueError: If the score is not in [0, 1], there is no such refinement, there are more
+            than 254 object classes, the folder holds other masks, or the model cannot choose a
+            background score.
         FileNotFoundError: If the checkpoint or an image is missing.
         ImportError: If the refinement needs a library that is not installed.
         OSError: If the folder cannot be written.
@@ -73,53 +80,81 @@ def make_pseudo_masks(
             f'Config {config.filename} has no `{dataloader_key}`: a dataloader over the training '
             'images with image-level labels, whose pipeline loads no annotations.'
         )
-    dataset = config[dataloader_key].dataset
-    evaluator = dict(type='PseudoMaskWriter', **config.get('pseudo_mask_evaluator', {}))
+    options = dict(config.get('pseudo_mask_evaluator') or {})
+    score = options.pop('background_score', config.model.get('background_score', AUTO))
     if background_score is not None:
-        evaluator['background_score'] = background_score
+        score = background_score
+    if score != AUTO and not 0 <= score <= 1:
+        raise ValueError(f'`background_score` must be in [0, 1] or {AUTO!r}, got {score}.')
     if refine is not None:
         if refine not in REFINEMENTS:
             raise ValueError(f'No refinement {refine!r}; there are {", ".join(REFINEMENTS)}.')
-        evaluator['refine'] = REFINEMENTS[refine]
-    evaluator.update(
-        out_dir=out_dir,
-        checkpoint=checkpoint,
-        # the scales of CAM inference are in the pipeline
-        settings=dict(flip=config.model.get('flip'), pipeline=dataset.pipeline),
-    )
+        options['refine'] = REFINEMENTS[refine]
+    evaluator = dict(type='PseudoMaskWriter', **options, out_dir=out_dir)
     with process_group(config):
-        return _make(config, evaluator, dataloader_key, overwrite)
+        init_default_scope(config.get('default_scope', 'mmseg'))
+        loader = config[dataloader_key]
+
+        def prepare() -> tuple[float, list[int], int]:
+            """Score, positions of the images without a mask, and number of all images."""
+            metainfo, wanted = _wanted(loader.dataset)
+            check_num_classes(len(metainfo['classes']), f'`{dataloader_key}`')
+            chosen = score
+            if score == AUTO:
+                recorded = None if overwrite else recorded_score(out_dir, checkpoint)
+                chosen = _choose_score(config, checkpoint, loader) if recorded is None else recorded
+            refinement = TASK_UTILS.build(options['refine']) if options.get('refine') else None
+            manifest = dict(
+                checkpoint=checkpoint_entry(checkpoint),
+                background_score=chosen,
+                refinement='none' if refinement is None else refinement.settings,
+                # the scales of CAM inference are in the pipeline
+                settings=dict(flip=config.model.get('flip'), pipeline=loader.dataset.pipeline),
+                classes=list(metainfo['classes']),
+                palette=metainfo.get('palette') or class_colours(len(metainfo['classes'])),
+            )
+            open_folder(out_dir, manifest, overwrite)
+            missing = [i for i, name in wanted if not mask_path(out_dir, name).exists()]
+            return chosen, missing, len(wanted)
+
+        config.model.background_score, missing, wanted = _in_main_process(prepare)
+        if not missing:
+            print_log(f'All pseudo masks are in {out_dir} already.', logger='current')
+            return dict(masks=0)
+        print_log(f'{len(missing)} of {wanted} pseudo masks are to be made.', logger='current')
+        loader.dataset.indices = missing
+        return _predict(config, checkpoint, loader, evaluator)
 
 
-def _make(
-    config: Config, evaluator: dict[str, Any], dataloader_key: str, overwrite: bool
+def _in_main_process(function: Callable[[], Result]) -> Result:
+    """Call a function in the main process alone; all processes get its result or its error.
+
+    Another process could list the folder after the first masks are written.
+    """
+    found: list[Any] = [None]
+    if is_main_process():
+        try:
+            found = [function()]
+        except Exception as error:  # the other processes are waiting
+            found = [error]
+    broadcast_object_list(found)
+    if isinstance(found[0], Exception):
+        raise found[0]
+    return found[0]
+
+
+def _predict(
+    config: Config, checkpoint: str, loader: ConfigDict, evaluator: dict[str, Any]
 ) -> dict[str, Any]:
-    """Choose the score, open the folder, predict; in each of the processes."""
-    checkpoint, out_dir = evaluator['checkpoint'], evaluator['out_dir']
-    dataset = config[dataloader_key].dataset
-    init_default_scope(config.get('default_scope', 'mmseg'))
-    if evaluator.get('background_score', AUTO) == AUTO:
-        found = None if overwrite else recorded_score(out_dir, checkpoint)
-        evaluator['background_score'] = (
-            _choose_score(config, checkpoint, config[dataloader_key]) if found is None else found
-        )
-    # opens the folder, or refuses it, before any model is built
-    PseudoMaskWriter(overwrite=overwrite, **{k: v for k, v in evaluator.items() if k != 'type'})
-    missing, wanted = _unfinished(dataset, Path(out_dir))
-    if not missing:
-        print_log(f'All pseudo masks are in {out_dir} already.', logger='current')
-        return dict(masks=0)
-    print_log(f'{len(missing)} of {wanted} pseudo masks are to be made.', logger='current')
-    dataset.indices = missing
-
+    """Predict the images of a dataloader and write their masks."""
     # nothing of training or validation may be built: it could open masks
     for key in ('train', 'val'):
         config[f'{key}_dataloader'] = config[f'{key}_cfg'] = None
     config.val_evaluator = config.optim_wrapper = config.param_scheduler = None
-    config.test_dataloader = config[dataloader_key]
+    config.test_dataloader = loader
     config.test_evaluator = evaluator
     config.test_cfg = dict(type='TestLoop')
-    config.load_from, config.resume = checkpoint, False
+    config.load_from, config.resume = with_scheme(checkpoint), False
     runner = Runner.from_cfg(config)
     (writer,) = runner.test_loop.evaluator.metrics
     try:
@@ -129,30 +164,22 @@ def _make(
 
 
 def _choose_score(config: Config, checkpoint: str, loader: ConfigDict) -> float:
-    """Let CLIP choose, in the main process for all, by images from all over the list."""
-    found: list[Any] = [None]
-    if is_main_process():
-        try:
-            model = MODELS.build(config.model)
-            load_checkpoint(model, checkpoint, map_location='cpu', logger='current')
-            order = [index for index, _ in _wanted(loader.dataset)]
-            number = min(IMAGES_TO_CHOOSE_BY, len(order))
-            chosen = [order[i] for i in np.linspace(0, len(order) - 1, number).astype(int)]
-            images = DATASETS.build(dict(loader.dataset, indices=chosen))
-            # the sampler of the config would leave this process its share alone
-            options = dict(loader, dataset=images, sampler=SequentialSampler(images))
-            batches = Runner.build_dataloader(options)
-            found = [choose_background_score(model.to(get_device()), batches).score]
-        except Exception as error:  # the other processes are waiting
-            found = [error]
-    broadcast_object_list(found)
-    if isinstance(found[0], Exception):
-        raise found[0]
-    return found[0]
+    """Let CLIP choose, by images from all over the list."""
+    # the score plays no part in CAMs
+    model = MODELS.build({k: v for k, v in config.model.items() if k != 'background_score'})
+    load_checkpoint(model, with_scheme(checkpoint), map_location='cpu', logger='current')
+    order = [index for index, _ in _wanted(loader.dataset)[1]]
+    number = min(IMAGES_TO_CHOOSE_BY, len(order))
+    chosen = [order[i] for i in np.linspace(0, len(order) - 1, number).astype(int)]
+    images = DATASETS.build(dict(loader.dataset, indices=chosen))
+    # the sampler of the config would leave this process its share alone
+    options = dict(loader, dataset=images, sampler=SequentialSampler(images))
+    batches = Runner.build_dataloader(options)
+    return choose_background_score(model.to(get_device()), batches).score
 
 
-def _wanted(dataset: ConfigDict) -> list[tuple[int, str]]:
-    """Positions in the whole data set and ids of the images that ``indices`` leaves."""
+def _wanted(dataset: ConfigDict) -> tuple[dict[str, Any], list[tuple[int, str]]]:
+    """Metainfo, and position in the whole data set and id of each image that ``indices`` leaves."""
     options = {k: v for k, v in dataset.items() if k != 'indices'}
     images = DATASETS.build(dict(options, pipeline=[]))
     order = list(range(len(images)))
@@ -161,17 +188,4 @@ def _wanted(dataset: ConfigDict) -> list[tuple[int, str]]:
         order = order[:wanted] if wanted >= 0 else order[wanted:]
     elif wanted is not None:
         order = [order[i] for i in wanted]
-    return [(i, images.get_data_info(i)['img_id']) for i in order]
-
-
-def _unfinished(dataset: ConfigDict, folder: Path) -> tuple[list[int], int]:
-    """Positions in the whole data set of the wanted images without a mask, and how many images
-    are wanted in all."""
-    found: list[Any] = [None]
-    if is_main_process():
-        wanted = _wanted(dataset)
-        missing = [i for i, name in wanted if not mask_path(folder, name).exists()]
-        found = [(missing, len(wanted))]
-    # one process decides: another one could list the folder after the first masks are written
-    broadcast_object_list(found)
-    return found[0]
+    return images.metainfo, [(i, images.get_data_info(i)['img_id']) for i in order]

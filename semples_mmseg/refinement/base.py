@@ -1,4 +1,4 @@
-"""What stands between the label map of the CAMs and the mask on disk."""
+"""Refinement of one pseudo mask: what a component has to be, and the image it looks at."""
 
 from __future__ import annotations
 
@@ -19,30 +19,31 @@ REFINEMENTS: dict[str, dict[str, Any] | None] = {
 
 
 class Refinement(Protocol):
-    """A step between the label map of the CAMs and the mask on disk.
+    """Turns the label map of the CAMs of one image into its pseudo mask.
 
     Components are registered in MMSeg's ``TASK_UTILS``, so that a config names them by ``type``.
 
     Attributes:
-        settings: What the result depends on, recorded in the folder's manifest; JSON.
-        in_workers: Whether it is called in other processes, many at once. It is pickled, then, and
-            finds in ``sample`` no more than the keys named below without a star.
+        settings: All numbers the result depends on, as JSON; recorded in ``pseudo_masks.json``.
+        in_workers: Whether it runs in worker processes beside the model. It is pickled, then, and
+            gets the first three keys of ``sample`` alone.
     """
 
     settings: Any
     in_workers: bool
 
     def __call__(self, label: np.ndarray, sample: Mapping[str, Any]) -> np.ndarray:
-        """Refine the map of one image.
+        """Refine one label map.
 
         Args:
             label: Label ids 0..K, uint8 of shape ``(H, W)``.
-            sample: ``img_id``, ``img_path``, ``cam_classes`` (0-based object classes of the tags,
-                in any kind of array), ``background_score``; and, in the model's own process, all
-                of the prediction: ``cams``* and the rest*.
+            sample: The prediction: ``img_id``, ``img_path``, ``cam_classes`` (0-based object
+                classes of the tags, integers ``(n,)``); without workers also ``cams``
+                (``sample['cams']['data']``, float ``(n, H, W)`` in [0, 1]), ``background_score``
+                and all the rest.
 
         Returns:
-            Label ids of the same shape.
+            Label ids of the same shape, uint8.
         """
 
 
@@ -51,11 +52,11 @@ def read_rgb(sample: Mapping[str, Any], shape: tuple[int, ...]) -> np.ndarray:
 
     Args:
         sample: The prediction, with ``img_path``.
-        shape: Height and width of its CAMs.
+        shape: Height and width of its label map.
 
     Raises:
-        FileNotFoundError: If the image is gone.
-        ValueError: If the prediction has no path, the file is no whole image or of another size.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the prediction has no path, or the file is damaged or of another size.
     """
     path = sample.get('img_path')
     if path is None:

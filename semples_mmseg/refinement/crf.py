@@ -1,16 +1,19 @@
 """Fully connected CRF (Kraehenbuehl and Koltun, arXiv 1210.5644) through pydensecrf.
 
-Plain functions on arrays: :func:`crf_on_labels` for pseudo masks, :func:`crf_on_probabilities` for
-the predictions of a segmentation model.
+:func:`crf_on_labels` and its component :class:`DenseCRF` refine pseudo masks,
+:func:`crf_on_probabilities` the predictions of a segmentation model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
+from mmseg.registry import TASK_UTILS
+
+from .base import read_rgb
 
 
 @dataclass(frozen=True)
@@ -155,27 +158,71 @@ def crf_on_labels(
     if len(ids) == 1:  # nothing to choose from
         return label.copy()
     utils = require_pydensecrf()[1]
-    # every label is sure, 0 too: it is background here, not "could be anything"
+    # `zero_unsure` would take 0 for "no label"; here it is background
     index = np.searchsorted(ids, label)
     unary = utils.unary_from_labels(index, len(ids), certainty, zero_unsure=False)
     return ids[_infer(image, unary, parameters).argmax(0)]
+
+
+@TASK_UTILS.register_module()
+class DenseCRF:
+    """Refines the label map by a dense CRF over background and the classes of the image's tags.
+
+    It takes seconds of one CPU core per image, so it runs in worker processes.
+
+    Args:
+        preset: Published parameter set: ``'voc'`` or ``'coco'``.
+        certainty: Probability that the label of a pixel is right, between 0 and 1.
+        **overrides: Other values for some fields of :class:`CRFParameters`, e.g.
+            ``bilateral_srgb=3``.
+
+    Raises:
+        ImportError: If pydensecrf is missing; says how to install it.
+        ValueError: If there is no such set or parameter, or a number is out of range.
+
+    Example:
+        >>> pseudo_mask_evaluator = dict(refine=dict(type='DenseCRF', preset='voc'))
+    """
+
+    in_workers = True
+
+    def __init__(self, preset: str, certainty: float = 0.7, **overrides: float) -> None:
+        require_pydensecrf()
+        if not 0 < certainty < 1:
+            raise ValueError(f'`certainty` must be between 0 and 1, got {certainty}.')
+        self.certainty = certainty
+        self.parameters = crf_parameters(PSEUDO_MASK_CRF, preset, overrides)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All numbers; the name of the set they came from does not matter."""
+        return dict(type='DenseCRF', certainty=self.certainty, **asdict(self.parameters))
+
+    def __call__(self, label: np.ndarray, sample: Mapping[str, Any]) -> np.ndarray:
+        """See :meth:`.refinement.Refinement.__call__`."""
+        present = [int(index) + 1 for index in sample['cam_classes']]
+        image = read_rgb(sample, label.shape)
+        return crf_on_labels(image, label, present, self.parameters, self.certainty)
 
 
 def crf_on_probabilities(
     image: np.ndarray,
     probabilities: np.ndarray,
     parameters: CRFParameters,
+    predicted_only: bool = False,
     floor: float = 1e-5,
 ) -> np.ndarray:
     """Labels by class probabilities, e.g. those of a segmentation model at test time.
 
-    Classes of probability zero in every pixel (those that image-level labels rule out) take no
-    part, so that the CRF cannot bring them back.
+    Classes of probability zero in every pixel (those that image-level labels rule out) are left
+    out, so the CRF cannot choose them.
 
     Args:
         image: uint8 RGB, ``(H, W, 3)``.
         probabilities: Of the classes, ``(C, H, W)``, summing to 1 over C.
         parameters: Of the CRF, e.g. ``TEST_TIME_CRF['voc']``.
+        predicted_only: Whether to choose among the classes alone that are the most probable one
+            in some pixel, as the published code does; else among all of non-zero probability.
         floor: Probabilities below it count as this much, so that their logarithm is finite.
 
     Returns:
@@ -191,7 +238,10 @@ def crf_on_probabilities(
             f'CRF: expected a uint8 image ({height}, {width}, 3) and at most 256 classes, got '
             f'{image.dtype} {image.shape} and {len(probabilities)} classes.'
         )
-    present = np.flatnonzero(probabilities.any(axis=(1, 2)))
+    if predicted_only:
+        present = np.unique(probabilities.argmax(0))
+    else:
+        present = np.flatnonzero(probabilities.any(axis=(1, 2)))
     if len(present) == 1:
         return np.full((height, width), present[0], np.uint8)
     softmax = np.ascontiguousarray(probabilities[present])

@@ -99,8 +99,8 @@ def refine_scores(
 class PAMR:
     """Refines the CAMs of the present classes by colour before pixels are labelled.
 
-    Score of the background is one number t everywhere. A weighted mean leaves it t, so it takes no
-    part in the iterations, and a pixel's label is the best of [t, refined CAMs].
+    The background score is one number t everywhere, which a weighted mean does not change. So only
+    the CAMs are iterated, and a pixel's label is the best of [t, refined CAMs].
 
     It runs on the device of the CAMs, in the model's process.
 

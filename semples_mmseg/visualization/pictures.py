@@ -24,7 +24,7 @@ def overlay_cam(image: np.ndarray, cam: np.ndarray, opacity: float = 0.6) -> np.
         uint8 RGB of shape ``(H, W, 3)``.
 
     Raises:
-        ValueError: If a shape is another or a score is not in [0, 1].
+        ValueError: If a shape differs from these or a score is not in [0, 1].
     """
     if image.ndim != 3 or image.shape[-1] != 3 or cam.ndim not in (2, 3):
         raise ValueError(
@@ -44,7 +44,7 @@ def overlay_cam(image: np.ndarray, cam: np.ndarray, opacity: float = 0.6) -> np.
 
 
 def colour_label(label: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndarray:
-    """Colour a label map; ignored pixels (255) come out white.
+    """Colour a label map; ignored pixels (255) become white.
 
     Args:
         label: Ids, integers of shape ``(H, W)``.
@@ -68,11 +68,11 @@ def colour_label(label: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndar
 def picture_grid(
     columns: Mapping[str, Sequence[np.ndarray]], cell: int = 128, gap: int = 4
 ) -> np.ndarray:
-    """Set pictures out in titled columns of square cells, one row per image.
+    """Arrange pictures in titled columns of square cells, one row per image.
 
     Args:
         columns: Title of each column and its pictures from top to bottom, uint8 RGB of shape
-            ``(H, W, 3)``; larger or smaller ones are fitted into the cell, keeping their ratio.
+            ``(H, W, 3)``; resized to fit into the cell, keeping their aspect ratio.
         cell: Side of a cell in pixels.
         gap: White space between cells in pixels.
 
@@ -98,7 +98,7 @@ def picture_grid(
             height, width = picture.shape[:2]
             scale = cell / max(height, width)
             fitted = (max(round(width * scale), 1), max(round(height * scale), 1))
-            # enlarged pixels stay pixels, so that a small label map is shown as it is
+            # Nearest keeps the pixels of an enlarged label map visible.
             method = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
             offset = ((cell - fitted[0]) // 2, (cell - fitted[1]) // 2)
             place = (gap + x * step + offset[0], top + y * step + offset[1])

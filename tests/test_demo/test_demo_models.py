@@ -8,12 +8,13 @@ import open_clip
 import pytest
 import torch
 from mmpretrain.models.backbones import VisionTransformer
+from pretraining import backbone, clip
+from pretraining.checks import GOALS, check_clip
+from pretraining.scenes import photo
 from safetensors.torch import load_file, save_file
 
-from projects.demo_world.pretraining import backbone, clip
-from projects.demo_world.pretraining.checks import GOALS, check_clip
 from semples_mmseg.demo import models
-from semples_mmseg.demo.world import TAGS, photo, scene_rng
+from semples_mmseg.demo.world import TAGS, scene_rng
 
 SEED = 987_654
 

@@ -67,6 +67,14 @@ def test_classes_ruled_out_take_no_part():
     assert (crf_on_probabilities(image, probabilities, TEST_TIME_CRF['voc']) == 3).all()
 
 
+def test_only_predicted_classes_take_part_where_asked():
+    image, probabilities = scene(classes=5)
+    probabilities[[0, 3]] = 0.3 * probabilities.min(0)  # never the most probable
+    label = crf_on_probabilities(image, probabilities, TEST_TIME_CRF['voc'], predicted_only=True)
+    expected = directly(image, probabilities[[1, 2, 4]], **VOC)
+    np.testing.assert_array_equal(label, np.array([1, 2, 4])[expected])
+
+
 def test_bad_input_is_refused(monkeypatch):
     pytest.importorskip('pydensecrf.densecrf')
     image, probabilities = scene()
@@ -82,8 +90,8 @@ def test_without_the_library_the_message_says_what_to_install(monkeypatch):
         EVALUATOR.build(dict(type='CRFEvaluator', metrics=[]))
 
 
-@pytest.mark.parametrize('num_workers', [0, 1])
-def test_metrics_see_refined_labels_in_order(tmp_path, num_workers):
+@pytest.mark.parametrize(('num_workers', 'predicted_only'), [(0, True), (1, False)])
+def test_metrics_see_refined_labels_in_order(tmp_path, num_workers, predicted_only):
     pytest.importorskip('pydensecrf.densecrf')
     rng = np.random.default_rng(1)
     samples, confusion = [], np.zeros((4, 4), np.int64)
@@ -105,6 +113,7 @@ def test_metrics_see_refined_labels_in_order(tmp_path, num_workers):
             type='CRFEvaluator',
             metrics=[dict(type='IoUMetric'), dict(type='PredictionWriter', out_dir=str(out))],
             num_workers=num_workers,
+            predicted_only=predicted_only,
         )
     )
     evaluator.dataset_meta = dict(classes=tuple('abcd'), palette=[])

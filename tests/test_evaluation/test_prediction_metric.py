@@ -49,14 +49,19 @@ def test_value_against_a_direct_computation():
     for name, values in logits.items():
         expected = [average_precision(values[:, k], labels[:, k]) for k in range(3)]
         assert metrics[f'mAP_{name}'] == pytest.approx(np.mean(expected), rel=1e-5)
-    assert set(metrics) == {'mAP_token', 'mAP_coarse', 'mAP_fine'}
+        images = [i for i in range(30) if labels[i].any()]
+        expected = [average_precision(values[i], labels[i]) for i in images]
+        assert len(images) < 30
+        assert metrics[f'image_mAP_{name}'] == pytest.approx(np.mean(expected), rel=1e-5)
+    names = ('token', 'coarse', 'fine')
+    assert {*metrics} == {f'{kind}_{name}' for kind in ('mAP', 'image_mAP') for name in names}
 
 
 def test_a_class_that_never_appears_is_left_out_of_the_mean():
     labels = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [1.0, 1.0, 0.0]]
     perfect = np.array(labels)
     perfect[:, 2] = [3.0, 2.0, 1.0]
-    assert evaluate(make_samples(dict(token=perfect), labels)) == {'mAP_token': 100.0}
+    assert evaluate(make_samples(dict(token=perfect), labels))['mAP_token'] == 100.0
 
 
 def test_errors_are_clear():

@@ -228,7 +228,7 @@ def test_forward_modes(tiny_semples, make_samples):
     batch = model.data_preprocessor(data, training=True)
     assert batch['inputs'].shape == (2, 3, 64, 64)
     assert set(model(**batch, mode='loss')) == {'loss_match'}
-    assert model(batch['inputs'], mode='tensor').cams.shape == (2, 3, 4, 4)
+    assert model(batch['inputs'], mode='tensor').shape == (2, 3, 4, 4)
     assert model.val_step(data)[1].cam_classes.tolist() == [1]
     unlabelled = model.predict(batch['inputs'])  # classes are predicted where no labels are known
     assert len(unlabelled) == 2 and unlabelled[0].pred_sem_seg.data.shape == (1, 64, 64)

@@ -77,6 +77,18 @@ def test_clamp_bounds_values_and_stops_gradients():
     assert a.grad.abs().sum() == 0
 
 
+@pytest.mark.parametrize('dtype', [torch.float64, torch.float32, torch.float16])
+def test_equal_features_cost_what_the_upper_clamp_allows(dtype):
+    same, other = torch.eye(8, dtype=dtype)[:3], torch.eye(8, dtype=dtype)[3:6]
+    most = -math.log(1 - 0.9999)  # 9.21; a cosine of 1 would cost infinitely much
+    tolerance = 1e-6 if dtype == torch.float64 else 1e-3
+    assert RefineLoss(1.0)(same, same).item() == pytest.approx(most, rel=tolerance)
+    expected = -math.log(1e-4) + 2.4 * most  # no foreground, and all of the class in the background
+    assert MatchLoss(2.4)(other, same, same).item() == pytest.approx(expected, rel=tolerance)
+    expected = -math.log(0.9999) + 0.02 * math.log(1e-4)
+    assert PromptLoss(0.02)(same, same, other).item() == pytest.approx(expected, rel=tolerance)
+
+
 def test_shapes_must_agree():
     with pytest.raises(ValueError, match=r'one shape \(P, D\), got \(2, 4\), \(3, 4\)'):
         similarity(torch.zeros(2, 4), torch.zeros(3, 4))

@@ -22,7 +22,7 @@ def make_step(tmp_path):
         'source, target, log, *rest = sys.argv[1:]\n'
         'with open(log, "a") as file: file.write(" ".join(["run", *rest]) + "\\n")\n'
         'text = pathlib.Path(source).read_text()\n'
-        'if text == "bad": sys.exit(3)\n'
+        'if text == "bad": sys.exit(print("bad source") or 3)\n'
         'if text != "lazy": pathlib.Path(target).write_text(text)\n'
     )
     source, target, log = (tmp_path / name for name in ('source', 'target', 'log'))
@@ -34,7 +34,6 @@ def make_step(tmp_path):
             (str(script), str(source), str(target), str(log)),
             inputs=(source,),
             outputs=(target,),
-            seconds=1,
             resume=('--resume',),
         )
 
@@ -81,7 +80,9 @@ def test_a_step_that_was_broken_off_is_resumed(make_step, tmp_path):
     make, source, _, log = make_step
     source.write_text('bad')
     for _ in range(2):
-        with pytest.raises(RuntimeError, match="step 'copy' failed with exit code 3"):
+        with pytest.raises(
+            RuntimeError, match=r"(?s)'copy'.*exit code 3.*01-copy\.log.*bad source"
+        ):
             run_steps([make()], tmp_path / 'record', quiet())
     assert log.read_text().splitlines() == ['run', 'run --resume']
 
@@ -95,7 +96,7 @@ def test_what_an_older_run_has_left_is_not_resumed(make_step, tmp_path):
 
     def tries():
         with pytest.raises(RuntimeError, match='failed with exit code 3'):
-            step = dataclasses.replace(make(), goes_on_from=last)
+            step = dataclasses.replace(make(), resume_from=last)
             run_steps([step], tmp_path / 'record', quiet())
         return log.read_text().splitlines()[-1]
 
@@ -119,7 +120,7 @@ def test_a_step_ends_with_the_pipeline_that_was_killed(tmp_path):
         'time.sleep(100)\n'
     )
     code = f'import sys; sys.path.insert(0, {str(Path(child.__file__).parent)!r})\n'
-    code += f'from child import run_child; run_child([sys.executable, {str(script)!r}])'
+    code += f'from child import start_child; start_child([sys.executable, {str(script)!r}]).wait()'
     pipeline = subprocess.Popen([sys.executable, '-c', code])
     wait_until(pid.exists)
     pipeline.kill()
@@ -161,3 +162,17 @@ def test_a_folder_counts_by_its_files(tmp_path):
     (folder / 'a').unlink()
     run_steps([step], tmp_path, quiet())
     assert (folder / 'a').exists()
+
+
+@pytest.mark.parametrize('verbose', [False, True])
+def test_output_goes_to_a_log_and_is_shown_on_request(tmp_path, verbose):
+    script = tmp_path / 'talk.py'
+    script.write_text('import sys; print("one"); print("two", file=sys.stderr)')
+    step = Step('Talk (loud)', (str(script),), (), (script,))
+    console = Console(record=True, width=200)
+    run_steps([step], tmp_path, console, verbose=verbose)
+    lines = (tmp_path / 'logs/01-talk-loud.log').read_text().split()
+    assert sorted(lines) == ['one', 'two']
+    text = console.export_text()
+    assert ('one' in text and 'two' in text) == verbose
+    assert text.count('[1/1] Talk (loud)') == 2

@@ -13,6 +13,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from PIL import Image
 
+from semples_mmseg.models.soft_masks import label_map
 from semples_mmseg.pseudo_masks import MANIFEST, make_pseudo_masks
 from semples_mmseg.utils.label_png import read_mask
 
@@ -26,8 +27,9 @@ class BrightnessCAM(BaseModel):
     calls: list = []  # noqa: RUF012
     dies_at: str | None = None
 
-    def __init__(self, **kwargs):
+    def __init__(self, background_score=0.3, **kwargs):
         super().__init__(**kwargs)
+        self.background_score = background_score
         self.weight = torch.nn.Parameter(torch.zeros(()))
 
     def forward(self, inputs, data_samples=None, mode='tensor'):
@@ -39,6 +41,9 @@ class BrightnessCAM(BaseModel):
             cam = (self.weight * image.float().mean(0) / 255).clamp(0, 1)
             sample.cams = PixelData(data=cam.expand(len(classes), *cam.shape))
             sample.set_data(dict(cam_classes=classes))
+            labels = label_map(sample.cams.data, classes, self.background_score)
+            sample.pred_sem_seg = PixelData(data=labels[None])
+            sample.set_metainfo(dict(background_score=self.background_score))
             self.calls.append(sample.img_id)
         return data_samples
 
@@ -61,7 +66,7 @@ def world(tmp_path):
         dict(
             default_scope='mmseg',
             work_dir=str(tmp_path / 'work'),
-            model=dict(type='BrightnessCAM'),
+            model=dict(type='BrightnessCAM', background_score=0.3),
             # what a training run needs, and what must not be opened here
             train_dataloader=dict(batch_size=1, num_workers=0, dataset=masks),
             train_cfg=dict(by_epoch=True, max_epochs=1),
@@ -86,7 +91,7 @@ def world(tmp_path):
                     pipeline=[dict(type='LoadImageFromFile'), dict(type='PackWeakInputs')],
                 ),
             ),
-            pseudo_mask_evaluator=dict(background_score=0.3),
+            pseudo_mask_evaluator=dict(),
         )
     )
 
@@ -102,6 +107,17 @@ def test_masks_without_any_ground_truth(tmp_path, world):
     for name, label in (('a', 1), ('b', 2), ('c', 0)):
         mask = read_mask(tmp_path / 'out' / f'{name}.png')
         np.testing.assert_array_equal(mask, expected(tmp_path, name, label, 0.3))
+
+
+def test_the_manifest_names_what_the_ids_mean(tmp_path, world):
+    world.pseudo_mask_dataloader.dataset.metainfo.palette = [[0, 0, 0], [1, 2, 3], [4, 5, 6]]
+    make_pseudo_masks(world, str(tmp_path / 'weights.pth'), str(tmp_path / 'out'))
+    manifest = json.loads((tmp_path / 'out' / MANIFEST).read_text())
+    assert manifest['classes'] == [*CLASSES]
+    assert manifest['palette'] == [[0, 0, 0], [1, 2, 3], [4, 5, 6]]
+    world.pseudo_mask_dataloader.dataset.metainfo.classes = ('background', 'dog', 'cat')
+    with pytest.raises(ValueError, match='other settings.*classes'):
+        make_pseudo_masks(world, str(tmp_path / 'weights.pth'), str(tmp_path / 'out'))
 
 
 def test_resuming_predicts_only_what_is_missing(tmp_path, world):
@@ -194,7 +210,13 @@ def test_errors_before_work_starts(tmp_path, world):
         make_pseudo_masks(world, str(tmp_path / 'none.pth'), out)
     with pytest.raises(KeyError, match='no `elsewhere`'):
         make_pseudo_masks(world, weights, out, dataloader_key='elsewhere')
-    world.pseudo_mask_evaluator = dict()
+    with pytest.raises(ValueError, match=r'`background_score` must be in \[0, 1\]'):
+        make_pseudo_masks(world, weights, out, background_score=43)
+    world.pseudo_mask_evaluator.background_score = 'auto'
     with pytest.raises(ValueError, match='--background-score'):
         make_pseudo_masks(world, weights, out)
+    many = ('background', *(f'c{n}' for n in range(300)))
+    world.pseudo_mask_dataloader.dataset.metainfo.classes = many
+    with pytest.raises(ValueError, match='301 classes.*at most 255'):
+        make_pseudo_masks(world, weights, out, background_score=0.5)
     assert not (tmp_path / 'out').exists()

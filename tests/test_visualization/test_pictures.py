@@ -2,9 +2,7 @@
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from semples_mmseg.demo.grid import demo_grid
 from semples_mmseg.visualization import colour_label, overlay_cam, picture_grid
 
 PALETTE = [[0, 0, 0], [200, 0, 0], [0, 200, 0]]
@@ -59,20 +57,3 @@ def test_grid_refuses_uneven_columns():
     picture = np.zeros((2, 2, 3), np.uint8)
     with pytest.raises(ValueError, match="'b': 2"):
         picture_grid({'a': [picture], 'b': [picture] * 2})
-
-
-def test_demo_grid_has_all_columns(tmp_path):
-    rng = np.random.default_rng(0)
-    images = list(rng.integers(0, 256, (2, 16, 16, 3), np.uint8))
-    labels = list(rng.integers(0, 3, (2, 16, 16)))
-    cams = {f'CAM {step}': [rng.random((n, 4, 4)) for n in (1, 2)] for step in '0ac'}
-    demo_grid(tmp_path / 'g.png', images, labels, cams, labels, labels, PALETTE, cell=32)
-    with Image.open(tmp_path / 'g.png') as picture:
-        assert picture.width == 4 + 7 * 36
-        pixels = np.asarray(picture)
-    # second column of the first row: the mask's first pixel, enlarged
-    top = pixels.shape[0] - 2 * 36
-    assert pixels[top, 4 + 36].tolist() == PALETTE[labels[0][0, 0]]
-    with pytest.raises(ValueError):
-        demo_grid(tmp_path / 'h.png', images, labels[:1], cams, labels, labels, PALETTE)
-    assert not (tmp_path / 'h.png').exists()

@@ -1,9 +1,5 @@
-"""Making of the two small models that play the downloaded ones in the demo.
+"""Training of the demo's two small models, a tiny CLIP and a small backbone.
 
-Their captions, tags, cut-outs and paste outlines come from the renderer of two sets drawn for
-this purpose. Neither an image nor a mask of the weakly tagged set is used here.
+Captions, tags and cut-outs come from the renderer, on scenes drawn for this purpose; no image or
+mask of the weakly tagged set is used.
 """
-
-from projects.demo_world.pretraining.making import make_demo_models
-
-__all__ = ['make_demo_models']

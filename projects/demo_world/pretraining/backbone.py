@@ -1,10 +1,9 @@
 """Training of the demo's backbone on tagged photos.
 
-The stand-in for an ImageNet checkpoint: a plain vision transformer with one class token under
-MMPretrain's key names, so that it takes a real DeiT's way into the mask generator. Its photos show
-one large object on independent backgrounds; the tags, like the outline of the photo pasted into
-another, come from the renderer and the pasting. The weakly tagged set and its masks are not
-touched.
+It takes the place of an ImageNet checkpoint: a vision transformer with one class token and
+MMPretrain's key names, loaded like DeiT. Its photos show one large object on an independent
+background; half of the training is to tell a photo's patches from those of another photo pasted
+into it.
 """
 
 import numpy as np
@@ -12,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from mmpretrain.models.backbones import VisionTransformer
 from torch import Tensor, nn
+from tqdm import tqdm
 
-from projects.demo_world.pretraining.progress import track
-from semples_mmseg.demo.world.scenes import Scene, photo, scene_rng
+from pretraining.scenes import photo
+from semples_mmseg.demo.world.scenes import Scene, scene_rng
 from semples_mmseg.demo.world.vocabulary import PLAIN, SIZE, TAGS
 
 ARCH = dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=256)
@@ -26,7 +26,7 @@ LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 0.05
 WARM_UP = 80
 PASTED = 0.8
-"""Share of the photos that another one is pasted into."""
+"""Probability that another photo is pasted into a photo."""
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 """ImageNet's, RGB."""
@@ -60,7 +60,7 @@ class TaggedViT(nn.Module):
 
 
 def normalise(images: Tensor) -> Tensor:
-    """uint8 (B, H, W, 3) RGB -> float32 (B, 3, H, W), standardised with ImageNet's mean and std."""
+    """uint8 (B, H, W, 3) RGB -> float32 (B, 3, H, W), normalised with ImageNet's mean and std."""
     mean, std = torch.tensor(MEAN), torch.tensor(STD)
     return ((images - mean) / std).permute(0, 3, 1, 2).contiguous()
 
@@ -72,16 +72,15 @@ def scene_tags(scene: Scene) -> np.ndarray:
 
 
 def paste(images: Tensor, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Paste the next photo of the batch, shrunken, into every photo.
+    """Paste the next photo of the batch, reduced, into most photos.
 
     Args:
         images: float32 (B, 3, 64, 64).
         side: Side of the pasted photos in pixels.
-        generator: Source of randomness.
+        generator: Random generator.
 
     Returns:
-        The new photos, and the share of every patch that is pasted, (B, 64) in [0, 1]; zero for
-        the fifth of the photos that stay as they were.
+        The new photos, and the pasted share of every patch, (B, 64) in [0, 1].
     """
     small = F.interpolate(
         images.roll(-1, 0), (side, side), mode='bilinear', antialias=True, align_corners=False
@@ -98,7 +97,7 @@ def paste(images: Tensor, side: int, generator: torch.Generator) -> tuple[Tensor
 
 
 def tag_loss(token: Tensor, patches: Tensor, inside: Tensor, tags: Tensor) -> Tensor:
-    """Class token: tags of both photos. Mean of a photo's patches: that photo's own tags.
+    """Classify the tags of both photos by the class token, those of each photo by its patches.
 
     Args:
         token: Logits (B, 16).
@@ -126,7 +125,8 @@ def train_backbone(seed: int, photos: int = PHOTOS, epochs: int = EPOCHS) -> Tag
         epochs: Passes over them.
     """
     drawn = [
-        photo(scene_rng(seed, 'photo', index)) for index in track(range(photos), 'tagged photos')
+        photo(scene_rng(seed, 'photo', index))
+        for index in tqdm(range(photos), 'tagged photos', position=0)
     ]
     images = torch.from_numpy(np.stack([scene.image for scene in drawn]))
     tags = torch.from_numpy(np.stack([scene_tags(scene) for scene in drawn]))
@@ -152,7 +152,7 @@ def train_backbone(seed: int, photos: int = PHOTOS, epochs: int = EPOCHS) -> Tag
         lambda step: min((step + 1) / WARM_UP, 0.5 * (1 + np.cos(np.pi * step / len(order)))),
     )
     model.train()
-    for index in track(order, 'backbone'):
+    for index in tqdm(order, 'backbone', position=0):
         x = normalise(images[index])
         if torch.rand((), generator=generator) < 0.5:
             x = x.flip(3)

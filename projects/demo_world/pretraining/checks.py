@@ -1,6 +1,6 @@
-"""What the two small models have to know, measured on scenes drawn for the purpose.
+"""Accuracy of the two models on scenes of their own.
 
-The zero-shot checks are those the method depends on: a CLIP that takes "sky" for "aeroplane"
+The zero-shot checks are what the method depends on: a CLIP that confuses "sky" and "aeroplane"
 cannot tell an object from its habitual background.
 """
 
@@ -11,15 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from projects.demo_world.pretraining import backbone as vit
-from projects.demo_world.pretraining import clip
-from semples_mmseg.demo.world.scenes import Scene, photo, render, scene_rng
+from pretraining import backbone as vit
+from pretraining import clip
+from pretraining.scenes import photo
+from semples_mmseg.demo.world.scenes import Scene, render, scene_rng
 from semples_mmseg.demo.world.vocabulary import BACKGROUNDS, OBJECTS, TAGS
 
 GOALS = dict(
     clip_backgrounds=0.99, clip_cut_outs=0.97, clip_foreign=0.90, tags_token=0.90, tags_patches=0.90
 )
-"""Check -> accuracy a model should have."""
+"""Accuracies that the models should reach."""
 
 TEMPLATE = 'a photo of {}.'
 
@@ -30,7 +31,7 @@ def _stack(scenes: list[Scene]) -> tuple[Tensor, Tensor]:
 
 
 def _foreign(rng: np.random.Generator, kind: int) -> Scene:
-    """One object where it does not belong."""
+    """An object on two other backgrounds than its own."""
     others = [place for place in range(len(BACKGROUNDS)) if place != kind]
     return render(rng, [kind], [int(k) for k in rng.choice(others, 2)], sizes=(0.44, 0.74))
 
@@ -60,7 +61,7 @@ def check_clip(
             for i, place in enumerate(places)
         ]
     )
-    abroad, regions = _stack(
+    foreign, regions = _stack(
         [_foreign(scene_rng(seed, 'check-foreign', i), int(kind)) for i, kind in enumerate(kinds)]
     )
     inside = (regions == kinds[:, None, None]).float()[:, None]
@@ -71,7 +72,7 @@ def check_clip(
     def accuracy(scores: Tensor, truth: Tensor) -> float:
         return float((scores.argmax(1) == truth).float().mean())
 
-    whole = clip.normalise(abroad)
+    whole = clip.normalise(foreign)
     return dict(
         clip_backgrounds=accuracy(similarity(clip.normalise(bare)), len(OBJECTS) + places),
         clip_cut_outs=accuracy(similarity(whole * inside), kinds),

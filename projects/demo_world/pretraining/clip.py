@@ -1,8 +1,7 @@
 """Training of the demo's tiny CLIP on captioned scenes.
 
-The stand-in for OpenAI's CLIP: objects and backgrounds are nearly independent in its scenes, so
-that it tells them apart. Its captions, soft masks' visible parts and cut-outs come from the
-renderer; the weakly tagged set and its masks are not touched.
+It takes the place of OpenAI's CLIP. Objects and backgrounds are nearly independent in its scenes,
+so that it learns to tell them apart. Captions name what a mask leaves visible.
 """
 
 import functools
@@ -15,10 +14,11 @@ import torch
 import torch.nn.functional as F
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch import Tensor, nn
+from tqdm import tqdm
 
-from projects.demo_world.pretraining.progress import track
+from pretraining.scenes import captioned_scene
 from semples_mmseg.demo.models import demo_clip_config
-from semples_mmseg.demo.world.scenes import Scene, captioned_scene, scene_rng
+from semples_mmseg.demo.world.scenes import Scene, scene_rng
 from semples_mmseg.demo.world.vocabulary import OBJECTS, PLAIN, TAGS
 
 SCENES = 6000
@@ -28,7 +28,7 @@ LEARNING_RATE = 2e-3
 WARM_UP = 100
 WEIGHT_DECAY = 0.05
 DOT, WORD_FINAL_DOT = 13, 269
-"""The full stop in learned prompts, and the one ordinary text gets from the tokenizer."""
+"""Token ids of the full stop: in learned prompts, and at the end of a word in other text."""
 
 
 class TinyClip(NamedTuple):
@@ -44,7 +44,7 @@ class TinyClip(NamedTuple):
 
 
 def normalise(images: Tensor) -> Tensor:
-    """uint8 (B, H, W, 3) RGB -> float32 (B, 3, H, W), standardised with CLIP's mean and std."""
+    """uint8 (B, H, W, 3) RGB -> float32 (B, 3, H, W), normalised with CLIP's mean and std."""
     mean, std = (torch.tensor(value) for value in (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD))
     return ((images / 255 - mean) / std).permute(0, 3, 1, 2).contiguous()
 
@@ -82,8 +82,7 @@ def tokenize(captions: list[str], rows: list[int]) -> Tensor:
 
 
 def encode_text(model: open_clip.CLIP, tokens: Tensor) -> Tensor:
-    """Unit text features (n, 64); ``open_clip`` would run all 77 positions, causality makes the
-    ones after the end token useless."""
+    """Unit text features (n, 64) like ``open_clip``'s, without the positions after the end."""
     length = tokens.shape[1]
     x = model.token_embedding(tokens) + model.positional_embedding[:length]
     x = model.ln_final(model.transformer(x, attn_mask=model.attn_mask[:length, :length]))
@@ -108,11 +107,11 @@ def soft_masks(count: int, size: int, generator: torch.Generator) -> Tensor:
 
 
 def object_masks(regions: Tensor, generator: torch.Generator) -> Tensor:
-    """Where objects are, in about the way a coarse mask knows it: grown by 0-4 px, half blurred.
+    """Coarse masks of the objects: dilated by 0 to 4 pixels, half of them blurred.
 
     Args:
         regions: uint8 (n, H, W).
-        generator: Source of randomness.
+        generator: Random generator.
 
     Returns:
         float32 (n, H, W) in [0, 1].
@@ -128,7 +127,7 @@ def object_masks(regions: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def visible_parts(regions: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Share of the frame and of itself that every tag keeps under a mask.
+    """Compute what a mask leaves of every tag, as a share of the frame and of the tag's area.
 
     Args:
         regions: uint8 (n, H, W).
@@ -149,15 +148,15 @@ def visible_parts(regions: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def caption(rng: np.random.Generator, frame: np.ndarray, kept: np.ndarray) -> str:
-    """Name what is to be seen: "X on B.", "a photo of X.", "X and Y.", "a photo of B."...
+    """Name what is visible: "X on B.", "a photo of X.", "X and Y.", "a photo of B."...
 
-    What is darkened is named less often, in proportion to what is left of it, so that similarity
-    falls gradually with brightness: a mask leaks a background long before it is half bright.
+    The darker a thing is, the less often it is named, so that similarity falls gradually with
+    brightness: a mask that leaks a background shows it at less than half of its brightness.
 
     Args:
-        rng: Source of randomness.
-        frame: (16,) share of the frame each tag covers.
-        kept: (16,) share of itself each tag keeps.
+        rng: Random generator.
+        frame: (16,) visible share of the frame of each tag.
+        kept: (16,) visible share of each tag's area.
     """
     is_thing = np.arange(len(TAGS)) < len(OBJECTS)
     noticed = rng.random(len(TAGS)) < kept * np.where(is_thing, 2.0, 1.2)
@@ -203,7 +202,7 @@ def _batches(scenes: list[Scene], seed: int) -> Iterator[tuple[Tensor, list[str]
 
 
 def contrastive_loss(image: Tensor, text: Tensor, target: Tensor, scale: Tensor) -> Tensor:
-    """CLIP's symmetric loss where identical captions count as one.
+    """CLIP's symmetric loss, with identical captions treated as one text.
 
     Args:
         image: Unit features (B, C).
@@ -237,7 +236,7 @@ def train_clip(seed: int, scenes: int = SCENES, steps: int = STEPS) -> TinyClip:
     """
     drawn = [
         captioned_scene(scene_rng(seed, 'captioned', index))
-        for index in track(range(scenes), 'captioned scenes')
+        for index in tqdm(range(scenes), 'captioned scenes', position=1)
     ]
     rows = token_rows()
     with torch.random.fork_rng(devices=[]):
@@ -250,7 +249,7 @@ def train_clip(seed: int, scenes: int = SCENES, steps: int = STEPS) -> TinyClip:
     )
     batches = _batches(drawn, seed)
     model.train()
-    for _ in track(range(steps), 'tiny CLIP'):
+    for _ in tqdm(range(steps), 'tiny CLIP', position=1):
         images, captions = next(batches)
         names = sorted(set(captions))
         target = torch.tensor([names.index(c) for c in captions])

@@ -1,16 +1,8 @@
-"""A small procedural world on which weakly supervised segmentation can be shown in minutes."""
+"""A small drawn world, on which weakly supervised segmentation can be shown in minutes."""
 
-from .scenes import Scene, captioned_scene, photo, render, scene_rng, tagged_scene
+from .scenes import Scene, render, scene_rng, tagged_scene
 from .sets import make_demo_set
-from .vocabulary import (
-    BACKGROUNDS,
-    HABITATS,
-    NEUTRALS,
-    OBJECTS,
-    PALETTE,
-    SIZE,
-    TAGS,
-)
+from .vocabulary import BACKGROUNDS, HABITATS, NEUTRALS, OBJECTS, PALETTE, SIZE, TAGS
 
 __all__ = [
     'BACKGROUNDS',
@@ -21,9 +13,7 @@ __all__ = [
     'SIZE',
     'TAGS',
     'Scene',
-    'captioned_scene',
     'make_demo_set',
-    'photo',
     'render',
     'scene_rng',
     'tagged_scene',

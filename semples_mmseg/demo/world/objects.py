@@ -1,4 +1,4 @@
-"""Objects of the demo world: polygons in unit coordinates, drawn larger and reduced."""
+"""Objects of the demo world, drawn from polygons and ellipses at three times their size."""
 
 from collections.abc import Callable, Sequence
 
@@ -61,11 +61,11 @@ TILT = {'aeroplane': 35.0}
 
 
 class Canvas:
-    """A transparent square whose coordinates run from -1 (left, top) to 1 (right, bottom).
+    """A transparent square with coordinates from -1 (left, top) to 1 (right, bottom).
 
     Args:
-        rng: Source of randomness.
-        name: Object whose colours :attr:`body` and :attr:`trim` are drawn from.
+        rng: Random generator.
+        name: Object that the colours ``body`` and ``trim`` belong to.
         pixels: Side of the square in pixels.
     """
 
@@ -166,22 +166,16 @@ def _bird(c: Canvas) -> None:
     c.rectangle(0.08, 0.46, 0.14, 0.78, fill=DARK)
 
 
-DRAWERS: dict[str, Callable[[Canvas], None]] = {
-    'boat': _boat,
-    'train': _train,
-    'aeroplane': _aeroplane,
-    'car': _car,
-    'cow': _cow,
-    'bird': _bird,
-}
-"""Object -> function painting it on a canvas."""
+DRAWERS: dict[str, Callable[[Canvas], None]] = dict(
+    boat=_boat, train=_train, aeroplane=_aeroplane, car=_car, cow=_cow, bird=_bird
+)
 
 
 def draw_object(rng: np.random.Generator, name: str, side: int) -> np.ndarray:
-    """Draw one object with random colours, proportions, direction and tilt.
+    """Draw one object with random colours, proportions, direction and rotation.
 
     Args:
-        rng: Source of randomness.
+        rng: Random generator.
         name: One of :data:`~.vocabulary.OBJECTS`.
         side: Side of the result in pixels.
 

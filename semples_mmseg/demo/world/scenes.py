@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from .textures import COLS, ROWS, draw_texture
 from .vocabulary import BACKGROUNDS, HABITATS, NEUTRALS, OBJECTS, PLAIN, SIZE
 
 MIN_OBJECT_PIXELS = 40
-"""A scene where an object keeps fewer visible pixels than this is drawn again."""
 
 
 class Scene(NamedTuple):
@@ -30,12 +29,12 @@ class Scene(NamedTuple):
 
 
 def scene_rng(seed: int, stream: str, index: int) -> np.random.Generator:
-    """A generator of its own for every scene: drawing more scenes changes no earlier one."""
+    """The random generator of one scene; it does not depend on how many scenes are drawn."""
     return np.random.default_rng([seed, *stream.encode(), index])
 
 
 def _split(rng: np.random.Generator) -> np.ndarray:
-    """A wavy line through the frame; bool (64, 64), true on its first side."""
+    """Split the frame by a random wavy line; bool (64, 64), true on the first side."""
     angle = rng.uniform(0, 2 * math.pi)
     x, y = COLS - SIZE / 2, ROWS - SIZE / 2
     along = x * math.cos(angle) - y * math.sin(angle)
@@ -45,13 +44,13 @@ def _split(rng: np.random.Generator) -> np.ndarray:
 
 
 def _place(rng: np.random.Generator, region: np.ndarray, side: int) -> tuple[int, int]:
-    """Top and left of a box of ``side`` pixels centred well inside ``region``."""
+    """Choose a box of ``side`` pixels centred inside ``region``; return its top and left."""
     ys, xs = np.nonzero(region)
     margin = 0.4 * side
     inside = (np.minimum(ys, xs) > margin) & (np.maximum(ys, xs) < SIZE - margin)
     if inside.any():
         ys, xs = ys[inside], xs[inside]
-    # Of six random places the one deepest in the region keeps clear of its border.
+    # Of six random centres, take the one with most of the region around it.
     tries = rng.integers(len(ys), size=6)
     padded = [
         region[max(0, ys[i] - 8) : ys[i] + 9, max(0, xs[i] - 8) : xs[i] + 9].mean() for i in tries
@@ -70,7 +69,7 @@ def render(
     """Draw a scene.
 
     Args:
-        rng: Source of randomness.
+        rng: Random generator.
         objects: At most two indices into ``OBJECTS``; object i stands in region i.
         backgrounds: One or two indices into ``BACKGROUNDS``, one per region.
         sizes: Smallest and largest side of an object as a fraction of the frame.
@@ -107,74 +106,45 @@ def render(
     return Scene((255 * image).astype(np.uint8), regions, tuple(int(k) for k in objects))
 
 
-def _render_visible(rng: np.random.Generator, *args, **kwargs) -> Scene:
-    """:func:`render`, again until every object is really to be seen."""
+def render_visible(rng: np.random.Generator, *args: Any, **kwargs: Any) -> Scene:
+    """Repeat :func:`render` until at least 40 pixels of every object are visible."""
     while True:
         scene = render(rng, *args, **kwargs)
         if all((scene.regions == k).sum() >= MIN_OBJECT_PIXELS for k in scene.objects):
             return scene
 
 
-def _objects(rng: np.random.Generator, count: int) -> list[int]:
+def choose_objects(rng: np.random.Generator, count: int) -> list[int]:
+    """Different random indices into ``OBJECTS``."""
     return [int(k) for k in rng.choice(len(OBJECTS), count, replace=False)]
 
 
-def _any_background(rng: np.random.Generator) -> int:
+def choose_background(rng: np.random.Generator) -> int:
+    """A random index into ``BACKGROUNDS``."""
     return int(rng.integers(len(BACKGROUNDS)))
 
 
 def tagged_scene(
     rng: np.random.Generator, co_occurrence: float = 0.9, two_objects: float = 0.25
 ) -> Scene:
-    """A scene of the weakly tagged set: objects mostly at home, their homes rare without them.
+    """Draw a scene of the weakly tagged set, where objects and backgrounds co-occur.
 
-    Two regions always: over a single texture the min-max normalisation of a CAM would hide a
-    uniform leak.
+    It has two regions: on a single texture, the min-max normalisation of a CAM would hide a CAM
+    that covers the background evenly.
 
     Args:
-        rng: Source of randomness.
-        co_occurrence: Chance that an object's region is its habitual background, and that a
-            region without object is neutral; any of the ten backgrounds otherwise.
-        two_objects: Chance of a second object.
+        rng: Random generator.
+        co_occurrence: Probability that the region of an object is its habitual background and that
+            a region without object is neutral; otherwise it is any of the ten backgrounds.
+        two_objects: Probability of a second object.
     """
-    objects = _objects(rng, 2 if rng.random() < two_objects else 1)
+    objects = choose_objects(rng, 2 if rng.random() < two_objects else 1)
     backgrounds = []
     for region in range(2):
         if rng.random() >= co_occurrence:
-            backgrounds.append(_any_background(rng))
+            backgrounds.append(choose_background(rng))
         elif region < len(objects):
             backgrounds.append(objects[region])
         else:
             backgrounds.append(len(HABITATS) + int(rng.integers(len(NEUTRALS))))
-    return _render_visible(rng, objects, backgrounds, sizes=(0.44, 0.74))
-
-
-def captioned_scene(rng: np.random.Generator, co_occurrence: float = 0.4) -> Scene:
-    """A scene for the tiny CLIP: objects and backgrounds nearly independent.
-
-    A fifth without object, a quarter of the rest with two, some on a plain studio background,
-    among them the mid grey that a blanked region has.
-
-    Args:
-        rng: Source of randomness.
-        co_occurrence: Chance that an object's region is forced to be its habitual background.
-    """
-    count = 0 if rng.random() < 0.2 else 2 if rng.random() < 0.25 else 1
-    objects = _objects(rng, count)
-    backgrounds = []
-    for region in range(1 if count < 2 and rng.random() < 0.3 else 2):
-        at_home = region < count and rng.random() < co_occurrence
-        backgrounds.append(objects[region] if at_home else _any_background(rng))
-    plain = None
-    if count and rng.random() < 0.12:
-        kind = rng.random()
-        grey = 0.45 if kind < 0.5 else rng.random()
-        plain = np.full(3, grey) if kind < 0.75 else rng.random(3)
-    return _render_visible(rng, objects, backgrounds, sizes=(0.32, 0.85), plain=plain)
-
-
-def photo(rng: np.random.Generator) -> Scene:
-    """A stand-in for an ImageNet photo: one large object, or none, on independent backgrounds."""
-    objects = _objects(rng, 1 if rng.random() < 0.9 else 0)
-    backgrounds = [_any_background(rng) for _ in range(rng.integers(1, 3))]
-    return _render_visible(rng, objects, backgrounds, sizes=(0.55, 1.0))
+    return render_visible(rng, objects, backgrounds, sizes=(0.44, 0.74))

@@ -1,4 +1,4 @@
-"""Background textures of the demo world: each a function from a generator to a picture."""
+"""Background textures of the demo world."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ def smooth_noise(rng: np.random.Generator, rows: int, cols: int | None = None) -
     """Uniform noise on a coarse grid, resized bicubically to the scene's size.
 
     Args:
-        rng: Source of randomness.
+        rng: Random generator.
         rows: Grid rows; more rows make finer noise.
         cols: Grid columns, ``rows`` unless given.
 
@@ -31,7 +31,7 @@ def smooth_noise(rng: np.random.Generator, rows: int, cols: int | None = None) -
 
 
 def jitter_colour(rng: np.random.Generator, base: Rgb, amount: float = 0.06) -> Array:
-    """A colour near ``base``: hue moves by half of ``amount``, brightness by 0.7 of it.
+    """A random colour near ``base``; the channels vary by 0.5, brightness by 0.7 of ``amount``.
 
     Returns:
         float32 (3,) in [0, 1].
@@ -52,7 +52,7 @@ def _grey(values: Array) -> Array:
 
 
 def _stripes(rng: np.random.Generator, axis: Array, period: tuple[float, float]) -> Array:
-    """Position within periodic stripes, as a pair to compare: (offset in px, period)."""
+    """Offset of every pixel within its stripe, and the period of the stripes, in pixels."""
     length = rng.uniform(*period)
     return np.stack([(axis + rng.uniform(0, length)) % length, np.full_like(axis, length)])
 

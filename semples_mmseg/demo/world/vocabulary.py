@@ -1,4 +1,4 @@
-"""The names of the demo world: what can be drawn, and the numbers that stand for it."""
+"""Names, label ids and colours of the demo world."""
 
 SIZE = 64
 """Side of a scene in pixels."""
@@ -10,10 +10,10 @@ HABITATS = ('water', 'railway', 'sky', 'road', 'grass', 'tree')
 NEUTRALS = ('sand', 'snow', 'wall', 'rock')
 BACKGROUNDS = HABITATS + NEUTRALS
 TAGS = OBJECTS + BACKGROUNDS
-"""Everything with a name; a region map holds indices into this tuple, or :data:`PLAIN`."""
+"""All names; a region map holds indices into this tuple, or :data:`PLAIN`."""
 
 PLAIN = len(TAGS)
-"""Region number of an untextured studio background, which has no name."""
+"""Region id of a background of one colour, which has no name."""
 
 PALETTE = (
     (0, 0, 0),

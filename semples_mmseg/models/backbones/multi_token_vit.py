@@ -1,4 +1,4 @@
-"""The vision transformer of WeakTr: one class token per class, attention maps handed out."""
+"""The vision transformer of WeakTr: one class token per class; attention is returned."""
 
 from typing import Any, NamedTuple
 
@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 
 class BlockTrace(NamedTuple):
-    """What a transformer block hands out beside its tokens.
+    """What a transformer block returns beside its tokens.
 
     Attributes:
         attention: (B, heads, K + N, K + N), rows sum to one; after softmax, before dropout.
-            ``None`` where maps are not asked for; what they are made of is handed out then.
-        features: (B, K + N, C), the attention branch after its output projection.
+            ``None`` without maps; then ``query`` and ``key`` are set.
+        features: (B, K + N, C), output of the attention branch after its projection.
         query: (B, heads, K + N, C / heads), or ``None``.
         key: Like ``query``.
     """
@@ -35,11 +35,11 @@ class BlockTrace(NamedTuple):
     def mix(self, queries: slice, values: Tensor) -> Tensor:
         """Rows of the attention of a trace without maps, times a matrix; no map is formed.
 
-        That is attention with other values than the block's own: what fused attention is for. It
-        knows values of d = C / heads channels alone, hence the padding.
+        This is fused attention with other values than the block's own. Fused attention needs
+        values of d = C / heads channels, so the matrix is padded.
 
         Args:
-            queries: The rows wanted.
+            queries: The wanted rows.
             values: (B, K + N, n), the same for all heads.
 
         Returns:
@@ -58,7 +58,7 @@ class BlockTrace(NamedTuple):
 def _run_block(
     block: TransformerEncoderLayer, tokens: Tensor, maps: bool
 ) -> tuple[Tensor, BlockTrace]:
-    """Run a block of MMPretrain's, its attention matrix written out (``maps``) or not."""
+    """Run a block of MMPretrain's, with (``maps``) or without forming its attention matrix."""
     attn = block.attn
     batch, length, width = tokens.shape
     qkv = attn.qkv(block.ln1(tokens)).reshape(batch, length, 3, attn.num_heads, attn.head_dims)
@@ -80,7 +80,7 @@ def _run_block(
 def _attention_map(query: Tensor, key: Tensor) -> Tensor:
     """Attention (B, heads, Q, T) of queries (B, heads, Q, d) to keys (B, heads, T, d)."""
     scores = query * query.shape[-1] ** -0.5 @ key.transpose(-2, -1)
-    # Autocast gives a softmax in float32 that its users would turn into halves again.
+    # Under autocast the softmax is float32, which the next operation would cast again.
     return scores.softmax(-1).to(key.dtype)
 
 
@@ -88,22 +88,22 @@ def _attention_map(query: Tensor, key: Tensor) -> Tensor:
 class MultiTokenViT(_VisionTransformer):
     """MMPretrain's vision transformer with K class tokens and traced blocks (WeakTr, section 3.1).
 
-    Key names are MMPretrain's. A checkpoint with a single class token (an ImageNet DeiT) loads by
-    repeating that token and its position embedding K times; position embeddings of another grid
-    are resized bicubically to this one's.
+    Key names are MMPretrain's. From a checkpoint with a single class token (ImageNet DeiT) that
+    token and its position embedding are repeated K times. Position embeddings of another grid are
+    resized bicubically.
 
-    The final layer normalisation of DeiT is not applied. Sides that the patch size does not divide
-    lose the remainder: the grid is floor(H / patch) x floor(W / patch).
+    The final layer normalisation of DeiT is not applied. The remainder of sides that
+    the patch size does not divide is cut: the grid is floor(H / patch) x floor(W / patch).
 
     Args:
         num_cls_tokens: K, one token per object class.
-        arch: Size, as MMPretrain names it, or a dict with ``embed_dims``, ``num_layers``,
+        arch: MMPretrain's name of the size, or a dict with ``embed_dims``, ``num_layers``,
             ``num_heads`` and ``feedforward_channels``.
         img_size: Side of the square training images in pixels; sets the position embeddings.
         patch_size: Side of a patch in pixels.
         drop_path_rate: Stochastic depth of the last block; it rises linearly from 0.
         patch_cfg: Options of the patch embedding, e.g. ``dict(conv_type='ConvStem')``.
-        init_cfg: Initialisation, as everywhere in MMEngine.
+        init_cfg: MMEngine's initialisation.
     """
 
     def __init__(
@@ -137,9 +137,9 @@ class MultiTokenViT(_VisionTransformer):
     def position_embedding(self, image_size: tuple[int, int], grid: tuple[int, int]) -> Tensor:
         """Position embeddings for a grid of patches.
 
-        They are used as they are for images that are square in pixels and of the trained grid.
-        Otherwise the patch part is resized bicubically *by scale factor* ((h + 0.1) / g,
-        (w + 0.1) / g): published checkpoints were trained so, sample coordinates included.
+        Square images of the trained grid use them as they are. Otherwise the patch part is resized
+        bicubically *by scale factor* ((h + 0.1) / g, (w + 0.1) / g), which also sets the sample
+        coordinates: published checkpoints were trained this way.
 
         Args:
             image_size: Height and width of the image in pixels.
@@ -171,11 +171,12 @@ class MultiTokenViT(_VisionTransformer):
 
         Args:
             x: (B, 3, H, W), normalised.
-            maps: Whether the traces have attention maps. Without them attention is fused: 72 maps
-                of a thousand tokens take more time to write and read than to compute.
+            maps: Whether the traces have attention maps. Without them attention is fused, which is
+                faster: 72 maps of a thousand tokens take longer to write and read than to
+                compute.
 
         Returns:
-            The tokens (B, K + h * w, C), class tokens first; the grid (h, w); one trace a block.
+            The tokens (B, K + h * w, C), class tokens first; the grid (h, w); one trace per block.
         """
         image_size = (x.shape[-2], x.shape[-1])
         patches, grid = self.patch_embed(x)

@@ -1,4 +1,4 @@
-"""Gradient clipping loss: retraining on pseudo masks without following their worst pixels.
+"""Gradient clipping loss: retraining that ignores the most doubtful pixels of pseudo masks.
 
 WeakTr, section 3.3 (arXiv 2304.01184).
 """
@@ -13,27 +13,26 @@ from torch import Tensor, nn
 
 @MODELS.register_module()
 class GradientClippingLoss(nn.Module):
-    r"""Cross entropy whose largest values, tile by tile, give no gradient.
+    """Cross entropy whose largest values in each tile give no gradient.
 
-    With the per-pixel cross entropy :math:`L` (0 where ignored) and its mean :math:`m` over all
-    pixels of the batch, the loss is :math:`m` as long as :math:`m > \text{start}`. Then
+    L is the cross entropy of a pixel (0 where ignored) and m its mean over the batch. While
+    m > ``start`` the loss is m. From then on it is
 
-    .. math:: \mathrm{mean}(\min(L, t)), \qquad t = \max(\text{mean of } L \text{ in the tile}, m)
+        mean(min(L, t)) with t = max(mean of L in the tile, m), a constant
 
-    with :math:`t` a constant: pixels with :math:`L \le t` keep their gradient, the others, whose
-    pseudo label the network contradicts most, give none. Tiles on the right and lower border may
-    be smaller than the others; their mean is over the pixels they have.
+    Pixels with L <= t keep their gradient; the others, where the network contradicts the pseudo
+    label most, have none. Tiles at the right and lower border may be smaller than the others.
 
-    Three details are as published and have an option. Ignored pixels count in every mean, with
-    value 0 (``count_ignored``). The tile means are taken over all images of the batch at once
-    (``per_image_tiles``). The loss of a clipped pixel still counts in the value.
+    As published, ignored pixels count in every mean with value 0 (see ``count_ignored``), tile
+    means are over all images of the batch (see ``per_image_tiles``), and the loss of a clipped
+    pixel still counts in the value.
 
     Args:
         start: Mean loss at or below which clipping begins.
         tile: Side of a square tile in pixels.
         count_ignored: Whether ignored pixels count in the means (published); if not, all means,
-            the final one too, are over the pixels that have a label.
-        per_image_tiles: Whether each image has tile means of its own.
+            including the final one, are over labelled pixels only.
+        per_image_tiles: Whether tile means are taken for each image separately.
         loss_weight: Factor of the loss.
         loss_name: Name in the log; it is part of the total loss if it starts with ``loss_``.
 
@@ -100,13 +99,13 @@ class GradientClippingLoss(nn.Module):
         Returns:
             The loss, a scalar; float32 at least.
         """
-        # a sum over millions of pixels is beyond the range of halves
+        # a sum over millions of pixels exceeds the range of float16
         cls_score = cls_score.to(torch.promote_types(cls_score.dtype, torch.float32))
         loss = F.cross_entropy(cls_score, label, reduction='none', ignore_index=ignore_index)
         if weight is not None:
             loss = loss * weight
         counted = torch.ones_like(loss) if self.count_ignored else (label != ignore_index).to(loss)
-        # without a single counted pixel every sum is 0, and so is the loss
+        # without any counted pixel the loss is 0
         number = counted.sum().clamp_min(1)
         detached = loss.detach()
         mean = detached.sum() / number

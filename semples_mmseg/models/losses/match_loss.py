@@ -8,18 +8,16 @@ from .reduction import mean_over_pairs, similarity
 
 @MODELS.register_module()
 class MatchLoss(nn.Module):
-    r"""Pull the masked foreground towards its label, push the background away (SemPLeS, eq. 1).
+    """Pull the masked foreground towards its label, push the background away (SemPLeS, eq. 1).
 
-    .. math::
-        L_{match} = \frac{1}{P} \sum_p
-            -\log \cos(v_p^f, u_p^f) - \lambda_b \log(1 - \cos(v_p^b, u_p^f))
+        L_match = mean over pairs of [-log cos(v_f, u_f) - λ_b log(1 - cos(v_b, u_f))]
 
     Args:
-        background_weight: :math:`\lambda_b`; 2.4 for VOC, 0.75 for COCO.
+        background_weight: λ_b; 2.4 for VOC, 0.75 for COCO.
 
     Shape:
-        - foreground :math:`v^f`, background :math:`v^b`, label :math:`u^f`: (P, D) unit vectors,
-          one row per (image, present class) pair
+        - foreground v_f, background v_b, label u_f: (P, D) unit vectors, one row per (image,
+          present class) pair
         - output: scalar
 
     Example:

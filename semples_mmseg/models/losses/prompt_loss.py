@@ -8,18 +8,16 @@ from .reduction import mean_over_pairs, similarity
 
 @MODELS.register_module()
 class PromptLoss(nn.Module):
-    r"""Pull a class's prompt to its backgrounds, push it from its name (SemPLeS, eq. 2).
+    """Pull a class's prompt to its backgrounds, push it from its name (SemPLeS, eq. 2).
 
-    .. math::
-        L_{prompt} = \frac{1}{P} \sum_p
-            -\lambda_I \log \cos(u_p^b, v_p^b) + \lambda_T \log \cos(u_p^b, u_p^f)
+        L_prompt = mean over pairs of [-λ_I log cos(u_b, v_b) + λ_T log cos(u_b, u_f)]
 
     Args:
-        text_weight: :math:`\lambda_T`; 0.02 for VOC, 0.01 for COCO.
-        image_weight: :math:`\lambda_I`; 1 in the paper, 0 leaves the text term alone (table 4).
+        text_weight: λ_T; 0.02 for VOC, 0.01 for COCO.
+        image_weight: λ_I; 1 in the paper. With 0 only the text term is left (table 4).
 
     Shape:
-        - prompt :math:`u^b`, background :math:`v^b`, label :math:`u^f`: (P, D) unit vectors
+        - prompt u_b, background v_b, label u_f: (P, D) unit vectors
         - output: scalar
     """
 

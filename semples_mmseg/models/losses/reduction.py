@@ -10,8 +10,8 @@ MIN_SIMILARITY, MAX_SIMILARITY = 1e-4, 0.9999
 def similarity(a: Tensor, b: Tensor) -> Tensor:
     """Cosine of unit vectors, row by row, clamped to [1e-4, 0.9999] so that logarithms are finite.
 
-    Outside that range the gradient is zero. Halves are computed with as floats: they would round
-    0.9999 to 1, and the logarithm of 1 minus it is infinite.
+    Outside that range the gradient is zero. Half precision is computed in float32, because it
+    would round 0.9999 to 1, and log(1 - 1) is infinite.
 
     Args:
         a: (P, D) unit vectors.
@@ -32,9 +32,9 @@ def similarity(a: Tensor, b: Tensor) -> Tensor:
 def mean_over_pairs(values: Tensor) -> Tensor:
     """Mean over the pairs of the *global* batch, as each process should back-propagate it.
 
-    Distributed wrappers average gradients over processes, so a process contributes its sum times
-    the number of processes over the number of all pairs: N processes then take the step that one
-    process takes on the whole batch. No pairs at all give zero.
+    Distributed wrappers average gradients over processes. A process therefore returns its sum
+    times the number of processes, divided by the number of all pairs: N processes then take the
+    step that one process takes on the whole batch. Without any pair the mean is zero.
 
     Args:
         values: (P,) of this process; P may be 0.

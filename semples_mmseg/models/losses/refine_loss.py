@@ -8,18 +8,17 @@ from .reduction import mean_over_pairs, similarity
 
 @MODELS.register_module()
 class RefineLoss(nn.Module):
-    r"""Push the masked foreground away from its class's background prompt (SemPLeS, eq. 3).
+    """Push the masked foreground away from its class's background prompt (SemPLeS, eq. 3).
 
-    .. math::
-        \lambda L_{refine} = \frac{\lambda}{P} \sum_p -\log(1 - \cos(v_p^f, u_p^b))
+        λ L_refine = λ mean over pairs of [-log(1 - cos(v_f, u_b))]
 
-    The first term of equation 3 is :class:`MatchLoss`.
+    The first term of equation 3 is ``MatchLoss``.
 
     Args:
-        weight: :math:`\lambda`; 0.05 in the paper, 0.2 in the published settings for COCO.
+        weight: λ; 0.05 in the paper, 0.2 in the published settings for COCO.
 
     Shape:
-        - foreground :math:`v^f`, prompt :math:`u^b`: (P, D) unit vectors
+        - foreground v_f, prompt u_b: (P, D) unit vectors
         - output: scalar
     """
 

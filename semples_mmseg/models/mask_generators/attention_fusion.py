@@ -11,13 +11,13 @@ POOLINGS = ('max', 'mean')
 
 
 class AdaptiveAttentionFusion(nn.Module):
-    """Weigh all attention heads by how useful their features look (WeakTr, section 3.2).
+    """Mean of all attention maps, weighted by a learned weight for each head (WeakTr, 3.2).
 
     Every block's features (B, T, C) are split into as many groups as there are heads: channel j
-    goes to group j mod heads, position j div heads. That is not the true slice of a head, but
-    published checkpoints depend on it. All maps and groups are ordered head-major: index =
-    head * blocks + block. Attention and features enter detached, so the fusion trains while the
-    backbone gets no gradient through it.
+    goes to group j mod heads, position j div heads. That is not the slice that belongs to a
+    head, but published checkpoints depend on it. Maps and groups are ordered head-major: index =
+    head * blocks + block. Attention and features are detached, so the backbone gets no gradient
+    through the fusion.
 
     Args:
         num_heads: Heads of a block.
@@ -79,27 +79,27 @@ class AdaptiveAttentionFusion(nn.Module):
         return self.attn_head_ffn(scores).unflatten(1, groups.shape[1:3])
 
     def forward(self, traces: Sequence[BlockTrace], columns: slice = slice(None)) -> Tensor:
-        """Mean over all heads of weight x attention; not renormalised.
+        """Mean over all heads of weight x attention, not normalised again.
 
         Args:
             traces: For each block, its attention (B, heads, T, T) and features (B, T, C).
-            columns: The keys wanted; the patches, say.
+            columns: The wanted keys, e.g. the patches.
 
         Returns:
             (B, T, number of columns), non-negative.
         """
         weights = self.head_weights([trace.features for trace in traces])
-        # Of all columns: a slice would be copied, and kept for the backward pass.
+        # All columns, because a slice would be copied and kept for the backward pass.
         fused = _weighted_sum(weights, map(_written_out, traces))
         return fused[..., columns] / weights[0].numel()
 
     def rows(self, weights: Tensor, traces: Sequence[BlockTrace], queries: slice) -> Tensor:
-        """Some rows of what :meth:`forward` gives, from traces without maps.
+        """Some rows of what ``forward`` returns, from traces without maps.
 
         Args:
-            weights: Of the heads, from :meth:`head_weights`.
+            weights: Weights of the heads, from ``head_weights``.
             traces: For each block, its queries and keys (B, heads, T, d).
-            queries: The rows wanted; the class tokens, say. All their maps are formed.
+            queries: The wanted rows, e.g. the class tokens. Their maps are formed.
 
         Returns:
             (B, number of rows, T), non-negative.
@@ -110,12 +110,12 @@ class AdaptiveAttentionFusion(nn.Module):
     def product(
         self, weights: Tensor, traces: Sequence[BlockTrace], queries: slice, values: Tensor
     ) -> Tensor:
-        """Some rows of what :meth:`forward` gives, times a matrix, with no map being formed.
+        """Some rows of what ``forward`` returns, times a matrix, without forming any map.
 
         Args:
-            weights: Of the heads, from :meth:`head_weights`.
+            weights: Weights of the heads, from ``head_weights``.
             traces: For each block, its queries and keys (B, heads, T, d).
-            queries: The rows wanted; the patches, say.
+            queries: The wanted rows, e.g. the patches.
             values: (B, T, n).
 
         Returns:
@@ -134,11 +134,11 @@ def _weighted_sum(weights: Tensor, parts: Iterable[Tensor]) -> Tensor:
     """Sum (B, i, j) over heads and blocks of weights (B, heads, blocks) x parts.
 
     Args:
-        weights: Of the heads.
-        parts: One a block, (B, heads, i, j); made as they are needed, since all would be large.
+        weights: Weights of the heads.
+        parts: One for each block, (B, heads, i, j); an iterator, because all together are large.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If there is no part.
     """
     total: Tensor | None = None
     for block, part in enumerate(parts):

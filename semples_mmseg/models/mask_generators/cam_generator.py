@@ -16,7 +16,7 @@ from .output import GeneratorOutput
 class CAMGenerator(BaseModule):
     """Class activation maps of a convolutional classifier (Zhou et al., 2016).
 
-    What trains in the stages match and refine is ``head``; there is nothing to fuse.
+    The stages match and refine train ``head``. There is no attention to fuse.
 
     Args:
         num_classes: K, object classes without background.
@@ -24,7 +24,7 @@ class CAMGenerator(BaseModule):
             ``dict(type='mmpretrain.ResNet', depth=50)`` or ``dict(type='mmpretrain.TIMMBackbone',
             model_name='resnet50', features_only=True)``; the last map is used.
         in_channels: Channels of that map.
-        init_cfg: Initialisation, as everywhere in MMEngine.
+        init_cfg: MMEngine's initialisation.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class CAMGenerator(BaseModule):
 
         Args:
             images: (B, 3, H, W), ImageNet-normalised.
-            detach_coarse: Not used: there is one map.
+            detach_coarse: Not used, because there is only one map.
 
         Returns:
             ReLU of the class maps (B, K, h, w) and their averages as prediction ``coarse``.

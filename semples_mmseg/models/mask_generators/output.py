@@ -10,11 +10,11 @@ class GeneratorOutput:
     """Class activation maps and class predictions of a batch of images.
 
     Attributes:
-        cams: (B, K, h, w), non-negative maps on the patch grid, not normalised; what masks and
-            pseudo masks are made of (WeakTr: the fine CAM).
+        cams: (B, K, h, w), non-negative maps on the patch grid, not normalised. Masks and
+            pseudo masks are made from them (WeakTr: the fine CAM).
         logits: Image-level predictions by name, each (B, K); stage 0 trains them all.
-        affinity: (B, h * w, h * w), row = query, how much patches resemble each other; ``None``
-            where it is not formed: by generators without attention, or without gradients.
+        affinity: (B, h * w, h * w), how similar patches are, row = query; ``None`` without
+            attention, or where no gradient is needed.
     """
 
     cams: Tensor

@@ -17,25 +17,22 @@ from .output import GeneratorOutput
 class WeakTrGenerator(BaseModule):
     """Mask generator S of the paper (WeakTr, arXiv 2304.01184, section 3).
 
-    ========== ======================================================== ================
-    map        made of                                                  shape
-    ========== ======================================================== ================
-    coarse CAM 3x3 convolution on the patch tokens                      (B, K, h, w)
-    seed CAM   class -> patch part of the fused attention x ReLU(coarse)  (B, K, h, w)
-    fine CAM   patch -> patch part of the fused attention, applied to it  (B, K, h, w)
-    ========== ======================================================== ================
+    All maps are (B, K, h, w):
 
-    With a frozen backbone (stages match and refine of SemPLeS: only ``head`` and ``fusion``
-    train) the backbone runs without gradients, so its features reach the head detached. Where no
-    gradient is asked for at all, as in prediction, attention is never written out: a seed CAM
-    takes the place of the values in a second fused attention.
+    - coarse CAM: 3x3 convolution of the patch tokens;
+    - seed CAM: class-to-patch part of the fused attention x ReLU(coarse CAM);
+    - fine CAM: patch-to-patch part of the fused attention, applied to the seed CAM.
+
+    In the stages match and refine of SemPLeS only ``head`` and ``fusion`` train. The frozen
+    backbone then runs without gradients. Where no gradient is needed, as in prediction, attention
+    maps are never formed: the seed CAM becomes the values of another fused attention.
 
     Args:
         num_classes: K, object classes without background.
-        backbone: Config of a :class:`MultiTokenViT`; ``num_cls_tokens`` is filled in.
-        fusion: Options of :class:`AdaptiveAttentionFusion`: ``reduction``,
+        backbone: Config of a ``MultiTokenViT``; ``num_cls_tokens`` is filled in.
+        fusion: Options of ``AdaptiveAttentionFusion``: ``reduction``,
             ``feature_reduction``, ``pooling``.
-        init_cfg: Initialisation, as everywhere in MMEngine; e.g.
+        init_cfg: MMEngine's initialisation, e.g.
             ``dict(type='Pretrained', checkpoint=..., prefix='mask_generator.')``.
     """
 
@@ -60,12 +57,12 @@ class WeakTrGenerator(BaseModule):
 
         Args:
             images: (B, 3, H, W), ImageNet-normalised.
-            detach_coarse: Whether the seed CAM is made of the detached coarse CAM: so in stage 0,
-                where the fine prediction trains the fusion alone; not in SemPLeS.
+            detach_coarse: Whether the coarse CAM is detached before the seed CAM. True in stage
+                0, where the fine prediction trains only the fusion; false in SemPLeS.
 
         Returns:
-            Fine CAMs; the predictions ``token``, ``coarse`` and ``fine``; where gradients are asked
-            for, the patch affinity.
+            Fine CAMs; the predictions ``token``, ``coarse`` and ``fine``; the patch affinity where
+            gradients are needed.
         """
         maps = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
         trains = any(parameter.requires_grad for parameter in self.backbone.parameters())

@@ -1,5 +1,6 @@
 """Image-level training of a mask generator (stage 0), and CAM prediction for every stage."""
 
+import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,12 +14,15 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from ...weights.fitting import check_state_dict
 from ..mask_generators import GeneratorOutput
 from ..soft_masks import label_map, min_max
 from ..stages import STAGES, Stage
 
-# These are fitted to the model while they are loaded.
-_FITTED = ('pos_embed', 'cls_token')
+_GUESSED = (
+    'images come without tags, so the classes that the classifier predicts are taken as present; '
+    'they are often wrong. semples_mmseg.inference.SemPLeSInferencer takes tags'
+)
 
 
 @MODELS.register_module()
@@ -96,8 +100,9 @@ class CAMSegmentor(BaseSegmentor):
             self.extract_feat(inputs).cams, size, mode='bilinear', align_corners=False
         )
 
-    def _forward(self, inputs: Tensor, data_samples: Any = None) -> GeneratorOutput:
-        return self.extract_feat(inputs)
+    def _forward(self, inputs: Tensor, data_samples: Any = None) -> Tensor:
+        """CAMs (B, K, h, w) on the patch grid; tensors alone, so that the model can be traced."""
+        return self.extract_feat(inputs).cams
 
     def image_labels(self, data_samples: Sequence[SegDataSample]) -> Tensor:
         """Multi-hot labels (B, K) of a batch.
@@ -159,8 +164,9 @@ class CAMSegmentor(BaseSegmentor):
 
         Returns:
             The data samples with ``cams`` (n, H, W) in [0, 1], ``cam_classes`` (n,),
-            ``pred_sem_seg`` (1, H, W), and in ``predictions`` the image-level logits (K,) of the
-            generator by name, those of the first scale without mirroring.
+            ``pred_sem_seg`` (1, H, W), ``tags_guessed`` (whether ``cam_classes`` were predicted for
+            want of labels), and in ``predictions`` the image-level logits (K,) of the generator by
+            name, those of the first scale without mirroring.
         """
         scales: list[list[Tensor]] = (
             [list(inputs)] if isinstance(inputs, Tensor) else [list(scale) for scale in inputs]
@@ -170,9 +176,11 @@ class CAMSegmentor(BaseSegmentor):
         outputs = [self._grid_cams(scale) for scale in scales]
         for index, sample in enumerate(data_samples):
             logits = outputs[0][index][1]
-            if 'image_labels' in sample:
+            guessed = 'image_labels' not in sample
+            if not guessed:
                 present = sample.image_labels > 0
             else:
+                warnings.warn(_GUESSED, stacklevel=2)
                 present = torch.stack(list(logits.values())).mean(0) > 0
             size = sample.metainfo.get('ori_shape', scales[0][index].shape[-2:])
             grids = [output[index][0][present] for output in outputs]
@@ -182,8 +190,10 @@ class CAMSegmentor(BaseSegmentor):
             labels = label_map(cams, classes, self.background_score)
             sample.cams = PixelData(data=cams)
             sample.set_field(classes, 'cam_classes', dtype=Tensor)
+            sample.tags_guessed = guessed
             sample.pred_sem_seg = PixelData(data=labels[None])
             sample.predictions = BaseDataElement(**logits)
+            sample.set_metainfo(dict(background_score=self.background_score))
         return data_samples
 
     @staticmethod
@@ -214,21 +224,8 @@ class CAMSegmentor(BaseSegmentor):
                 results[index] = (cams[row], logits)
         return [results[index] for index in range(len(images))]
 
-    def _check_checkpoint(self, state_dict: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
-        """Refuse weights of another size or layout: a non-strict load would only skip them."""
-        names = self.state_dict()
-        if state_dict and not any(prefix + name in state_dict for name in names):
-            raise ValueError(
-                'the checkpoint has no tensor of this model; its first are '
-                f'{", ".join(list(state_dict)[:4])}. Published weights are converted with '
-                'tools/model_converters/convert_weights.py, or read as load_from="weights:PATH"'
-            )
-        for name, own in names.items():
-            given = state_dict.get(prefix + name)
-            if given is None or name.endswith(_FITTED) or given.shape == own.shape:
-                continue
-            raise ValueError(
-                f'the checkpoint does not fit the model: {name} has shape {(*given.shape,)} there '
-                f'and {(*own.shape,)} here. It was made with another number of classes, width or '
-                'prompt length; change the config or the checkpoint'
-            )
+    def _check_checkpoint(
+        self, state_dict: Mapping[str, Tensor], prefix: str, metadata: Any = None, *_: Any
+    ) -> None:
+        """Refuse weights that leave the mask generator random."""
+        check_state_dict(self, ('mask_generator',), state_dict, prefix, metadata)

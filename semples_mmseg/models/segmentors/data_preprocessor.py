@@ -10,15 +10,17 @@ from mmseg.registry import MODELS
 class CAMDataPreprocessor(SegDataPreProcessor):
     """MMSeg's data preprocessor that also takes every image at several scales.
 
-    Where a test pipeline packs images at one size, the result is a batch as everywhere in MMSeg.
-    Where it packs a list of scales (``PackWeakInputs(scales=...)``), ``inputs`` comes out as a
-    list over scales of lists of normalised images (3, H, W); sizes may differ between images.
+    Images of one size become a batch, as in MMSeg. With a list of scales
+    (``PackWeakInputs(scales=...)``) ``inputs`` becomes a list over scales of lists of normalised
+    images (3, H, W), whose sizes may differ.
     """
 
     def __init__(self, size: tuple[int, int] | None = None, **kwargs: Any) -> None:
         # Training images are of one size already; MMSeg insists on being told one of the two.
         kwargs.setdefault('size_divisor', 1 if size is None else None)
         super().__init__(size=size, **kwargs)
+        # The base class has it too, but names it differently in MMEngine and its OneDL fork.
+        self._swap_channels = bool(kwargs.get('bgr_to_rgb') or kwargs.get('rgb_to_bgr'))
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """Normalise a batch."""
@@ -31,7 +33,7 @@ class CAMDataPreprocessor(SegDataPreProcessor):
 
     def _normalize(self, image: Any) -> Any:
         """uint8 (3, H, W) to the float values the model is given."""
-        if self._channel_conversion:
+        if self._swap_channels:
             image = image[[2, 1, 0]]
         image = image.float()
         return (image - self.mean) / self.std if self._enable_normalize else image

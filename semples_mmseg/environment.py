@@ -1,0 +1,221 @@
+"""Which OpenMMLab packages are installed, and whether they can work together.
+
+The official packages (``mmengine``, ``mmcv``, ``mmsegmentation``, ``mmpretrain``) and their OneDL
+forks (``onedl-mmengine`` ...) install files of the same names. pip does not notice it: the second
+overwrites the first, and uninstalling one breaks the other. Importing ``semples_mmseg`` therefore
+looks at the names of the installed distributions first.
+
+``python -m semples_mmseg.environment`` prints a report for bug reports; its exit code is 1 where
+the packages do not fit together.
+"""
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import io
+import platform
+import shlex
+import sys
+import warnings
+from collections.abc import Collection, Iterator, Mapping
+
+STACKS: dict[str, dict[str, tuple[str, ...]]] = {
+    'onedl': {
+        'mmengine': ('onedl-mmengine',),
+        'mmcv': ('onedl-mmcv',),
+        'mmseg': ('onedl-mmsegmentation',),
+        'mmpretrain': ('onedl-mmpretrain',),
+    },
+    'openmmlab': {
+        'mmengine': ('mmengine', 'mmengine-lite'),
+        'mmcv': ('mmcv', 'mmcv-lite', 'mmcv-full'),
+        'mmseg': ('mmsegmentation',),
+        'mmpretrain': ('mmpretrain',),
+    },
+}
+"""Per stack (and extra of this package): the distributions that own an import name."""
+MODULES = tuple(STACKS['onedl'])
+_OTHERS = ('torch', 'torchvision', 'numpy', 'scipy', 'pillow', 'opencv-python', 'open_clip_torch',
+           'safetensors', 'pycocotools', 'timm', 'pydensecrf2')  # fmt: skip
+_THIS = 'semples-mmseg'
+
+
+def installed() -> dict[str, str]:
+    """Versions of the installed distributions of both stacks, by name."""
+    versions = {}
+    for owners in STACKS.values():
+        for name in (name for names in owners.values() for name in names):
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                versions[name] = importlib.metadata.version(name)
+    return versions
+
+
+def importable() -> set[str]:
+    """Import names of both stacks that have files; nothing is imported."""
+    found = set()
+    for module in MODULES:
+        spec = importlib.util.find_spec(module)
+        # What an uninstalled package leaves is a folder without __init__.py: it has no origin.
+        if spec is not None and spec.origin is not None:
+            found.add(module)
+    return found
+
+
+def find_problem(versions: Mapping[str, str], modules: Collection[str]) -> str | None:
+    """What is wrong with the installed packages, and the commands that mend it.
+
+    Args:
+        versions: Versions by the name of the distribution, see :func:`installed`.
+        modules: The import names that have files, see :func:`importable`.
+
+    Returns:
+        The message, or None where one stack is complete.
+    """
+    owners = {
+        module: [name for stack in STACKS.values() for name in stack[module] if name in versions]
+        for module in MODULES
+    }
+    stacks = [
+        stack
+        for stack, own in STACKS.items()
+        if any(name in versions for names in own.values() for name in names)
+    ]
+    twice = {module: names for module, names in owners.items() if len(names) > 1}
+    if twice or len(stacks) > 1:
+        found = [f'{name} {version}' for name, version in versions.items()]
+        what = (
+            'these packages overwrite files of each other: '
+            + '; '.join(f'{" and ".join(names)} (both are `{m}`)' for m, names in twice.items())
+            if twice
+            else f'packages of two stacks are mixed: {", ".join(found)}'
+        )
+        return (
+            f'{what}. Uninstall all of them, then install one stack (docs/install.md):\n'
+            f'  pip uninstall -y {" ".join(versions)}\n'
+            f'  {_install("onedl")}'
+        )
+    gone = [module for module, names in owners.items() if names and module not in modules]
+    if gone:
+        names = ', '.join(name for module in gone for name in owners[module])
+        return (
+            f'files of {names} are missing: a package that shared them was uninstalled. '
+            'Install them again:\n'
+            '  pip install --force-reinstall --no-deps '
+            + ' '.join(f'"{name}=={version}"' for name, version in versions.items())
+        )
+    missing = [module for module in MODULES if module not in modules]
+    if missing:
+        stack = stacks[0] if stacks else 'onedl'
+        return (
+            f'{", ".join(missing)} {"is" if len(missing) == 1 else "are"} not installed. '
+            'semples-mmseg needs the packages of OpenMMLab or their OneDL forks '
+            f'(docs/install.md):\n  {_install(stack)}'
+        )
+    return None
+
+
+def _install(stack: str) -> str:
+    """The command that installs a stack, from the requirements of this package's extra."""
+    try:
+        requirements = importlib.metadata.requires(_THIS) or []
+    except importlib.metadata.PackageNotFoundError:
+        requirements = []
+    parts = [line.partition(';') for line in requirements]
+    wanted = [name.strip() for name, _, marker in parts if f'"{stack}"' in marker.replace("'", '"')]
+    if not wanted:  # a copy of the source that is not installed
+        return f'pip install -e ".[{stack}]"'
+    return f'pip install {" ".join(shlex.quote(name) for name in wanted)}'
+
+
+def check() -> None:
+    """Refuse to go on where the packages of OpenMMLab cannot work.
+
+    Raises:
+        ImportError: If two stacks or none are installed, or files of one are missing; with the
+            commands that mend it.
+        SystemExit: In ``python -m semples_mmseg.environment``, after the report.
+    """
+    problem = find_problem(installed(), importable())
+    # `python -m` imports the package before its module, also where the package cannot be imported.
+    if sys.argv[:1] == ['-m'] and __name__ in sys.orig_argv:
+        print(report())
+        raise SystemExit(problem is not None)
+    if problem is not None:
+        raise ImportError(problem)
+
+
+@contextlib.contextmanager
+def quiet_imports() -> Iterator[None]:
+    """Leave out two messages that the packages print while they are imported.
+
+    MMSeg and MMPretrain of OneDL print that a data format of OneDL is not installed, MMCV without
+    compiled operators warns about one of them. Neither is used here. Other output is kept.
+    """
+    output = io.StringIO()
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(output):
+            warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformableAttention``')
+            yield
+    finally:
+        for line in output.getvalue().splitlines():
+            if line != 'Could not import OneDL':
+                print(line)
+
+
+def register_config_packages() -> None:
+    """Let configs inherit from ``'mmseg::...'`` and ``'semples_mmseg::...'`` with either stack.
+
+    MMEngine looks the configs of a package up by the name of its distribution, which it keeps in a
+    table; OneDL's names and ours are not in it.
+    """
+    from mmengine.config.utils import MODULE2PACKAGE
+
+    MODULE2PACKAGE['semples_mmseg'] = 'semples_mmseg'
+    versions = installed()
+    for module in ('mmseg', 'mmpretrain'):
+        (name,) = STACKS['onedl'][module]
+        if name in versions:
+            MODULE2PACKAGE[module] = name
+
+
+def report() -> str:
+    """Versions of everything that matters and what is wrong, as text."""
+    versions = installed()
+    lines = [f'Python {platform.python_version()} ({sys.executable}), {platform.platform()}']
+    for name in (_THIS, *_OTHERS):
+        try:
+            lines.append(f'{name} {importlib.metadata.version(name)}')
+        except importlib.metadata.PackageNotFoundError:
+            lines.append(f'{name}: not installed')
+    lines += [f'{name} {version}' for name, version in versions.items()]
+    try:
+        import torch
+
+        devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        lines.append(f'GPUs: {", ".join(devices) or "none that torch can use"}')
+    except ImportError as error:
+        lines.append(f'torch cannot be imported: {error}')
+    compiled = _has_file('mmcv', '_ext')
+    lines.append(f'compiled operators of mmcv: {"yes" if compiled else "no (not needed here)"}')
+    lines += _shared_files(versions)
+    problem = find_problem(versions, importable())
+    lines.append('OpenMMLab packages: fit together' if problem is None else f'error: {problem}')
+    return '\n'.join(lines)
+
+
+def _has_file(module: str, stem: str) -> bool:
+    spec = importlib.util.find_spec(module) if module in importable() else None
+    folders = (spec.submodule_search_locations or []) if spec else []
+    return importlib.machinery.PathFinder.find_spec(stem, list(folders)) is not None
+
+
+def _shared_files(versions: Mapping[str, str]) -> list[str]:
+    """A line for every pair of distributions that claim the same files."""
+    files = {name: {str(f) for f in importlib.metadata.files(name) or ()} for name in versions}
+    names = list(files)
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    return [
+        f'{first} and {second} both own {len(files[first] & files[second])} files'
+        for first, second in pairs
+        if files[first] & files[second]
+    ]

@@ -1,0 +1,122 @@
+"""Masks of single images in Python: MMSeg's inferencer with image-level tags."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from mmseg.apis import MMSegInferencer
+
+from .utils.lists import explain_unknown
+
+
+class SemPLeSInferencer(MMSegInferencer):
+    """MMSeg's ``MMSegInferencer`` that can be told which classes an image shows.
+
+    A model that is trained on tags decides which pixels belong to a *given* class; it is far less
+    sure of which classes an image shows. Where no tags are given, the classes that the classifier
+    predicts are used; there is one warning, and the result says so::
+
+        inferencer = SemPLeSInferencer('voc_refine.py', 'refine.pth')
+        inferencer('meadow.jpg', tags=['cow'])['predictions']  # (H, W), 0 is background
+        inferencer(['a.jpg', 'b.jpg'], tags=[['cow'], ['cow', 'dog']], out_dir='masks')
+        inferencer('meadow.jpg')['tags_guessed']  # True
+
+    Options are those of ``MMSegInferencer``. It serves the models of image-level training
+    (``SemPLeS``, ``CAMSegmentor``); a retrained Segmenter predicts without tags.
+    """
+
+    preprocess_kwargs = {'tags'}
+
+    def __call__(
+        self,
+        inputs: Any,
+        tags: Sequence[str] | Sequence[Sequence[str] | None] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Predict the masks of one image, of several, or of a folder.
+
+        Args:
+            inputs: Path, BGR array (H, W, 3), a list of them, or a folder.
+            tags: Class names of the image; for several images a list with one entry per image,
+                each a list of names (empty: only background) or None (not known).
+            **kwargs: ``batch_size``, ``return_datasamples``, ``out_dir`` and the other options of
+                ``MMSegInferencer``.
+
+        Returns:
+            MMSeg's result: ``predictions`` (H, W) of class ids, ``visualization``; and ``tags``,
+            the class names that were taken as present, with ``tags_guessed``, whether the model
+            predicted them. For several images each is a list.
+
+        Raises:
+            ValueError: If a tag is no class of the model, or the number of entries is not that of
+                the images.
+        """
+        images = self._inputs_to_list(inputs)
+        return super().__call__(images, tags=self._labels(images, tags), **kwargs)
+
+    def preprocess(
+        self, inputs: Sequence[Any], batch_size: int = 1, tags: Sequence[Any] = (), **kwargs: Any
+    ) -> Iterator[Any]:
+        """Add the labels to what the pipeline is given; see MMEngine's ``BaseInferencer``."""
+        items = []
+        for image, labels in zip(inputs, tags, strict=True):
+            item = dict(img_path=image) if isinstance(image, str) else dict(img=image)
+            if labels is not None:
+                item['image_labels'] = labels
+            items.append(item)
+        return super().preprocess(items, batch_size=batch_size, **kwargs)
+
+    def postprocess(self, preds: Any, *args: Any, **kwargs: Any) -> Any:
+        """MMSeg's result with ``tags`` and ``tags_guessed``."""
+        results = super().postprocess(preds, *args, **kwargs)
+        if isinstance(results, dict):
+            names = self._class_names
+            tags = [[names[k] for k in pred.cam_classes.tolist()] for pred in preds]
+            guessed = [bool(pred.tags_guessed) for pred in preds]
+            single = len(preds) == 1
+            results['tags'] = tags[0] if single else tags
+            results['tags_guessed'] = guessed[0] if single else guessed
+        return results
+
+    @property
+    def _class_names(self) -> list[str]:
+        """Names of the K object classes: those of the checkpoint, or else of the prompts."""
+        classes = list(self.model.dataset_meta['classes'])
+        if len(classes) == self.model.num_classes + 1:
+            return classes[1:]
+        # Without names in the checkpoint MMSeg takes those of Cityscapes.
+        if hasattr(self.model, 'text_head'):
+            return list(self.model.text_head.class_names)
+        raise ValueError(
+            f'the checkpoint names {len(classes)} classes, background included, the model has '
+            f'{self.model.num_classes} without it. Give the names: '
+            "inferencer.model.dataset_meta = dict(classes=('background', ...), palette=None)"
+        )
+
+    def _labels(self, images: Sequence[Any], tags: Any) -> list[np.ndarray | None]:
+        """Multi-hot labels (K,) per image, or None where they are not known."""
+        if not hasattr(self.model, 'mask_generator'):
+            raise ValueError(
+                f'{type(self.model).__name__} predicts without tags: use MMSegInferencer'
+            )
+        if tags is None:
+            return [None] * len(images)
+        if isinstance(tags, str):
+            raise ValueError(f'tags={tags!r}: give a list of class names, [{tags!r}]')
+        if len(images) == 1 and all(isinstance(tag, str) for tag in tags):
+            tags = [tags]
+        if len(tags) != len(images) or any(isinstance(entry, str) for entry in tags):
+            raise ValueError(
+                f'tags has {len(tags)} entries for {len(images)} images: give one list of class '
+                'names (or None) per image'
+            )
+        return [None if entry is None else self._multi_hot(entry) for entry in tags]
+
+    def _multi_hot(self, tags: Sequence[str]) -> np.ndarray:
+        names = self._class_names
+        labels = np.zeros(len(names), np.float32)
+        for tag in tags:
+            if tag not in names:
+                raise ValueError(f'tags: {explain_unknown(tag, names)}')
+            labels[names.index(tag)] = 1
+        return labels

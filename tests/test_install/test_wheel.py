@@ -1,0 +1,84 @@
+"""What the wheel and an editable install hold, and that configs are found there."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ('semples_mmseg', 'configs', 'tools')
+FILES = ('setup.py', 'pyproject.toml', 'README.md', 'LICENSE', 'model-index.yml')
+BUILD = """
+from setuptools import build_meta
+print(build_meta.build_wheel('dist'))
+build_meta.build_editable('editable')
+"""
+
+
+@pytest.fixture(scope='module')
+def checkout(tmp_path_factory):
+    """A copy of the sources in which both kinds of wheel were built."""
+    folder = tmp_path_factory.mktemp('checkout')
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns('.mim'))
+    for name in FILES:
+        shutil.copy(ROOT / name, folder)
+    done = subprocess.run([sys.executable, '-c', BUILD], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def files(folder):
+    return {str(path.relative_to(folder)) for path in folder.rglob('*') if path.is_file()}
+
+
+def test_the_wheel_holds_models_configs_and_tools(checkout):
+    (wheel,) = (checkout / 'dist').glob('*.whl')
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for shared in ('configs', 'tools'):
+        assert {f'semples_mmseg/.mim/{shared}/{name}' for name in files(ROOT / shared)
+                if '__pycache__' not in name} <= names  # fmt: skip
+    assert 'semples_mmseg/.mim/model-index.yml' in names
+    models = [path.name for path in (ROOT / 'semples_mmseg/demo/models').iterdir()]
+    assert models and {f'semples_mmseg/demo/models/{name}' for name in models} <= names
+    assert 'semples_mmseg/py.typed' in names
+    assert not any('__pycache__' in name for name in names)
+    top = {name.split('/')[0] for name in names if '.dist-info' not in name}
+    assert top == {'semples_mmseg'}
+
+
+def test_an_editable_install_shows_the_checkout_to_mim(checkout):
+    folder = checkout / 'semples_mmseg' / '.mim'
+    for name in ('configs', 'tools', 'model-index.yml'):
+        assert (folder / name).is_symlink()
+        assert (folder / name).resolve() == (checkout / name).resolve()
+
+
+def test_configs_inherit_from_the_wheel_and_from_mmseg(checkout, tmp_path):
+    """In a process that knows the wheel alone; importing it prints nothing."""
+    (wheel,) = (checkout / 'dist').glob('*.whl')
+    zipfile.ZipFile(wheel).extractall(tmp_path / 'site')
+    (tmp_path / 'ours.py').write_text("_base_ = 'semples_mmseg::semples/voc_refine.py'\n")
+    (tmp_path / 'theirs.py').write_text("_base_ = 'mmseg::_base_/default_runtime.py'\n")
+    read = (
+        'import semples_mmseg; from mmengine.config import Config;'
+        "print([stage.name for stage in Config.fromfile('ours.py').stages]);"
+        "print(Config.fromfile('theirs.py').default_scope);"
+        'print(semples_mmseg.__file__)'
+    )
+    result = subprocess.run(
+        [sys.executable, '-W', 'default', '-c', read],
+        cwd=tmp_path,
+        env=os.environ | {'PYTHONPATH': str(tmp_path / 'site'), 'OMP_NUM_THREADS': '1'},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    stages, scope, file = result.stdout.splitlines()
+    assert stages == "['match', 'prompt', 'refine']" and scope == 'mmseg'
+    assert Path(file).is_relative_to(tmp_path)
+    assert 'MultiScaleDeformableAttention' not in result.stderr
