@@ -107,7 +107,6 @@ def open_folder(folder: str | os.PathLike, manifest: Mapping[str, Any], overwrit
                 'folder, or overwrite the masks (--overwrite).'
             )
         if not overwrite:
-            _check_writable(folder)
             remove_leftovers(folder, recursive=True)
             return
         # masks first: if this is interrupted, the manifest still fits the masks that are left
@@ -115,18 +114,21 @@ def open_folder(folder: str | os.PathLike, manifest: Mapping[str, Any], overwrit
         for mask in masks:
             mask.unlink()
         MMLogger.get_current_instance().info(f'Deleted {len(masks)} masks of {folder}.')
-    _check_writable(folder)
     remove_leftovers(folder, recursive=found is not None)
     with atomic_write(file) as stream:
         json.dump(manifest, stream, indent=2)
         stream.write('\n')
 
 
-def _check_writable(folder: Path) -> None:
-    """Make a folder if need be and see that files can be written there."""
+def check_writable(folder: str | os.PathLike) -> None:
+    """Make a folder if need be and write a temporary file there.
+
+    Raises:
+        OSError: If it cannot be written; names the folder and the option.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=Path(folder)):
             pass
     except OSError as error:
         raise OSError(
