@@ -161,7 +161,7 @@ def print_report(report: Report, console: Console, examples: int = 3) -> None:
 
     Args:
         report: Findings of one data set.
-        console: Where to.
+        console: Where the report is printed.
         examples: How many images of each kind of finding are named.
     """
     console.print(f'{report.name}: {report.images} images', markup=False, soft_wrap=True)
@@ -215,7 +215,7 @@ def _check_labels(
     except (ValueError, OSError):
         if dataset.label_file:
             raise
-        # One by one, which is slow, to tell the bad ones from the good.
+        # One by one, which is slow, to find the bad ones.
         each = [_labels_of(dataset, img_id) for img_id in progress(img_ids, 'labels')]
         given = {i: found for i, (found, problem) in zip(img_ids, each, strict=True) if not problem}
         bad = {i: problem for i, (_, problem) in zip(img_ids, each, strict=True) if problem}

@@ -49,8 +49,8 @@ def make_pseudo_masks(
     ``pseudo_masks.json`` in it records the settings, and name and colour of each id; a
     folder of other settings or classes is refused.
 
-    With a launcher, every process predicts its share of the images that are missing: which those
-    are the main process finds out for all of them, before any mask is written.
+    With a launcher, every process predicts its share of the missing images. The main process lists
+    them before any mask is written.
 
     Args:
         config: Config of the model that predicts CAMs. It is not changed.
@@ -59,8 +59,8 @@ def make_pseudo_masks(
         background_score: Score t of the background, 0..1, in place of the config's, which is
             ``pseudo_mask_evaluator.background_score`` or else ``model.background_score``. With
             ``'auto'``, or where the config has none, CLIP chooses by 300 images
-            (:func:`.choose_background_score`); masks that are in ``out_dir`` already, of this
-            checkpoint, are continued with theirs.
+            (:func:`.choose_background_score`); if ``out_dir`` already has masks of this
+            checkpoint, their score is used.
         refine: One of ``REFINEMENTS``, in place of ``pseudo_mask_evaluator.refine``.
         dataloader_key: Name of the dataloader in the config.
         overwrite: Delete the folder's masks and start anew.
@@ -133,7 +133,7 @@ def make_pseudo_masks(
 
 
 def _in_main_process(function: Callable[[], Result]) -> Result:
-    """Call a function in the main process alone; all processes get its result or its error.
+    """Call a function only in the main process; all processes get its result or error.
 
     Another process could list the folder after the first masks are written.
     """
@@ -153,7 +153,7 @@ def _predict(
     config: Config, checkpoint: str, loader: ConfigDict, evaluator: dict[str, Any]
 ) -> dict[str, Any]:
     """Predict the images of a dataloader and write their masks."""
-    # nothing of training or validation may be built: it could open masks
+    # training and validation are not built, because they could open masks
     for key in ('train', 'val'):
         config[f'{key}_dataloader'] = config[f'{key}_cfg'] = None
     config.val_evaluator = config.optim_wrapper = config.param_scheduler = None
@@ -170,15 +170,15 @@ def _predict(
 
 
 def _choose_score(config: Config, checkpoint: str, loader: ConfigDict) -> float:
-    """Let CLIP choose, by images from all over the list."""
-    # the score plays no part in CAMs
+    """Let CLIP choose, using images from the whole list."""
+    # CAMs do not depend on the score
     model = MODELS.build({k: v for k, v in config.model.items() if k != 'background_score'})
     load_checkpoint(model, with_scheme(checkpoint), map_location='cpu', logger='current')
     order = [index for index, _ in _wanted(loader.dataset)[1]]
     number = min(IMAGES_TO_CHOOSE_BY, len(order))
     chosen = [order[i] for i in np.linspace(0, len(order) - 1, number).astype(int)]
     images = DATASETS.build(dict(loader.dataset, indices=chosen))
-    # the sampler of the config would leave this process its share alone
+    # the config's sampler would give this process only its share
     options = dict(loader, dataset=images, sampler=SequentialSampler(images))
     batches = Runner.build_dataloader(options)
     return choose_background_score(model.to(get_device()), batches).score

@@ -1,4 +1,4 @@
-"""What the masks of a folder were made with, so that one folder never mixes two settings."""
+"""The settings that the masks of a folder were made with; one folder has one setting."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ def _read(file: Path) -> dict[str, Any] | None:
 def open_folder(folder: str | os.PathLike, manifest: Mapping[str, Any], overwrite: bool) -> None:
     """Make a folder ready for masks of given settings, or refuse it.
 
-    A new or empty folder gets the manifest. A folder of the same settings is left as it is: its
-    masks are finished ones, as they are written atomically; temporary files of a killed run are
-    removed. With ``overwrite`` the masks of a folder that has a manifest are deleted first.
+    A new or empty folder gets the manifest. In a folder of the same settings the masks are
+    kept; they are complete, because they are written atomically. Temporary files of a killed run
+    are removed. With ``overwrite`` the masks of a folder that has a manifest are deleted first.
 
     Args:
         folder: The folder; made if it is not there.
@@ -109,7 +109,7 @@ def open_folder(folder: str | os.PathLike, manifest: Mapping[str, Any], overwrit
         if not overwrite:
             remove_leftovers(folder, recursive=True)
             return
-        # masks first: killed halfway, the folder still says truly what is left in it
+        # masks first: if this is interrupted, the manifest still fits the masks that are left
         masks = sorted(folder.rglob('*.png'))
         for mask in masks:
             mask.unlink()
