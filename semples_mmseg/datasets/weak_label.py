@@ -18,6 +18,7 @@ from ..utils.lists import (
     missing_files,
     name_absent,
     name_missing,
+    name_some,
     read_image_ids,
     read_label_file,
     suffix_list,
@@ -74,6 +75,8 @@ class WeakLabelDataset(BaseSegDataset):
         FileNotFoundError: If a list, an image or an expected mask is missing.
     """
 
+    METAINFO: dict[str, Any] = {}
+
     def __init__(
         self,
         ann_file: str = '',
@@ -109,6 +112,8 @@ class WeakLabelDataset(BaseSegDataset):
             lazy_init=True,
             **kwargs,
         )
+        # MMSeg's browse_dataset.py and confusion_matrix.py read the classes from here.
+        self.METAINFO = self.metainfo
         self._check_classes()
         self.set_pipeline(pipeline)
         if not lazy_init:
@@ -127,8 +132,8 @@ class WeakLabelDataset(BaseSegDataset):
     @property
     def own_classes(self) -> tuple[str, ...]:
         """Object classes that labels and mask ids count, of which ``metainfo`` may pick a part."""
-        classes = self._metainfo['classes'] if self.label_map is None else self.METAINFO['classes']
-        return tuple(classes)[1:]
+        metainfo = self._metainfo if self.label_map is None else type(self).METAINFO
+        return tuple(metainfo['classes'])[1:]
 
     @property
     def object_classes(self) -> tuple[str, ...]:
@@ -214,12 +219,13 @@ class WeakLabelDataset(BaseSegDataset):
         if self.test_mode:
             ids_are_classes = self.label_map is None and not self.reduce_zero_label
             if seg_dir and self._local and ids_are_classes and self.seg_map_suffix == '.png':
-                check_masks_show_labels(masks, [info['image_labels'] for info in data_list])
+                multi_hots = [info['image_labels'] for info in data_list]
+                check_masks_show_labels(masks, multi_hots, self.object_classes)
             return data_list
         return self._training_images(data_list)
 
     def _training_images(self, data_list: list[dict]) -> list[dict]:
-        """The images to train on; say how many are negatives and warn if one class has none."""
+        """The images to train on; warn of classes without images, and of one without negatives."""
         labelled = [info for info in data_list if info['image_labels'].any()]
         negatives = len(data_list) - len(labelled)
         if not labelled:
@@ -230,6 +236,15 @@ class WeakLabelDataset(BaseSegDataset):
                 f'{type(self).__name__}: {negatives} of {len(data_list)} images have no label: '
                 f'{use} (skip_unlabelled={self.skip_unlabelled})',
                 logger='current',
+            )
+        counts = np.sum([info['image_labels'] for info in data_list], axis=0)
+        unseen = [n for n, count in zip(self.object_classes, counts, strict=True) if not count]
+        if unseen:
+            print_log(
+                f'{type(self).__name__}: no image of {self.ann_file} shows {name_some(unseen)}, '
+                'so the model cannot learn it',
+                logger='current',
+                level=logging.WARNING,
             )
         if self.num_object_classes == 1 and (self.skip_unlabelled or not negatives):
             print_log(

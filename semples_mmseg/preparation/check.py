@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..datasets.labels import Label
-from ..datasets.mask_checks import IGNORED
+from ..datasets.mask_checks import IGNORED, swapped_classes
 from ..datasets.weak_label import WeakLabelDataset
 from ..utils.images import PHOTO_SUFFIXES, read_image
 from ..utils.label_png import read_mask
@@ -161,7 +161,7 @@ def print_report(report: Report, console: Console, examples: int = 3) -> None:
 
     Args:
         report: Findings of one data set.
-        console: Where to.
+        console: Where the report is printed.
         examples: How many images of each kind of finding are named.
     """
     console.print(f'{report.name}: {report.images} images', markup=False, soft_wrap=True)
@@ -215,7 +215,7 @@ def _check_labels(
     except (ValueError, OSError):
         if dataset.label_file:
             raise
-        # One by one, which is slow, to tell the bad ones from the good.
+        # One by one, which is slow, to find the bad ones.
         each = [_labels_of(dataset, img_id) for img_id in progress(img_ids, 'labels')]
         given = {i: found for i, (found, problem) in zip(img_ids, each, strict=True) if not problem}
         bad = {i: problem for i, (_, problem) in zip(img_ids, each, strict=True) if problem}
@@ -262,20 +262,23 @@ def _compare_classes(
     """Count the classes of the masks and compare them with the image-level labels.
 
     Single images that differ are noted, for labels and masks of good sets differ in a few. A class
-    is wrong if less than a third of the images that have it in either have it in both.
+    is wrong if less than a third of the images that have it in either have it in both, or if its
+    images have the id of another class.
     """
     both, either = (dict.fromkeys(dataset.object_classes, 0) for _ in range(2))
-    ignored = False
+    own, ignored = dataset.own_classes, False
+    pairs: list[tuple[set[int], set[int]]] = []
     for img_id, result in results.items():
         if result.ids is None or report.masked is None:
             continue
         ignored |= result.ignored
-        shown = {dataset.own_classes[k - 1] for k in result.ids} & {*dataset.object_classes}
+        shown = {own[k - 1] for k in result.ids} & {*dataset.object_classes}
         for name in shown:
             report.masked[name] += 1
         if img_id not in labels:
             continue
         tagged = {*labels[img_id]}
+        pairs.append(({own.index(name) + 1 for name in tagged}, {*result.ids}))
         for name in tagged | shown:
             either[name] += 1
             both[name] += name in tagged & shown
@@ -284,15 +287,16 @@ def _compare_classes(
                 f'labels: {", ".join(sorted(tagged)) or "none"}; '
                 f'mask: {", ".join(sorted(shown)) or "none"}'
             )
+    disagreeing = swapped_classes([p[0] for p in pairs], [p[1] for p in pairs], own)
     for name, count in either.items():
-        if count >= 3 and 3 * both[name] < count:
+        if name not in disagreeing and count >= 3 and 3 * both[name] < count:
             detail = f'{both[name]} of {count} images have it in both'
             if ignored and not report.masked[name]:  # type: ignore[index]
                 detail += (
-                    '; 255 in a mask means ignored, the id of this class is '
-                    f'{dataset.own_classes.index(name) + 1}'
+                    f'; 255 in a mask means ignored, the id of this class is {own.index(name) + 1}'
                 )
-            report.findings['classes that labels and masks disagree on'][name] = detail
+            disagreeing[name] = detail
+    report.findings['classes that labels and masks disagree on'] = disagreeing
 
 
 def _check_files(job: tuple[str | None, str | None, int]) -> FileCheck:

@@ -1,4 +1,4 @@
-"""Choosing the background score by CLIP, without pixel labels."""
+"""CLIP chooses the background score, without pixel labels."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ SCORES = tuple(step / 50 for step in range(15, 41))
 
 @dataclass(frozen=True)
 class ScoreChoice:
-    """A background score and what it was chosen by.
+    """A background score, and the figures that decided.
 
     Attributes:
-        score: The highest candidate whose fit is within one standard error of the best one's.
+        score: The highest candidate whose fit is within one standard error of the best fit.
         scores: The T candidates.
         fit: Mean fit of each, over all pairs.
         pairs: Number of (image, present class) pairs.

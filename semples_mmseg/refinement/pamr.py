@@ -26,7 +26,7 @@ def _neighbours(dilations: Sequence[int]) -> list[tuple[int, int]]:
 
 def _shifted(maps: Tensor, dilations: Sequence[int]) -> list[Tensor]:
     """Views of maps (B, C, H, W) in which every pixel holds its neighbour's value, each
-    (B, C, H, W); outside the image the nearest pixel of its edge counts."""
+    (B, C, H, W); outside the image the nearest pixel of the edge is used."""
     height, width = maps.shape[-2:]
     pad = max(dilations)
     wide = F.pad(maps, (pad, pad, pad, pad), mode='replicate')
@@ -80,7 +80,7 @@ def refine_scores(
         image: Colours in any range, float (B, 3, H, W).
         scores: Soft scores, float (B, C, H, W).
         dilations: Distances of the 8 neighbours.
-        iterations: How often.
+        iterations: Number of repetitions.
         bandwidth: See :func:`pixel_affinity`.
 
     Returns:
@@ -99,14 +99,14 @@ def refine_scores(
 class PAMR:
     """Refines the CAMs of the present classes by colour before pixels are labelled.
 
-    The background score is one number t everywhere, which a weighted mean does not change. So only
-    the CAMs are iterated, and a pixel's label is the best of [t, refined CAMs].
+    The background score t is constant, and a weighted mean does not change it. So only the CAMs are
+    iterated, and a pixel's label is the best of [t, refined CAMs].
 
     It runs on the device of the CAMs, in the model's process.
 
     Args:
         dilations: Distances of the 8 neighbours, in pixels of the original image.
-        iterations: How often every pixel takes the weighted mean of its neighbours.
+        iterations: Number of repetitions.
         bandwidth: See :func:`pixel_affinity`; smaller is sharper.
 
     Raises:

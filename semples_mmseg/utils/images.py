@@ -19,6 +19,7 @@ _SUFFIXES = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.webp', '.bmp', '.gif', 
 PHOTO_SUFFIXES = (*_SUFFIXES, *(suffix.upper() for suffix in _SUFFIXES))
 """Usual suffixes of photos."""
 
+_SUBFILE_TYPE = 254  # TIFF tag; its lowest bit marks a copy of reduced size
 _CANVAS = (124, 117, 104)
 
 
@@ -86,17 +87,21 @@ def open_image(
         raise ValueError(f'{kind} {path} is empty; replace the file')
     limit = max_pixels()
     try:
-        image = Image.open(io.BytesIO(content), formats=formats or photo_formats())
+        formats = formats or photo_formats()
+        image = Image.open(io.BytesIO(content), formats=formats)
         width, height = image.size
         if width * height > limit:
             raise ValueError(
                 f'{width} x {height} pixels are more than the limit of {limit:,}; make it smaller, '
                 f'or set {LIMIT_VARIABLE}'
             )
-        # MPO and HEIF files of cameras and phones hold further views behind the photo.
-        if image.format not in ('MPO', 'HEIF') and getattr(image, 'is_animated', False):
+        if _several_pictures(image):
             raise ValueError('it holds several pictures (animation or pages); save the one meant')
     except Exception as error:  # Pillow raises many types for damaged files
+        if isinstance(error, Image.UnidentifiedImageError):  # its text names a buffer
+            error = ValueError(f'its content is not {", ".join(formats or _FORMATS)}')
+            if content[4:8] == b'ftyp' and 'HEIF' not in photo_formats():
+                error = ValueError('HEIC photos need the package pillow-heif')
         raise _unreadable(kind, path, error) from error
     return image
 
@@ -144,6 +149,23 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     return decode_image(read_image_bytes(path), path)
 
 
+def _several_pictures(image: Image.Image) -> bool:
+    """Whether an image is an animation or a document.
+
+    Smaller copies in a TIFF and the other views of cameras and phones do not count.
+    """
+    if image.format in ('MPO', 'HEIF') or not getattr(image, 'is_animated', False):
+        return False
+    if image.format != 'TIFF':
+        return True
+    smaller = []
+    for page in range(1, image.n_frames):  # type: ignore[attr-defined]
+        image.seek(page)
+        smaller.append(image.tag_v2.get(_SUBFILE_TYPE, 0) & 1)  # type: ignore[attr-defined]
+    image.seek(0)
+    return not all(smaller)
+
+
 def _to_rgb(image: Image.Image) -> np.ndarray:
     if image.mode.startswith('I'):  # 16-bit grey; Pillow would clip everything above 255
         grey = np.array(image)
@@ -160,6 +182,4 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
 
 
 def _unreadable(kind: str, path: str | os.PathLike, error: Exception) -> ValueError:
-    if isinstance(error, Image.UnidentifiedImageError):  # its text names a buffer
-        error = ValueError('its content is not that of a supported image format')
     return ValueError(f'{kind} {path} cannot be read ({error}); replace the file')

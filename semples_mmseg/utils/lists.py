@@ -59,6 +59,10 @@ def read_label_file(path: str, backend_args: dict | None = None) -> dict[str, An
         ValueError: If it is not JSON, not an object, has an id twice or one that is not a path
             inside a folder.
     """
+    if str(path).endswith('.npy'):
+        raise ValueError(
+            f'label_file {path}: expected JSON; tools/dataset_converters/cls_labels.py converts it'
+        )
     try:
         labels = read_json(path, 'label_file', backend_args)
     except FileNotFoundError:
@@ -183,6 +187,8 @@ def _instead(path: str) -> str:
         return ' (the folder does not exist)'
     stem, suffix = os.path.splitext(name)
     for there in sorted(_files_in(folder)):
+        if there.replace('.', '') == name:
+            return f' (there is {there}: a suffix begins with a dot)'
         there_stem, there_suffix = os.path.splitext(there)
         if there == stem:
             return f' (there is {there}: image ids are written without suffix)'

@@ -145,6 +145,17 @@ def test_systematic_disagreement_of_labels_and_masks(root: Path) -> None:
     assert check(root, **own).clean  # a third agree: a note
 
 
+def test_classes_in_another_order(make_voc_tree: Callable[..., Path]) -> None:
+    labels = {f'p{n}': [['cat'], ['dog'], ['cat', 'dog']][n % 3] for n in range(12)}
+    root = make_voc_tree(labels)
+    for img_id, names in labels.items():
+        ids = [dict(cat=2, dog=1)[name] for name in names]
+        write_mask(root / f'SegmentationClassAug/{img_id}.png', np.array([[0, *ids] * 60] * 40))
+    kind = 'classes that labels and masks disagree on'
+    assert set(check(root, dataset=None, classes=['cat', 'dog']).findings[kind]) == {'cat', 'dog'}
+    assert not check(root, dataset=None, classes=['dog', 'cat']).findings[kind]
+
+
 def test_pictures_of_another_bit_depth(root: Path) -> None:
     grey = np.linspace(0, 4095, 2400).astype(np.uint16).reshape(40, 60)
     for i in 'abc':

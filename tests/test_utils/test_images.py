@@ -12,7 +12,7 @@ import pytest
 from mmcv.transforms import LoadImageFromFile
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmseg.registry import TRANSFORMS
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from semples_mmseg.datasets.pipelines import with_checked_loader
 from semples_mmseg.datasets.transforms import LoadCheckedAnnotations, LoadCheckedImage
@@ -105,6 +105,21 @@ def test_damaged_exif_data_do_not_refuse_a_picture(content):
     np.testing.assert_array_equal(decode_image(content, 'x'), PIXELS)
 
 
+def test_smaller_copies_in_a_tiff_are_ignored():
+    small = Image.fromarray(PIXELS[::2, ::2])
+    for kind, refused in ((1, False), (0, True)):
+        stream = io.BytesIO()
+        info = TiffImagePlugin.ImageFileDirectory_v2()
+        info[254] = kind
+        small.encoderinfo = dict(tiffinfo=info)
+        Image.fromarray(PIXELS).save(stream, 'TIFF', save_all=True, append_images=[small])
+        if refused:
+            with pytest.raises(ValueError, match='several pictures'):
+                decode_image(stream.getvalue(), 'x')
+        else:
+            np.testing.assert_array_equal(decode_image(stream.getvalue(), 'x'), PIXELS)
+
+
 def test_what_is_refused_is_named(tmp_path, monkeypatch):
     def started(*args, **kwargs):
         raise AssertionError('a process was started')
@@ -121,10 +136,11 @@ def test_what_is_refused_is_named(tmp_path, monkeypatch):
         'is empty': [b''],
         'several pictures': several,
         'truncated': [whole[:-100], encoded(image, 'PPM')[:-100], encoded(image, 'BMP')[:-100]],
-        'supported image format': [
+        'content is not JPEG': [
             b'text',
             b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments',
         ],
+        'HEI[CF]': [b'\0\0\0\x18ftypheic\0\0\0\0mif1heic' + bytes(20)],
     }
     for words, contents in refused.items():
         for content in contents:
@@ -187,5 +203,5 @@ def test_a_mask_has_one_id_a_pixel_and_the_size_of_its_image(tmp_path):
         with pytest.raises(ValueError, match='a.png is an image of mode .*expected 8-bit'):
             load_mask(path)
     Image.fromarray(ids).save(path, 'GIF')
-    with pytest.raises(ValueError, match='mask .*a.png cannot be read'):
+    with pytest.raises(ValueError, match='mask .*a.png .*content is not PNG'):
         load_mask(path)

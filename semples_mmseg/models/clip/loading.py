@@ -14,7 +14,7 @@ from ...weights import read_state_dict, resolve
 from ...weights.torchscript import is_torchscript
 from .downloads import find_tag
 
-# OpenAI's state dicts have these numbers beside the tensors.
+# Only OpenAI's files have these entries beside the tensors.
 _OPENAI_KEYS = ('input_resolution', 'context_length', 'vocab_size')
 
 
@@ -73,7 +73,7 @@ def build_clip(
         An ``open_clip.CLIP`` or ``open_clip.CustomTextCLIP``.
 
     Raises:
-        FileNotFoundError: If the weights are neither on disk nor to be had; says what to put where.
+        FileNotFoundError: If the weights are not on disk and cannot be downloaded.
         ValueError: If the model is unknown or the weights are of another model.
     """
     config = _model_config(model)
