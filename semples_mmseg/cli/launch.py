@@ -6,9 +6,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from ..engine.stage_plan import StagePlan
+from ..utils.config_options import ConfigOptions
 from ..weights import forbid_code, trust_checkpoints, with_scheme
 from ..weights.latest_checkpoint import latest_whole_checkpoint
 
@@ -21,7 +22,7 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         help='changes of the config, e.g. stages.0.epochs=1 model.clip.pretrained=None',
     )
     parser.add_argument(

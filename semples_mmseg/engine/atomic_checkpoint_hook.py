@@ -49,6 +49,7 @@ class AtomicCheckpointHook(CheckpointHook):
 
     backend_args: dict[str, Any] | None
     keep_ckpt_ids: deque[int]
+    max_keep_ckpts: int
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)

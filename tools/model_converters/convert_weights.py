@@ -15,7 +15,7 @@ from semples_mmseg.weights import KINDS, convert_file
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description='Convert published weights')
-    parser.add_argument('source', help='published file: DeiT, WeakTr, SemPLeS, Segmenter, or prompts')
+    parser.add_argument('source', help='published file: DeiT, WeakTr, SemPLeS, Segmenter, prompts')
     parser.add_argument('target', help='file to write')
     parser.add_argument('--kind', choices=KINDS, default='auto', help='layout (default: by names)')
     return parser.parse_args()
