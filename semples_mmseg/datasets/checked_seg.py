@@ -92,8 +92,8 @@ class CheckedSegDataset(BaseSegDataset):
                 raise FileNotFoundError(
                     f'mask missing: {name_missing(missing)} of the {len(ids)} of {source}; check '
                     'data_prefix.seg_map_path. Pseudo masks are written by '
-                    'tools/make_pseudo_masks.py; to predict without masks leave seg_map_path out '
-                    'of data_prefix'
+                    'tools/make_pseudo_masks.py; to predict without masks give tools/test.py '
+                    '--out FOLDER'
                 )
             ids_are_classes = not self.reduce_zero_label and not self.label_map
             if ids_are_classes and self.seg_map_suffix == '.png':
