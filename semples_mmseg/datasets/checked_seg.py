@@ -12,8 +12,8 @@ from mmseg.registry import DATASETS
 from ..utils.images import PHOTO_SUFFIXES
 from ..utils.label_png import class_colours
 from ..utils.lists import (
-    files_below,
     find_images,
+    ids_below,
     missing_files,
     name_missing,
     read_image_ids,
@@ -126,8 +126,7 @@ class CheckedSegDataset(BaseSegDataset):
     def _ids_in(self, folder: str) -> list[str]:
         """Image ids of all images of a folder."""
         ends = suffix_list(self.img_suffix)
-        names = files_below(folder, ends)
-        others = {*files_below(folder, PHOTO_SUFFIXES)} - {*names}
+        ids, others = ids_below(folder, ends, PHOTO_SUFFIXES)
         if others:
             print_log(
                 f'{type(self).__name__}: {len(others)} photos in {folder} have another suffix than '
@@ -135,7 +134,7 @@ class CheckedSegDataset(BaseSegDataset):
                 logger='current',
                 level=logging.WARNING,
             )
-        return [next(name.removesuffix(e) for e in ends if name.endswith(e)) for name in names]
+        return ids
 
     def _item(self, img_id: str, img_path: str) -> dict:
         """MMSeg's entry of an image, and its id."""
