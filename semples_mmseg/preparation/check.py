@@ -103,38 +103,6 @@ def check_dataset(dataset: WeakLabelDataset, name: str = '', workers: int | None
     return report
 
 
-<<<<<<< HEAD
-def print_report(report: Report, console: Console, examples: int = 3) -> None:
-    """Print the counts per class and what was found.
-
-    Args:
-        report: Findings of one data set.
-        console: Where the report is printed.
-        examples: How many images of each kind of finding are named.
-    """
-    console.print(f'{report.name}: {report.images} images', markup=False, soft_wrap=True)
-    classes = Table('class')
-    classes.add_column('labelled', justify='right')
-    if report.masked is not None:
-        classes.add_column('in mask', justify='right')
-    for name, count in report.labelled.items():
-        row = [count] if report.masked is None else [count, report.masked[name]]
-        classes.add_row(escape(name), *map(str, row))
-    console.print(classes)
-    for title, kinds in (('wrong', report.findings), ('notes', report.notes)):
-        table = Table(title, 'examples')
-        table.add_column('number', justify='right')
-        for kind, found in kinds.items():
-            if found:
-                shown = [f'{i}: {detail}' for i, detail in list(found.items())[:examples]]
-                table.add_row(kind, escape('\n'.join(shown)), str(len(found)))
-        if table.row_count:
-            console.print(table)
-    console.print('clean' if report.clean else '[red]not clean[/red]')
-
-
-=======
->>>>>>> refs/heads/data
 def _listed(dataset: WeakLabelDataset, img_dir: str, report: Report) -> list[str]:
     """Image ids of the split list, or of all images in the folder."""
     if dataset.ann_file:
