@@ -28,6 +28,11 @@ from .labels import Label, class_names_of, refuse_multi_hot
 from .mask_checks import check_masks_show_labels, check_sample_ids
 from .pipelines import annotation_loaders, with_checked_loader
 
+_NO_MASKS = (
+    'To train without masks add --cfg-options val_dataloader=None val_cfg=None val_evaluator=None; '
+    'to predict without masks give tools/test.py --out FOLDER'
+)
+
 
 @DATASETS.register_module()
 class WeakLabelDataset(BaseSegDataset):
@@ -162,7 +167,7 @@ class WeakLabelDataset(BaseSegDataset):
         if loaders and not self.data_prefix.get('seg_map_path'):
             raise ValueError(
                 f'{type(self).__name__}: the pipeline contains {loaders[0]!r}, but data_prefix '
-                "names no folder of masks; add data_prefix=dict(seg_map_path='...')"
+                f"names no folder of masks; add data_prefix=dict(seg_map_path='...'). {_NO_MASKS}"
             )
         self.pipeline = Compose(with_checked_loader(pipeline))
 
@@ -199,9 +204,7 @@ class WeakLabelDataset(BaseSegDataset):
             self._check_files(
                 masks,
                 'mask',
-                'seg_map_path and seg_map_suffix. To train without masks add --cfg-options '
-                'val_dataloader=None val_cfg=None val_evaluator=None; to predict without masks '
-                'leave seg_map_path out of data_prefix',
+                f'seg_map_path and seg_map_suffix. {_NO_MASKS}',
             )
             seg_paths = list(masks)
 

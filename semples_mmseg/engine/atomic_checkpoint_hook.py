@@ -1,4 +1,4 @@
-"""Checkpoints that a killed run leaves whole or not at all."""
+"""Checkpoints that are complete or absent after a kill."""
 
 from collections import deque
 from pathlib import Path
@@ -15,7 +15,7 @@ from ..utils import atomic_write, remove_leftovers
 
 
 class AtomicBackend(LocalBackend):
-    """MMEngine's local files, written beside their place and renamed into it."""
+    """MMEngine's local files, written to a temporary name and renamed."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write bytes; see :func:`atomic_write`."""
@@ -58,7 +58,7 @@ class AtomicCheckpointHook(CheckpointHook):
             self.backend_args = dict(backend='atomic')
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse what could not be resumed, and tidy up after killed runs."""
+        """Refuse settings that cannot be resumed, and remove files of killed runs."""
         if not self.by_epoch and isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise ValueError(
                 'default_hooks.checkpoint has by_epoch=False, but a checkpoint within an epoch '
