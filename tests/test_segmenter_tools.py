@@ -160,6 +160,50 @@ def test_the_test_list_becomes_an_archive_without_any_mask(run_test, tmp_path):
     assert report.images == 3 and not report.problems
 
 
+@pytest.mark.parametrize('masks', [None, 'nowhere'])
+def test_images_without_masks_are_predicted_and_not_measured(run_test, tmp_path, masks):
+    data = 'test_dataloader.dataset.'
+    changed = ['--cfg-options', f'{data}ann_file=', f'{data}data_prefix.seg_map_path={masks}']
+    metrics = run_test('segmenter_deit-s_voc12.py', '--tta', '--out', 'out', *changed)
+    assert metrics == dict(predictions=3)
+    assert read(tmp_path / 'out').keys() == LABELS.keys()
+
+
+def test_metrics_without_masks_are_refused_before_the_model_is_built(run_test, capsys):
+    with pytest.raises(SystemExit) as end:
+        run_test('segmenter_deit-s_voc12.py', with_masks=False)
+    assert end.value.code == 2
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith('error: ')]
+    assert 'IoUMetric' in line and 'data_prefix.seg_map_path' in line and '--out' in line
+
+
+def test_images_of_one_name_in_two_folders_have_a_prediction_each(run_test, tmp_path):
+    images, ids = run_test.root / 'JPEGImages', ['a/x', 'b/x', 'c d/x']
+    for img_id, path in zip(ids, sorted(images.glob('*.jpg')), strict=True):
+        (images / img_id).parent.mkdir()
+        path.rename(images / f'{img_id}.jpg')
+    # MMSeg's own data set and packing, which know no ids
+    plain = {
+        'test_dataloader.dataset': dict(
+            _delete_=True,
+            type='BaseSegDataset',
+            metainfo=dict(classes=[f'c{n}' for n in range(21)]),
+            data_root=str(run_test.root),
+            data_prefix=dict(img_path='JPEGImages'),
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='Resize', scale=(560, 70), keep_ratio=True),
+                dict(type='LoadAnnotations'),
+                dict(type='PackSegInputs'),
+            ],
+        )
+    }
+    run_test('segmenter_deit-s_voc12.py', '--out', 'out', changes=plain)
+    assert sorted(
+        path.relative_to(tmp_path / 'out').as_posix() for path in tmp_path.glob('out/*/*')
+    ) == [f'{img_id}.png' for img_id in ids]
+
+
 @pytest.mark.parametrize(('option', 'key'), [('--tta', 'tta_model'), ('--crf', 'crf')])
 def test_an_option_the_config_cannot_serve_is_refused(run_test, capsys, option, key):
     with pytest.raises(SystemExit) as end:

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 
 from semples_mmseg.cli.errors import explained
 from semples_mmseg.cli.launch import add_common_options, load_config
-from semples_mmseg.cli.test_options import use_crf, use_tta, write_predictions
+from semples_mmseg.cli.test_options import require_masks, use_crf, use_tta, write_predictions
 from semples_mmseg.engine.processes import process_group
 from semples_mmseg.utils import atomic_write
 
@@ -51,6 +51,8 @@ def main() -> None:
         use_tta(config)
     if args.out:
         write_predictions(config, args.out)
+    else:
+        require_masks(config)
     if args.crf:
         use_crf(config)
     with process_group(config):

@@ -1,8 +1,16 @@
 """What the options of ``tools/test.py`` change in a config."""
 
+import logging
+import os
+from collections.abc import Sequence
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
+from mmseg.registry import DATASETS
+
+from ..datasets.weak_label import loads_annotations
+from ..evaluation.prediction_writer import image_id
 
 
 def use_tta(config: Config) -> None:
@@ -19,11 +27,52 @@ def use_tta(config: Config) -> None:
 
 
 def write_predictions(config: Config, folder: str) -> None:
-    """Write the predicted label maps too, as palette PNGs."""
-    config.test_evaluator = [
-        *_metrics(config),
-        dict(type='PredictionWriter', out_dir=folder),
-    ]
+    """Write the predicted label maps too, as palette PNGs.
+
+    For images without masks (no ``data_prefix.seg_map_path``, or no such folder) nothing is
+    measured, and the log says so.
+
+    Raises:
+        KeyError: If the config has no ``test_dataloader``.
+        FileNotFoundError: If a list, an image or a mask is missing.
+        ValueError: If two images have one id.
+    """
+    if not config.get('test_dataloader'):
+        raise KeyError(f'--out: the config {config.filename} has no `test_dataloader`')
+    dataset, metrics = config.test_dataloader.dataset, _metrics(config)
+    writer = dict(type='PredictionWriter', out_dir=folder)
+    if not _has_masks(dataset):
+        dataset.get('data_prefix', {}).pop('seg_map_path', None)
+        dataset.pipeline = _without_annotations(dataset.pipeline)
+        left_out = [metric['type'] for metric in metrics if _needs_masks(metric)]
+        metrics = [metric for metric in metrics if not _needs_masks(metric)]
+        print_log(
+            'there are no masks: predictions are written, and nothing is measured by '
+            f'{", ".join(left_out) or "any metric"}',
+            logger='current',
+            level=logging.WARNING,
+        )
+    if dataset.get('data_prefix'):
+        images = DATASETS.build(dict(dataset, pipeline=[]))
+        writer['img_dir'] = images.data_prefix['img_path']
+        _check_ids(images, writer['img_dir'])
+    config.test_evaluator = [*metrics, writer]
+    config.test_cfg = config.get('test_cfg') or dict()
+
+
+def require_masks(config: Config) -> None:
+    """See that there is something to measure by.
+
+    Raises:
+        ValueError: If a metric needs masks and the test images have none.
+    """
+    needing = [metric['type'] for metric in _metrics(config) if _needs_masks(metric)]
+    if needing and config.get('test_dataloader') and not _has_masks(config.test_dataloader.dataset):
+        raise ValueError(
+            f'{", ".join(needing)} of the config {config.filename} needs masks, and there are none '
+            'at test_dataloader.dataset.data_prefix.seg_map_path. Name their folder there, or give '
+            '--out FOLDER to write predictions without measuring them'
+        )
 
 
 def use_crf(config: Config) -> None:
@@ -40,6 +89,50 @@ def use_crf(config: Config) -> None:
 
 
 def _metrics(config: Config) -> list[Any]:
-    """The config's metrics, one or several, as a list."""
-    given = config.test_evaluator
+    """The config's metrics, one, several or none, as a list."""
+    given = config.get('test_evaluator') or []
     return list(given) if isinstance(given, (list, tuple)) else [given]
+
+
+def _needs_masks(metric: Any) -> bool:
+    if not isinstance(metric, dict) or metric.get('format_only'):
+        return False
+    name = str(metric.get('type')).split('.')[-1]
+    return name not in ('PredictionWriter', 'VOCSubmission', 'PredictionMetric')
+
+
+def _has_masks(dataset: ConfigDict) -> bool:
+    """Whether a data set names a folder of masks that is there; True where that is not known."""
+    prefix = dataset.get('data_prefix')
+    if prefix is None or dataset.get('backend_args') is not None:
+        return True
+    folder = prefix.get('seg_map_path')
+    return bool(folder) and os.path.isdir(os.path.join(dataset.get('data_root') or '', folder))
+
+
+def _without_annotations(pipeline: Sequence[Any]) -> list[Any]:
+    """A pipeline without the transforms that load masks, those of test-time augmentation too."""
+    kept = []
+    for transform in pipeline:
+        if isinstance(transform, (list, tuple)):
+            if inner := _without_annotations(transform):
+                kept.append(inner)
+        elif not loads_annotations(transform['type']):
+            if 'transforms' in transform:
+                inner = _without_annotations(transform['transforms'])
+                transform = dict(transform, transforms=inner)
+            kept.append(transform)
+    return kept
+
+
+def _check_ids(images: Any, img_dir: str) -> None:
+    """Refuse images whose predictions would be one file."""
+    paths: dict[str, str] = {}
+    for index in range(len(images)):
+        info = images.get_data_info(index)
+        first = paths.setdefault(image_id(info, img_dir), info['img_path'])
+        if first != info['img_path']:
+            raise ValueError(
+                f'--out: the predictions of {first} and {info["img_path"]} would be one file; '
+                'rename one of the images'
+            )

@@ -12,7 +12,7 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from ..utils.label_png import class_colours
+from ..utils.label_png import check_num_classes, class_colours
 from ..utils.lists import (
     explain_unknown,
     find_images,
@@ -149,7 +149,7 @@ class WeakLabelDataset(BaseSegDataset):
             ValueError: If the pipeline loads annotations in training, or in a test without a
                 folder of masks.
         """
-        loaders = [name for name in _transform_names(pipeline) if _loads_annotations(name)]
+        loaders = [name for name in _transform_names(pipeline) if loads_annotations(name)]
         if loaders and not self.test_mode:
             raise ValueError(
                 f'{type(self).__name__}: the training pipeline contains {loaders[0]!r}. '
@@ -353,6 +353,7 @@ class WeakLabelDataset(BaseSegDataset):
                 f'at least one object class, got {classes}'
             )
         check_class_names(classes, f"{type(self).__name__}: metainfo['classes']")
+        check_num_classes(len(classes), f"{type(self).__name__}: metainfo['classes']")
 
     def _find_images(self, img_ids: Sequence[str]) -> list[str]:
         """Paths of the images; those that are missing are an error."""
@@ -423,6 +424,7 @@ def _transform_names(pipeline: Any) -> Iterable[str]:
         yield from _transform_names(getattr(pipeline, 'transforms', ()))
 
 
-def _loads_annotations(name: str) -> bool:
+def loads_annotations(name: str) -> bool:
+    """Whether the transform of a name loads masks."""
     name = name.split('.')[-1]
     return name.startswith('Load') and 'Annotation' in name

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +13,54 @@ from mmseg.registry import METRICS
 from ..utils.label_png import mask_path, write_mask
 
 
+def image_id(sample: Mapping[str, Any], img_dir: str | Path = '') -> str:
+    """The id of the image a prediction belongs to, with its folders.
+
+    Args:
+        sample: The prediction, with ``img_id``, or else ``img_path``.
+        img_dir: Folder of the images; from there on the path of an image is its id.
+    """
+    if sample.get('img_id'):
+        return str(sample['img_id'])
+    path = Path(sample['img_path'])
+    path = (
+        path.relative_to(img_dir) if img_dir and path.is_relative_to(img_dir) else Path(path.name)
+    )
+    return path.with_suffix('').as_posix()
+
+
 @METRICS.register_module()
 class PredictionWriter(BaseMetric):
     """Writes ``<out_dir>/<image id>.png`` for every prediction, as it comes.
 
-    8-bit PNGs with the data set's palette, each written whole or not at all. No ground truth is
-    looked at. Returns ``predictions``, the number of images.
+    8-bit PNGs with the data set's palette (VOC's colours if it has none), each written whole or not
+    at all. No ground truth is looked at. Returns ``predictions``, the number of images.
 
     Args:
         out_dir: Folder of the PNGs.
+        img_dir: Folder of the images, for samples without ``img_id`` (those of MMSeg's
+            ``PackSegInputs``): see :func:`image_id`.
         collect_device: See :class:`mmengine.evaluator.BaseMetric`, as for the rest.
         prefix: Prefix of the returned key.
 
     Raises:
-        ValueError: If an image id leads out of the folder.
+        ValueError: If an image id leads out of the folder, or two images have one id.
     """
 
     default_prefix = ''  # none, without MMEngine's warning
 
     def __init__(
-        self, out_dir: str, collect_device: str = 'cpu', prefix: str | None = None, **kwargs: Any
+        self,
+        out_dir: str,
+        img_dir: str = '',
+        collect_device: str = 'cpu',
+        prefix: str | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix, **kwargs)
         self.out_dir = Path(out_dir)
+        self.img_dir = img_dir
+        self._images: dict[str, Any] = {}
 
     @property
     def folder(self) -> Path:
@@ -47,10 +71,16 @@ class PredictionWriter(BaseMetric):
         """Write the label maps of a batch."""
         assert self.dataset_meta is not None, 'the evaluator sets `dataset_meta`'
         for sample in data_samples:
-            name = sample.get('img_id') or os.path.splitext(os.path.basename(sample['img_path']))[0]
+            name, path = image_id(sample, self.img_dir), sample.get('img_path')
+            if self._images.setdefault(name, path) != path:
+                raise ValueError(
+                    f'the predictions of {self._images[name]} and {path} are one file, '
+                    f'{mask_path(self.folder, name)}; give the images different names'
+                )
             label = sample['pred_sem_seg']['data'].squeeze(0).cpu().numpy()
-            write_mask(mask_path(self.folder, name), label, self.dataset_meta.get('palette', ()))
-            self.results.append(str(name))
+            palette = self.dataset_meta.get('palette') or ()
+            write_mask(mask_path(self.folder, name), label, palette)
+            self.results.append(name)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Say how many and where."""

@@ -17,7 +17,7 @@ from torch.utils.data import SequentialSampler
 
 from ..engine.processes import process_group
 from ..refinement.base import REFINEMENTS
-from ..utils.label_png import mask_path
+from ..utils.label_png import check_num_classes, full_palette, mask_path
 from .background_score import choose_background_score
 from .manifest import checkpoint_entry, open_folder, recorded_score
 
@@ -42,8 +42,8 @@ def make_pseudo_masks(
     but no masks; the refinement and the writer's other options from ``pseudo_mask_evaluator``, if
     the config has one. Images whose mask is finished are not predicted again.
 
-    ``pseudo_masks.json`` in the folder records the settings; a folder of other settings is
-    refused.
+    ``pseudo_masks.json`` in the folder records the settings, and name and colour of each id; a
+    folder of other settings or classes is refused.
 
     With a launcher, every process predicts its share of the images that are missing: which those
     are the main process finds out for all of them, before any mask is written.
@@ -66,8 +66,9 @@ def make_pseudo_masks(
 
     Raises:
         KeyError: If the config lacks the dataloader.
-        ValueError: If the score is not in [0, 1], there is no such refinement, the folder holds
-            other masks, or the model cannot choose a background score.
+        ValueError: If the score is not in [0, 1], there is no such refinement, there are more
+            than 254 object classes, the folder holds other masks, or the model cannot choose a
+            background score.
         FileNotFoundError: If the checkpoint or an image is missing.
         ImportError: If the refinement needs a library that is not installed.
         OSError: If the folder cannot be written.
@@ -95,6 +96,8 @@ def make_pseudo_masks(
 
         def prepare() -> tuple[float, list[int], int]:
             """Score, positions of the images without a mask, and number of all images."""
+            metainfo, wanted = _wanted(loader.dataset)
+            check_num_classes(len(metainfo['classes']), f'`{dataloader_key}`')
             chosen = score
             if score == AUTO:
                 recorded = None if overwrite else recorded_score(out_dir, checkpoint)
@@ -106,9 +109,12 @@ def make_pseudo_masks(
                 refinement='none' if refinement is None else refinement.settings,
                 # the scales of CAM inference are in the pipeline
                 settings=dict(flip=config.model.get('flip'), pipeline=loader.dataset.pipeline),
+                classes=list(metainfo['classes']),
+                palette=np.reshape(full_palette(metainfo.get('palette') or ()), (256, 3))[
+                    : len(metainfo['classes'])
+                ].tolist(),
             )
             open_folder(out_dir, manifest, overwrite)
-            wanted = _wanted(loader.dataset)
             missing = [i for i, name in wanted if not mask_path(out_dir, name).exists()]
             return chosen, missing, len(wanted)
 
@@ -163,7 +169,7 @@ def _choose_score(config: Config, checkpoint: str, loader: ConfigDict) -> float:
     # the score plays no part in CAMs
     model = MODELS.build({k: v for k, v in config.model.items() if k != 'background_score'})
     load_checkpoint(model, checkpoint, map_location='cpu', logger='current')
-    order = [index for index, _ in _wanted(loader.dataset)]
+    order = [index for index, _ in _wanted(loader.dataset)[1]]
     number = min(IMAGES_TO_CHOOSE_BY, len(order))
     chosen = [order[i] for i in np.linspace(0, len(order) - 1, number).astype(int)]
     images = DATASETS.build(dict(loader.dataset, indices=chosen))
@@ -173,8 +179,8 @@ def _choose_score(config: Config, checkpoint: str, loader: ConfigDict) -> float:
     return choose_background_score(model.to(get_device()), batches).score
 
 
-def _wanted(dataset: ConfigDict) -> list[tuple[int, str]]:
-    """Positions in the whole data set and ids of the images that ``indices`` leaves."""
+def _wanted(dataset: ConfigDict) -> tuple[dict[str, Any], list[tuple[int, str]]]:
+    """Metainfo, and position in the whole data set and id of each image that ``indices`` leaves."""
     options = {k: v for k, v in dataset.items() if k != 'indices'}
     images = DATASETS.build(dict(options, pipeline=[]))
     order = list(range(len(images)))
@@ -183,4 +189,4 @@ def _wanted(dataset: ConfigDict) -> list[tuple[int, str]]:
         order = order[:wanted] if wanted >= 0 else order[wanted:]
     elif wanted is not None:
         order = [order[i] for i in wanted]
-    return [(i, images.get_data_info(i)['img_id']) for i in order]
+    return images.metainfo, [(i, images.get_data_info(i)['img_id']) for i in order]

@@ -36,8 +36,8 @@ def checkpoint_entry(path: str | os.PathLike | None) -> dict[str, str] | None:
 
 
 def _what_matters(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The entries that decide what a mask looks like: a checkpoint may have moved."""
-    matters = dict(manifest)
+    """The entries that decide the ids in a mask: not colours, nor the path of the checkpoint."""
+    matters = {key: value for key, value in manifest.items() if key != 'palette'}
     if isinstance(matters.get('checkpoint'), dict):
         matters['checkpoint'] = matters['checkpoint'].get('sha256')
     return matters

@@ -14,6 +14,7 @@ from mmengine.logging import MMLogger
 from mmseg.registry import METRICS, TASK_UTILS
 
 from ..evaluation import confusion_matrix, segmentation_scores
+from ..evaluation.prediction_writer import image_id
 from ..refinement.base import Refinement
 from ..utils.label_png import mask_path, write_mask
 from ..utils.parallel import WorkerPool, usable_cores
@@ -84,7 +85,7 @@ class PseudoMaskWriter(BaseMetric):
             )
             self._pool = WorkerPool(write, self.num_workers if self.in_workers else 0)
         for sample in data_samples:
-            name = sample.get('img_id') or Path(sample['img_path']).stem
+            name = image_id(sample)
             if 'cams' not in sample:
                 raise ValueError(
                     f'PseudoMaskWriter: image {name!r} has no `cams`; use a model that predicts '

@@ -99,6 +99,23 @@ def decode_mask(content: bytes, path: str | os.PathLike) -> np.ndarray:
             ) from error
 
 
+def check_num_classes(number: int, where: str) -> None:
+    """Refuse more classes than the ids of a mask can name.
+
+    Args:
+        number: Number of classes, background included.
+        where: What has the classes, for the error message.
+
+    Raises:
+        ValueError: If there are more than 255; the id 255 is "ignored".
+    """
+    if number > 255:
+        raise ValueError(
+            f'{where}: {number} classes, background included; masks of 8 bits hold at most 255 '
+            '(254 object classes). Leave some out, or train several models'
+        )
+
+
 def check_ids(
     label: np.ndarray, num_classes: int, path: str | os.PathLike, ignore_index: int = 255
 ) -> None:

@@ -109,6 +109,17 @@ def test_masks_without_any_ground_truth(tmp_path, world):
         np.testing.assert_array_equal(mask, expected(tmp_path, name, label, 0.3))
 
 
+def test_the_manifest_names_what_the_ids_mean(tmp_path, world):
+    world.pseudo_mask_dataloader.dataset.metainfo.palette = [[0, 0, 0], [1, 2, 3], [4, 5, 6]]
+    make_pseudo_masks(world, str(tmp_path / 'weights.pth'), str(tmp_path / 'out'))
+    manifest = json.loads((tmp_path / 'out' / MANIFEST).read_text())
+    assert manifest['classes'] == [*CLASSES]
+    assert manifest['palette'] == [[0, 0, 0], [1, 2, 3], [4, 5, 6]]
+    world.pseudo_mask_dataloader.dataset.metainfo.classes = ('background', 'dog', 'cat')
+    with pytest.raises(ValueError, match='other settings.*classes'):
+        make_pseudo_masks(world, str(tmp_path / 'weights.pth'), str(tmp_path / 'out'))
+
+
 def test_resuming_predicts_only_what_is_missing(tmp_path, world):
     arguments = world, str(tmp_path / 'weights.pth'), str(tmp_path / 'out'), 0.5
     world.pseudo_mask_dataloader.dataset.indices = [0, 1]
@@ -204,4 +215,8 @@ def test_errors_before_work_starts(tmp_path, world):
     world.pseudo_mask_evaluator.background_score = 'auto'
     with pytest.raises(ValueError, match='--background-score'):
         make_pseudo_masks(world, weights, out)
+    many = ('background', *(f'c{n}' for n in range(300)))
+    world.pseudo_mask_dataloader.dataset.metainfo.classes = many
+    with pytest.raises(ValueError, match='301 classes.*at most 255'):
+        make_pseudo_masks(world, weights, out, background_score=0.5)
     assert not (tmp_path / 'out').exists()
