@@ -9,7 +9,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 from mmseg.registry import DATASETS
 
-from ..datasets.weak_label import loads_annotations
+from ..datasets.pipelines import annotation_loaders
 from ..evaluation.prediction_writer import image_id
 
 
@@ -117,7 +117,7 @@ def _without_annotations(pipeline: Sequence[Any]) -> list[Any]:
         if isinstance(transform, (list, tuple)):
             if inner := _without_annotations(transform):
                 kept.append(inner)
-        elif not loads_annotations(transform['type']):
+        elif not annotation_loaders([transform]):
             if 'transforms' in transform:
                 inner = _without_annotations(transform['transforms'])
                 transform = dict(transform, transforms=inner)

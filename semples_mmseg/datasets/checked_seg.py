@@ -20,7 +20,7 @@ from ..utils.lists import (
     suffix_list,
 )
 from .mask_checks import check_masks_have_classes, check_sample_ids
-from .transforms.load_image import with_checked_loader
+from .pipelines import with_checked_loader
 
 
 @DATASETS.register_module()

@@ -9,7 +9,8 @@ from mmseg.datasets import PascalVOCDataset
 from mmseg.registry import DATASETS
 
 from ..utils.files import read_text
-from .weak_label import Label, WeakLabelDataset
+from .labels import Label
+from .weak_label import WeakLabelDataset
 
 VOC_PROMPT_NAMES = (
     'aeroplane',

@@ -14,20 +14,18 @@ from mmseg.registry import DATASETS
 
 from ..utils.label_png import check_num_classes, class_colours
 from ..utils.lists import (
-    explain_unknown,
     find_images,
     missing_files,
+    name_absent,
     name_missing,
-    name_some,
     read_image_ids,
     read_label_file,
     suffix_list,
 )
 from ..utils.names import check_class_names
+from .labels import Label, class_names_of, refuse_multi_hot
 from .mask_checks import check_masks_show_labels, check_sample_ids
-from .transforms.load_image import with_checked_loader
-
-Label = str | int
+from .pipelines import annotation_loaders, with_checked_loader
 
 
 @DATASETS.register_module()
@@ -149,7 +147,7 @@ class WeakLabelDataset(BaseSegDataset):
             ValueError: If the pipeline loads annotations in training, or in a test without a
                 folder of masks.
         """
-        loaders = [name for name in _transform_names(pipeline) if loads_annotations(name)]
+        loaders = annotation_loaders(pipeline)
         if loaders and not self.test_mode:
             raise ValueError(
                 f'{type(self).__name__}: the training pipeline contains {loaders[0]!r}. '
@@ -175,12 +173,7 @@ class WeakLabelDataset(BaseSegDataset):
                 '{"image id": ["class name", ...]} of the image-level labels'
             )
         labels = read_label_file(self.label_file, self.backend_args)
-        rows = list(labels.values())
-        if len(rows) > 1 and all(_is_multi_hot(row, len(self.own_classes)) for row in rows):
-            raise ValueError(
-                f'{self._label_source}: every entry is a row of {len(self.own_classes)} zeros and '
-                f'ones. {_NO_ROWS}'
-            )
+        refuse_multi_hot(labels, len(self.own_classes), self._label_source)
         return labels
 
     def load_data_list(self) -> list[dict]:
@@ -211,15 +204,16 @@ class WeakLabelDataset(BaseSegDataset):
         absent = [i for i in img_ids if i not in labels]
         if absent:
             raise ValueError(
-                f'{self._label_source}: no entry for {name_some(absent)} of the split list '
-                f'{self.ann_file}; add them (an empty list means: none of the classes)'
+                f'{self._label_source}: no entry for {name_absent(absent, labels)} of the split '
+                f'list {self.ann_file}; add them (an empty list means: none of the classes)'
             )
         data_list = [
             self.make_data_info(i, labels[i], img, seg)
             for i, img, seg in zip(img_ids, img_paths, seg_paths, strict=True)
         ]
         if self.test_mode:
-            if self._local and seg_dir and self.label_map is None and not self.reduce_zero_label:
+            ids_are_classes = self.label_map is None and not self.reduce_zero_label
+            if seg_dir and self._local and ids_are_classes and self.seg_map_suffix == '.png':
                 check_masks_show_labels(masks, [info['image_labels'] for info in data_list])
             return data_list
         return self._training_images(data_list)
@@ -284,25 +278,10 @@ class WeakLabelDataset(BaseSegDataset):
             ValueError: If a name is unknown or an index is out of range.
         """
         where = f'{self._label_source}, image {img_id!r}'
-        if isinstance(labels, str) or not isinstance(labels, Sequence):
-            raise ValueError(f'{where}: expected a list of class names, got {labels!r}')
-        own = self.own_classes
-        indices = [x for x in labels if isinstance(x, int) and not isinstance(x, bool)]
-        if len({*indices}) < len(indices):
-            raise ValueError(f'{where}: {labels} names a class index twice. {_NO_ROWS}')
         multi_hot = np.zeros(self.num_object_classes, dtype=np.float32)
-        for label in labels:
-            if isinstance(label, int) and not isinstance(label, bool):
-                if not 0 <= label < len(own):
-                    raise ValueError(
-                        f'{where}: class index {label} is out of range; the {len(own)} object '
-                        f'classes are 0..{len(own) - 1} (background is not counted). {_NO_ROWS}'
-                    )
-                label = own[label]
-            elif label not in own:
-                raise ValueError(f'{where}: {explain_unknown(label, own)}')
-            if label in self.object_classes:
-                multi_hot[self.object_classes.index(label)] = 1.0
+        for name in class_names_of(labels, self.own_classes, where):
+            if name in self.object_classes:
+                multi_hot[self.object_classes.index(name)] = 1.0
         return multi_hot
 
     def get_cat_ids(self, idx: int) -> list[int]:
@@ -378,21 +357,6 @@ class WeakLabelDataset(BaseSegDataset):
             )
 
 
-_NO_ROWS = (
-    'A label is a class name or its index. Of multi-hot rows of zeros and ones write the names; '
-    'tools/dataset_converters/cls_labels.py does so for cls_labels.npy'
-)
-
-
-def _is_multi_hot(row: Any, num_classes: int) -> bool:
-    """Whether a list is as long as there are classes (two or more) and holds 0 and 1 only."""
-    return (
-        isinstance(row, list)
-        and len(row) == num_classes > 1
-        and all(type(value) is int and value in (0, 1) for value in row)
-    )
-
-
 def _merge_class_names(metainfo: Mapping | None, names: Sequence[str] | None) -> Mapping | None:
     if isinstance(names, str):
         raise ValueError(f'class_names is a list of names, got the text {names!r}')
@@ -406,25 +370,3 @@ def _merge_class_names(metainfo: Mapping | None, names: Sequence[str] | None) ->
                 'latter is the former with background in front. Give one of them'
             )
     return merged or None
-
-
-def _transform_names(pipeline: Any) -> Iterable[str]:
-    """Names of all transforms of a pipeline, those inside wrappers included."""
-    if isinstance(pipeline, Mapping):
-        kind = pipeline.get('type')
-        if kind is not None:
-            yield kind if isinstance(kind, str) else getattr(kind, '__name__', str(kind))
-        for value in pipeline.values():
-            yield from _transform_names(value)
-    elif isinstance(pipeline, (list, tuple)):
-        for value in pipeline:
-            yield from _transform_names(value)
-    elif callable(pipeline) and not isinstance(pipeline, type):
-        yield type(pipeline).__name__
-        yield from _transform_names(getattr(pipeline, 'transforms', ()))
-
-
-def loads_annotations(name: str) -> bool:
-    """Whether the transform of a name loads masks."""
-    name = name.split('.')[-1]
-    return name.startswith('Load') and 'Annotation' in name

@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..datasets.labels import Label
 from ..datasets.mask_checks import IGNORED
-from ..datasets.weak_label import Label, WeakLabelDataset
+from ..datasets.weak_label import WeakLabelDataset
 from ..utils.images import PHOTO_SUFFIXES, read_image
 from ..utils.label_png import read_mask
 from ..utils.lists import (

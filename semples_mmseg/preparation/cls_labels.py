@@ -1,4 +1,4 @@
-"""The community's ``cls_labels.npy`` as a readable label file."""
+"""Reading ``cls_labels.npy``, the pickled multi-hot labels of many projects of the field."""
 
 import codecs
 import io

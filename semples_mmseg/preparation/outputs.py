@@ -1,4 +1,4 @@
-"""Split lists and label files as a preparation leaves them: never changed unasked."""
+"""Writing split lists and label files; others of that name are replaced only on request."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ def list_is_current(path: Path, img_ids: Iterable[str], overwrite: bool = False)
 
     Raises:
         FileExistsError: If it holds others and may not be overwritten.
-        ValueError: If it is no split list and may not be overwritten.
+        ValueError: If it is not a split list and may not be overwritten.
     """
     if overwrite or not path.exists():
         return False
@@ -28,7 +28,7 @@ def list_is_current(path: Path, img_ids: Iterable[str], overwrite: bool = False)
 
 
 def write_list(path: Path, img_ids: Sequence[str], overwrite: bool = False) -> bool:
-    """Write a split list unless one of the same ids is there; see :func:`list_is_current`.
+    """Write a split list unless it exists with the same ids; see :func:`list_is_current`.
 
     Returns:
         Whether the file was written.
@@ -47,7 +47,7 @@ def labels_are_current(
 
     Raises:
         FileExistsError: If it holds others and may not be overwritten.
-        ValueError: If it is no label file and may not be overwritten.
+        ValueError: If it is not a label file and may not be overwritten.
     """
     if overwrite or not path.exists():
         return False
@@ -64,7 +64,7 @@ def labels_are_current(
 def write_label_file(
     path: Path, labels: Mapping[str, Sequence[str]], overwrite: bool = False
 ) -> bool:
-    """Write ``{"image id": ["class", ...]}``, an image a line, unless the file says just that.
+    """Write ``{"image id": ["class", ...]}``, one image a line, unless the file is the same.
 
     Args:
         path: The JSON file.

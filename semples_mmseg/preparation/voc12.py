@@ -1,4 +1,4 @@
-"""PASCAL VOC 2012 made ready: the augmented list, its masks, and image-level labels."""
+"""Preparing PASCAL VOC 2012: the augmented list, its masks, and image-level labels."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ CLASSES: tuple[str, ...] = tuple(WeakVOCDataset.METAINFO['classes'][1:])
 
 @dataclass(frozen=True)
 class PreparedVOC:
-    """What :func:`prepare_voc` found and made.
+    """What :func:`prepare_voc` found and wrote.
 
     Attributes:
         counts: Images of each split.
-        masks_made: Masks that were written; the others were there.
+        masks_made: Masks that were written; the others existed.
         from_xml: Images whose labels come from their annotation.
         from_masks: Images without annotation, whose labels come from their mask.
-        written: Lists and label files that were written; those that were right are left alone.
+        written: Lists and label files that were written; correct ones are kept.
     """
 
     counts: Mapping[str, int]
@@ -43,18 +43,18 @@ def prepare_voc(
     overwrite: bool = False,
     workers: int | None = None,
 ) -> PreparedVOC:
-    """Make a download of VOC 2012 ready for weakly supervised training.
+    """Prepare a download of VOC 2012 for weakly supervised training.
 
     ``train_aug`` is VOC's train and the augmented images, without VOC's val. Its masks and those of
-    val are brought together in ``SegmentationClassAug`` for evaluation. The labels of both
-    are the objects of the XML annotations; only an image without one takes the classes of its
-    mask. What is there already and right is not touched; lists and labels are written last.
+    val are collected in ``SegmentationClassAug`` for evaluation. The labels of both are the objects
+    of the XML annotations; only an image without one takes the classes of its mask. Correct files
+    are kept; lists and labels are written last.
 
     Args:
         root: ``VOCdevkit/VOC2012`` with ``JPEGImages`` and, in ``ImageSets/Segmentation``,
             ``train.txt`` and ``val.txt``.
         masks: Folder of the augmented masks, PNG; ``root/SegmentationClassAug`` by default.
-        sbd: SBD's ``benchmark_RELEASE`` in the place of ``masks``; its class annotations are
+        sbd: SBD's ``benchmark_RELEASE`` instead of ``masks``; its class annotations are
             converted, and VOC's own masks taken from ``root/SegmentationClass``.
         label_file: Name of the JSON file of labels, relative to ``root``.
         subset: Accept other numbers of images than those of the full set.
@@ -62,11 +62,11 @@ def prepare_voc(
         workers: Number of processes; all processors by default.
 
     Returns:
-        What was found and made.
+        What was found and written.
 
     Raises:
         FileNotFoundError: If the folder, a list, an image or a mask is missing.
-        FileExistsError: If a list or a label file of other content is there.
+        FileExistsError: If a list or a label file of other content exists.
         ValueError: If a list, a mask or an annotation is wrong, or the numbers of images are not
             those of VOC 2012 and SBD.
     """

@@ -16,7 +16,7 @@ from ..utils.label_png import read_mask, write_mask
 def classes_in_mask(
     label: np.ndarray, num_classes: int, path: str | os.PathLike
 ) -> tuple[list[int], list[int]]:
-    """Which ids a mask holds, and which of them it must not hold.
+    """The classes of a mask, and its ids that are not classes.
 
     Args:
         label: Ids, uint8 of shape ``(H, W)``.
@@ -24,7 +24,7 @@ def classes_in_mask(
         path: For the error message.
 
     Returns:
-        The object classes 1..K that are there, and the ids outside 0..K and 255.
+        The object classes 1..K in the mask, and the ids outside 0..K and 255.
 
     Raises:
         ValueError: If the mask has no pixel.
@@ -71,8 +71,8 @@ class MaskJob:
     """One mask of the prepared set.
 
     Attributes:
-        target: Where it belongs; a mask that is there is kept.
-        source: Where it comes from if it is not there yet: a PNG, or a ``.mat`` file of SBD.
+        target: The mask to write; an existing one is kept.
+        source: Where it comes from: a PNG, or a ``.mat`` file of SBD.
         num_classes: K, background not counted.
     """
 
@@ -83,12 +83,12 @@ class MaskJob:
 
 @dataclass(frozen=True)
 class MaskResult:
-    """What came of a :class:`MaskJob`.
+    """Result of a :class:`MaskJob`.
 
     Attributes:
         present: Object classes 1..K of the mask.
         made: Whether the file was written now.
-        problem: Why there is no good mask; None if there is.
+        problem: Why there is no good mask, or None.
     """
 
     present: Sequence[int] = ()
@@ -97,7 +97,7 @@ class MaskResult:
 
 
 def finish_mask(job: MaskJob) -> MaskResult:
-    """Check the mask that is there, or make it from its source; a bad one is not written."""
+    """Check an existing mask, or write it from its source; a wrong one is not written."""
     made = not job.target.exists()
     path = job.source if made else job.target
     try:

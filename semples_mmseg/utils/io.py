@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees the old content or the new, never a part."""
+"""Atomic writing: a reader sees the old content of a file or the new one, never a part."""
 
 import contextlib
 import os
@@ -14,10 +14,10 @@ _LEFTOVER = re.compile(r'\..+\.[a-z0-9_]{8}\.tmp')
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike, mode: str = 'w') -> Iterator[IO[Any]]:
-    """Open a temporary file beside ``path`` that replaces it when the block ends well.
+    """Open a temporary file beside ``path`` that replaces it when the block ends without error.
 
     The file is flushed to disk before the rename; when the block raises, the temporary file is
-    removed and ``path`` keeps what it had. Missing parent folders are made.
+    removed and ``path`` keeps its content. Missing parent folders are created.
 
     Args:
         path: The file to write.
@@ -38,7 +38,7 @@ def atomic_write(path: str | os.PathLike, mode: str = 'w') -> Iterator[IO[Any]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes private files; results are meant to be read by others as usual.
+        # mkstemp makes private files; results get the usual permissions.
         umask = os.umask(0)
         os.umask(umask)
         os.chmod(name, 0o666 & ~umask)
@@ -46,7 +46,7 @@ def atomic_write(path: str | os.PathLike, mode: str = 'w') -> Iterator[IO[Any]]:
     except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
-        # a full disk does not say which file it was; an error without a number has a text alone
+        # "No space left on device" does not name the file
         if isinstance(error, OSError) and error.errno is not None and error.filename is None:
             error.filename = str(path)
         raise
@@ -55,11 +55,11 @@ def atomic_write(path: str | os.PathLike, mode: str = 'w') -> Iterator[IO[Any]]:
 def remove_leftovers(folder: str | os.PathLike, recursive: bool = False) -> int:
     """Remove the temporary files of :func:`atomic_write` that killed runs have left in a folder.
 
-    They are harmless but for the room they take. No other run may be writing to the folder.
+    They only take space. No other run may be writing to the folder.
 
     Args:
-        folder: The folder; need not be there.
-        recursive: Look into the folders below it too.
+        folder: The folder; it may be missing.
+        recursive: Search the folders below it too.
 
     Returns:
         How many there were.

@@ -143,6 +143,21 @@ def name_missing(paths: Sequence[str]) -> str:
     return name_some([*(path + _instead(path) for path in paths[:3]), *paths[3:]])
 
 
+def name_absent(img_ids: Sequence[str], known: Iterable[str]) -> str:
+    """Name the first few ids that are not among the known ones, with a similar one that is."""
+    folded = {_folded(there): there for there in known}
+    stems = {_folded(os.path.splitext(there)[0]): there for there in folded.values()}
+    named = []
+    for img_id in img_ids[:3]:
+        there = folded.get(_folded(img_id))
+        if there is not None:
+            img_id += f' (there is {there}: {_difference(there, img_id)})'
+        elif (there := stems.get(_folded(img_id))) is not None:
+            img_id += f' (there is {there}: image ids are written without suffix)'
+        named.append(img_id)
+    return name_some([*named, *img_ids[3:]])
+
+
 def explain_unknown(label: Any, classes: Sequence[str]) -> str:
     """Say which class a wrong name may have meant."""
     if str(label).lower() == 'background':
@@ -174,12 +189,16 @@ def _instead(path: str) -> str:
         if _folded(there_stem) == _folded(stem):
             if there_suffix != suffix:
                 reason = f'with suffix {there_suffix!r}, not {suffix!r}'
-            elif there_stem.casefold() == stem.casefold():
-                reason = 'upper and lower case differ'
             else:
-                reason = 'its accents are coded differently (Unicode NFC, NFD)'
+                reason = _difference(there_stem, stem)
             return f' (there is {there}: {reason})'
     return ''
+
+
+def _difference(name: str, other: str) -> str:
+    if name.casefold() == other.casefold():
+        return 'upper and lower case differ'
+    return 'its accents are coded differently (Unicode NFC, NFD)'
 
 
 def _folded(name: str) -> str:

@@ -1,8 +1,8 @@
-"""Turn the WSSS community's cls_labels.npy into a readable JSON file of image-level labels.
+"""Convert cls_labels.npy, the pickled labels of many projects, to a JSON label file.
 
 python tools/dataset_converters/cls_labels.py cls_labels.npy --dataset voc --out image_labels.json
 
-The file is a pickle; only arrays and plain data are read from it, nothing in it is ever run.
+The file is a pickle; only arrays and plain data are read from it, and no code is run.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from semples_mmseg.preparation.outputs import write_label_file
 
 def build_parser() -> argparse.ArgumentParser:
     """Declare the command line."""
-    parser = argparse.ArgumentParser(description='Turn cls_labels.npy into a JSON label file')
+    parser = argparse.ArgumentParser(description='Convert cls_labels.npy to a JSON label file')
     parser.add_argument('file', type=Path, help='cls_labels.npy')
     parser.add_argument('--out', type=Path, required=True, help='JSON file to write')
     classes = parser.add_mutually_exclusive_group(required=True)

@@ -1,4 +1,4 @@
-"""Make PASCAL VOC 2012 ready: train_aug list, masks for evaluation, image-level labels.
+"""Prepare PASCAL VOC 2012: train_aug list, masks for evaluation, image-level labels.
 
 python tools/dataset_converters/voc.py data/VOCdevkit/VOC2012 --sbd benchmark_RELEASE
 python tools/dataset_converters/voc.py data/VOCdevkit/VOC2012 --masks SegmentationClassAug
@@ -19,7 +19,7 @@ from semples_mmseg.utils.lists import name_some
 
 def build_parser() -> argparse.ArgumentParser:
     """Declare the command line."""
-    parser = argparse.ArgumentParser(description='Make PASCAL VOC 2012 ready')
+    parser = argparse.ArgumentParser(description='Prepare PASCAL VOC 2012')
     parser.add_argument('root', type=Path, help='folder VOCdevkit/VOC2012')
     source = parser.add_mutually_exclusive_group()
     source.add_argument(

@@ -1,6 +1,5 @@
 """Loading photos: complete or with an error that names the file."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmcv.transforms import LoadImageFromFile
@@ -57,26 +56,3 @@ class LoadCheckedImage(LoadImageFromFile):
         results['img'] = image.astype('float32') if self.to_float32 else image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
         return results
-
-
-def with_checked_loader(pipeline: Sequence) -> list:
-    """Load with :class:`LoadCheckedImage` where a pipeline names MMCV's loader with Pillow.
-
-    Test pipelines have to name ``LoadImageFromFile``, which MMSeg's inferencer looks for. The data
-    sets of this package read photos in the same way in training and in tests.
-
-    Args:
-        pipeline: Transforms or their configs.
-
-    Returns:
-        The pipeline with ``type='LoadCheckedImage'`` in the place of ``'LoadImageFromFile'`` with
-        ``imdecode_backend='pillow'``.
-    """
-    return [
-        {**step, 'type': 'LoadCheckedImage'}
-        if isinstance(step, Mapping)
-        and step.get('type') in ('LoadImageFromFile', LoadImageFromFile)
-        and step.get('imdecode_backend') == 'pillow'
-        else step
-        for step in pipeline
-    ]

@@ -1,4 +1,4 @@
-"""Loading masks that may be damaged, of another kind, or of another image."""
+"""Loading masks with checks of their format and size."""
 
 import numpy as np
 from mmseg.datasets import LoadAnnotations
@@ -10,14 +10,14 @@ from ...utils.label_png import decode_mask
 
 @TRANSFORMS.register_module()
 class LoadCheckedAnnotations(LoadAnnotations):
-    """MMSeg's ``LoadAnnotations`` that takes one class id per pixel and nothing else.
+    """MMSeg's ``LoadAnnotations`` for 8-bit palette or grey PNG files with one class id per pixel.
 
-    Refused are masks that are no 8-bit palette or grey PNG (of 16 bits MMSeg keeps the lower 8,
-    colours it takes for ids), damaged ones, and those of another size than the image as it was
-    loaded, which transforms would bring to one size without a word.
+    Other masks are refused: of 16 bits MMSeg would keep the lower 8, and take colours for ids. So
+    are damaged masks, and masks of another size than the loaded image, which transforms would
+    resize without a message.
 
-    An item that names no mask passes unchanged, so the pipeline of evaluation serves inference
-    too; the data sets of this package see to it that no mask is missing.
+    An item without a mask passes unchanged, so the pipeline of evaluation serves inference too; the
+    data sets of this package check that no mask is missing.
 
     Args:
         reduce_zero_label: See :class:`mmseg.datasets.LoadAnnotations`, as for ``backend_args``.

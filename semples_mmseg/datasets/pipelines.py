@@ -1,0 +1,51 @@
+"""What the data sets change in a pipeline, and what they refuse."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mmcv.transforms import LoadImageFromFile
+
+
+def with_checked_loader(pipeline: Sequence) -> list:
+    """Load with :class:`.LoadCheckedImage` where a pipeline names MMCV's loader with Pillow.
+
+    Test pipelines have to name ``LoadImageFromFile``, which MMSeg's inferencer looks for. The data
+    sets of this package read photos in the same way in training and in tests.
+
+    Args:
+        pipeline: Transforms or their configs.
+
+    Returns:
+        The pipeline with ``type='LoadCheckedImage'`` in the place of ``'LoadImageFromFile'`` with
+        ``imdecode_backend='pillow'``.
+    """
+    return [
+        {**step, 'type': 'LoadCheckedImage'}
+        if isinstance(step, Mapping)
+        and step.get('type') in ('LoadImageFromFile', LoadImageFromFile)
+        and step.get('imdecode_backend') == 'pillow'
+        else step
+        for step in pipeline
+    ]
+
+
+def annotation_loaders(pipeline: Any) -> list[str]:
+    """Names of the transforms that load annotations, those inside other transforms included."""
+    names = (name.split('.')[-1] for name in _transform_names(pipeline))
+    return [name for name in names if name.startswith('Load') and 'Annotation' in name]
+
+
+def _transform_names(pipeline: Any) -> Iterable[str]:
+    """Names of all transforms of a pipeline, those inside wrappers included."""
+    if isinstance(pipeline, Mapping):
+        kind = pipeline.get('type')
+        if kind is not None:
+            yield kind if isinstance(kind, str) else getattr(kind, '__name__', str(kind))
+        for value in pipeline.values():
+            yield from _transform_names(value)
+    elif isinstance(pipeline, (list, tuple)):
+        for value in pipeline:
+            yield from _transform_names(value)
+    elif callable(pipeline) and not isinstance(pipeline, type):
+        yield type(pipeline).__name__
+        yield from _transform_names(getattr(pipeline, 'transforms', ()))
