@@ -1,8 +1,4 @@
-"""SemPLeS on MMSegmentation; importing the package registers all of its components.
-
-From then on MMEngine also reads checkpoints by :mod:`semples_mmseg.checkpoints`: as data, without
-running anything in them.
-"""
+"""SemPLeS on MMSegmentation; importing the package registers all of its components."""
 
 from . import environment
 
@@ -16,7 +12,6 @@ with environment.quiet_imports():
 environment.register_config_packages()
 
 from . import (  # noqa: E402
-    checkpoints,
     datasets,
     engine,
     evaluation,
@@ -30,7 +25,6 @@ from .version import __version__  # noqa: E402
 
 __all__ = [
     '__version__',
-    'checkpoints',
     'datasets',
     'engine',
     'environment',

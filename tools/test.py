@@ -6,7 +6,6 @@ python tools/test.py configs/segmenter/segmenter_deit-s_voc12.py CHECKPOINT --tt
 
 import argparse
 import json
-from pathlib import Path
 
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
@@ -16,6 +15,7 @@ from semples_mmseg.cli.launch import add_common_options, load_config
 from semples_mmseg.cli.test_options import require_masks, use_crf, use_tta, write_predictions
 from semples_mmseg.engine.processes import process_group
 from semples_mmseg.utils import atomic_write
+from semples_mmseg.weights import resolve, with_scheme
 
 
 def parse_args() -> argparse.Namespace:
@@ -38,9 +38,7 @@ def main() -> None:
     """Run the command."""
     args = parse_args()
     config = load_config(args)
-    if not Path(args.checkpoint).is_file():
-        raise FileNotFoundError(f'no checkpoint at {args.checkpoint}')
-    config.load_from = args.checkpoint
+    config.load_from = with_scheme(str(resolve(args.checkpoint)))
     if args.show or args.show_dir:
         config.default_hooks.visualization.update(
             draw=True, show=args.show, wait_time=args.wait_time

@@ -44,7 +44,7 @@ metainfo = dict(
 )
 
 model = dict(
-    type='EncoderDecoder',
+    type='WindowedEncoderDecoder',
     data_preprocessor=dict(
         type='SegDataPreProcessor',
         mean=[123.675, 116.28, 103.53],
@@ -62,7 +62,10 @@ model = dict(
         out_type='featmap',
         interpolate_mode='bilinear',
         patch_cfg=dict(conv_type='ConvStem'),
-        init_cfg=dict(type='Pretrained', checkpoint='weights:demo_backbone.safetensors'),
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='weights:semples_mmseg::demo/models/demo_backbone.safetensors',
+        ),
     ),
     decode_head=dict(
         type='SegmenterMaskTransformerHead',

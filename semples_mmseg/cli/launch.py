@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
-from ..checkpoints import trust_checkpoints
 from ..engine.stage_plan import StagePlan
+from ..weights import forbid_code, trust_checkpoints, with_scheme
 from ..weights.latest_checkpoint import latest_whole_checkpoint
 
 
@@ -47,7 +47,7 @@ def load_config(args: argparse.Namespace) -> Config:
         OSError: If the work folder cannot be written.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    trust_checkpoints(args.trust_checkpoint)
+    trust_checkpoints() if args.trust_checkpoint else forbid_code()
     if not Path(args.config).is_file():
         raise FileNotFoundError(f'no config at {args.config}')
     config = Config.fromfile(args.config)
@@ -130,5 +130,6 @@ def choose_start(config: Config, resume: bool) -> None:
     """
     latest = latest_whole_checkpoint(config.work_dir) if resume else None
     config.resume = latest is not None
-    if latest is not None:
-        config.load_from = latest
+    start = latest or config.get('load_from')
+    if start is not None:
+        config.load_from = with_scheme(start)

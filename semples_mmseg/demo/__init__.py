@@ -2,5 +2,6 @@
 
 from .conv_stem import ConvStem
 from .dataset import DemoDataset
+from .models import build_demo_clip
 
-__all__ = ['ConvStem', 'DemoDataset']
+__all__ = ['ConvStem', 'DemoDataset', 'build_demo_clip']

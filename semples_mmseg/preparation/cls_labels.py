@@ -93,8 +93,9 @@ def _read_dict(path: str | os.PathLike) -> dict:
             content = _ArrayUnpickler(file).load().item()
         # NumPy and pickle have no common base class for what they raise on damaged bytes.
         except Exception as error:
+            reason = str(error) or type(error).__name__
             raise ValueError(
-                f'{path} cannot be read: {str(error) or type(error).__name__}. Expected a dict {{image id: vector}} as written '
+                f'{path} cannot be read: {reason}. Expected a dict {{image id: vector}} as written '
                 'by numpy.save'
             ) from error
     if not isinstance(content, dict):

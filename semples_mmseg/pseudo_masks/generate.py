@@ -18,6 +18,7 @@ from torch.utils.data import SequentialSampler
 from ..engine.processes import process_group
 from ..refinement.base import REFINEMENTS
 from ..utils.label_png import check_num_classes, full_palette, mask_path
+from ..weights import with_scheme
 from .background_score import choose_background_score
 from .manifest import checkpoint_entry, open_folder, recorded_score
 
@@ -155,7 +156,7 @@ def _predict(
     config.test_dataloader = loader
     config.test_evaluator = evaluator
     config.test_cfg = dict(type='TestLoop')
-    config.load_from, config.resume = checkpoint, False
+    config.load_from, config.resume = with_scheme(checkpoint), False
     runner = Runner.from_cfg(config)
     (writer,) = runner.test_loop.evaluator.metrics
     try:
@@ -168,7 +169,7 @@ def _choose_score(config: Config, checkpoint: str, loader: ConfigDict) -> float:
     """Let CLIP choose, by images from all over the list."""
     # the score plays no part in CAMs
     model = MODELS.build({k: v for k, v in config.model.items() if k != 'background_score'})
-    load_checkpoint(model, checkpoint, map_location='cpu', logger='current')
+    load_checkpoint(model, with_scheme(checkpoint), map_location='cpu', logger='current')
     order = [index for index, _ in _wanted(loader.dataset)[1]]
     number = min(IMAGES_TO_CHOOSE_BY, len(order))
     chosen = [order[i] for i in np.linspace(0, len(order) - 1, number).astype(int)]

@@ -1,4 +1,4 @@
-"""Weights made elsewhere: read safely, brought into our key names, checked and reported.
+"""Weights: read without running code, brought into the names of our models, checked, reported.
 
 Any ``init_cfg`` of MMEngine reads them through the prefix ``weights:``, e.g.
 ``dict(type='Pretrained', checkpoint='weights:deit_small_patch16_224-cd65a155.pth')``, and so does
@@ -6,18 +6,30 @@ Any ``init_cfg`` of MMEngine reads them through the prefix ``weights:``, e.g.
 """
 
 from .converting import convert_file
+from .errors import CheckpointError
 from .layouts import COCO_CATEGORY_IDS, KINDS, Weights, read_weights
-from .loading import PretrainedWeights, load_weights
-from .reading import read_state_dict, resolve
+from .loading import PretrainedWeights, load_weights, with_scheme
+from .reading import (
+    forbid_code,
+    read_checkpoint,
+    read_state_dict,
+    resolve,
+    trust_checkpoints,
+)
 
 __all__ = [
     'COCO_CATEGORY_IDS',
     'KINDS',
+    'CheckpointError',
     'PretrainedWeights',
     'Weights',
     'convert_file',
+    'forbid_code',
     'load_weights',
+    'read_checkpoint',
     'read_state_dict',
     'read_weights',
     'resolve',
+    'trust_checkpoints',
+    'with_scheme',
 ]

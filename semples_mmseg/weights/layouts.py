@@ -1,13 +1,14 @@
 """The layouts of published weights, and how their names become ours.
 
-======== ======================================== ==============================================
-kind     recognised by                            becomes
-======== ======================================== ==============================================
-weaktr   ``adaptive_attention_fusion.*``          ``mask_generator.{backbone,head,fusion}.*``
-prompts  ``prompts``, classes x tokens x width    ``prompt_learner.prompts``
-deit     ``blocks.*`` (timm, torch-hub)           MMPretrain's names, without a prefix
-own      anything else: MMPretrain's names, ours  itself
-======== ======================================== ==============================================
+========= ======================================== =============================================
+kind      recognised by                            becomes
+========= ======================================== =============================================
+weaktr    ``adaptive_attention_fusion.*``          ``mask_generator.{backbone,head,fusion}.*``
+prompts   ``prompts``, classes x tokens x width    ``prompt_learner.prompts``
+segmenter ``encoder.blocks.*``, ``decoder.*``      ``backbone.*``, ``decode_head.*`` of MMSeg
+deit      ``blocks.*`` (timm, torch-hub)           MMPretrain's names, without a prefix
+own       anything else: MMPretrain's names, ours  itself
+========= ======================================== =============================================
 """
 
 import re
@@ -35,6 +36,19 @@ _VIT_KEYS = (
     (r'^(layers\.\d+)\.norm2\.', r'\1.ln2.'),
     (r'^(layers\.\d+)\.mlp\.fc1\.', r'\1.ffn.layers.0.0.'),
     (r'^(layers\.\d+)\.mlp\.fc2\.', r'\1.ffn.layers.1.'),
+)
+# Segmenter's decoder, and the names of MMSeg's head.
+_DECODER_KEYS = (
+    (r'^decoder\.', 'decode_head.'),
+    (r'\.proj_dec\.', '.dec_proj.'),
+    (r'\.proj_patch$', '.patch_proj.weight'),
+    (r'\.proj_classes$', '.classes_proj.weight'),
+    (r'\.blocks\.', '.layers.'),
+    (r'\.norm([12])\.', r'.ln\1.'),
+    (r'\.attn\.qkv\.', '.attn.attn.in_proj_'),
+    (r'\.attn\.proj\.', '.attn.attn.out_proj.'),
+    (r'\.mlp\.fc1\.', '.ffn.layers.0.0.'),
+    (r'\.mlp\.fc2\.', '.ffn.layers.1.'),
 )
 _FUSION = 'adaptive_attention_fusion.'
 _FUSION_KEYS = (
@@ -92,11 +106,18 @@ def _vit_name(key: str) -> str:
     return key
 
 
+def _depth(keys: Iterable[str], start: str) -> int:
+    """Number of blocks that a file has."""
+    numbers = (key.removeprefix(start).split('.')[0] for key in keys if key.startswith(start))
+    return max((int(number) + 1 for number in numbers if number.isdecimal()), default=0)
+
+
 def _vit_names(keys: Iterable[str]) -> set[str]:
     """MMPretrain's names of a transformer with as many blocks as the file has."""
-    depth = max((int(key.split('.')[1]) for key in keys if key.startswith('blocks.')), default=-1)
     block = ('ln1', 'attn.qkv', 'attn.proj', 'ln2', 'ffn.layers.0.0', 'ffn.layers.1')
-    modules = [f'layers.{index}.{name}' for index in range(depth + 1) for name in block]
+    modules = [
+        f'layers.{index}.{name}' for index in range(_depth(keys, 'blocks.')) for name in block
+    ]
     modules += ['patch_embed.projection', 'ln1']
     return {'cls_token', 'pos_embed'} | {f'{m}.{kind}' for m in modules for kind in _BOTH}
 
@@ -114,6 +135,27 @@ def _weaktr_names(keys: Iterable[str]) -> set[str]:
     parts = [f'backbone.{name}' for name in backbone]
     parts += [f'fusion.{name}' for name in _FUSION_KEYS] + [f'head.{kind}' for kind in _BOTH]
     return {f'mask_generator.{name}' for name in parts}
+
+
+def _segmenter_name(key: str) -> str:
+    if key.startswith('encoder.'):
+        return 'backbone.' + _vit_name(key.removeprefix('encoder.'))
+    for pattern, replacement in _DECODER_KEYS:
+        key = re.sub(pattern, replacement, key)
+    return key
+
+
+def _segmenter_names(keys: Iterable[str]) -> set[str]:
+    encoder = [key.removeprefix('encoder.') for key in keys if key.startswith('encoder.')]
+    names = {f'backbone.{name}' for name in _vit_names(encoder)}
+    block = ('ln1', 'ln2', 'attn.attn.out_proj', 'ffn.layers.0.0', 'ffn.layers.1')
+    blocks = range(_depth(keys, 'decoder.blocks.'))
+    modules = ['dec_proj', 'decoder_norm', 'mask_norm']
+    modules += [f'layers.{index}.{name}' for index in blocks for name in block]
+    parts = [f'{module}.{kind}' for module in modules for kind in _BOTH]
+    parts += [f'layers.{index}.attn.attn.in_proj_{kind}' for index in blocks for kind in _BOTH]
+    parts += ['cls_emb', 'patch_proj.weight', 'classes_proj.weight']
+    return names | {f'decode_head.{name}' for name in parts}
 
 
 @dataclass(frozen=True)
@@ -139,6 +181,15 @@ _LAYOUTS = {
         lambda key: f'prompt_learner.{key}',
         lambda keys: {'prompt_learner.prompts'},
     ),
+    'segmenter': _Layout(
+        'Segmenter (WeakTr)',
+        lambda tensors: (
+            any(key.startswith('encoder.blocks.') for key in tensors)
+            and any(key.startswith('decoder.') for key in tensors)
+        ),
+        _segmenter_name,
+        _segmenter_names,
+    ),
     'deit': _Layout(
         'vision transformer of timm or torch-hub (DeiT)',
         lambda tensors: any(key.startswith('blocks.') for key in tensors),
@@ -163,8 +214,17 @@ def read_weights(path: str | Path, kind: str = 'auto') -> Weights:
         FileNotFoundError: If the file is not there.
         ValueError: If it cannot be read safely or is not of that kind.
     """
-    path = resolve(path)
-    found = read_state_dict(path)
+    return name_weights(resolve(path), read_state_dict(path), kind)
+
+
+def name_weights(path: Path, found: dict[str, Tensor], kind: str = 'auto') -> Weights:
+    """Give the tensors of a file our names; see :func:`read_weights`.
+
+    Args:
+        path: The file.
+        found: Its tensors.
+        kind: One of :data:`KINDS`.
+    """
     if kind == 'auto':
         kind = next((k for k, layout in _LAYOUTS.items() if layout.recognises(found)), 'own')
     elif not _LAYOUTS[kind].recognises(found):
@@ -178,8 +238,11 @@ def read_weights(path: str | Path, kind: str = 'auto') -> Weights:
     names = layout.names(found)
     sources = {layout.name(key): key for key in found if layout.name(key) in names}
     tensors = {name: found[key] for name, key in sources.items()}
+    for name in ('decode_head.patch_proj.weight', 'decode_head.classes_proj.weight'):
+        if kind == 'segmenter' and name in tensors:
+            tensors[name] = tensors[name].T  # it multiplies from the right there
     title = layout.title
-    if kind != 'deit' and _outputs(tensors) == _COCO_OUTPUTS:
+    if kind in ('weaktr', 'prompts') and _outputs(tensors) == _COCO_OUTPUTS:
         tensors = {name: _annotated(name, value) for name, value in tensors.items()}
         title += f', {len(COCO_CATEGORY_IDS)} annotated of {_COCO_OUTPUTS} COCO categories taken'
     unused = tuple(sorted(set(found) - set(sources.values())))

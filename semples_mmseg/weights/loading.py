@@ -1,6 +1,7 @@
 """Putting weights into a module: through any ``init_cfg``, checked and reported."""
 
 import logging
+from collections import OrderedDict
 from typing import Any
 
 from mmengine.logging import print_log
@@ -8,14 +9,16 @@ from mmengine.model import PretrainedInit
 from mmengine.model.weight_init import update_init_info
 from mmengine.runner import CheckpointLoader
 from mmseg.registry import WEIGHT_INITIALIZERS
-from torch import Tensor, nn
+from torch import nn
 
-from .layouts import Weights, describe, read_weights
+from .fitting import misfit
+from .layouts import Weights, describe, name_weights, read_weights
+from .reading import SCHEME, find_tensors, read_checkpoint, resolve
 
-SCHEME = 'weights:'
 
-# Their first axis counts classes.
-_PER_CLASS = ('head.weight', 'head.bias', 'prompts')
+def with_scheme(path: str) -> str:
+    """Put ``weights:`` before a path, unless it is an address such as ``https://...``."""
+    return path if path.startswith(SCHEME) or '://' in path else SCHEME + path
 
 
 def load_weights(module: nn.Module, path: str, prefix: str | None = None) -> None:
@@ -54,7 +57,7 @@ def load_weights(module: nn.Module, path: str, prefix: str | None = None) -> Non
     except (RuntimeError, ValueError) as error:
         raise ValueError(
             f'{weights.path} ({weights.layout}) does not fit {type(module).__name__}: '
-            f'{_misfit(tensors, own) or error}'
+            f'{misfit(tensors, own) or error}'
         ) from error
     taken = {prefix + name for name in used}
     unused = [source for name, source in weights.sources.items() if name not in taken]
@@ -80,36 +83,13 @@ def _nothing_fits(module: nn.Module, weights: Weights) -> str:
     )
 
 
-def _misfit(tensors: dict[str, Tensor], own: dict[str, Tensor]) -> str:
-    """What is wrong with the first tensors of another shape; empty if there are none."""
-    misfits = []
-    for name, value in tensors.items():
-        here = own[name].shape if name in own else value.shape
-        # Position embeddings are fitted while they are loaded.
-        if value.shape == here or name.endswith('pos_embed'):
-            continue
-        if name.endswith('cls_token') and value.shape[1] != here[1]:
-            if value.shape[1] > 1:
-                return f'it is for {value.shape[1]} classes, the model has {here[1]}'
-        elif name.endswith(_PER_CLASS) and value.shape[0] != here[0]:
-            return f'it is for {value.shape[0]} classes, the model has {here[0]}'
-        else:
-            misfits.append(f'{name} is {(*value.shape,)} there and {(*here,)} here')
-    if not misfits:
-        return ''
-    more = f' and {len(misfits) - 3} more' if len(misfits) > 3 else ''
-    return (
-        f'{"; ".join(misfits[:3])}{more}. Widths, patches or lengths differ: take the file of this '
-        'model, or change the config'
-    )
-
-
 @WEIGHT_INITIALIZERS.register_module(name='Pretrained')
 class PretrainedWeights(PretrainedInit):
     """``dict(type='Pretrained', checkpoint='weights:PATH', prefix=...)`` in MMSeg's scope.
 
-    MMEngine's own initialiser, whose place this takes for paths that begin with ``weights:``,
-    only warns where shapes differ and trains on with random numbers.
+    For a path that begins with ``weights:``, every tensor must fit; see :func:`load_weights`. All
+    other paths are MMEngine's business, which only warns where shapes differ. The name must be
+    ``Pretrained``, as MMEngine initialises such modules last.
     """
 
     def __call__(self, module: nn.Module) -> None:
@@ -123,9 +103,15 @@ class PretrainedWeights(PretrainedInit):
 
 
 @CheckpointLoader.register_scheme(prefixes=SCHEME, force=True)
-def _load_for_mmengine(filename: str, map_location: Any = None) -> dict[str, dict[str, Tensor]]:
-    """Serve ``weights:PATH`` to MMEngine, e.g. as ``load_from``."""
+def _load_for_mmengine(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """Serve ``weights:PATH`` to MMEngine, e.g. as ``load_from``, also to resume from."""
     del map_location  # weights are few and move with the model
-    weights = read_weights(filename.removeprefix(SCHEME))
+    path = resolve(filename)
+    content = read_checkpoint(path)
+    weights = name_weights(path, find_tensors(content, path))
     print_log(weights.describe(), 'current')
-    return dict(state_dict=weights.tensors)
+    tensors = OrderedDict(weights.tensors)
+    # Reaches the hooks that check a state dict, so that their errors name the file.
+    tensors._metadata = {'': {'file': str(path)}}  # type: ignore[attr-defined]
+    rest = content if 'state_dict' in content else {}
+    return {**rest, 'state_dict': tensors}

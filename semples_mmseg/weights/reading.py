@@ -1,63 +1,269 @@
-"""Reading the tensors of a file without running anything it may contain."""
+"""Reading files of weights without running code that they contain."""
 
+import argparse
+import collections
+import importlib.resources
+import logging
+import os
+import pathlib
+import pickle
+import re
+import zipfile
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer, print_log
+from safetensors.torch import load_file
 from torch import Tensor
 
-from ..checkpoints import CheckpointError, check_weights, read_checkpoint
-from ..demo.models import FOLDER as SHIPPED
+from .errors import CheckpointError
+from .torchscript import is_torchscript, read_archive
+
+_FORCE, _TRUST = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
+
+SCHEME = 'weights:'
+"""Before a path: read it by this package."""
+
+# Training scripts store tensors under one of these, beside optimizer, options and epoch. Where
+# there are several, the first is taken.
+_CONTAINERS = (
+    *('state_dict', 'model_state_dict', 'model', 'net', 'network', 'module', 'params', 'weights'),
+    *('model_ema', 'ema_state_dict', 'ema', 'params_ema', 'teacher', 'student'),
+)
+# Wrappers put these before names: DistributedDataParallel, torch.compile.
+_WRAPPERS = ('module.', '_orig_mod.')
+
+
+def _history_method(owner: Any, name: str) -> Any:
+    """Stand for ``getattr``, which pickles of MMEngine's ``HistoryBuffer`` call for its methods."""
+    if owner is not HistoryBuffer or name not in ('min', 'max', 'current', 'mean'):
+        raise pickle.UnpicklingError('Unsupported global: GLOBAL builtins.getattr')
+    return getattr(owner, name)
+
+
+def _default_dict(_: Any = None) -> dict[Any, Any]:
+    """Stand for ``defaultdict``, into which a weights-only load puts no items."""
+    return collections.OrderedDict()
+
+
+def _safe_globals() -> list[Any]:
+    """Types of plain data that training scripts and MMEngine save beside tensors."""
+    reconstruct, scalar = np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]
+    paths: dict[str, type[pathlib.PurePath]] = dict.fromkeys(
+        ('PosixPath', 'PurePosixPath', 'Path', 'PurePath'), pathlib.PurePosixPath
+    )
+    paths |= dict.fromkeys(('WindowsPath', 'PureWindowsPath'), pathlib.PureWindowsPath)
+    return [
+        argparse.Namespace,
+        HistoryBuffer,
+        (_history_method, 'builtins.getattr'),
+        *(set, frozenset, slice, list, dict, int, float),
+        (_default_dict, 'collections.defaultdict'),
+        # A WindowsPath cannot be made on Linux, so paths come back as pure ones. Python 3.13 has
+        # them in another module.
+        *(
+            (kind, f'pathlib.{module}{n}')
+            for n, kind in paths.items()
+            for module in ('', '_local.')
+        ),
+        *(np.ndarray, np.dtype, *{type(np.dtype(code)) for code in '?bBhHiIlLqQefdgFDUSO'}),
+        *((reconstruct, f'numpy.{core}.multiarray._reconstruct') for core in ('core', '_core')),
+        *((scalar, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
+    ]
+
+
+def forbid_code() -> None:
+    """Make every ``torch.load`` of this process and its children weights-only.
+
+    MMEngine unpickles in full what a weights-only load refuses; after this call it refuses too. The
+    types of plain data that MMEngine's checkpoints contain are allowed.
+    """
+    os.environ.pop(_TRUST, None)
+    os.environ[_FORCE] = '1'
+    torch.serialization.add_safe_globals(_safe_globals())
+
+
+def trust_checkpoints() -> None:
+    """Let checkpoints run code in this process and its children; undoes :func:`forbid_code`.
+
+    Only for files whose makers are known: they can do all that the user can.
+    """
+    os.environ.pop(_FORCE, None)
+    os.environ[_TRUST] = '1'
+    print_log('--trust-checkpoint: checkpoints may run code', 'current', logging.WARNING)
 
 
 def resolve(path: str | Path) -> Path:
-    """Find a file of weights on disk, or among those shipped with the package.
+    """Find a file of weights.
 
     Args:
-        path: A path, or the bare name of a shipped file such as ``demo_backbone.safetensors``.
+        path: A path, or ``PACKAGE::PATH`` for a file inside an installed package, such as
+            ``semples_mmseg::demo/models/demo_backbone.safetensors``; ``weights:`` may be before it.
 
     Raises:
-        FileNotFoundError: If there is no such file; the message says where it was looked for.
+        FileNotFoundError: If there is no such file.
     """
-    path = Path(path).expanduser()
-    for candidate in (path, SHIPPED / path.name if path.parent == Path() else path):
-        if candidate.is_file():
-            return candidate
-    shipped = ', '.join(sorted(file.name for file in SHIPPED.glob('*.safetensors')))
-    raise FileNotFoundError(
-        f'no weights at {path}: put the file there or change the path in the config '
-        f'(shipped with the package are {shipped or "none"})'
-    )
+    path = str(path).removeprefix(SCHEME)
+    package, found, inside = path.partition('::')
+    if found and package.isidentifier():
+        try:
+            file = Path(str(importlib.resources.files(package))) / inside
+        except ModuleNotFoundError:
+            raise FileNotFoundError(f'no weights at {path}: no package {package!r}') from None
+    else:
+        file = Path(path).expanduser()
+    if not file.is_file():
+        raise FileNotFoundError(
+            f'no weights at {file}: put the file there or change the path in the config'
+        )
+    return file
+
+
+def find_damage(path: Path) -> str | None:
+    """Look for damage in a file that :func:`torch.save` has written.
+
+    Such a file is a zip archive. Its list of contents is at the end, so a cut is seen at once; all
+    of the contents are compared with their checksums, which takes about as long as reading them.
+
+    Args:
+        path: The file.
+
+    Returns:
+        What is wrong with it, to follow its name in a sentence; ``None`` if nothing is.
+    """
+    if not path.is_file():
+        return 'is missing'
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    # All that zipfile raises on bytes that are no archive or were changed.
+    except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        return f'is damaged ({error})'
+    return None if broken is None else f'is damaged (checksum of {broken})'
+
+
+def read_checkpoint(path: str | Path) -> Any:
+    """Read a file of PyTorch or safetensors, weights-only.
+
+    Args:
+        path: See :func:`resolve`.
+
+    Returns:
+        What was saved, on the CPU: usually a dict; tensors by name for safetensors and for
+        TorchScript archives.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        CheckpointError: If it is damaged or names a type or function that is not plain data.
+    """
+    path = resolve(path)
+    if path.suffix != '.safetensors' and is_torchscript(path):
+        return read_archive(path)
+    with open(path, 'rb') as file:
+        is_zip = file.read(2) == b'PK'
+    if is_zip and (damage := find_damage(path)) is not None:
+        raise CheckpointError(f'{path} {damage}: get it again')
+    known = torch.serialization.get_safe_globals()
+    try:
+        if path.suffix == '.safetensors':
+            return load_file(path)
+        with torch.serialization.safe_globals([g for g in _safe_globals() if g not in known]):
+            return torch.load(
+                path, map_location='cpu', weights_only=os.getenv(_TRUST) is None, mmap=False
+            )
+    # Damage shows itself as errors of many types.
+    except Exception as error:
+        if named := re.search(r'GLOBAL (\S+)', str(error)):
+            raise CheckpointError(
+                f'{path} was refused: it asks for {named[1]}, which could run code; nothing of it '
+                'was run. Save its state_dict alone, or convert it to safetensors; if you trust '
+                'whoever made it, tools/train.py and the other tools load it with '
+                '--trust-checkpoint'
+            ) from None
+        reason = str(error).partition('WeightsUnpickler error: ')[2] or str(error)
+        reason = reason.split('\n')[0] or type(error).__name__
+        raise CheckpointError(f'{path} is not a readable checkpoint: {reason}') from error
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """Read the tensors of a checkpoint without running anything it may contain.
+    """Read the tensors of a file.
 
     Args:
-        path: A ``.safetensors`` file or a PyTorch checkpoint; dictionaries under ``state_dict`` or
-            ``model`` and the prefix ``module.`` are unwrapped.
+        path: See :func:`resolve`.
 
     Returns:
-        Tensors by name, on the CPU.
+        Tensors by name, on the CPU; see :func:`find_tensors`.
 
     Raises:
         FileNotFoundError: If the file is not there.
-        CheckpointError: If it is damaged, holds no tensors or some that are not finite, or could
-            run code when unpickled.
+        CheckpointError: See :func:`read_checkpoint` and :func:`find_tensors`.
     """
     path = resolve(path)
-    content = read_checkpoint(path)
-    for key in ('state_dict', 'model'):
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict):
-        raise CheckpointError(
-            f'{path} holds a {type(content).__name__}, not a dictionary of tensors'
-        )
+    return find_tensors(read_checkpoint(path), path)
+
+
+def find_tensors(content: Any, path: Path) -> dict[str, Tensor]:
+    """Find the weights in what a checkpoint holds.
+
+    Args:
+        content: Tensors or NumPy arrays by name, or a dict that has such a dict under one of the
+            names that training scripts use: ``state_dict``, ``model``, ``net``, ``model_ema``, ...
+        path: Of the checkpoint, for error messages.
+
+    Returns:
+        Tensors by name, without the prefixes of wrappers such as ``module.``.
+
+    Raises:
+        CheckpointError: If there are no tensors, or some are not finite.
+    """
+    content = _open_containers(content, path)
     tensors = {
-        key.removeprefix('module.'): value.detach()
+        key: torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value.detach()
         for key, value in content.items()
-        if isinstance(key, str) and isinstance(value, Tensor)
+        if isinstance(key, str)
+        and (
+            isinstance(value, Tensor) or isinstance(value, np.ndarray) and value.dtype.kind in 'fiu'
+        )
     }
     if not tensors:
-        raise CheckpointError(f'{path} holds no tensors')
-    check_weights(tensors, str(path))
+        raise CheckpointError(
+            f'{path} holds no tensors; its keys are {", ".join(map(str, list(content)[:8]))}. '
+            'Weights are looked for at the top and under state_dict, model and their like'
+        )
+    for wrapper in _WRAPPERS:
+        tensors = {key.removeprefix(wrapper): value for key, value in tensors.items()}
+    if all(key.startswith('model.') for key in tensors):  # PyTorch Lightning
+        tensors = {key.removeprefix('model.'): value for key, value in tensors.items()}
+    for key, value in tensors.items():
+        if value.is_floating_point() and not torch.isfinite(value.float()).all():
+            raise CheckpointError(
+                f'{path}: its tensor {key} holds values that are not finite. The run that wrote it '
+                'had gone wrong, or the file is damaged: take an earlier one'
+            )
     return tensors
+
+
+def _is_numeric(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind in 'fiu' and value.dtype.isnative
+
+
+def _open_containers(content: Any, path: Path) -> Mapping[Any, Any]:
+    """Go from what a file holds to the dict of its tensors."""
+    for _ in range(3):  # a container in a container is common, more is not
+        if not isinstance(content, Mapping):
+            raise CheckpointError(
+                f'{path} holds a {type(content).__name__}, not a dictionary of tensors'
+            )
+        found = [key for key in _CONTAINERS if isinstance(content.get(key), Mapping)]
+        if not found:
+            break
+        if len(found) > 1:
+            print_log(
+                f'{path} has weights under {", ".join(found)}; {found[0]} is taken', 'current'
+            )
+        content = content[found[0]]
+    return content

@@ -1,26 +1,20 @@
 """Reading the tensors of a TorchScript archive, OpenAI's way of publishing CLIP, as data.
 
 ``torch.jit.load`` would compile the code of the archive and run what it asks to be run while it is
-loaded (``__setstate__``); TorchScript is no Python, but it has operators that write files. Nothing
-of the code is needed here: the tensors lie in ``data.pkl`` and ``data/``.
+loaded (``__setstate__``). The code is not needed: the tensors are in ``data.pkl`` and ``data/``.
 """
 
+import pickle
+import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from ..checkpoints import (
-    Archive,
-    CheckpointError,
-    ForeignNameError,
-    Names,
-    PickleError,
-    check_weights,
-)
-from ..checkpoints.tensors import DTYPES, Storages
+from .errors import CheckpointError
 
 # The causal mask is no weight, but a traced model of open_clip's has it among its buffers.
 _CONSTANTS = ('attn_mask',)
@@ -29,47 +23,58 @@ _CONSTANTS = ('attn_mask',)
 class _Module:
     """Stands for a module of the archive; its attributes are those in the file."""
 
-    def __init__(self, *_: Any) -> None:
-        pass
-
-    def set_state(self, state: Any) -> '_Module':
-        """Take over attributes."""
-        for name in state:
-            if type(name) is not str:
-                raise PickleError('it has a module with an attribute that has no name')
-        vars(self).update(state)
-        return self
-
 
 def _nothing(*_: Any) -> None:
     """Stands for lists and devices, which no weight is made of."""
 
 
-def _names(storages: Storages) -> Names:
-    """Modules, tensors, and nothing else that could be called."""
-    fixed: dict[str, Any] = {
-        'torch._utils _rebuild_tensor_v2': storages.tensor,
-        'collections OrderedDict': OrderedDict,
-        'torch device': _nothing,
-        **{f'torch {name}': dtype for name, dtype in DTYPES.items()},
-    }
+class _ArchiveUnpickler(pickle.Unpickler):
+    """Python's unpickler, restricted to modules and tensors."""
 
-    def find(name: str) -> Any:
-        package = name.split()[0] if name else ''
-        if package == '__torch__' or package.startswith('__torch__.'):
+    def __init__(self, archive: zipfile.ZipFile, root: str) -> None:
+        super().__init__(archive.open(f'{root}/data.pkl'))
+        self._archive, self._root = archive, root
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Look up what the pickle names."""
+        if module == '__torch__' or module.startswith('__torch__.'):
             return _Module
-        return _nothing if package == 'torch.jit._pickle' else fixed.get(name)
+        if module == 'torch.jit._pickle' or (module, name) == ('torch', 'device'):
+            return _nothing
+        if module == 'torch' and name.endswith('Storage'):
+            return torch.storage._get_dtype_from_pickle_storage_type(name)
+        if (module, name) == ('torch._utils', '_rebuild_tensor_v2'):
+            return torch._utils._rebuild_tensor_v2
+        if (module, name) == ('collections', 'OrderedDict'):
+            return OrderedDict
+        raise CheckpointError(f'it asks for {module}.{name}, which could run code')
 
-    return Names(find, {_Module: _Module.set_state})
+    def persistent_load(self, reference: Any) -> Any:
+        """Read the storage of a tensor."""
+        _, dtype, key, *_ = reference
+        data = bytearray(self._archive.read(f'{self._root}/data/{key}'))
+        storage = torch.frombuffer(data, dtype=dtype) if data else torch.empty(0, dtype=dtype)
+        return torch.storage.TypedStorage(
+            wrap_storage=storage.untyped_storage(), dtype=dtype, _internal=True
+        )
+
+
+def _root(archive: zipfile.ZipFile) -> str | None:
+    """The folder of a TorchScript archive; ``None`` if it is another archive."""
+    for name in archive.namelist():
+        folder, _, file = name.partition('/')
+        if file == 'constants.pkl':
+            return folder
+    return None
 
 
 def is_torchscript(path: Path) -> bool:
     """Whether a file is a TorchScript archive; a damaged one is not."""
-    with open(path, 'rb') as file:
-        try:
-            return Archive(file).is_torchscript
-        except PickleError:
-            return False
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _root(archive) is not None
+    except Exception:  # zipfile raises errors of many types on damaged files
+        return False
 
 
 def read_archive(path: Path) -> dict[str, Tensor]:
@@ -82,24 +87,19 @@ def read_archive(path: Path) -> dict[str, Tensor]:
         Tensors by their dotted names, on the CPU.
 
     Raises:
-        CheckpointError: If the archive is damaged, names anything but modules and tensors, or
-            holds values that are not finite.
+        CheckpointError: If the archive is damaged or names anything but modules and tensors.
     """
     try:
-        with open(path, 'rb') as file:
-            model = Archive(file).evaluate(_names)
-    except ForeignNameError as error:
+        with zipfile.ZipFile(path) as archive:
+            model = _ArchiveUnpickler(archive, str(_root(archive))).load()
+    except CheckpointError as error:
         raise CheckpointError(
-            f'{path} was refused: {error}, though it could run code if it were. Get the weights '
-            'elsewhere, or as safetensors'
-        ) from error
-    except PickleError as error:
+            f'{path} was refused: {error}; nothing of it was run. Get the weights elsewhere, or as '
+            'safetensors'
+        ) from None
+    except Exception as error:  # damage shows itself as errors of many types
         raise CheckpointError(f'{path} is not a readable TorchScript archive: {error}') from error
-    tensors = dict(_walk(model, ''))
-    if not tensors:
-        raise CheckpointError(f'{path} holds no tensors')
-    check_weights(tensors, str(path))
-    return tensors
+    return dict(_walk(model, ''))
 
 
 def _walk(module: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:

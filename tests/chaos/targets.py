@@ -9,7 +9,8 @@ from PIL import Image
 from points import PREDICTION, RENAMED, STEP, SWITCH, VALIDATION, WRITING, WRITTEN
 
 from semples_mmseg.pseudo_masks.manifest import MANIFEST
-from semples_mmseg.weights.latest_checkpoint import POINTER, find_damage
+from semples_mmseg.weights.latest_checkpoint import POINTER
+from semples_mmseg.weights.reading import find_damage
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / 'configs/semples/demo_refine.py'

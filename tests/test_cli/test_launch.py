@@ -65,14 +65,14 @@ def test_stages_are_checked_first(stages, message):
 def test_resume_prefers_the_latest_checkpoint_to_load_from(tmp_path):
     config = Config(dict(work_dir=str(tmp_path), load_from='start.pth'))
     choose_start(config, resume=True)
-    assert not config.resume and config.load_from == 'start.pth'
+    assert not config.resume and config.load_from == 'weights:start.pth'
     torch.save(dict(), tmp_path / 'epoch_3.pth')
     (tmp_path / 'last_checkpoint').write_text('epoch_3.pth')
     choose_start(config, resume=True)
-    assert config.resume and config.load_from == str(tmp_path / 'epoch_3.pth')
+    assert config.resume and config.load_from == f'weights:{tmp_path}/epoch_3.pth'
     config.load_from = 'start.pth'
     choose_start(config, resume=False)
-    assert not config.resume and config.load_from == 'start.pth'
+    assert not config.resume and config.load_from == 'weights:start.pth'
 
 
 def staged(*names, load_from=None):

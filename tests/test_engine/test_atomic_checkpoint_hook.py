@@ -11,7 +11,8 @@ from mmengine.runner import Runner
 from torch import nn
 
 from semples_mmseg.utils import atomic_write, remove_leftovers
-from semples_mmseg.weights.latest_checkpoint import find_damage, latest_whole_checkpoint
+from semples_mmseg.weights.latest_checkpoint import latest_whole_checkpoint
+from semples_mmseg.weights.reading import find_damage
 
 
 class Line(BaseModel):

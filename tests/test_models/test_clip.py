@@ -1,15 +1,21 @@
 """CLIP heads and prompts against open_clip itself; loading of every layout of weights."""
 
 import json
+import socket
+import time
 
+import huggingface_hub
 import open_clip
 import pytest
 import torch
 import torch.nn.functional as F
+from mmseg.registry import MODELS
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from safetensors.torch import save_file
+from tiny import TINY_SEMPLES
 
 from semples_mmseg.models import CLIPImageHead, CLIPTextHead, PromptLearner, build_clip
+from semples_mmseg.models.clip import downloads, loading
 from semples_mmseg.models.clip.text_head import A_PHOTO_OF, END, FULL_STOP, START
 
 NAMES = ['cat', 'potted plant', 'player']
@@ -28,8 +34,8 @@ def weights(tiny_clip, tmp_path):
     return clip, str(path)
 
 
-def text_head(tiny_clip, path, names=NAMES, **options):
-    return CLIPTextHead(names, model=tiny_clip, pretrained=path, **options)
+def text_head(tiny_clip, path, names=NAMES, clip=(), **options):
+    return CLIPTextHead(names, clip=dict(model=tiny_clip, pretrained=path, **dict(clip)), **options)
 
 
 def test_sentences_equal_encode_text(tiny_clip, weights):
@@ -126,7 +132,7 @@ def test_text_and_image_of_the_custom_text_class(tiny_clip, weights):
 )
 def test_image_head_normalises(tiny_clip, weights, normalization, mean, std):
     clip, path = weights
-    head = CLIPImageHead(tiny_clip, path, normalization=normalization)
+    head = CLIPImageHead(dict(model=tiny_clip, pretrained=path), normalization=normalization)
     pixels = torch.rand(2, 3, 32, 32) * 255
     image_net = (pixels - head_mean((123.675, 116.28, 103.53))) / head_mean((58.395, 57.12, 57.375))
     wanted = (pixels / 255 - head_mean(mean)) / head_mean(std)
@@ -141,7 +147,7 @@ def head_mean(values):
 
 
 def test_image_head_is_frozen_but_passes_gradients_to_pixels(tiny_clip):
-    head = CLIPImageHead(tiny_clip, None)
+    head = CLIPImageHead(dict(model=tiny_clip, pretrained=None))
     head.train()
     images = torch.randn(1, 3, 48, 40, requires_grad=True)
     prepared = head.prepare(images)
@@ -153,7 +159,7 @@ def test_image_head_is_frozen_but_passes_gradients_to_pixels(tiny_clip):
     assert all(p.grad is None for p in head.encoder.network.parameters())
     assert head.double()(prepared.detach().double()).dtype == torch.float32
     with pytest.raises(ValueError, match="one of .*'clip', 'input'"):
-        CLIPImageHead(tiny_clip, None, normalization='none')
+        CLIPImageHead(dict(model=tiny_clip, pretrained=None), normalization='none')
 
 
 def saved_bytes(network, run):
@@ -174,8 +180,8 @@ def saved_bytes(network, run):
 
 
 def test_parts_of_a_batch_have_the_gradients_of_the_whole(tiny_clip, weights):
-    whole = CLIPImageHead(tiny_clip, weights[1])
-    parts = CLIPImageHead(tiny_clip, weights[1], max_batch=2)
+    whole = CLIPImageHead(dict(model=tiny_clip, pretrained=weights[1]))
+    parts = CLIPImageHead(dict(model=tiny_clip, pretrained=weights[1]), max_batch=2)
     images = torch.randn(5, 3, 32, 32, requires_grad=True)
     aim = torch.randn(5, 16)
     (wanted,) = torch.autograd.grad((whole(images) * aim).sum(), images)
@@ -186,14 +192,14 @@ def test_parts_of_a_batch_have_the_gradients_of_the_whole(tiny_clip, weights):
     assert kept[0] == images.nbytes  # what came in, whatever the depth
     assert kept[1] > 5 * 2 * 5 * 32 * 4  # of each block several times its tokens
     with pytest.raises(ValueError, match='max_batch must be at least 1 or None, got 0'):
-        CLIPImageHead(tiny_clip, None, max_batch=0)
+        CLIPImageHead(dict(model=tiny_clip, pretrained=None), max_batch=0)
 
 
 def test_folded_quick_gelu_computes_the_same_and_keeps_less(tiny_clip, weights):
     """Features, gradients and prompts against open_clip's own QuickGELU."""
     path = weights[1]
     clip = build_clip(tiny_clip, path, quick_gelu=True).requires_grad_(False)
-    head = CLIPImageHead(tiny_clip, path, quick_gelu=True)
+    head = CLIPImageHead(dict(model=tiny_clip, pretrained=path, quick_gelu=True))
     images = torch.randn(2, 3, 32, 32, requires_grad=True)
     aim = torch.randn(2, 16)
     plain = lambda: F.normalize(clip.encode_image(images), dim=-1)  # noqa: E731
@@ -205,7 +211,7 @@ def test_folded_quick_gelu_computes_the_same_and_keeps_less(tiny_clip, weights):
     folded = saved_bytes(head.encoder.network, lambda: head(images))
     assert folded < 0.9 * saved_bytes(clip, plain)
 
-    text = text_head(tiny_clip, path, quick_gelu=True)
+    text = text_head(tiny_clip, path, clip=dict(quick_gelu=True))
     assert 'QuickGELU' not in repr(text.encoder.network)
     expected = clip.encode_text(open_clip.SimpleTokenizer()(SENTENCES), normalize=True)
     torch.testing.assert_close(text.encode_sentences(SENTENCES), expected, rtol=1e-4, atol=1e-5)
@@ -217,8 +223,23 @@ def test_resnet_clip():
         vision_cfg=dict(image_size=32, layers=[1, 1, 1, 1], width=8, head_width=16),
         text_cfg=dict(context_length=77, vocab_size=49408, width=16, heads=2, layers=1),
     )
-    head = CLIPImageHead(config, None)
+    head = CLIPImageHead(dict(model=config, pretrained=None))
     assert head(torch.randn(2, 3, 32, 32)).norm(dim=-1).tolist() == pytest.approx([1, 1])
+
+
+def test_both_heads_share_a_clip_that_is_read_once(tiny_clip, weights, monkeypatch):
+    clip, path = weights
+    reads = []
+    read = loading.read_state_dict
+    monkeypatch.setattr(loading, 'read_state_dict', lambda p: reads.append(p) or read(p))
+    model = MODELS.build(dict(TINY_SEMPLES, clip=dict(model=tiny_clip, pretrained=path)))
+    assert len(reads) == 1
+    images = torch.randn(2, 3, 32, 32)
+    expected = clip.encode_image(images, normalize=True)
+    torch.testing.assert_close(model.image_head(images), expected, rtol=1e-3, atol=1e-4)
+    expected = clip.encode_text(open_clip.SimpleTokenizer()(SENTENCES), normalize=True)
+    got = model.text_head.encode_sentences(SENTENCES)
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_weights_of_every_layout_give_the_same_features(tiny_clip, weights, tmp_path):
@@ -249,7 +270,7 @@ def test_openai_files_switch_quick_gelu_on(tiny_clip, weights, tmp_path):
     )
 
 
-def test_missing_and_unfit_weights(tiny_clip, weights, tmp_path, monkeypatch):
+def test_missing_and_unfit_weights(tiny_clip, weights, tmp_path):
     with pytest.raises(FileNotFoundError, match='no weights at .*ViT-B-32.pt: put the file there'):
         build_clip('ViT-B-32', str(tmp_path / 'ViT-B-32.pt'))
     with pytest.raises(ValueError, match="unknown CLIP model 'ViT-B-23'"):
@@ -257,16 +278,48 @@ def test_missing_and_unfit_weights(tiny_clip, weights, tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="neither a file nor a tag of 'ViT-B-32'"):
         build_clip('ViT-B-32', 'opnai')
 
-    def no_network(*args, **kwargs):
-        raise ConnectionError('network is unreachable')
-
-    monkeypatch.setattr(open_clip.pretrained, 'download_pretrained', no_network)
-    with pytest.raises(FileNotFoundError, match='(?s)not on disk.*set clip.pretrained to the file'):
-        build_clip('ViT-B-32', 'openai')
     wide = json.loads(json.dumps(tiny_clip))
     wide['text_cfg']['width'] = 32
     with pytest.raises(ValueError, match='do not fit the model'):
         build_clip(wide, weights[1])
+
+
+@pytest.fixture
+def empty_caches(monkeypatch, tmp_path):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    monkeypatch.setattr(huggingface_hub, 'try_to_load_from_cache', lambda *_: None)
+
+
+def test_no_network_is_said_within_seconds(empty_caches, monkeypatch):
+    """A server that never answers is as good as none."""
+    monkeypatch.setenv('no_proxy', '127.0.0.1')
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        address = f'http://127.0.0.1:{server.getsockname()[1]}'
+        monkeypatch.setattr(huggingface_hub.constants, 'ENDPOINT', address)
+        begin = time.monotonic()
+        with pytest.raises(FileNotFoundError, match=f'(?s){address}.*set clip.pretrained'):
+            build_clip('ViT-B-32', 'openai')
+        assert time.monotonic() - begin < 6
+
+
+def test_a_download_that_fails_says_why(empty_caches, monkeypatch):
+    def fail(known):
+        raise ConnectionError('reset by peer')
+
+    monkeypatch.setattr(downloads, '_reachable', lambda address: True)
+    monkeypatch.setattr(open_clip.pretrained, 'download_pretrained', fail)
+    with pytest.raises(FileNotFoundError, match='(?s)reset by peer.*set clip.pretrained'):
+        build_clip('ViT-B-32', 'openai')
+
+
+def test_cached_files_need_no_network(monkeypatch, tmp_path):
+    def fail(*_):
+        raise AssertionError('asked the network')
+
+    monkeypatch.setattr(downloads, '_reachable', fail)
+    kept = tmp_path / 'model.safetensors'
+    monkeypatch.setattr(huggingface_hub, 'try_to_load_from_cache', lambda *_: str(kept))
+    assert downloads.find_tag('ViT-B-32', 'openai') == (kept, True)
 
 
 def test_prompt_learner_starts_uniform_or_from_words(tiny_clip, weights):

@@ -183,7 +183,7 @@ def test_code_in_an_archive_is_not_run(tmp_path, no_torchscript, capsys):
 def test_damaged_archives(archive, tmp_path):
     data = archive.read_bytes()
     (tmp_path / 'cut.pt').write_bytes(data[: len(data) // 2])
-    with pytest.raises(ValueError, match='cut.pt is not a readable .*cut short; get it again'):
+    with pytest.raises(ValueError, match='cut.pt is damaged'):
         build_clip(CONFIG, str(tmp_path / 'cut.pt'))
     with zipfile.ZipFile(io.BytesIO(data)) as source:
         root = source.namelist()[0].split('/')[0]

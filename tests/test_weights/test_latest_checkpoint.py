@@ -6,7 +6,8 @@ import shutil
 import pytest
 import torch
 
-from semples_mmseg.weights.latest_checkpoint import find_damage, latest_whole_checkpoint
+from semples_mmseg.weights.latest_checkpoint import latest_whole_checkpoint
+from semples_mmseg.weights.reading import find_damage
 
 
 @pytest.fixture

@@ -17,7 +17,10 @@ mask_generator = dict(
         patch_size=8,
         drop_path_rate=0.0,
         patch_cfg=dict(conv_type='ConvStem'),
-        init_cfg=dict(type='Pretrained', checkpoint='weights:demo_backbone.safetensors'),
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='weights:semples_mmseg::demo/models/demo_backbone.safetensors',
+        ),
     ),
     fusion=dict(reduction=4, feature_reduction=8, pooling='max'),
 )
@@ -25,7 +28,7 @@ model = dict(
     type='SemPLeS',
     data_preprocessor=data_preprocessor,
     mask_generator=mask_generator,
-    clip=dict(model='demo_clip.json', pretrained='demo_clip.safetensors'),
+    clip=dict(type='DemoCLIP'),
     image_head=dict(normalization='clip'),
     text_head=dict(class_names=class_names),
     prompt_learner=dict(num_tokens=30),

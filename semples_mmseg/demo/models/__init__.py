@@ -20,22 +20,22 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
+from mmseg.registry import MODELS
 from safetensors.torch import save
 from torch import Tensor
 
-from ...checkpoints import CheckpointError, read_checkpoint
+from ...models.clip.loading import build_clip, load_clip
 from ...utils.io import atomic_write
+from ...weights import CheckpointError, read_state_dict
 
 FOLDER = Path(__file__).parent
 CLIP_CONFIG = 'demo_clip.json'
 CLIP_FILE = 'demo_clip.safetensors'
 BACKBONE_FILE = 'demo_backbone.safetensors'
 REPORT_FILE = 'demo_models.json'
-
-# Of a full table; the demo's has 3.2 million.
-_MOST_ELEMENTS = 1 << 23
 
 TABLE, ROWS, SIZE = (f'token_embedding.{name}' for name in ('weight', 'rows', 'size'))
 
@@ -64,30 +64,30 @@ def load_demo_clip(path: str | os.PathLike = FOLDER / CLIP_FILE) -> dict[str, Te
         raise FileNotFoundError(
             f'{path} does not exist; projects/demo_world/make_models.py makes these models'
         )
-    state = read_checkpoint(path)
+    state = read_state_dict(path)
     if missing := {TABLE, ROWS, SIZE} - set(state):
         raise CheckpointError(f'{path} is no tiny CLIP of the demo: it lacks {sorted(missing)}')
-    rows, size = _check_table(state[TABLE], state.pop(ROWS), state.pop(SIZE), path)
-    state = {
-        name: value.float() if value.is_floating_point() else value for name, value in state.items()
-    }
+    rows, size = state.pop(ROWS).long(), int(state.pop(SIZE))
+    state = {name: value.float() for name, value in state.items()}
     kept = state[TABLE]
     state[TABLE] = kept.new_zeros(size, kept.shape[1]).index_copy(0, rows, kept)
     return state
 
 
-def _check_table(table: Tensor, rows: Tensor, size: Tensor, path: Path) -> tuple[Tensor, int]:
-    """Ids of the rows of the full table and their number, if table and rows are of it."""
-    whole = not rows.is_floating_point() and size.numel() == 1 and not size.is_floating_point()
-    if not whole or table.ndim != 2 or rows.shape != table.shape[:1]:
-        raise CheckpointError(f'{path} is no tiny CLIP of the demo: rows and ids do not fit')
-    ids, number = rows.long(), int(size)
-    if number * table.shape[1] > _MOST_ELEMENTS or not bool(((ids >= 0) & (ids < number)).all()):
-        raise CheckpointError(
-            f'{path} is no tiny CLIP of the demo: it claims a table of {number} rows of '
-            f'{table.shape[1]}'
-        )
-    return ids, number
+@MODELS.register_module('DemoCLIP')
+def build_demo_clip(pretrained: str | os.PathLike = FOLDER / CLIP_FILE) -> Any:
+    """Build the tiny CLIP, an ``open_clip.CLIP``, in fp32 on the CPU.
+
+    Args:
+        pretrained: See :func:`load_demo_clip`.
+
+    Raises:
+        FileNotFoundError: If ``pretrained`` does not exist.
+        ValueError: If it is not a tiny CLIP.
+    """
+    clip = build_clip(demo_clip_config(), None)
+    load_clip(clip, load_demo_clip(pretrained), f'{pretrained} is no tiny CLIP of the demo')
+    return clip
 
 
 def save_demo_clip(

@@ -1,8 +1,8 @@
 """CLIP, frozen: image head, text head, and how their weights are found."""
 
 from .image_head import CLIPImageHead
-from .loading import build_clip
+from .loading import as_clip, build_clip
 from .prompt_learner import PromptLearner
 from .text_head import CLIPTextHead
 
-__all__ = ['CLIPImageHead', 'CLIPTextHead', 'PromptLearner', 'build_clip']
+__all__ = ['CLIPImageHead', 'CLIPTextHead', 'PromptLearner', 'as_clip', 'build_clip']

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ...utils import Frozen
-from .loading import build_clip
+from .loading import as_clip
 from .streamlining import streamline
 
 NORMALIZATIONS = ('clip', 'input')
@@ -24,9 +24,8 @@ class CLIPImageHead(nn.Module):
     Gradients flow through the encoder to its input, never into its weights.
 
     Args:
-        model: See :func:`build_clip`.
-        pretrained: See :func:`build_clip`.
-        quick_gelu: See :func:`build_clip`.
+        clip: A CLIP model or the config of one, see :func:`build_clip`. Its image side is rewritten
+            in place, see :func:`streamline`.
         normalization: ``'clip'`` re-normalises the images with CLIP's own mean and standard
             deviation; ``'input'`` feeds them as the mask generator gets them, which is what the
             published settings do.
@@ -45,9 +44,7 @@ class CLIPImageHead(nn.Module):
 
     def __init__(
         self,
-        model: str | dict[str, Any] = 'ViT-B-32',
-        pretrained: str | None = 'openai',
-        quick_gelu: bool | None = None,
+        clip: nn.Module | dict[str, Any],
         normalization: str = 'clip',
         input_mean: Sequence[float] = (123.675, 116.28, 103.53),
         input_std: Sequence[float] = (58.395, 57.12, 57.375),
@@ -61,9 +58,9 @@ class CLIPImageHead(nn.Module):
         if max_batch is not None and max_batch < 1:
             raise ValueError(f'image_head.max_batch must be at least 1 or None, got {max_batch}')
         self.max_batch = max_batch
-        clip = build_clip(model, pretrained, quick_gelu)
-        size = clip.visual.image_size
-        self.encoder = Frozen(streamline(clip.visual))
+        visual = as_clip(clip).visual
+        size = visual.image_size
+        self.encoder = Frozen(streamline(visual))
         self.input_size: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)
         own = normalization == 'clip'
         mean = torch.tensor(OPENAI_DATASET_MEAN) * 255 if own else torch.tensor(input_mean)

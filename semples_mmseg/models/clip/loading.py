@@ -7,12 +7,12 @@ from typing import Any
 
 import open_clip
 from mmengine.logging import print_log
+from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ...demo.models import FOLDER as SHIPPED
-from ...demo.models import ROWS, load_demo_clip
 from ...weights import read_state_dict, resolve
-from ...weights.torchscript import is_torchscript, read_archive
+from ...weights.torchscript import is_torchscript
+from .downloads import find_tag
 
 # Besides its tensors, OpenAI's files say these; nobody else's do.
 _OPENAI_KEYS = ('input_resolution', 'context_length', 'vocab_size')
@@ -23,10 +23,7 @@ def _model_config(model: str | dict[str, Any]) -> dict[str, Any]:
     if isinstance(model, dict):
         return copy.deepcopy(model)
     if model.endswith('.json'):
-        for path in (Path(model), SHIPPED / model):
-            if path.is_file():
-                return json.loads(path.read_text(encoding='utf-8'))
-        raise FileNotFoundError(f'no CLIP config at {model}: give the path of a JSON file')
+        return json.loads(resolve(model).read_text(encoding='utf-8'))
     config = open_clip.get_model_config(model.replace('/', '-'))
     if config is None:
         raise ValueError(
@@ -36,37 +33,11 @@ def _model_config(model: str | dict[str, Any]) -> dict[str, Any]:
     return copy.deepcopy(config)
 
 
-def _find_tag(model: str, tag: str) -> tuple[Path, bool]:
-    """File of a pretrained tag of open_clip's, downloaded if need be, and its QuickGELU flag."""
-    known = open_clip.pretrained.get_pretrained_cfg(model.replace('/', '-'), tag)
-    if not known:
-        tags = open_clip.list_pretrained_tags_by_model(model.replace('/', '-'))
-        raise FileNotFoundError(
-            f'CLIP weights {tag!r} are neither a file nor a tag of {model!r}; its tags are '
-            f'{", ".join(tags) or "none"}'
-        )
-    try:
-        path = open_clip.pretrained.download_pretrained(known)
-    except Exception as error:  # each of the download's libraries raises its own kind
-        raise FileNotFoundError(
-            f'CLIP weights {tag!r} of {model!r} are not on disk and could not be downloaded '
-            f'({type(error).__name__}: {error}). Get {known.get("url") or known.get("hf_hub")!r} '
-            "elsewhere and set clip.pretrained to the file's path in the config, e.g. "
-            'pretrained/ViT-B-32.pt'
-        ) from error
-    return Path(path), bool(known.get('quick_gelu', False))
-
-
 def _read_clip(path: Path) -> tuple[dict[str, Tensor], bool]:
     """Tensors of a CLIP checkpoint, and whether the file is one of OpenAI's."""
-    is_archive = is_torchscript(path)
-    if is_archive:  # OpenAI publishes TorchScript archives
-        tensors = read_archive(path)
-    else:
-        tensors = read_state_dict(path)
-        if ROWS in tensors:
-            tensors = load_demo_clip(path)
-    is_openai = is_archive or all(key in tensors for key in _OPENAI_KEYS)
+    tensors = read_state_dict(path)
+    # OpenAI publishes TorchScript archives.
+    is_openai = is_torchscript(path) or all(key in tensors for key in _OPENAI_KEYS)
     for key in _OPENAI_KEYS:
         tensors.pop(key, None)
     return {key: value.float() for key, value in tensors.items()}, is_openai
@@ -80,6 +51,7 @@ def _config_beside(path: Path) -> dict[str, Any]:
     return json.loads(config.read_text(encoding='utf-8')).get('model_cfg', {})
 
 
+@MODELS.register_module('OpenCLIP')
 def build_clip(
     model: str | dict[str, Any] = 'ViT-B-32',
     pretrained: str | None = 'openai',
@@ -88,8 +60,8 @@ def build_clip(
     """Build a CLIP model on the CPU in fp32.
 
     Args:
-        model: A model name of open_clip's, the path of a JSON config in open_clip's form (or the
-            name of a shipped one), or such a config as a dictionary.
+        model: A model name of open_clip's, the path of a JSON config in open_clip's form, or such
+            a config as a dictionary.
         pretrained: A tag of open_clip's (downloaded when it is not in its cache), the path of a
             checkpoint (OpenAI's archive or state dict, open_clip's, safetensors), or ``None`` for
             random weights.
@@ -119,7 +91,7 @@ def build_clip(
                     f'CLIP weights {pretrained!r} are not a file, and tags exist for open_clip '
                     'model names only'
                 )
-            path, tagged = _find_tag(model, pretrained)
+            path, tagged = find_tag(model, pretrained)
             tensors, openai = _read_clip(path)
             tagged = tagged or openai
         if quick_gelu is None and tagged:
@@ -131,13 +103,18 @@ def build_clip(
         print_log(f'CLIP {model} has random weights (pretrained=None)', 'current')
         return clip.eval()
     name = model if isinstance(model, str) else 'of clip.model'
-    _load_tensors(clip, tensors, f'the CLIP weights {pretrained} do not fit the model {name}')
+    load_clip(clip, tensors, f'the CLIP weights {pretrained} do not fit the model {name}')
     activation = 'QuickGELU' if config.get('quick_gelu') else 'GELU'
     print_log(f'CLIP {pretrained}: all {len(tensors)} tensors used; {activation}', 'current')
     return clip.eval()
 
 
-def _load_tensors(clip: nn.Module, tensors: dict[str, Tensor], complaint: str) -> None:
+def as_clip(clip: nn.Module | dict[str, Any]) -> Any:
+    """Build a CLIP model from a config, whose ``type`` is ``OpenCLIP`` unless it says another."""
+    return clip if isinstance(clip, nn.Module) else MODELS.build({'type': 'OpenCLIP', **clip})
+
+
+def load_clip(clip: nn.Module, tensors: dict[str, Tensor], complaint: str) -> None:
     """Load tensors of either of open_clip's text layouts; all of them or none.
 
     Raises:

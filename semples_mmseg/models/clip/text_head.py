@@ -10,7 +10,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ...utils import Frozen
-from .loading import build_clip
+from .loading import as_clip
 from .streamlining import read_tokens, streamline
 
 # Ids of CLIP's byte-pair vocabulary. The full stop is the character inside a word (13), not the
@@ -67,9 +67,8 @@ class CLIPTextHead(nn.Module):
 
     Args:
         class_names: The K object classes as CLIP should read them, without background.
-        model: See :func:`build_clip`.
-        pretrained: See :func:`build_clip`.
-        quick_gelu: See :func:`build_clip`.
+        clip: A CLIP model or the config of one, see :func:`build_clip`. Its text side is rewritten
+            in place, see :func:`streamline`.
         template: Sentence of a class; ``{}`` stands for its name.
 
     Raises:
@@ -82,9 +81,7 @@ class CLIPTextHead(nn.Module):
     def __init__(
         self,
         class_names: Sequence[str],
-        model: str | dict[str, Any] = 'ViT-B-32',
-        pretrained: str | None = 'openai',
-        quick_gelu: bool | None = None,
+        clip: nn.Module | dict[str, Any],
         template: str = 'a photo of {}.',
     ) -> None:
         super().__init__()
@@ -92,7 +89,7 @@ class CLIPTextHead(nn.Module):
             raise ValueError(f'class_names must be a list of names, got {class_names!r}')
         if '{}' not in template:
             raise ValueError(f'the template {template!r} needs {{}} where the class name goes')
-        tower = _TextTower(build_clip(model, pretrained, quick_gelu))
+        tower = _TextTower(as_clip(clip))
         self.encoder = Frozen(streamline(tower))
         self.context_length = len(self.encoder.network.positional_embedding)
         self._tokenizer = open_clip.SimpleTokenizer(context_length=self.context_length)

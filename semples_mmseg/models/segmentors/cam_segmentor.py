@@ -14,17 +14,15 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from ...weights.fitting import check_state_dict
 from ..mask_generators import GeneratorOutput
 from ..soft_masks import label_map, min_max
 from ..stages import STAGES, Stage
 
-# These are fitted to the model while they are loaded.
-_FITTED = ('pos_embed', 'cls_token')
 _GUESSED = (
     'images come without tags, so the classes that the classifier predicts are taken as present; '
     'they are often wrong. semples_mmseg.inference.SemPLeSInferencer takes tags'
 )
-
 
 @MODELS.register_module()
 class CAMSegmentor(BaseSegmentor):
@@ -225,21 +223,8 @@ class CAMSegmentor(BaseSegmentor):
                 results[index] = (cams[row], logits)
         return [results[index] for index in range(len(images))]
 
-    def _check_checkpoint(self, state_dict: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
-        """Refuse weights of another size or layout: a non-strict load would only skip them."""
-        names = self.state_dict()
-        if state_dict and not any(prefix + name in state_dict for name in names):
-            raise ValueError(
-                'the checkpoint has no tensor of this model; its first are '
-                f'{", ".join(list(state_dict)[:4])}. Published weights are converted with '
-                'tools/model_converters/convert_weights.py, or read as load_from="weights:PATH"'
-            )
-        for name, own in names.items():
-            given = state_dict.get(prefix + name)
-            if given is None or name.endswith(_FITTED) or given.shape == own.shape:
-                continue
-            raise ValueError(
-                f'the checkpoint does not fit the model: {name} has shape {(*given.shape,)} there '
-                f'and {(*own.shape,)} here. It was made with another number of classes, width or '
-                'prompt length; change the config or the checkpoint'
-            )
+    def _check_checkpoint(
+        self, state_dict: Mapping[str, Tensor], prefix: str, metadata: Any = None, *_: Any
+    ) -> None:
+        """Refuse weights that leave the mask generator random."""
+        check_state_dict(self, ('mask_generator',), state_dict, prefix, metadata)

@@ -8,7 +8,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from ..clip import PromptLearner
+from ..clip import PromptLearner, as_clip
 from ..soft_masks import soft_masks
 from ..stages import STAGES, Stage, resolve_stage
 from .cam_segmentor import CAMSegmentor
@@ -37,7 +37,8 @@ class SemPLeS(CAMSegmentor):
 
     Args:
         mask_generator: Config of the mask generator S.
-        clip: Which CLIP: ``model``, ``pretrained``, ``quick_gelu`` of :func:`build_clip`.
+        clip: Config of the CLIP that both heads share: ``model``, ``pretrained``, ``quick_gelu`` of
+            :func:`build_clip`; another ``type`` for a builder of one's own.
         text_head: Options of :class:`CLIPTextHead`; ``class_names`` at least.
         image_head: Options of :class:`CLIPImageHead`.
         prompt_learner: Options of :class:`PromptLearner`: ``num_tokens``, ``init_words``,
@@ -87,8 +88,11 @@ class SemPLeS(CAMSegmentor):
             input_std=normal.get('std', _IMAGE_NET['std']),
         )
         build = MODELS.build
-        self.image_head = build(dict(type='CLIPImageHead', **clip, **incoming) | (image_head or {}))
-        self.text_head = build(dict(type='CLIPTextHead', **clip) | text_head)
+        both = as_clip(clip)  # once: its file is large
+        self.image_head = build(
+            dict(type='CLIPImageHead', clip=both, **incoming) | (image_head or {})
+        )
+        self.text_head = build(dict(type='CLIPTextHead', clip=both) | text_head)
         self.prompt_learner: PromptLearner = build(
             dict(type='PromptLearner', num_classes=self.num_classes, width=self.text_head.width)
             | (prompt_learner or {})
@@ -217,8 +221,10 @@ class SemPLeS(CAMSegmentor):
             if name in self.stage.losses
         }
 
-    def _check_checkpoint(self, state_dict: Mapping[str, Tensor], prefix: str, *_: Any) -> None:
-        super()._check_checkpoint(state_dict, prefix)
+    def _check_checkpoint(
+        self, state_dict: Mapping[str, Tensor], prefix: str, metadata: Any = None, *_: Any
+    ) -> None:
+        super()._check_checkpoint(state_dict, prefix, metadata)
         given = state_dict.get(prefix + 'clip_fingerprint')
         own = self.clip_fingerprint
         if given is not None and not torch.allclose(given.to(own), own, atol=1e-2):

@@ -1,6 +1,6 @@
 """Segmentation model of the retraining step, and its multi-scale test."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,12 +11,14 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from ...weights.fitting import check_state_dict
+
 
 @MODELS.register_module()
 class WindowedEncoderDecoder(EncoderDecoder):
     """MMSeg's encoder-decoder with the sliding windows of Segmenter and WeakTr.
 
-    Two things differ from :class:`mmseg.models.EncoderDecoder`, both at test time alone:
+    Two things differ from :class:`mmseg.models.EncoderDecoder` at test time:
 
     - An image smaller than a window is enlarged (bilinearly) until a window fits, and its logits
       go from there to the original size; MMSeg gives the network the smaller image.
@@ -24,7 +26,19 @@ class WindowedEncoderDecoder(EncoderDecoder):
       label become minus infinity, so that only background and present classes are predicted.
       That is how WSSS papers turn a retrained model into better masks of the *training* images
       ("mask" figure); it needs the labels, so no figure on unlabelled images may use it.
+
+    Weights that do not fill the backbone and the head are refused when they are loaded, see
+    :func:`semples_mmseg.weights.fitting.check_state_dict`.
     """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._register_load_state_dict_pre_hook(self._check_checkpoint)
+
+    def _check_checkpoint(
+        self, state_dict: Mapping[str, Tensor], prefix: str, metadata: Any = None, *_: Any
+    ) -> None:
+        check_state_dict(self, ('backbone', 'decode_head'), state_dict, prefix, metadata)
 
     def slide_inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Mean of the logits over windows.

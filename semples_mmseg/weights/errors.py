@@ -1,0 +1,5 @@
+"""The error of this package for checkpoints."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint was refused or cannot be read; the message says file, reason and fix."""

@@ -1,0 +1,100 @@
+"""Whether the tensors of a file fit a model."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+# Position embeddings are resized while they are loaded.
+_RESIZED = 'pos_embed'
+# Tensors with one entry for each class, and the axis of the classes.
+_CLASS_AXES = {
+    'cls_token': 1,
+    'cls_emb': 1,
+    'mask_norm.weight': 0,
+    'conv_seg.weight': 0,
+    'head.weight': 0,
+    'prompts': 0,
+}
+
+
+def misfit(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
+    """Say which tensors are of another shape than the model's.
+
+    Args:
+        tensors: Of the file, by the names of the model.
+        own: The model's.
+
+    Returns:
+        A reason; empty if all shapes fit. Position embeddings of another grid fit, and so does a
+        single class token for several classes.
+    """
+    found = []
+    for name, value in tensors.items():
+        if name not in own or value.shape == own[name].shape or name.endswith(_RESIZED):
+            continue
+        here, there = own[name].shape, value.shape
+        if name.endswith('cls_token') and there[1:2] == (1,):
+            continue
+        axis = next((a for end, a in _CLASS_AXES.items() if name.endswith(end)), None)
+        if axis is not None and len(here) == len(there) and here[axis] != there[axis]:
+            return (
+                f'{name} is {(*there,)} there and {(*here,)} here: it is for {there[axis]} '
+                f'classes, the model has {here[axis]}'
+            )
+        found.append(f'{name} is {(*there,)} there and {(*here,)} here')
+    if not found:
+        return ''
+    more = f' and {len(found) - 3} more' if len(found) > 3 else ''
+    return (
+        f'{"; ".join(found[:3])}{more}. Widths, patches or lengths differ: take the file of this '
+        'model, or change the config'
+    )
+
+
+def check_state_dict(
+    model: nn.Module,
+    parts: Sequence[str],
+    state_dict: Mapping[str, Tensor],
+    prefix: str = '',
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
+    """Refuse a state dict that would leave a part of a model at its random initial values.
+
+    For use as a pre-hook of ``load_state_dict``: MMEngine loads without ``strict`` and only warns.
+
+    Args:
+        model: The model.
+        parts: Names of the modules that the state dict must fill completely.
+        state_dict: Of the file.
+        prefix: Of the model's names in it.
+        metadata: What :func:`load_state_dict` gives a pre-hook; ``file`` names the file.
+
+    Raises:
+        ValueError: If tensors of a part are missing, unknown or of another shape.
+    """
+    own = model.state_dict()
+    given = {k.removeprefix(prefix): v for k, v in state_dict.items() if k.startswith(prefix)}
+    file = f'the checkpoint {(metadata or {}).get("file", "")}'.strip()
+    if reason := misfit(given, own):
+        raise ValueError(f'{file} does not fit {type(model).__name__}: {reason}')
+    heads = tuple(f'{part}.' for part in parts)
+    missing = [
+        name
+        for name in own
+        if name.startswith(heads) and name not in given and not name.endswith('batches_tracked')
+    ]
+    unknown = [name for name in given if name.startswith(heads) and name not in own]
+    if missing or unknown:
+        told = [
+            f'{kind} {len(names)} ({", ".join(names[:3])}{", ..." if len(names) > 3 else ""})'
+            for kind, names in (('it lacks', missing), ('it has unknown', unknown))
+            if names
+        ]
+        raise ValueError(
+            f'{file} does not fit {type(model).__name__}: of the tensors of {" and ".join(parts)} '
+            f'{", ".join(told)}; its first are {", ".join(list(state_dict)[:4])}. Take the '
+            'checkpoint of this model. Files of other programs are read with load_from="weights:'
+            'PATH" or converted by tools/model_converters/convert_weights.py; weights for a part '
+            'go into init_cfg of that part'
+        )

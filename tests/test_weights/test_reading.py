@@ -1,0 +1,144 @@
+"""Reading checkpoints: wrappers, plain data beside the tensors, code, damage."""
+
+import argparse
+import pickle
+import re
+from collections import Counter, OrderedDict, defaultdict
+from pathlib import Path, PureWindowsPath
+
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import load_checkpoint
+from safetensors.torch import save_file
+
+from semples_mmseg.weights import CheckpointError, read_checkpoint, read_state_dict, resolve
+
+
+class Bomb:
+    """A pickle of this would run code."""
+
+    def __reduce__(self):
+        return (print, ('code ran',))
+
+
+OPTIMIZER = dict(state={0: dict(step=torch.ones(1))}, param_groups=[])
+FORMS = {
+    'bare': lambda s: s,
+    'MMEngine': lambda s: dict(state_dict=s, meta=dict(epoch=1), optimizer=OPTIMIZER),
+    'DeiT': lambda s: dict(model=s, optimizer=OPTIMIZER, epoch=3, args=argparse.Namespace(lr=1)),
+    'average alone': lambda s: dict(model_ema=s),
+    'weights before average': lambda s: dict(model_ema={'a': torch.zeros(3)}, model=s),
+    'net': lambda s: dict(net=s, acc=np.float64(81.2)),
+    'nested': lambda s: dict(model=dict(state_dict=s)),
+    'teacher': lambda s: dict(teacher=s, epoch=1),
+    'DistributedDataParallel': lambda s: {f'module.{k}': v for k, v in s.items()},
+    'torch.compile': lambda s: {f'module._orig_mod.{k}': v for k, v in s.items()},
+    'Lightning': lambda s: dict(state_dict={f'model.{k}': v for k, v in s.items()}),
+    'NumPy': lambda s: dict(model={k: v.numpy() for k, v in s.items()}),
+}
+
+
+@pytest.mark.parametrize('form', FORMS)
+def test_every_form_of_checkpoint(tmp_path, form):
+    """By the package's reader and by MMEngine's through the prefix."""
+    want = {'a.weight': torch.rand(2, 2), 'a.bias': torch.rand(2)}
+    torch.save(FORMS[form](want), tmp_path / 'x.pth')
+    module = torch.nn.ModuleDict(dict(a=torch.nn.Linear(2, 2)))
+    load_checkpoint(module, f'weights:{tmp_path}/x.pth')
+    for got in (read_state_dict(tmp_path / 'x.pth'), module.state_dict()):
+        torch.testing.assert_close(dict(got), want, rtol=0, atol=0)
+
+
+def test_code_is_not_run(tmp_path, capsys):
+    torch.save(dict(state_dict=dict(a=torch.ones(1)), extra=Bomb()), tmp_path / 'bomb.pth')
+    (tmp_path / 'plain.pth').write_bytes(pickle.dumps(Bomb()))
+    for name in ('bomb.pth', 'plain.pth'):
+        with pytest.raises(CheckpointError, match=re.escape(name)):
+            read_state_dict(tmp_path / name)
+    assert 'code ran' not in capsys.readouterr().out
+
+
+def content():
+    """One of everything that training scripts and MMEngine save."""
+    model = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3))
+    adam = torch.optim.AdamW(model.parameters())
+    model(torch.rand(5, 4)).sum().backward()
+    adam.step()
+    return dict(
+        state_dict=model.state_dict(),
+        optimizer=adam.state_dict(),
+        meta=dict(epoch=1, classes=('a', 'b'), seen={1, 2}, none=None, name='é'),
+        args=argparse.Namespace(lr=0.1, out=Path('a/b'), data=PureWindowsPath('c:/d')),
+        scalars=OrderedDict(loss=HistoryBuffer([0.5, 0.25], [1, 2])),
+        numbers=[np.float64(0.1), np.int64(3), np.float32(2), np.bool_(True)],
+        arrays=[np.arange(6).reshape(2, 3), np.eye(2, dtype=np.float16), np.random.get_state()],
+        others=[Counter('aab'), defaultdict(list, x=[1]), torch.Size([1]), torch.device('cpu')],
+    )
+
+
+@pytest.mark.parametrize('archive', [True, False])
+def test_what_training_scripts_save_comes_back(tmp_path, archive):
+    want = content()
+    torch.save(want, tmp_path / 'x.pth', _use_new_zipfile_serialization=archive)
+    got = read_checkpoint(tmp_path / 'x.pth')
+    assert str(got['args'].out) == 'a/b' and got['args'].data == PureWindowsPath('c:/d')
+    assert got['scalars']['loss'].mean() == want['scalars']['loss'].mean()
+    assert got['meta'] == want['meta'] and got['numbers'] == want['numbers']
+    assert got['others'] == want['others']
+    np.testing.assert_equal(got['arrays'], want['arrays'])
+    for key in ('state_dict', 'optimizer'):
+        torch.testing.assert_close(got[key], want[key], rtol=0, atol=0)
+    assert read_state_dict(tmp_path / 'x.pth').keys() == want['state_dict'].keys()
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
+@pytest.mark.parametrize('kind', [torch.float32, torch.float16, torch.bfloat16, torch.float64])
+def test_weights_that_are_not_finite(tmp_path, value, kind):
+    weight = torch.ones(2, 2, dtype=kind)
+    weight[1, 0] = value
+    torch.save(dict(state_dict=dict(weight=weight)), tmp_path / 'x.pth')
+    for load in (read_state_dict, lambda p: load_checkpoint(torch.nn.Linear(2, 2), f'weights:{p}')):
+        with pytest.raises(CheckpointError, match='x.pth: its tensor weight'):
+            load(tmp_path / 'x.pth')
+
+
+def test_files_inside_packages(tmp_path):
+    file = resolve('semples_mmseg::demo/models/demo_clip.safetensors')
+    assert file.is_file() and file.parent.name == 'models'
+    for path in ('semples_mmseg::nothing.pth', 'no_such_package::x.pth'):
+        with pytest.raises(FileNotFoundError, match=path.split('::')[1]):
+            resolve(path)
+
+
+def test_reading_leaves_torchs_list_of_types_as_it_was(tmp_path):
+    torch.save(content(), tmp_path / 'x.pth')
+    before = set(torch.serialization.get_safe_globals())
+    read_checkpoint(tmp_path / 'x.pth')
+    assert set(torch.serialization.get_safe_globals()) == before
+
+
+def test_damaged_and_missing_files(tmp_path):
+    save_file(dict(a=torch.ones(1000)), tmp_path / 'whole.safetensors')
+    data = (tmp_path / 'whole.safetensors').read_bytes()
+    (tmp_path / 'cut.safetensors').write_bytes(data[: len(data) // 2])
+    torch.save(dict(a=torch.ones(1000)), tmp_path / 'whole.pth')
+    data = (tmp_path / 'whole.pth').read_bytes()
+    (tmp_path / 'cut.pth').write_bytes(data[: len(data) // 2])
+    whole = bytearray((tmp_path / 'whole.pth').read_bytes())
+    whole[len(whole) // 2] ^= 1
+    (tmp_path / 'changed.pth').write_bytes(whole)
+    (tmp_path / 'page.pth').write_text('<!DOCTYPE html><title>404</title>')
+    (tmp_path / 'empty.pth').touch()
+    for name in ('cut.safetensors', 'cut.pth', 'changed.pth', 'page.pth', 'empty.pth'):
+        with pytest.raises(CheckpointError, match=name):
+            read_state_dict(tmp_path / name)
+    with pytest.raises(FileNotFoundError, match='gone.pth'):
+        read_state_dict(tmp_path / 'gone.pth')
+    torch.save(dict(a=1), tmp_path / 'none.pth')
+    with pytest.raises(ValueError, match='holds no tensors'):
+        read_state_dict(tmp_path / 'none.pth')
+    torch.save([torch.ones(1)], tmp_path / 'list.pth')
+    with pytest.raises(ValueError, match='holds a list'):
+        read_state_dict(tmp_path / 'list.pth')
