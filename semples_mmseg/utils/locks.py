@@ -1,0 +1,60 @@
+"""One run at a time in a folder."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_NAME = '.lock'
+_held: set[Path] = set()
+
+
+@contextlib.contextmanager
+def folder_lock(path: str | os.PathLike) -> Iterator[None]:
+    """Hold a folder for the time of a block, so that no second run writes to it.
+
+    The lock is the kernel's, on the file ``.lock`` in the folder: it ends with the process that
+    holds it, however that ends. The file stays. In a job of several processes the first one locks.
+    A process may lock a folder that it holds already. Without a lock go Windows and file systems
+    that have none.
+
+    Args:
+        path: Made if it does not exist.
+
+    Raises:
+        ValueError: If another process holds the folder.
+    """
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    folder = folder.resolve()
+    first = int(os.environ.get('RANK') or os.environ.get('SLURM_PROCID') or 0) == 0
+    if fcntl is None or not first or folder in _held:
+        yield
+        return
+    with open(folder / _NAME, 'a+', encoding='utf-8') as file:
+        try:
+            # Unlike flock's, this lock is not shared with loader workers, which may live longer.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                file.seek(0)
+                raise ValueError(
+                    f'another run is at work in {folder} (process {file.read() or "unknown"}): '
+                    'wait for its end, or choose another folder'
+                ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        _held.add(folder)
+        try:
+            yield
+        finally:
+            _held.discard(folder)
