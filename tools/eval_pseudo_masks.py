@@ -13,7 +13,7 @@ import json
 from rich.console import Console
 
 from semples_mmseg.cli.errors import explained
-from semples_mmseg.evaluation.folder_scores import class_names, score_folder
+from semples_mmseg.evaluation.folder_scores import class_names, score_folder, scores_table
 from semples_mmseg.utils import atomic_write
 
 
@@ -39,10 +39,10 @@ def main() -> None:
     args = parse_args()
     names = class_names(args.classes, args.num_classes)
     scores = score_folder(args.masks, args.truth, names, args.ids, args.num_workers)
-    Console().print(scores.table())
+    Console().print(scores_table(scores))
     if args.json:
         with atomic_write(args.json) as file:
-            json.dump(scores.to_json(), file, indent=2)
+            json.dump(scores, file, indent=2)
 
 
 if __name__ == '__main__':

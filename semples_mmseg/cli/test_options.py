@@ -117,7 +117,7 @@ def _without_annotations(pipeline: Sequence[Any]) -> list[Any]:
         if isinstance(transform, (list, tuple)):
             if inner := _without_annotations(transform):
                 kept.append(inner)
-        elif not annotation_loaders([transform]):
+        elif not annotation_loaders(dict(type=transform['type'])):
             if 'transforms' in transform:
                 inner = _without_annotations(transform['transforms'])
                 transform = dict(transform, transforms=inner)

@@ -1,4 +1,4 @@
-"""The demo: a small drawn world, its two small models, and how its run is shown."""
+"""The demo: a small drawn world, two small pretrained models, and the report of a run."""
 
 from .conv_stem import ConvStem
 from .dataset import DemoDataset

@@ -1,4 +1,4 @@
-"""A patch embedding of small strided convolutions, for transformers trained on little data."""
+"""A patch embedding of strided 3x3 convolutions."""
 
 import math
 
@@ -15,18 +15,17 @@ class _ChannelNorm(nn.LayerNorm):
 
 @MODELS.register_module()
 class ConvStem(nn.Sequential):
-    """log2(stride) 3x3 convolutions of stride 2 in the place of one patch projection.
+    """Patch projection by log2(stride) 3x3 convolutions of stride 2.
 
-    It has the signature of a convolution, so a vision transformer takes it by
-    ``patch_cfg=dict(conv_type='ConvStem')``. See "Early convolutions help transformers see
-    better" (Xiao et al., 2021).
+    A vision transformer uses it with ``patch_cfg=dict(conv_type='ConvStem')``. Source: Xiao et al.,
+    "Early convolutions help transformers see better", 2021.
 
     Args:
         in_channels: Channels of the image.
         out_channels: Width of the transformer.
         kernel_size: Patch size; equal to ``stride``.
         stride: Patch size in pixels, a power of two of at least 2.
-        padding: Not used: what does not fill a patch at the right and bottom is cut off.
+        padding: Not used; pixels at the right and bottom that do not fill a patch are cut off.
         dilation: Not used.
         bias: Whether the last convolution has a bias.
 

@@ -11,18 +11,18 @@ from .world import OBJECTS, PALETTE, make_demo_set
 
 @DATASETS.register_module()
 class DemoDataset(WeakLabelDataset):
-    """Procedural 64x64 scenes of six objects that mostly stand on their habitual background.
+    """Drawn scenes of 64 x 64 pixels with six objects, mostly on their habitual backgrounds.
 
-    Where ``data_root`` is missing or empty the set is drawn into it, which takes a few seconds;
-    any number of processes may do so at once. Masks are written for evaluation only.
+    If ``data_root`` is missing or empty, the set is drawn into it, which takes a few seconds.
+    Masks are for evaluation only.
 
     Args:
-        data_root: Folder of the set, see :func:`.demo_world.make_demo_set`.
-        split: ``'train'`` or ``'val'``; short for ``ann_file='ImageSets/<split>.txt'``.
+        data_root: Folder of the set, see :func:`.make_demo_set`.
+        split: ``'train'`` or ``'val'``; the same as ``ann_file='ImageSets/<split>.txt'``.
         seed: Seed of the scenes.
-        num_train: Scenes of the training split.
-        num_val: Held-out scenes.
-        ann_file: Split list, in the place of ``split``.
+        num_train: Number of training scenes.
+        num_val: Number of held-out scenes.
+        ann_file: List of the images, instead of ``split``.
         label_file: Image-level labels, relative to ``data_root``.
         data_prefix: Folders of images and masks.
         **kwargs: Passed on to :class:`WeakLabelDataset`.
@@ -61,6 +61,6 @@ class DemoDataset(WeakLabelDataset):
         )
 
     def load_data_list(self) -> list[dict]:
-        """Draw the set if need be, then read its lists."""
+        """Draw the set if it is missing, then read its lists."""
         make_demo_set(self.data_root, **self._settings)
         return super().load_data_list()

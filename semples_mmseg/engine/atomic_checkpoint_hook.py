@@ -4,6 +4,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
@@ -69,6 +70,21 @@ class AtomicCheckpointHook(CheckpointHook):
                 if '://' not in folder:
                     remove_leftovers(folder)
         super().before_train(runner)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Leave tensors and plain data alone, which PyTorch's weights-only loading accepts.
+
+        The histories of logged values, objects of MMEngine, go: a resumed run starts the running
+        means of its log anew. NumPy's numbers become Python's.
+        """
+        hub = checkpoint.get('message_hub')
+        if hub is None:  # the weights at the end of a stage
+            return
+        info = hub['runtime_info'].items()
+        hub['runtime_info'] = {k: v.item() if isinstance(v, np.generic) else v for k, v in info}
+        hub['log_scalars'] = {}
+        resumed = hub['resumed_keys'].items()
+        hub['resumed_keys'] = {k: v for k, v in resumed if k in hub['runtime_info']}
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         """Save one checkpoint, say that it is the last one, and remove one that is to go."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..utils.files import read_lines
-from ..utils.label_png import read_mask
+from ..utils.label_png import check_ids, read_mask
 from ..utils.lists import files_below, name_some, read_image_ids
 from ..utils.names import check_class_names
 from ..utils.parallel import parallel_map
 from ..utils.progress import progress
-from .scores import check_target, confusion_matrix, segmentation_scores
+from .scores import confusion_matrix, segmentation_scores
 
 IGNORED = 255
 """In ground truth: not evaluated. In a prediction: undecided."""
@@ -61,63 +60,13 @@ def class_names(classes: str | None, num_classes: int | None) -> list[str]:
     return names
 
 
-@dataclass(frozen=True)
-class FolderScores:
-    """Scores of a folder in percent; see :class:`~semples_mmseg.evaluation.SegmentationScores`.
-
-    Attributes:
-        images: Number of images.
-        undecided: Share of the evaluated pixels whose prediction is 255. They count as missed.
-        iou: Intersection over union of every class by name; None for a class that does not occur.
-        miou: Mean of those that are not None, like all that follow; None where none is.
-        fp: Over-activation.
-        fn: Missed pixels.
-        precision: Share of the predicted pixels that is right.
-        recall: Share of the true pixels that is found.
-    """
-
-    images: int
-    undecided: float
-    iou: dict[str, float | None]
-    miou: float | None
-    fp: float | None
-    fn: float | None
-    precision: float | None
-    recall: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """As a JSON object, with the names that metrics have elsewhere."""
-        return dict(
-            images=self.images,
-            undecided=self.undecided,
-            mIoU=self.miou,
-            FP=self.fp,
-            FN=self.fn,
-            precision=self.precision,
-            recall=self.recall,
-            IoU=self.iou,
-        )
-
-    def table(self) -> Table:
-        """As a table for the terminal."""
-        table = Table(title=f'{self.images} images, in percent')
-        table.add_column('')
-        table.add_column('IoU', justify='right')
-        for name, value in self.iou.items():
-            table.add_row(escape(name), _shown(value))
-        table.add_section()
-        for name in ('mIoU', 'FP', 'FN', 'precision', 'recall', 'undecided'):
-            table.add_row(name, _shown(self.to_json()[name]))
-        return table
-
-
 def score_folder(
     masks: str | Path,
     truth: str | Path,
     classes: Sequence[str],
     ids_file: str | Path | None = None,
     num_workers: int | None = None,
-) -> FolderScores:
+) -> dict[str, Any]:
     """Compare every mask ``<id>.png`` with the ground truth of that name.
 
     Args:
@@ -128,7 +77,9 @@ def score_folder(
         num_workers: See :func:`.parallel_map`.
 
     Returns:
-        The scores.
+        ``images``, their number; in percent ``mIoU``, ``FP``, ``FN``, ``precision``, ``recall`` and
+        ``IoU`` by class, see :class:`.SegmentationScores`, None where no pixel counts; and
+        ``undecided``, the share of the evaluated pixels whose prediction is 255.
 
     Raises:
         FileNotFoundError: If there are no masks, or a mask or its ground truth is missing.
@@ -143,16 +94,29 @@ def score_folder(
         confusion += counts
     scores = segmentation_scores(confusion)
     pixels = int(confusion.sum())
-    return FolderScores(
+    return dict(
         images=len(ids),
         undecided=100.0 * int(confusion[:, -1].sum()) / max(pixels, 1),
-        iou={name: _number(value) for name, value in zip(classes, scores.iou, strict=True)},
-        miou=_number(scores.miou),
-        fp=_number(scores.fp),
-        fn=_number(scores.fn),
+        mIoU=_number(scores.miou),
+        FP=_number(scores.fp),
+        FN=_number(scores.fn),
         precision=_number(scores.precision),
         recall=_number(scores.recall),
+        IoU={name: _number(value) for name, value in zip(classes, scores.iou, strict=True)},
     )
+
+
+def scores_table(scores: Mapping[str, Any]) -> Table:
+    """What :func:`score_folder` returns, as a table for the terminal."""
+    table = Table(title=f'{scores["images"]} images, in percent')
+    table.add_column('')
+    table.add_column('IoU', justify='right')
+    for name, value in scores['IoU'].items():
+        table.add_row(escape(name), _shown(value))
+    table.add_section()
+    for name in ('mIoU', 'FP', 'FN', 'precision', 'recall', 'undecided'):
+        table.add_row(name, _shown(scores[name]))
+    return table
 
 
 def _ids(masks: Path, truth: Path, ids_file: str | Path | None) -> list[str]:
@@ -194,7 +158,7 @@ def _compare(masks: Path, truth: Path, number: int, name: str) -> np.ndarray:
             f'Mask {masks / name}.png has the values {strange[:5]}, but there are the classes '
             f'0..{number - 1} (and {IGNORED} = undecided); check the file and the classes.'
         )
-    check_target(target, number, IGNORED, str(truth / f'{name}.png'))
+    check_ids(target, number, truth / f'{name}.png', IGNORED)
     mask[mask == IGNORED] = number
     return confusion_matrix(mask, target, number + 1, IGNORED, name)[:number]
 

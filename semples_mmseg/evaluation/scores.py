@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..utils.label_png import check_ids
+
 
 @dataclass(frozen=True)
 class SegmentationScores:
@@ -73,28 +75,6 @@ def segmentation_scores(confusion: np.ndarray) -> SegmentationScores:
     )
 
 
-def check_target(target: Tensor, num_classes: int, ignore_index: int, name: str) -> None:
-    """Refuse a ground truth with values that are no class.
-
-    Args:
-        target: Class ids, any integer type and shape.
-        num_classes: Number of classes C, background included.
-        ignore_index: The value that is not evaluated.
-        name: The image, for the error message.
-
-    Raises:
-        ValueError: If a value is neither in 0..C-1 nor ``ignore_index``.
-    """
-    wrong = ((target < 0) | (target >= num_classes)) & (target != ignore_index)
-    if bool(wrong.any()):
-        values = torch.unique(target[wrong]).tolist()[:5]
-        raise ValueError(
-            f'Ground truth of image {name!r} has the values {values}, but the data set has the '
-            f'classes 0..{num_classes - 1} (and {ignore_index} = ignored); check the mask file and '
-            "the dataset's `classes`."
-        )
-
-
 def confusion_matrix(
     predicted: Tensor, target: Tensor, num_classes: int, ignore_index: int = 255, name: str = ''
 ) -> np.ndarray:
@@ -120,7 +100,7 @@ def confusion_matrix(
             f'{tuple(target.shape)}; both must have the size of the original image.'
         )
     target = target.to(predicted.device, torch.int64)
-    check_target(target, num_classes, ignore_index, name)
+    check_ids(target, num_classes, f'ground truth of image {name!r}', ignore_index)
     kept = target != ignore_index
     found = predicted[kept].to(torch.int64)
     wrong = (found < 0) | (found >= num_classes)

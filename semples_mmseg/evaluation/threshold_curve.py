@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .scores import SegmentationScores, check_target, segmentation_scores
+from ..utils.label_png import check_ids
+from .scores import SegmentationScores, segmentation_scores
 
 
 def default_thresholds() -> list[float]:
@@ -100,7 +101,7 @@ class ThresholdCurve:
             )
         labels, bins = self.num_objects + 1, len(self.thresholds) + 1
         target = target.to(cams.device, torch.int64).reshape(cams.shape[-2:])
-        check_target(target, labels, self.ignore_index, name)
+        check_ids(target, labels, f'ground truth of image {name!r}', self.ignore_index)
         # ignored pixels become an extra true label, which is cut off the histogram below: this is
         # faster than selecting the others
         target = torch.where(target == self.ignore_index, labels, target)

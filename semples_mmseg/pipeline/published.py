@@ -191,14 +191,14 @@ def _segmenter_steps(
         ),
     ]
     if benchmark.labelled:
-        files = dict(data_root=data, label_file=benchmark.label_file)
+        labelled = dict(data_root=str(data), label_file=benchmark.label_file)
         steps.append(
             tools.test(
                 'Segmenter on labelled training images (a diagnostic)',
                 benchmark.labelled,
                 weights,
                 'labelled_train.json',
-                [*settings.segmenter, *dataset_options(['test'], **files)],
+                [*settings.segmenter, *dataset_options(['test'], **labelled)],
                 *settings.test,
                 work=f'{benchmark.scored[1]} images, {tests}',
             )

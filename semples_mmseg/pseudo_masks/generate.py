@@ -17,7 +17,7 @@ from torch.utils.data import SequentialSampler
 
 from ..engine.processes import process_group
 from ..refinement.base import REFINEMENTS
-from ..utils.label_png import check_num_classes, full_palette, mask_path
+from ..utils.label_png import check_num_classes, class_colours, mask_path
 from ..weights import with_scheme
 from .background_score import choose_background_score
 from .manifest import checkpoint_entry, open_folder, recorded_score
@@ -111,9 +111,7 @@ def make_pseudo_masks(
                 # the scales of CAM inference are in the pipeline
                 settings=dict(flip=config.model.get('flip'), pipeline=loader.dataset.pipeline),
                 classes=list(metainfo['classes']),
-                palette=np.reshape(full_palette(metainfo.get('palette') or ()), (256, 3))[
-                    : len(metainfo['classes'])
-                ].tolist(),
+                palette=metainfo.get('palette') or class_colours(len(metainfo['classes'])),
             )
             open_folder(out_dir, manifest, overwrite)
             missing = [i for i, name in wanted if not mask_path(out_dir, name).exists()]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from .images import open_image, read_image_bytes
@@ -117,14 +118,17 @@ def check_num_classes(number: int, where: str) -> None:
 
 
 def check_ids(
-    label: np.ndarray, num_classes: int, path: str | os.PathLike, ignore_index: int = 255
+    label: np.ndarray | torch.Tensor,
+    num_classes: int,
+    path: str | os.PathLike,
+    ignore_index: int = 255,
 ) -> None:
     """Refuse a mask with an id that is no class.
 
     Args:
         label: Ids, integers of any shape.
         num_classes: Number of classes, background included.
-        path: The mask, for the error message.
+        path: The mask, or what it is, for the error message.
         ignore_index: The id of pixels that do not count.
 
     Raises:
@@ -134,7 +138,7 @@ def check_ids(
     if len(wrong):
         raise ValueError(
             f'{path}: the mask holds the id {int(wrong[0])}; the {num_classes} classes are '
-            f'0..{num_classes - 1}, ignored is {ignore_index}'
+            f'0..{num_classes - 1}, ignored is {ignore_index}. Check the file and the classes'
         )
 
 

@@ -24,7 +24,7 @@ def overlay_cam(image: np.ndarray, cam: np.ndarray, opacity: float = 0.6) -> np.
         uint8 RGB of shape ``(H, W, 3)``.
 
     Raises:
-        ValueError: If a shape is wrong or a score is not in [0, 1].
+        ValueError: If a shape differs from these or a score is not in [0, 1].
     """
     if image.ndim != 3 or image.shape[-1] != 3 or cam.ndim not in (2, 3):
         raise ValueError(
@@ -72,7 +72,7 @@ def picture_grid(
 
     Args:
         columns: Title of each column and its pictures from top to bottom, uint8 RGB of shape
-            ``(H, W, 3)``; scaled to fit the cell, with their aspect ratio.
+            ``(H, W, 3)``; resized to fit into the cell, keeping their aspect ratio.
         cell: Side of a cell in pixels.
         gap: White space between cells in pixels.
 
@@ -98,7 +98,7 @@ def picture_grid(
             height, width = picture.shape[:2]
             scale = cell / max(height, width)
             fitted = (max(round(width * scale), 1), max(round(height * scale), 1))
-            # nearest neighbour, so that enlarged label maps keep their ids
+            # Nearest keeps the pixels of an enlarged label map visible.
             method = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
             offset = ((cell - fitted[0]) // 2, (cell - fitted[1]) // 2)
             place = (gap + x * step + offset[0], top + y * step + offset[1])

@@ -1,24 +1,23 @@
-"""Kill runs of the demo anywhere, resume them, and compare their ends with an unbroken run.
+"""Kill runs of the demo, resume them, and compare their results with those of an unbroken run.
 
 python tests/chaos/kill.py --kills 50 --seed 0
 python tests/chaos/kill.py --kills 20 --target masks
 python tests/chaos/kill.py --kills 10 --target pipeline
 
-A run is started, killed (SIGKILL) at a moment drawn from the seed and started again by the same
-command, until all kills are spent and the last run has come to its end. Moments are random times
-and points of the program; see points.py. After every kill, files must be whole or have a temporary
-name; at every end, all files must be those of the unbroken run, tensors bit for bit. Training also
-resumes from damaged checkpoints now and then: the last one is cut or has a bit changed.
+A run is started, killed (SIGKILL) at a random moment and started again with the same command, until
+all kills are done and the last run is complete. Moments are random times and points of the program
+(points.py). After each kill, files must be whole or have a temporary name; at the end of each run,
+all files must equal those of the unbroken run, tensors bit for bit. Sometimes the last checkpoint
+of a training is damaged before it is resumed.
 
-Training and pseudo masks are run by the tools in forks of this process, which has imported what
-they need: that a try costs one or two seconds instead of ten makes many of them possible. The
+Training and pseudo masks run in forks of this process, which saves the time of the imports. The
 pipeline and its steps are ordinary processes.
 """
 
-# ruff: noqa: E402 - the environment and the path come before the imports that want them
+# ruff: noqa: E402 - the imports need the environment and the path
 import os
 
-os.environ['OMP_NUM_THREADS'] = '1'  # a fork has none of its parent's threads
+os.environ['OMP_NUM_THREADS'] = '1'  # threads do not survive a fork
 
 import argparse
 import random
@@ -46,15 +45,15 @@ import semples_mmseg  # noqa: F401
 
 TIME = 'time'
 STEP = re.compile(r'\[\d+/\d+\]')
-"""In the headings of a pipeline."""
+"""Begin of a line of ``run_pipeline.py`` about a step."""
 
 
-class Lost(Exception):
-    """A promise that was not kept."""
+class Failed(Exception):
+    """A run did not survive a kill as it should."""
 
 
 def fork(command, log, points, result):
-    """Run a tool in this process, a fork; the output goes to a file."""
+    """Run a tool in this forked process, with its output in a file."""
     os.setsid()
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)
@@ -68,7 +67,7 @@ def fork(command, log, points, result):
 
 
 class Tool:
-    """One try of a tool in a fork."""
+    """A run of a tool in a fork, until it ends or is killed."""
 
     def __init__(self, command, log, kind=None, number=0):
         self.board = Board()
@@ -80,7 +79,7 @@ class Tool:
         send.close()
 
     def wait(self, seconds=None):
-        """Wait for the end, or so long; return the exit code, None while it runs."""
+        """Wait until the end or the timeout; return the exit code, None while it runs."""
         self.process.join(seconds)
         return self.process.exitcode
 
@@ -90,11 +89,11 @@ class Tool:
         self.process.join()
 
     def counts(self):
-        """Moments by kind of a try that has come to its end."""
+        """Number of moments of each kind in a complete run."""
         return self._receive.recv()
 
     def where(self):
-        """What it was doing last."""
+        """What it did last."""
         return self.board.read()
 
     def pid(self):
@@ -102,7 +101,7 @@ class Tool:
 
 
 class Command:
-    """One try of an ordinary process, of which only the first process is killed."""
+    """A run of an ordinary process; only this process is killed, not its children."""
 
     def __init__(self, command, log, kind=None, number=0):
         self._log = log
@@ -130,7 +129,7 @@ class Command:
         return {}
 
     def where(self):
-        """The heading of the step that it was at."""
+        """The last step that it printed."""
         lines = self._log.read_text(errors='replace').splitlines()
         steps = (line.strip('─ ') for line in reversed(lines) if STEP.search(line[:30]))
         return next(steps, 'start')
@@ -140,13 +139,13 @@ class Command:
 
 
 def wait_for_session(pid, seconds=20):
-    """Wait until no process of a killed run is left: a next run would meet it in its folder."""
+    """Wait until no process of a killed run is left, since it could write beside the next run."""
     end = time.monotonic() + seconds
     while left := session(pid):
         if time.monotonic() > end:
             for process in left:
                 os.kill(process, signal.SIGKILL)
-            raise Lost(f'processes {left} of a killed run went on for {seconds} s')
+            raise Failed(f'processes {left} of a killed run still ran after {seconds} s')
         time.sleep(0.02)
 
 
@@ -167,9 +166,9 @@ class Harness:
     """Kills runs of one target.
 
     Args:
-        target: Of targets.py.
-        folder: Where its runs go.
-        seed: Of the moments.
+        target: See targets.py.
+        folder: Folder of the runs.
+        seed: Seed of the moments.
         console: Where progress is shown.
     """
 
@@ -181,7 +180,7 @@ class Harness:
         self.runs = 0
 
     def unbroken(self):
-        """Run once without a kill: what the others are compared with, and how long it takes."""
+        """Run once without a kill, as the reference of results and duration."""
         run = self._fresh('whole')
         begin = time.monotonic()
         attempt = self._begin(run)
@@ -189,7 +188,7 @@ class Harness:
         self.seconds, self.counts = time.monotonic() - begin, attempt.counts()
 
     def break_runs(self, kills):
-        """Spend so many kills on as many runs as it takes; see that each ends as it should."""
+        """Kill runs this many times in all, and compare the results of each run."""
         left = kills
         while left:
             self.runs += 1
@@ -197,15 +196,15 @@ class Harness:
             left = self._break_run(run, left)
             differing = self.target.differences(run, self.folder / 'whole')
             if differing:
-                raise Lost(f'{run} does not end as the unbroken run: {differing}')
+                raise Failed(f'{run} does not end as the unbroken run: {differing}')
             self.console.print(f'{run.name}: ends as the unbroken run; {left} kills left')
             shutil.rmtree(run)
 
     def _break_run(self, run, left):
-        """Kill a run until it ends by itself; return the kills that are left."""
+        """Kill a run again and again until it completes; return the number of kills left."""
         while left:
             kind = self.random.choice(self.target.kinds)
-            # half of the whole: several kills fit into a run, and reach its end too
+            # At most half of a run, so that several kills fit into it.
             reach = max(1, self.counts.get(kind, 0) // 2)
             attempt = self._begin(run, kind, self.random.randint(1, reach))
             if kind == TIME:
@@ -224,7 +223,7 @@ class Harness:
             self.kills[self.target.place(where), kind] += 1
             broken = self.target.broken(run)
             if broken:
-                raise Lost(f'killed at {where}: {broken} in {run} are not whole')
+                raise Failed(f'killed at {where}: {broken} in {run} are not whole')
             if self.random.random() < 0.2:
                 self.damages += self.target.damage(run, self.random)
         attempt = self._begin(run)
@@ -232,7 +231,7 @@ class Harness:
         return 0
 
     def report(self):
-        """Print what was survived."""
+        """Print a table of the kills."""
         table = Table(title=f'{sum(self.kills.values())} kills of {self.runs} runs')
         table.add_column('killed in')
         for kind in self.target.kinds:
@@ -242,7 +241,7 @@ class Harness:
             table.add_row(place, *(str(number or '') for number in numbers))
         self.console.print(table)
         if self.damages:
-            self.console.print(f'{self.damages} times the last checkpoint was damaged then')
+            self.console.print(f'{self.damages} times the last checkpoint was damaged, too')
 
     def _begin(self, run, *point):
         return self.start(self.target.command(run), self._log(run), *point)
@@ -250,7 +249,7 @@ class Harness:
     def _succeed(self, attempt, code, run):
         if code != 0:
             tail = self._log(run).read_text(errors='replace')[-3000:]
-            raise Lost(f'{run}: exit code {code} at {attempt.where()}\n{tail}')
+            raise Failed(f'{run}: exit code {code} at {attempt.where()}\n{tail}')
 
     def _fresh(self, name):
         run = self.folder / name
@@ -263,12 +262,12 @@ class Harness:
 
 def parse_args():
     """Read the command line."""
-    parser = argparse.ArgumentParser(description='Kill runs of the demo anywhere and resume them')
+    parser = argparse.ArgumentParser(description='Kill runs of the demo and resume them')
     parser.add_argument('--kills', type=int, default=50)
-    parser.add_argument('--seed', type=int, default=0, help='of the moments')
+    parser.add_argument('--seed', type=int, default=0, help='seed of the moments')
     parser.add_argument('--target', choices=list(TARGETS), default='train')
     parser.add_argument('--workers', type=int, default=0, help='loader workers of training')
-    parser.add_argument('--folder', help='where the runs go (default: a temporary folder)')
+    parser.add_argument('--folder', help='folder of the runs (default: a temporary folder)')
     return parser.parse_args()
 
 
@@ -285,7 +284,7 @@ def main():
         harness.unbroken()
         console.print(f'unbroken: {harness.seconds:.1f} s, moments {dict(harness.counts)}')
         harness.break_runs(args.kills)
-    except Lost as error:
+    except Failed as error:
         console.print(f'{error}\nfiles are left in {folder}', markup=False)
         sys.exit(1)
     harness.report()

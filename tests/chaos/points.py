@@ -1,4 +1,4 @@
-"""Where a run can be killed, seen from inside the process."""
+"""Points of the program at which a run kills itself."""
 
 import functools
 import os
@@ -15,10 +15,7 @@ WRITING, WRITTEN, RENAMED = 'writing', 'written', 'renamed'
 
 
 class Board:
-    """What a run is doing, for the process that is to kill it.
-
-    The run writes, the other one reads: memory shared with a forked process.
-    """
+    """Text in shared memory: a forked run writes what it does, its parent reads it."""
 
     def __init__(self):
         self._text = RawArray('c', 200)
@@ -31,16 +28,16 @@ class Board:
 
 
 class Points:
-    """Counts the moments of a run by kind, and kills it at one of them.
+    """Counts the moments of a run by kind, and kills the run at one of them.
 
     Kinds: ``step``, ``validation`` and ``prediction`` are batches; ``switch`` is the beginning and
     the end of leaving and of entering a stage; ``writing`` is an output half in its temporary
     file, ``written`` the same file whole but not renamed, ``renamed`` the moment after that.
 
     Args:
-        board: Where the run says what it does.
-        kind: What to be killed at; None to count only.
-        number: The how-manieth of them, from 1.
+        board: Where the run writes what it does.
+        kind: Kind of the moment of the kill; None to count only.
+        number: Number of that moment among those of its kind, from 1.
     """
 
     def __init__(self, board, kind=None, number=0):
@@ -49,7 +46,7 @@ class Points:
         self.stage = 'start'
 
     def install(self):
-        """Watch this process, for good."""
+        """Patch this process so that moments are counted."""
         board = self.board
         board.write('start')
         _around(EpochBasedTrainLoop, 'run_iter', lambda *_: self.reach(STEP))
@@ -73,11 +70,11 @@ class Points:
         os.fsync, os.replace = synced, replaced
 
     def is_next(self, kind):
-        """Whether the run is killed when it reaches a kind next time."""
+        """Whether the next moment of this kind is that of the kill."""
         return self.kind == kind and self.counts[kind] + 1 == self.number
 
     def reach(self, kind, what=''):
-        """Count a moment; be killed if it is the one."""
+        """Count a moment, and kill the run if it is the chosen one."""
         last = self.is_next(kind)
         self.counts[kind] += 1
         self.board.write(' '.join(filter(None, (self.stage, kind, what))))
@@ -91,7 +88,7 @@ class Points:
 
 
 def _around(owner, name, act, both=False):
-    """Have every call of a method begin, and maybe end, with something else."""
+    """Call ``act`` before each call of a method, and with ``both`` after it, too."""
     method = getattr(owner, name)
 
     @functools.wraps(method)

@@ -1,10 +1,10 @@
-"""Run the demo's training loop for long and watch its memory and open files.
+"""Train on the demo for a long time and watch memory and open files.
 
 python tests/chaos/soak.py --minutes 30
 
-Stages (b) and (c) alternate without end, with loader workers: steps, checkpoints, validation and
-the switch of stages come round again and again. The memory (RSS) and the open files of the training
-process and the memory of its workers are noted every few seconds; they are to stay level.
+Stages (b) and (c) alternate, with loader workers, so that steps, checkpoints, validation and stage
+switches are repeated. Every few seconds, memory (RSS) and open files of the training process and
+memory of its workers are recorded. They should stay constant.
 """
 
 import argparse
@@ -26,8 +26,8 @@ PAGE = 4096 / 2**20
 """Megabytes."""
 COLUMNS = ('seconds', 'memory', 'files', 'workers', 'workers_memory')
 ROUNDS, EPOCHS_PER_MINUTE = 8, 5
-"""Times the stages come round, and length of each: more than 30 minutes need in all. (Many short
-stages would do as well, but MMEngine writes the whole list down in every checkpoint.)"""
+"""Repetitions of the stages, and their length. More and shorter stages would lengthen the list of
+stages in every checkpoint."""
 CONFIG = """
 _base_ = {base!r}
 stages = _base_.stages[:2] + [dict(s, epochs={epochs}) for s in _base_.stages[2:]] * {rounds}
@@ -53,20 +53,20 @@ def memory(pid):
 
 
 def look(pid):
-    """One line of the record, without the time."""
+    """Memory and open files of the process, number of workers and their memory."""
     workers = [child for child, parent in processes().items() if parent == pid]
     used = []
     for worker in workers:
         try:
             used.append(memory(worker))
         except OSError:
-            continue  # it has just ended
+            continue  # the worker has just ended
     files = len(list(Path(f'/proc/{pid}/fd').iterdir()))
     return memory(pid), files, len(used), sum(used)
 
 
 def watch(process, seconds, interval, file):
-    """Note a line every so often until the time is over; return them all as an array."""
+    """Record a line every ``interval`` seconds; return all lines as an array."""
     lines, begin = [], time.monotonic()
     writer = csv.writer(file)
     writer.writerow(COLUMNS)
@@ -84,10 +84,10 @@ def watch(process, seconds, interval, file):
 
 
 def summarise(lines, warm_up):
-    """Table of the thirds of what comes after the first minutes."""
+    """Compare the first and the last third of the record after warming up."""
     lines = lines[lines[:, 0] >= warm_up]
     third = len(lines) // 3
-    table = Table(title=f'{len(lines)} looks after {warm_up:.0f} s of warming up')
+    table = Table(title=f'{len(lines)} records after {warm_up:.0f} s of warming up')
     for name in ('', 'first third', 'last third', 'highest', 'slope'):
         table.add_column(name, justify='right' if name else 'left')
     named = dict(
@@ -115,10 +115,12 @@ def parse_args():
     """Read the command line."""
     parser = argparse.ArgumentParser(description='Watch a long training of the demo')
     parser.add_argument('--minutes', type=float, default=30)
-    parser.add_argument('--interval', type=float, default=5, help='seconds between two looks')
+    parser.add_argument('--interval', type=float, default=5, help='seconds between two records')
     parser.add_argument('--workers', type=int, default=2, help='loader workers')
-    parser.add_argument('--data-root', help='where the demo world is drawn (default: anew)')
-    parser.add_argument('--record', default='work_dirs/soak.csv', help='file of all looks')
+    parser.add_argument(
+        '--data-root', help='folder of the demo world (default: a temporary folder)'
+    )
+    parser.add_argument('--record', default='work_dirs/soak.csv', help='CSV file of all records')
     return parser.parse_args()
 
 
@@ -148,7 +150,7 @@ def main():
     epochs = log.read_text(errors='replace').count('Saving checkpoint at')
     # Without the first minutes: imports, drawing of the world and the first stages.
     console.print(summarise(lines, min(300, 60 * args.minutes / 3)))
-    console.print(f'{epochs} epochs, {stages} stages; every look: {record}')
+    console.print(f'{epochs} epochs, {stages} stages; all records: {record}')
     shutil.rmtree(folder)
 
 

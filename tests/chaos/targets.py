@@ -1,4 +1,4 @@
-"""What is killed: the demo's training, pseudo masks and pipeline, on few scenes."""
+"""Runs to kill: the demo's training, pseudo masks and pipeline, on few scenes."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ STAGES = 4
 
 
 def train_options(workers):
-    """The demo's training in less than two seconds, with random numbers of torch in it."""
+    """Options for a training of less than two seconds that uses torch's random numbers."""
     options = ['model.mask_generator.backbone.drop_path_rate=0.1', 'log_level=WARNING']
     for stage in range(STAGES):
         options += [f'stages.{stage}.epochs=2', f'stages.{stage}.batch_size=8']
@@ -32,17 +32,17 @@ def train_options(workers):
 
 
 class Target:
-    """A run that is killed and started again until it ends.
+    """A command that is killed and started again until it completes.
 
     Args:
-        folder: Where it works; what it needs is made there once.
+        folder: Folder of the runs and of their data.
         workers: Loader workers of training.
     """
 
     kinds: tuple[str, ...] = ()
-    """Moments to be killed at: random times, and what points.py counts."""
+    """Kinds of moments: random times, and those of points.py."""
     outputs: tuple[str, ...] = ('*.pth', '*.json', '*.png', POINTER)
-    """Files that must be whole at every moment and equal at the end."""
+    """Files that must be whole at all times and equal at the end."""
 
     def __init__(self, folder, workers):
         self.folder, self._damaged = folder, {}
@@ -52,12 +52,12 @@ class Target:
             self.options.append(f'{loader}_dataloader.dataset.data_root={data}')
 
     def files(self, run):
-        """Paths in a run's folder of what it writes, temporary files too."""
+        """Relative paths of a run's outputs, temporary files included."""
         found = {path for pattern in self.outputs for path in run.glob(pattern)}
         return sorted(path.relative_to(run) for path in found | {*run.glob('**/.*.tmp')})
 
     def broken(self, run):
-        """Files that have their final name but are not whole, other than :meth:`damage` did."""
+        """Files with a final name that are not whole, except those that :meth:`damage` changed."""
         return [
             str(path)
             for path in self.files(run)
@@ -67,15 +67,15 @@ class Target:
         ]
 
     def damage(self, run, rng):
-        """Damage what the run would go on from; return whether there was something."""
+        """Damage the file that the run would resume from; return whether there is one."""
         return False
 
     def place(self, where):
-        """Where in the run that is, for the table."""
+        """Row of the table for a text of the board."""
         return where.split()[0]
 
     def differences(self, run, whole):
-        """What differs between the ends of two runs; nothing, or the promise is not kept."""
+        """Files that differ between two complete runs."""
         one, other = self.files(run), self.files(whole)
         if one != other:
             return [f'files: {[*map(str, one)]}, unbroken {[*map(str, other)]}']
@@ -88,12 +88,12 @@ class Training(Target):
     kinds = ('time', STEP, SWITCH, VALIDATION, WRITING, WRITTEN, RENAMED)
 
     def command(self, run):
-        """Arguments of a try, the first as the others."""
+        """Arguments of the tool; the same for the first run and the next ones."""
         options = ('--work-dir', str(run), '--resume', '--cfg-options', *self.options)
         return ['train.py', str(CONFIG), *options]
 
     def damage(self, run, rng):
-        """Cut the last checkpoint or change a bit of it, if there is one before it."""
+        """Cut the last checkpoint or change a bit of it, if there is an earlier one."""
         if not (run / POINTER).exists():
             return False
         last = Path((run / POINTER).read_text())
@@ -105,7 +105,7 @@ class Training(Target):
         if rng.random() < 0.5:
             content = content[: int(rng.uniform(0, 0.999) * len(content))]
         else:
-            with zipfile.ZipFile(last) as archive:  # in a tensor: some bytes between mean nothing
+            with zipfile.ZipFile(last) as archive:  # in a tensor, as some other bytes are padding
                 largest = max(archive.infolist(), key=lambda member: member.file_size)
             content[largest.header_offset + 200 + rng.randrange(largest.file_size - 200)] ^= 1
         last.write_bytes(content)
@@ -114,12 +114,12 @@ class Training(Target):
 
 
 class Masks(Target):
-    """``tools/make_pseudo_masks.py``; its weights come from a training run."""
+    """``tools/make_pseudo_masks.py``, with the weights of a training run."""
 
     kinds = ('time', PREDICTION, WRITING, WRITTEN, RENAMED)
 
     def command(self, run):
-        """Arguments of a try, the first as the others."""
+        """Arguments of the tool; the same for the first run and the next ones."""
         weights = self.folder / 'train/whole/refine.pth'
         out, work = ('--out', str(run)), ('--work-dir', str(self.folder / 'test'))
         return [
@@ -129,7 +129,7 @@ class Masks(Target):
 
 
 class Pipeline(Target):
-    """``tools/run_pipeline.py demo``: a process whose steps are processes of their own."""
+    """``tools/run_pipeline.py demo``, which starts a process for each step."""
 
     kinds = ('time',)
     outputs = (
@@ -164,10 +164,9 @@ def _is_whole(path):
 
 
 def _content(path):
-    """What of a file must not depend on kills.
+    """Content of a file without the times and paths in it.
 
-    Of a checkpoint that is every tensor, those of the optimizer too, bit for bit; the rest tells
-    times and paths. The pointer and the manifest of masks hold paths too.
+    Of a checkpoint, that is every tensor, those of the optimizer included.
     """
     if path.suffix == '.pth':
         with zipfile.ZipFile(path) as archive:

@@ -1,4 +1,4 @@
-"""The harness by a few kills; by hand it takes many (see kill.py)."""
+"""A few kills; ``kill.py`` does many."""
 
 import os
 import subprocess

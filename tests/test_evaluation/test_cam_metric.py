@@ -69,7 +69,7 @@ def test_errors_are_clear():
         evaluate([sample])
     sample = make_sample(4)
     sample.gt_sem_seg.data[0, 0, 0] = 77
-    with pytest.raises(ValueError, match=r"'image_4' has the values \[77\]"):
+    with pytest.raises(ValueError, match="'image_4': the mask holds the id 77"):
         evaluate([sample])
     sample = make_sample(5)
     del sample.gt_sem_seg

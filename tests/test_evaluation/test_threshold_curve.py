@@ -126,8 +126,8 @@ def test_bad_thresholds(thresholds):
     ('cams', 'classes', 'target', 'message'),
     [
         (torch.zeros(1, 4, 4), [0], torch.zeros(5, 4), 'resized to the original image'),
-        (torch.zeros(1, 4, 4), [0], torch.full((4, 4), 5), r"'x' has the values \[5\]"),
-        (torch.zeros(1, 4, 4), [0], torch.full((4, 4), -1), r'values \[-1\]'),
+        (torch.zeros(1, 4, 4), [0], torch.full((4, 4), 5), "'x': the mask holds the id 5"),
+        (torch.zeros(1, 4, 4), [0], torch.full((4, 4), -1), 'holds the id -1'),
         (torch.zeros(1, 4, 4), [4], torch.zeros(4, 4), r'CAM classes \[4\]'),
         (torch.zeros(2, 4, 4), [0], torch.zeros(4, 4), 'expected CAMs'),
         (torch.full((1, 4, 4), float('nan')), [0], torch.zeros(4, 4), 'not finite'),

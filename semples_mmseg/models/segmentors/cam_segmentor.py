@@ -24,6 +24,7 @@ _GUESSED = (
     'they are often wrong. semples_mmseg.inference.SemPLeSInferencer takes tags'
 )
 
+
 @MODELS.register_module()
 class CAMSegmentor(BaseSegmentor):
     """A mask generator that learns from image-level labels alone (WeakTr, section 3).

@@ -1,0 +1,39 @@
+"""``tools/run_pipeline.py``: options of each pipeline, plans."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from run_tool import run_tool
+
+import semples_mmseg
+
+
+@pytest.mark.parametrize(
+    'arguments',
+    [('demo', '--gpus', '2'), ('demo', '--weaktr-options', 'a=1'), ('coco14', '--sbd', 'folder')],
+)
+def test_options_of_another_pipeline_are_refused(arguments, capsys):
+    assert run_tool('run_pipeline.py', *arguments) == 2
+    assert arguments[1] in capsys.readouterr().err
+
+
+def test_the_plan_of_the_demo_runs_nothing(tmp_path, capsys):
+    folders = [tmp_path / 'my work', tmp_path / 'my data']
+    given = ('--work-dir', folders[0], '--data-root', folders[1], '--dry-run')
+    assert run_tool('run_pipeline.py', 'demo', *given) == 0
+    text = capsys.readouterr().out
+    assert 'SemPLeS training' in text and 'Segmenter test' in text
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_package_does_not_import_the_demo():
+    package = Path(semples_mmseg.__file__).parent
+    for path in package.rglob('*.py'):
+        if path.is_relative_to(package / 'demo'):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.ImportFrom):
+                assert 'demo' not in (node.module or '').split('.'), path
+            if isinstance(node, ast.Import):
+                assert not any('demo' in name.name.split('.') for name in node.names), path
