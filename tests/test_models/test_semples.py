@@ -256,11 +256,11 @@ def test_unfit_checkpoints_are_refused(tiny_semples):
     more = copy.deepcopy(tiny_semples)
     more['mask_generator']['num_classes'] = 4
     more['text_head']['class_names'].append('bird')
-    with pytest.raises(ValueError, match='another number of classes, width or prompt length'):
+    with pytest.raises(ValueError, match='for 3 classes, the model has 4'):
         build(more).load_state_dict(state, strict=False)
     longer = copy.deepcopy(tiny_semples)
     longer['prompt_learner']['num_tokens'] = 5
-    with pytest.raises(ValueError, match=r'prompts has shape \(3, 4, 24\) there'):
+    with pytest.raises(ValueError, match=r'prompts is \(3, 4, 24\) there'):
         build(longer).load_state_dict(state, strict=False)
     state['clip_fingerprint'] = -state['clip_fingerprint']
     with pytest.raises(ValueError, match='another CLIP or other class names'):
