@@ -66,6 +66,8 @@ class CheckedSegDataset(BaseSegDataset):
             pipeline=with_checked_loader(pipeline),
             **kwargs,
         )
+        # MMSeg's browse_dataset.py and confusion_matrix.py read the classes from here.
+        self.METAINFO = self.metainfo
 
     def load_data_list(self) -> list[dict]:
         """Read the list and check the files.

@@ -74,6 +74,8 @@ class WeakLabelDataset(BaseSegDataset):
         FileNotFoundError: If a list, an image or an expected mask is missing.
     """
 
+    METAINFO: dict[str, Any] = {}
+
     def __init__(
         self,
         ann_file: str = '',
@@ -109,6 +111,8 @@ class WeakLabelDataset(BaseSegDataset):
             lazy_init=True,
             **kwargs,
         )
+        # MMSeg's browse_dataset.py and confusion_matrix.py read the classes from here.
+        self.METAINFO = self.metainfo
         self._check_classes()
         self.set_pipeline(pipeline)
         if not lazy_init:
@@ -127,8 +131,8 @@ class WeakLabelDataset(BaseSegDataset):
     @property
     def own_classes(self) -> tuple[str, ...]:
         """Object classes that labels and mask ids count, of which ``metainfo`` may pick a part."""
-        classes = self._metainfo['classes'] if self.label_map is None else self.METAINFO['classes']
-        return tuple(classes)[1:]
+        metainfo = self._metainfo if self.label_map is None else type(self).METAINFO
+        return tuple(metainfo['classes'])[1:]
 
     @property
     def object_classes(self) -> tuple[str, ...]:

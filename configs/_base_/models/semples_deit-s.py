@@ -7,6 +7,7 @@ data_preprocessor = dict(
 )
 model = dict(
     type='SemPLeS',
+    decode_head=dict(type='WeakTrGenerator'),  # for MMSeg's get_flops.py alone
     data_preprocessor=data_preprocessor,
     mask_generator=dict(
         type='WeakTrGenerator',

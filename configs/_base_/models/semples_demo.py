@@ -26,6 +26,7 @@ mask_generator = dict(
 )
 model = dict(
     type='SemPLeS',
+    decode_head=dict(type='WeakTrGenerator'),  # for MMSeg's get_flops.py alone
     data_preprocessor=data_preprocessor,
     mask_generator=mask_generator,
     clip=dict(type='DemoCLIP'),

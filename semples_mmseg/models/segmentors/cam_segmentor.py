@@ -35,6 +35,13 @@ class CAMSegmentor(BaseSegmentor):
         background_score: Score of background against CAMs in [0, 1] when pixels are labelled.
         flip: Whether CAM prediction sums each image and its mirror image.
         init_cfg: Initialisation, as everywhere in MMEngine.
+        pretrained: Set by MMSeg's ``init_model``, as the next two; has to be None.
+        train_cfg: Not used.
+        test_cfg: Not used.
+        decode_head: Not used; MMSeg's ``get_flops.py`` looks for its type in the config.
+
+    Raises:
+        ValueError: If ``pretrained`` is given.
     """
 
     def __init__(
@@ -44,7 +51,16 @@ class CAMSegmentor(BaseSegmentor):
         background_score: float = 0.4,
         flip: bool = True,
         init_cfg: dict[str, Any] | None = None,
+        pretrained: str | None = None,
+        train_cfg: dict[str, Any] | None = None,
+        test_cfg: dict[str, Any] | None = None,
+        decode_head: dict[str, Any] | None = None,
     ) -> None:
+        if pretrained is not None:
+            raise ValueError(
+                f'model.pretrained={pretrained!r} has no effect: weights of the backbone are named '
+                'by model.mask_generator.backbone.init_cfg, those of the whole model by load_from'
+            )
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.mask_generator = MODELS.build(mask_generator)
         self.num_classes: int = self.mask_generator.num_classes

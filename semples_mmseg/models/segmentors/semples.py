@@ -53,6 +53,7 @@ class SemPLeS(CAMSegmentor):
         background_score: See :class:`CAMSegmentor`.
         flip: See :class:`CAMSegmentor`.
         init_cfg: Initialisation, as everywhere in MMEngine.
+        **kwargs: What MMSeg's tools add to the config, see :class:`CAMSegmentor`.
 
     Raises:
         ValueError: If the parts disagree on the number of classes.
@@ -74,8 +75,11 @@ class SemPLeS(CAMSegmentor):
         background_score: float = 0.4,
         flip: bool = True,
         init_cfg: dict[str, Any] | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(mask_generator, data_preprocessor, background_score, flip, init_cfg)
+        super().__init__(
+            mask_generator, data_preprocessor, background_score, flip, init_cfg, **kwargs
+        )
         names = text_head.get('class_names', ())
         if len(names) != self.num_classes:
             raise ValueError(
