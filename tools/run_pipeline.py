@@ -6,14 +6,28 @@ python tools/run_pipeline.py coco14 --data-root data/coco --dry-run
 """
 
 import argparse
+import functools
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from semples_mmseg.cli.errors import explained
 from semples_mmseg.cli.launch import check_work_dir
-from semples_mmseg.pipeline import BENCHMARKS, Settings, published_steps, run_steps, show_plan
+from semples_mmseg.pipeline import (
+    BENCHMARKS,
+    Settings,
+    Step,
+    published_steps,
+    run_steps,
+    show_plan,
+)
 from semples_mmseg.pipeline.published_report import report_published
+from semples_mmseg.utils.locks import folder_lock
+
+ROOT = Path(__file__).parents[1]
+Report = Callable[[Console], Any]
 
 
 def parse_args() -> argparse.Namespace:
@@ -51,42 +65,35 @@ def _add_settings(parser: argparse.ArgumentParser, *names: str) -> None:
 
 def main() -> None:
     """Run the command."""
-    args = parse_args()
-    if args.pipeline == 'demo':
-        run_demo(args)
-    else:
-        run_published(args)
+    args, console = parse_args(), Console()
+    folder = Path(args.work_dir or f'work_dirs/{args.pipeline}')
+    steps, report = (plan_demo if args.pipeline == 'demo' else plan_published)(args, folder)
+    if args.dry_run:
+        show_plan(steps, folder, console)
+        return
+    check_work_dir(str(folder))
+    with folder_lock(folder):
+        run_steps(steps, folder, console, args.verbose)
+        report(console)
 
 
-def run_demo(args: argparse.Namespace) -> None:
-    """Run the demo."""
+def plan_demo(args: argparse.Namespace, folder: Path) -> tuple[list[Step], Report]:
+    """The steps of the demo, and the function that reports their results."""
     from semples_mmseg.demo.report import report_demo
     from semples_mmseg.demo.steps import demo_steps
 
-    root, console = Path(__file__).parents[1], Console()
-    folder, data_root = Path(args.work_dir or 'work_dirs/demo'), Path(args.data_root or 'data/demo')
+    data_root = Path(args.data_root or 'data/demo')
     options = (args.semples_options, args.segmenter_options)
-    steps = demo_steps(root, folder, data_root, args.seed, *options)
-    if args.dry_run:
-        show_plan(steps, folder, console)
-        return
-    check_work_dir(str(folder))
-    run_steps(steps, folder, console, args.verbose)
-    report_demo(root, folder, data_root, console)
+    steps = demo_steps(ROOT, folder, data_root, args.seed, *options)
+    return steps, functools.partial(report_demo, ROOT, folder, data_root)
 
 
-def run_published(args: argparse.Namespace) -> None:
-    """Run the pipeline of one of the paper's data sets."""
-    root, console, benchmark = Path(__file__).parents[1], Console(), BENCHMARKS[args.pipeline]
-    folder = Path(args.work_dir or f'work_dirs/{args.pipeline}')
+def plan_published(args: argparse.Namespace, folder: Path) -> tuple[list[Step], Report]:
+    """The steps of a data set of the paper, and the function that reports their results."""
+    benchmark = BENCHMARKS[args.pipeline]
     data_root = Path(args.data_root or benchmark.data_root)
-    steps = published_steps(benchmark, root, folder, data_root, read_settings(args))
-    if args.dry_run:
-        show_plan(steps, folder, console)
-        return
-    check_work_dir(str(folder))
-    run_steps(steps, folder, console, args.verbose)
-    report_published(benchmark, folder, console)
+    steps = published_steps(benchmark, ROOT, folder, data_root, read_settings(args))
+    return steps, functools.partial(report_published, benchmark, folder)
 
 
 def read_settings(args: argparse.Namespace) -> Settings:

@@ -59,7 +59,8 @@ class Step:
 def digest(path: Path) -> str | None:
     """SHA-256 of a file's content, or of a folder's file names and sizes; ``None`` if missing."""
     if path.is_dir():
-        files = sorted(file for file in path.rglob('*') if file.is_file())
+        # Files of the system and of locks begin with a dot.
+        files = sorted(file for file in path.rglob('[!.]*') if file.is_file())
         names = '\n'.join(f'{file.relative_to(path)} {file.stat().st_size}' for file in files)
         return hashlib.sha256(names.encode()).hexdigest()
     if not path.is_file():

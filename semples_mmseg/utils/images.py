@@ -19,6 +19,7 @@ _SUFFIXES = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.webp', '.bmp', '.gif', 
 PHOTO_SUFFIXES = (*_SUFFIXES, *(suffix.upper() for suffix in _SUFFIXES))
 """Usual suffixes of photos."""
 
+_SUBFILE_TYPE = 254  # TIFF tag; its lowest bit marks a copy of reduced size
 _CANVAS = (124, 117, 104)
 
 
@@ -93,8 +94,7 @@ def open_image(
                 f'{width} x {height} pixels are more than the limit of {limit:,}; make it smaller, '
                 f'or set {LIMIT_VARIABLE}'
             )
-        # MPO and HEIF files of cameras and phones hold further views behind the photo.
-        if image.format not in ('MPO', 'HEIF') and getattr(image, 'is_animated', False):
+        if _several_pictures(image):
             raise ValueError('it holds several pictures (animation or pages); save the one meant')
     except Exception as error:  # Pillow raises many types for damaged files
         raise _unreadable(kind, path, error) from error
@@ -142,6 +142,23 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         ValueError: If it cannot be decoded; see :func:`decode_image`.
     """
     return decode_image(read_image_bytes(path), path)
+
+
+def _several_pictures(image: Image.Image) -> bool:
+    """Whether an image is an animation or a document.
+
+    Smaller copies in a TIFF and the other views of cameras and phones do not count.
+    """
+    if image.format in ('MPO', 'HEIF') or not getattr(image, 'is_animated', False):
+        return False
+    if image.format != 'TIFF':
+        return True
+    smaller = []
+    for page in range(1, image.n_frames):  # type: ignore[attr-defined]
+        image.seek(page)
+        smaller.append(image.tag_v2.get(_SUBFILE_TYPE, 0) & 1)  # type: ignore[attr-defined]
+    image.seek(0)
+    return not all(smaller)
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:

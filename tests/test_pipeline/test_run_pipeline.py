@@ -1,6 +1,8 @@
 """``tools/run_pipeline.py``: options of each pipeline, plans."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,25 @@ def test_the_plan_of_the_demo_runs_nothing(tmp_path, capsys):
     text = capsys.readouterr().out
     assert 'SemPLeS training' in text and 'Segmenter test' in text
     assert not any(tmp_path.iterdir())
+
+
+def test_a_folder_in_use_is_refused(tmp_path):
+    """A second pipeline would interleave its checkpoints with those of the first."""
+    code = (
+        'import sys; from semples_mmseg.utils.locks import folder_lock\n'
+        'with folder_lock(sys.argv[1]): print("locked", flush=True); sys.stdin.read()'
+    )
+    command = [sys.executable, '-c', code, str(tmp_path)]
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    given = ('demo', '--work-dir', tmp_path, '--data-root', tmp_path / 'data')
+    with subprocess.Popen(command, **pipes) as process:
+        try:
+            assert process.stdout.readline().strip().endswith(b'locked')
+            with pytest.raises(ValueError, match=str(tmp_path)):
+                run_tool('run_pipeline.py', *given)
+        finally:
+            process.kill()
+    assert not (tmp_path / 'pipeline.json').exists()
 
 
 def test_the_package_does_not_import_the_demo():

@@ -12,7 +12,7 @@ import pytest
 from mmcv.transforms import LoadImageFromFile
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmseg.registry import TRANSFORMS
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from semples_mmseg.datasets.pipelines import with_checked_loader
 from semples_mmseg.datasets.transforms import LoadCheckedAnnotations, LoadCheckedImage
@@ -103,6 +103,21 @@ def png_with(kind: bytes, data: bytes) -> bytes:
 )
 def test_damaged_exif_data_do_not_refuse_a_picture(content):
     np.testing.assert_array_equal(decode_image(content, 'x'), PIXELS)
+
+
+def test_smaller_copies_in_a_tiff_are_ignored():
+    small = Image.fromarray(PIXELS[::2, ::2])
+    for kind, refused in ((1, False), (0, True)):
+        stream = io.BytesIO()
+        info = TiffImagePlugin.ImageFileDirectory_v2()
+        info[254] = kind
+        small.encoderinfo = dict(tiffinfo=info)
+        Image.fromarray(PIXELS).save(stream, 'TIFF', save_all=True, append_images=[small])
+        if refused:
+            with pytest.raises(ValueError, match='several pictures'):
+                decode_image(stream.getvalue(), 'x')
+        else:
+            np.testing.assert_array_equal(decode_image(stream.getvalue(), 'x'), PIXELS)
 
 
 def test_what_is_refused_is_named(tmp_path, monkeypatch):
