@@ -10,18 +10,18 @@ from .utils.lists import explain_unknown
 
 
 class SemPLeSInferencer(MMSegInferencer):
-    """MMSeg's ``MMSegInferencer`` that can be told which classes an image shows.
+    """MMSeg's ``MMSegInferencer`` with the classes that an image shows as input.
 
-    A model that is trained on tags decides which pixels belong to a *given* class; it is far less
-    sure of which classes an image shows. Where no tags are given, the classes that the classifier
-    predicts are used; there is one warning, and the result says so::
+    A model that is trained on tags finds the pixels of *given* classes well, but is far less sure
+    which classes an image shows. Without tags the classes that the classifier predicts are used;
+    there is one warning, and the result says so:
 
         inferencer = SemPLeSInferencer('voc_refine.py', 'refine.pth')
         inferencer('meadow.jpg', tags=['cow'])['predictions']  # (H, W), 0 is background
         inferencer(['a.jpg', 'b.jpg'], tags=[['cow'], ['cow', 'dog']], out_dir='masks')
         inferencer('meadow.jpg')['tags_guessed']  # True
 
-    Options are those of ``MMSegInferencer``. It serves the models of image-level training
+    Options are those of ``MMSegInferencer``. It is for the models of image-level training
     (``SemPLeS``, ``CAMSegmentor``); a retrained Segmenter predicts without tags.
     """
 

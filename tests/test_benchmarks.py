@@ -149,7 +149,6 @@ def test_scaling_counts_pairs_and_operations(setting):
     assert report.scaling_table(rows).row_count == 3
 
 
-@pytest.mark.processes
 def test_a_step_is_divided_among_processes(setting):
     assert seconds_of_step(setting, 2, repeats=1) > 0
     with pytest.raises(

@@ -17,7 +17,6 @@ from semples_mmseg.cli.launch import (
     choose_start,
     load_config,
 )
-from semples_mmseg.cli.memory import memory_explained
 from semples_mmseg.engine.processes import process_group
 
 
@@ -49,9 +48,7 @@ def main() -> None:
         config.optim_wrapper.setdefault('loss_scale', 'dynamic')
     choose_start(config, args.resume)
     with process_group(config):
-        runner = Runner.from_cfg(config)
-        with memory_explained(runner):
-            runner.train()
+        Runner.from_cfg(config).train()
 
 
 if __name__ == '__main__':

@@ -2,14 +2,18 @@
 
 import argparse
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
 from ..engine.stage_plan import StagePlan
+from ..utils.config_options import ConfigOptions
 from ..weights import forbid_code, trust_checkpoints, with_scheme
 from ..weights.latest_checkpoint import latest_whole_checkpoint
+
+_LEAST_SHARED = 16 * 2**20
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +25,7 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         help='changes of the config, e.g. stages.0.epochs=1 model.clip.pretrained=None',
     )
     parser.add_argument(
@@ -69,6 +73,7 @@ def load_config(args: argparse.Namespace) -> Config:
     elif not config.get('work_dir'):
         config.work_dir = str(Path('work_dirs') / Path(args.config).stem)
     check_work_dir(config.work_dir)
+    check_shared_memory(config)
     return config
 
 
@@ -86,6 +91,23 @@ def check_work_dir(path: str) -> None:
         raise OSError(
             f'the work folder {path} cannot be written ({error}): choose another with --work-dir'
         ) from error
+
+
+def check_shared_memory(config: Config, shared: str = '/dev/shm') -> None:
+    """See that loader workers can hand over images; without shared memory they wait forever.
+
+    Raises:
+        OSError: If workers are wanted and there is next to no shared memory.
+    """
+    loaders = [config.get(f'{name}_dataloader') or {} for name in ('train', 'val', 'test')]
+    workers = any(loader.get('num_workers') for loader in loaders)
+    if workers and Path(shared).is_dir() and shutil.disk_usage(shared).free < _LEAST_SHARED:
+        raise OSError(
+            f'the workers of data loaders need shared memory, and {shared} has less than '
+            f'{_LEAST_SHARED // 2**20} MiB free: make it larger (docker run --shm-size=8g, or '
+            '--ipc=host), or set num_workers=0 and persistent_workers=False of train_dataloader, '
+            'val_dataloader and test_dataloader with --cfg-options'
+        )
 
 
 def check_stages(config: Config) -> None:

@@ -13,8 +13,8 @@ from ..utils.classes import read_classes
 from ..utils.images import PHOTO_SUFFIXES
 from ..utils.label_png import class_colours
 from ..utils.lists import (
-    files_below,
     find_images,
+    ids_below,
     missing_files,
     name_missing,
     read_image_ids,
@@ -95,8 +95,8 @@ class CheckedSegDataset(BaseSegDataset):
                 raise FileNotFoundError(
                     f'mask missing: {name_missing(missing)} of the {len(ids)} of {source}; check '
                     'data_prefix.seg_map_path. Pseudo masks are written by '
-                    'tools/make_pseudo_masks.py; to predict without masks leave seg_map_path out '
-                    'of data_prefix'
+                    'tools/make_pseudo_masks.py; to predict without masks give tools/test.py '
+                    '--out FOLDER'
                 )
             ids_are_classes = not self.reduce_zero_label and not self.label_map
             if ids_are_classes and self.seg_map_suffix == '.png':
@@ -129,8 +129,7 @@ class CheckedSegDataset(BaseSegDataset):
     def _ids_in(self, folder: str) -> list[str]:
         """Image ids of all images of a folder."""
         ends = suffix_list(self.img_suffix)
-        names = files_below(folder, ends)
-        others = {*files_below(folder, PHOTO_SUFFIXES)} - {*names}
+        ids, others = ids_below(folder, ends, PHOTO_SUFFIXES)
         if others:
             print_log(
                 f'{type(self).__name__}: {len(others)} photos in {folder} have another suffix than '
@@ -138,7 +137,7 @@ class CheckedSegDataset(BaseSegDataset):
                 logger='current',
                 level=logging.WARNING,
             )
-        return [next(name.removesuffix(e) for e in ends if name.endswith(e)) for name in names]
+        return ids
 
     def _item(self, img_id: str, img_path: str) -> dict:
         """MMSeg's entry of an image, and its id."""

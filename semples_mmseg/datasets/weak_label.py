@@ -19,6 +19,7 @@ from ..utils.lists import (
     missing_files,
     name_absent,
     name_missing,
+    name_some,
     read_image_ids,
     read_label_file,
     suffix_list,
@@ -27,6 +28,11 @@ from ..utils.names import check_class_names
 from .labels import Label, class_names_of, refuse_multi_hot
 from .mask_checks import check_masks_show_labels, check_sample_ids
 from .pipelines import annotation_loaders, with_checked_loader
+
+_NO_MASKS = (
+    'To train without masks add --cfg-options val_dataloader=None val_cfg=None val_evaluator=None; '
+    'to predict without masks give tools/test.py --out FOLDER'
+)
 
 
 @DATASETS.register_module()
@@ -162,7 +168,7 @@ class WeakLabelDataset(BaseSegDataset):
         if loaders and not self.data_prefix.get('seg_map_path'):
             raise ValueError(
                 f'{type(self).__name__}: the pipeline contains {loaders[0]!r}, but data_prefix '
-                "names no folder of masks; add data_prefix=dict(seg_map_path='...')"
+                f"names no folder of masks; add data_prefix=dict(seg_map_path='...'). {_NO_MASKS}"
             )
         self.pipeline = Compose(with_checked_loader(pipeline))
 
@@ -199,9 +205,7 @@ class WeakLabelDataset(BaseSegDataset):
             self._check_files(
                 masks,
                 'mask',
-                'seg_map_path and seg_map_suffix. To train without masks add --cfg-options '
-                'val_dataloader=None val_cfg=None val_evaluator=None; to predict without masks '
-                'leave seg_map_path out of data_prefix',
+                f'seg_map_path and seg_map_suffix. {_NO_MASKS}',
             )
             seg_paths = list(masks)
 
@@ -219,12 +223,13 @@ class WeakLabelDataset(BaseSegDataset):
         if self.test_mode:
             ids_are_classes = self.label_map is None and not self.reduce_zero_label
             if seg_dir and self._local and ids_are_classes and self.seg_map_suffix == '.png':
-                check_masks_show_labels(masks, [info['image_labels'] for info in data_list])
+                multi_hots = [info['image_labels'] for info in data_list]
+                check_masks_show_labels(masks, multi_hots, self.object_classes)
             return data_list
         return self._training_images(data_list)
 
     def _training_images(self, data_list: list[dict]) -> list[dict]:
-        """The images to train on; say how many are negatives and warn if one class has none."""
+        """The images to train on; warn of classes without images, and of one without negatives."""
         labelled = [info for info in data_list if info['image_labels'].any()]
         negatives = len(data_list) - len(labelled)
         if not labelled:
@@ -235,6 +240,15 @@ class WeakLabelDataset(BaseSegDataset):
                 f'{type(self).__name__}: {negatives} of {len(data_list)} images have no label: '
                 f'{use} (skip_unlabelled={self.skip_unlabelled})',
                 logger='current',
+            )
+        counts = np.sum([info['image_labels'] for info in data_list], axis=0)
+        unseen = [n for n, count in zip(self.object_classes, counts, strict=True) if not count]
+        if unseen:
+            print_log(
+                f'{type(self).__name__}: no image of {self.ann_file} shows {name_some(unseen)}, '
+                'so the model cannot learn it',
+                logger='current',
+                level=logging.WARNING,
             )
         if self.num_object_classes == 1 and (self.skip_unlabelled or not negatives):
             print_log(

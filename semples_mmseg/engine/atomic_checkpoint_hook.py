@@ -1,4 +1,4 @@
-"""Checkpoints that a killed run leaves whole or not at all."""
+"""Checkpoints that are complete or absent after a kill."""
 
 from collections import deque
 from pathlib import Path
@@ -12,11 +12,10 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
 
 from ..utils import atomic_write, remove_leftovers
-from ..weights.latest_checkpoint import POINTER
 
 
 class AtomicBackend(LocalBackend):
-    """MMEngine's local files, written beside their place and renamed into it."""
+    """MMEngine's local files, written to a temporary name and renamed."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write bytes; see :func:`atomic_write`."""
@@ -35,11 +34,10 @@ register_backend('atomic', AtomicBackend, force=True)
 class AtomicCheckpointHook(CheckpointHook):
     """MMEngine's ``CheckpointHook`` for runs that may be killed at any moment.
 
-    Checkpoints and the file ``last_checkpoint`` are written to temporary files, flushed to disk
-    and renamed. An old checkpoint goes only when the new one is there, so that there are
-    ``max_keep_ckpts`` whole ones at every moment; with two or more, a run whose last checkpoint
-    is damaged afterwards resumes from the one before. Temporary files of killed runs are removed
-    when training starts.
+    Checkpoints are written to temporary files, flushed to disk and renamed. An old checkpoint is
+    removed after the new one is written, so that there are ``max_keep_ckpts`` whole ones at every
+    moment; with two or more, a run whose last checkpoint is damaged afterwards resumes from the
+    one before. Temporary files of killed runs are removed when training starts.
 
     Args:
         **kwargs: As of ``CheckpointHook``.
@@ -51,6 +49,7 @@ class AtomicCheckpointHook(CheckpointHook):
 
     backend_args: dict[str, Any] | None
     keep_ckpt_ids: deque[int]
+    max_keep_ckpts: int
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -59,7 +58,7 @@ class AtomicCheckpointHook(CheckpointHook):
             self.backend_args = dict(backend='atomic')
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse what could not be resumed, and tidy up after killed runs."""
+        """Refuse settings that cannot be resumed, and remove files of killed runs."""
         if not self.by_epoch and isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise ValueError(
                 'default_hooks.checkpoint has by_epoch=False, but a checkpoint within an epoch '
@@ -87,32 +86,21 @@ class AtomicCheckpointHook(CheckpointHook):
         hub['resumed_keys'] = {k: v for k, v in resumed if k in hub['runtime_info']}
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
-        """Save one checkpoint, say that it is the last one, and remove one that is to go."""
-        keep: list[int] = []
-        if self.max_keep_ckpts > 0:
-            keep = [*(old for old in self.keep_ckpt_ids if old != step), step]
-            # One too many: a run that is killed before that one is removed does so on resuming.
-            runner.message_hub.update_info('keep_ckpt_ids', list(keep))
-            self.keep_ckpt_ids = deque(keep, self.max_keep_ckpts)
-        name = self.filename_tmpl.format(step)
-        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
-        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
-        runner.save_checkpoint(
-            self.out_dir,
-            name,
-            self.file_client_args,
-            save_optimizer=self.save_optimizer,
-            save_param_scheduler=self.save_param_scheduler,
-            meta=meta,
-            by_epoch=self.by_epoch,
-            backend_args=self.backend_args,
-            **self.args,
-        )
-        if not is_main_process():
+        """Save one checkpoint, then remove the oldest; MMEngine removes first."""
+        limit = self.max_keep_ckpts
+        if limit <= 0:
+            super()._save_checkpoint_with_step(runner, step, meta)
             return
-        with atomic_write(Path(runner.work_dir) / POINTER) as file:
-            file.write(str(self.last_ckpt))
-        for old in keep[: -self.max_keep_ckpts]:
+        keep = [*(old for old in self.keep_ckpt_ids if old != step), step]
+        # One too many: a run that is killed before that one is removed does so on resuming.
+        runner.message_hub.update_info('keep_ckpt_ids', keep)
+        self.keep_ckpt_ids = deque(keep, limit)
+        self.max_keep_ckpts = -1
+        try:
+            super()._save_checkpoint_with_step(runner, step, meta)
+        finally:
+            self.max_keep_ckpts = limit
+        for old in keep[:-limit] if is_main_process() else []:
             path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old))
             if self.file_backend.isfile(path):
                 self.file_backend.remove(path)

@@ -3,33 +3,40 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
+from mmengine.dist import all_reduce
 from mmengine.hooks import EMAHook, Hook
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
+from torch import Tensor
+from torch.nn.modules.batchnorm import _NormBase
 
 from ..utils.lists import name_some
-from .step_gate import StepGate
 
 _SKIPPED = 'skipped_steps'
 
 
 class NotFiniteError(ArithmeticError):
-    """A run that has come to numbers that are not finite and does not recover."""
+    """Losses, gradients or weights of a run are not finite."""
 
 
 @HOOKS.register_module()
 class FiniteStepHook(Hook):
     """Leave out training steps whose loss or gradients are not finite.
 
-    Weights, their moving average (``EMAHook``) and the optimizer's state stay as they are; rates
-    and epochs go on. Each such step is logged and counted; the count is in the checkpoints and a
-    resumed run goes on with it. After ``patience`` of them in a row the run ends. Weights that are
-    not finite are never saved.
+    Weights, their moving average (``EMAHook``), the optimizer's state and the running statistics
+    of normalisation layers stay as they are; learning rates and epochs go on. With gradient
+    accumulation one such loss spoils the whole step. All processes decide the same, by one
+    all-reduction a step. Each such step is logged and counted; the count is in the checkpoints.
+    After ``patience`` of them in a row the run ends. Weights that are not finite are never saved.
 
-    What counts, and what a loss scaler is left to do by itself, is told by :class:`StepGate`.
+    A loss scaler leaves out steps whose *scaled* gradients overflow in order to find its scale.
+    They are not counted as long as the loss is finite and the scale is above 1.
 
     Args:
-        patience: Steps in a row that end the run; the row begins anew when a run is resumed.
+        patience: Steps in a row that end the run; a resumed run starts to count at 0.
 
     Raises:
         ValueError: If ``patience`` is below 1.
@@ -42,34 +49,85 @@ class FiniteStepHook(Hook):
         if patience < 1:
             raise ValueError(f'finite_steps.patience must be at least 1, got {patience}')
         self.patience = patience
-        self._gate: StepGate | None = None
         self._streak = 0
+        self._wrapper: Any = None
+        self._restart()
+
+    def _restart(self) -> None:
+        """Forget the step before."""
         self._images: list[str] = []
-        self._averages: list[Any] = []
+        self._losses_finite: list[Tensor] = []
+        self._decided: tuple[bool, bool] | None = None
+        self._statistics: list[tuple[Tensor, Tensor]] | None = None
+        self._skipped = False
 
     def before_train(self, runner: Runner) -> None:
-        """Have moving averages leave out what the optimizer leaves out."""
-        self._averages = [hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook)]
-        for average in self._averages:
-            self._guard_average(average)
+        """Watch the model's losses, and keep moving averages from steps that are left out."""
+        model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model.register_forward_hook(self._after_forward)
+        self._models = [model]
+        for hook in runner.hooks:
+            if isinstance(hook, EMAHook):
+                self._models.append(hook.ema_model)
+                self._guard(hook.ema_model)
 
-    def _guard_average(self, average: Any) -> None:
+    def _guard(self, average: Any) -> None:
         update = average.update_parameters
-
-        def update_if_stepped(model: Any) -> None:
-            if self._gate is None or not self._gate.skipped:
-                update(model)
-
-        average.update_parameters = update_if_stepped
+        average.update_parameters = lambda model: None if self._skipped else update(model)
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Mapping[str, Any] | None = None
     ) -> None:
-        """Stand before the optimizer, which changes with the stage."""
-        if self._gate is None or self._gate.wrapper is not runner.optim_wrapper:
-            self._gate = StepGate(runner.optim_wrapper, [runner.model, *self._averages])
-        self._gate.begin()
+        """Watch the optimizer, which changes with the stage.
+
+        Raises:
+            TypeError: If there are several optimizers.
+        """
+        wrapper: Any = runner.optim_wrapper
+        if wrapper is not self._wrapper:
+            if not isinstance(wrapper, OptimWrapper) or isinstance(wrapper, OptimWrapperDict):
+                raise TypeError(
+                    f'the steps of a {type(wrapper).__name__} cannot be watched, it has not one '
+                    'optimizer: set default_hooks.finite_steps=None'
+                )
+            self._wrapper = wrapper
+            wrapper.optimizer.register_step_pre_hook(self._before_step)
+            self._restart()
+        if self._statistics is None:
+            self._skipped = False
+            layers = (m for model in self._models for m in model.modules())
+            buffers = (b for m in layers if isinstance(m, _NormBase) for b in m.buffers(False))
+            self._statistics = [(buffer, buffer.clone()) for buffer in buffers]
+        scaler = getattr(wrapper, 'loss_scaler', None)
+        self._scale = 1.0 if scaler is None else scaler.get_scale()
         self._images += _images(data_batch)
+
+    def _after_forward(self, model: Any, inputs: Any, output: Any) -> None:
+        if model.training and isinstance(output, Mapping):
+            losses = [value for name, value in output.items() if 'loss' in name]
+            parts = [p for v in losses for p in (v if isinstance(v, (list, tuple)) else [v])]
+            self._losses_finite += [part.detach().isfinite().all() for part in parts]
+
+    def _before_step(self, optimizer: torch.optim.Optimizer, *arguments: Any) -> None:
+        """Take the gradients away from a step that is not finite: it changes nothing then."""
+        parameters = [p for group in optimizer.param_groups for p in group['params']]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        # The norm and not each value, because Adam's second moments square them.
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        self._decided = self._agree(norm.isfinite())
+        if not all(self._decided):
+            for parameter in parameters:
+                parameter.grad = None
+
+    def _agree(self, gradients: Tensor | None) -> tuple[bool, bool]:
+        """Whether losses and gradients are finite in all processes; no gradients are not."""
+        losses = torch.stack(self._losses_finite).all()
+        if gradients is None:
+            gradients = losses.new_zeros(())
+        flags = torch.stack([losses, gradients.to(losses.device)]).float()
+        all_reduce(flags, 'min')
+        losses_finite, finite = flags.bool().tolist()
+        return losses_finite, finite
 
     def after_train_iter(
         self,
@@ -83,37 +141,44 @@ class FiniteStepHook(Hook):
         Raises:
             NotFiniteError: After ``patience`` of them in a row.
         """
-        if self._gate is None or self._gate.skipped is None:
+        if not self._wrapper.should_update():
             return
-        images, self._images = self._images, []
-        if not self._gate.skipped:
+        # A loss scaler that has found an overflow does not call the optimizer.
+        losses, gradients = self._decided or self._agree(None)
+        self._skipped = not (losses and gradients)
+        if self._skipped:
+            for buffer, value in self._statistics or ():
+                buffer.copy_(value)
+        skipped, images = self._skipped, self._images
+        counted = skipped and (not losses or self._scale <= 1)
+        self._restart()
+        self._skipped = skipped
+        if counted:
+            self._count(runner, outputs or {}, images)
+        elif not skipped:
             self._streak = 0
-            return
+
+    def _count(self, runner: Runner, losses: Mapping[str, Any], images: Sequence[str]) -> None:
         self._streak += 1
         hub = runner.message_hub
         hub.update_info(_SKIPPED, hub.get_info(_SKIPPED, 0) + 1)
         stage = hub.get_info('stage')
         where = f'step {runner.iter + 1}' + (f' (stage {stage})' if stage else '')
-        what = _describe(outputs or {}, images)
+        what = ', '.join(f'{name} {value.item():.4g}' for name, value in losses.items())
+        if images:
+            what += f', images {name_some(images)}'
         runner.logger.warning(
             f'{where} is left out: its loss or gradients are not finite; {what}. '
             f'{self._streak} in a row, {hub.get_info(_SKIPPED)} in all'
         )
         if self._streak >= self.patience:
-            rates = sorted({group['lr'] for group in self._gate.wrapper.optimizer.param_groups})
-            mixed = hasattr(self._gate.wrapper, 'loss_scaler')
+            rates = sorted({f'{group["lr"]:.3g}' for group in self._wrapper.param_groups})
             raise NotFiniteError(
                 f'{self._streak} training steps in a row had a loss or gradients that are not '
-                f'finite, the last one at {where}; {what}. They were left out: the weights are '
-                'those from before, and checkpoints are good. Try '
-                f'a lower learning rate (now {", ".join(f"{rate:.3g}" for rate in rates)}); '
-                + (
-                    'bfloat16 (--cfg-options optim_wrapper.dtype=bfloat16) or no --amp at all; '
-                    if mixed
-                    else ''
-                )
-                + 'a look at these images. default_hooks.finite_steps.patience says how many steps '
-                'are waited for'
+                f'finite, the last one at {where}; {what}. They were left out, so weights and '
+                f'checkpoints are good. Lower the learning rate (now {", ".join(rates)}), look at '
+                'these images, or with --amp use optim_wrapper.dtype=bfloat16. '
+                'default_hooks.finite_steps.patience sets the number of steps'
             )
 
     def after_train(self, runner: Runner) -> None:
@@ -138,8 +203,8 @@ class FiniteStepHook(Hook):
         ]
         if bad:
             raise NotFiniteError(
-                f'weights are not finite and were not saved: {name_some(bad)}. The checkpoints '
-                'there are were saved before; go on from one of them with a lower learning rate'
+                f'weights are not finite and were not saved: {name_some(bad)}. Earlier '
+                'checkpoints are good: resume from one of them with a lower learning rate'
             )
 
 
@@ -150,12 +215,3 @@ def _images(data_batch: Any) -> list[str]:
         return []
     paths = [sample.get('img_path') for sample in samples if hasattr(sample, 'get')]
     return [str(path) for path in paths if path is not None]
-
-
-def _describe(losses: Mapping[str, Any], images: Sequence[str]) -> str:
-    """The losses of a step and its images."""
-    values = ', '.join(f'{name} {value.item():.4g}' for name, value in losses.items())
-    parts = [values or 'losses unknown']
-    if images:
-        parts.append(f'images {name_some(images)}')
-    return ', '.join(parts)

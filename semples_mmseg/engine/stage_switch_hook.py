@@ -33,12 +33,11 @@ def _bare(model: nn.Module) -> Any:
 class StageSwitchHook(Hook):
     """Run the stages of a list one after another in one training run.
 
-    On entering a stage it tells the model (:meth:`CAMSegmentor.set_stage`), gives modules back the
-    weights they had earlier where the stage says so, and builds the stage's loader, optimizer and
-    schedule. On leaving it saves the weights (:meth:`StagePlan.file_name`) and adds a line to
-    ``stages.json``. Epochs are counted through all stages; checkpoints remember the stage and the
-    weights to be restored later, so a run resumes in the middle of any stage. Validation runs at
-    the end of every stage, besides ``val_interval``.
+    On entering a stage it sets the stage of the model (``CAMSegmentor.set_stage``), restores
+    earlier weights of modules (``restore``), and builds the stage's loader, optimizer and schedule.
+    On leaving it saves the weights and adds a line to ``stages.json``. Epochs are counted through
+    all stages. Checkpoints contain the stage and the weights to be restored later, so a run can be
+    resumed in any stage. Validation runs at the end of every stage and every ``val_interval``.
 
     Use it with ``train_cfg=dict(type='StagedTrainLoop')``. A ``batch_size`` of the training loader
     is for stages without one.
@@ -105,7 +104,7 @@ class StageSwitchHook(Hook):
         self._enter(runner, saved['index'], resumed=True)
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse a plan that restores weights which no stage or checkpoint has."""
+        """Refuse stages that restore weights which are not kept."""
         for index, spec in enumerate(self.plan.specs):
             earlier = {other.name for other in self.plan.specs[:index]}
             for module, source in spec.restore.items():
@@ -124,7 +123,7 @@ class StageSwitchHook(Hook):
             self._enter(runner, index)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Have the loop validate at the end of a stage."""
+        """Make the loop validate at the end of a stage."""
         ends = self.plan.ends_stage(runner.epoch + 1)
         # The loop reads its interval from here right after this epoch.
         runner.train_loop.dynamic_milestones = []
@@ -273,7 +272,7 @@ class StageSwitchHook(Hook):
 
     @staticmethod
     def _forget_scalars(runner: Runner) -> None:
-        """Drop smoothed losses and rates of the stage before; the log would go on showing them."""
+        """Drop smoothed losses and rates of the stage before, or the log would still show them."""
         scalars = runner.message_hub.log_scalars
         for key in [key for key in scalars if key.startswith('train/') and 'time' not in key]:
             del scalars[key]

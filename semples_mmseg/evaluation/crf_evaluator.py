@@ -1,4 +1,4 @@
-"""A dense CRF between a model's predictions and whatever metrics look at them."""
+"""A dense CRF between a model's predictions and the metrics."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .cam_metric import image_name
 
 @EVALUATOR.register_module()
 class CRFEvaluator(Evaluator):
-    """Replaces each predicted label map by that of a dense CRF before the metrics see it.
+    """Replaces each predicted label map by that of a dense CRF before metrics are computed.
 
     The unary term is the softmax of the sample's ``seg_logits`` (mean probabilities under
     :class:`ProbabilityTTA`), the colours are those of the image file. The CRF runs in worker

@@ -1,4 +1,4 @@
-"""Quality of a folder of label maps, whatever made them, against a folder of ground truth."""
+"""Quality of a folder of label maps of any origin, against a folder of ground truth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well a mask generator tells which classes an image shows, as an MMSeg metric."""
+"""How well a mask generator predicts the classes of an image, as an MMSeg metric."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .cam_metric import image_name
 class PredictionMetric(BaseMetric):
     """Mean average precision of each image-level prediction (stage 0: token, coarse, fine).
 
-    Average precision is MMPretrain's (:class:`mmpretrain.evaluation.AveragePrecision`). It looks
-    at image-level labels alone, so choosing a checkpoint by it stays weak supervision.
+    Average precision is MMPretrain's (:class:`mmpretrain.evaluation.AveragePrecision`). It needs
+    only image-level labels, so a checkpoint may be chosen by it.
 
     Each sample needs ``predictions`` (logits (K,) by name) and ``image_labels`` (multi-hot (K,)).
     Returned are two means in percent for every name:
@@ -78,7 +78,7 @@ class PredictionMetric(BaseMetric):
         occurs = labels.any(0)
         if not bool(occurs.any()):
             raise ValueError('PredictionMetric: no image has any label, there is nothing to rank.')
-        # Monotone functions such as the sigmoid do not change a ranking, so logits will do.
+        # Monotone functions such as the sigmoid do not change a ranking, so logits are enough.
         logits = {name: torch.stack([row[name] for row, _ in results]) for name in results[0][0]}
         scores = {
             name: AveragePrecision.calculate(values, labels, average=None)

@@ -31,10 +31,10 @@ def image_id(sample: Mapping[str, Any], img_dir: str | Path = '') -> str:
 
 @METRICS.register_module()
 class PredictionWriter(BaseMetric):
-    """Writes ``<out_dir>/<image id>.png`` for every prediction, as it comes.
+    """Writes ``<out_dir>/<image id>.png`` for every prediction.
 
-    8-bit PNGs with the data set's palette (VOC's colours if it has none), each written whole or not
-    at all. No ground truth is looked at. Returns ``predictions``, the number of images.
+    8-bit PNGs with the data set's palette (VOC's colours if it has none), each written
+    atomically. No ground truth is needed. Returns ``predictions``, the number of images.
 
     Args:
         out_dir: Folder of the PNGs.

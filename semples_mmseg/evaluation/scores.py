@@ -18,7 +18,7 @@ class SegmentationScores:
     With T pixels of a class in the truth, P in the prediction and TP in both, a class counts in
     ``miou``, ``fp`` and ``fn`` when it occurs at all (T + P - TP > 0), in ``precision`` when it
     is predicted (P > 0) and in ``recall`` when it is there (T > 0). Every measure is the plain
-    mean over the classes that count, and NaN where none does.
+    mean over the classes that count, and NaN if there is none.
 
     Attributes:
         iou: TP / (T + P - TP) per class, shape ``(..., C)``, NaN for a class that does not occur.
@@ -56,7 +56,7 @@ def segmentation_scores(confusion: np.ndarray) -> SegmentationScores:
     Args:
         confusion: Integer pixel counts, shape ``(..., C, C)``: rows true, columns predicted. More
             columns than C count pixels whose prediction is no class: they are missed by their
-            true class and charged to no other.
+            true class and false for no other.
 
     Returns:
         The measures, with the leading shape of ``confusion``.

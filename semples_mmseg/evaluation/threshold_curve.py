@@ -1,8 +1,8 @@
 """Confusion counts of CAM label maps for every background score at once.
 
-The label of a pixel is the argmax over [background score t, CAMs of the present classes]. Which
-class is the best does not depend on t, only whether it beats t; so a histogram over (best class,
-true class, which thresholds the best score beats) holds everything, for all t, in one pass.
+The label of a pixel is the argmax over [background score t, CAMs of the present classes]. The best
+class does not depend on t, only whether it beats t. A histogram over (best class, true class,
+thresholds that the best score beats) therefore has the counts for all t after one pass.
 """
 
 from __future__ import annotations

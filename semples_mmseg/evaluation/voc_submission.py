@@ -30,8 +30,8 @@ class VOCSubmission(PredictionWriter):
 
     Args:
         out_dir: Folder of both.
-        competition: ``'comp5'`` (trained on VOC's own data alone) or ``'comp6'`` (any other data
-            too, such as the images CLIP was trained on).
+        competition: ``'comp5'`` (trained only on VOC's data) or ``'comp6'`` (also on other
+            data, such as CLIP's images).
         **kwargs: See :class:`PredictionWriter`.
 
     Raises:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
+from ..utils.config_options import ConfigOptions
 from .benchmarks import Benchmark
 from .steps import Step
 from .tools import Tools, dataset_options
@@ -226,7 +227,7 @@ def _segmenter_steps(
 def _merged(path: Path, options: Sequence[str]) -> Any:
     """A config with its options."""
     parser = argparse.ArgumentParser()
-    parser.add_argument('--options', nargs='*', action=DictAction, default={})
+    parser.add_argument('--options', nargs='*', action=ConfigOptions, default={})
     config = Config.fromfile(path)
     config.merge_from_dict(parser.parse_args(['--options', *options]).options)
     return config

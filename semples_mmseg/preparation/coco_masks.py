@@ -21,7 +21,7 @@ class Region:
 
     Attributes:
         label: 1..80.
-        crowd: Whether it marks a crowd, in which objects are not told apart.
+        crowd: Whether it marks a crowd, in which single objects are not separated.
         segmentation: As in the file: a list of polygons [x1, y1, x2, y2, ...], or a run-length
             code ``{'counts': ..., 'size': [height, width]}``, compressed or not.
         id: Of the annotation, for error messages.

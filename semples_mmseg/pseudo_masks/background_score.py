@@ -1,4 +1,4 @@
-"""Choosing the background score by CLIP, without pixel labels."""
+"""CLIP chooses the background score, without pixel labels."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ SCORES = tuple(step / 50 for step in range(15, 41))
 
 @dataclass(frozen=True)
 class ScoreChoice:
-    """A background score and what it was chosen by.
+    """A background score, and the figures that decided.
 
     Attributes:
-        score: The highest candidate whose fit is within one standard error of the best one's.
+        score: The highest candidate whose fit is within one standard error of the best fit.
         scores: The T candidates.
         fit: Mean fit of each, over all pairs.
         pairs: Number of (image, present class) pairs.
@@ -39,17 +39,16 @@ class ScoreChoice:
 def foreground_fit(
     model: SemPLeS, pixels: Tensor, cams: Tensor, classes: Tensor, scores: Sequence[float]
 ) -> Tensor:
-    r"""How well the hard masks of one image show their class and nothing of its background.
+    """How well the hard masks of one image show their class and nothing of its background.
 
-    .. math::
-        \log \cos(v^f, u^f) + \log(1 - \cos(v^f, u^b))
+        log cos(v_f, u_f) + log(1 - cos(v_f, u_b))
 
-    with :math:`v^f` the CLIP feature of the image without the pixels that a background score labels
-    as something else: the two terms of equation 3 with the foreground, with equal weights.
+    where v_f is the CLIP feature of the image without the pixels that a background score labels as
+    something else. These are the two foreground terms of equation 3, with equal weights.
 
     Args:
         model: With learned prompts, in eval mode.
-        pixels: The image as CLIP gets it, (3, s, s).
+        pixels: The image at CLIP's input size, (3, s, s).
         cams: (n, H, W) in [0, 1], of its n > 0 present classes.
         classes: (n,) their 0-based object classes.
         scores: T background scores.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,9 +19,10 @@ from torch.utils.data import SequentialSampler
 from ..engine.processes import process_group
 from ..refinement.base import REFINEMENTS
 from ..utils.label_png import check_num_classes, class_colours, mask_path
+from ..utils.locks import folder_lock
 from ..weights import with_scheme
 from .background_score import choose_background_score
-from .manifest import checkpoint_entry, open_folder, recorded_score
+from .manifest import check_writable, checkpoint_entry, open_folder, recorded_score
 
 AUTO = 'auto'
 IMAGES_TO_CHOOSE_BY = 300
@@ -43,11 +45,12 @@ def make_pseudo_masks(
     but no masks; the refinement and the writer's other options from ``pseudo_mask_evaluator``, if
     the config has one. Images whose mask is finished are not predicted again.
 
-    ``pseudo_masks.json`` in the folder records the settings, and name and colour of each id; a
+    The folder is locked, so that no other run writes to it at the same time.
+    ``pseudo_masks.json`` in it records the settings, and name and colour of each id; a
     folder of other settings or classes is refused.
 
-    With a launcher, every process predicts its share of the images that are missing: which those
-    are the main process finds out for all of them, before any mask is written.
+    With a launcher, every process predicts its share of the missing images. The main process lists
+    them before any mask is written.
 
     Args:
         config: Config of the model that predicts CAMs. It is not changed.
@@ -56,8 +59,8 @@ def make_pseudo_masks(
         background_score: Score t of the background, 0..1, in place of the config's, which is
             ``pseudo_mask_evaluator.background_score`` or else ``model.background_score``. With
             ``'auto'``, or where the config has none, CLIP chooses by 300 images
-            (:func:`.choose_background_score`); masks that are in ``out_dir`` already, of this
-            checkpoint, are continued with theirs.
+            (:func:`.choose_background_score`); if ``out_dir`` already has masks of this
+            checkpoint, their score is used.
         refine: One of ``REFINEMENTS``, in place of ``pseudo_mask_evaluator.refine``.
         dataloader_key: Name of the dataloader in the config.
         overwrite: Delete the folder's masks and start anew.
@@ -68,8 +71,8 @@ def make_pseudo_masks(
     Raises:
         KeyError: If the config lacks the dataloader.
         ValueError: If the score is not in [0, 1], there is no such refinement, there are more
-            than 254 object classes, the folder holds other masks, or the model cannot choose a
-            background score.
+            than 254 object classes, the folder holds other masks or another run is writing to it,
+            or the model cannot choose a background score.
         FileNotFoundError: If the checkpoint or an image is missing.
         ImportError: If the refinement needs a library that is not installed.
         OSError: If the folder cannot be written.
@@ -91,7 +94,7 @@ def make_pseudo_masks(
             raise ValueError(f'No refinement {refine!r}; there are {", ".join(REFINEMENTS)}.')
         options['refine'] = REFINEMENTS[refine]
     evaluator = dict(type='PseudoMaskWriter', **options, out_dir=out_dir)
-    with process_group(config):
+    with process_group(config), ExitStack() as held:
         init_default_scope(config.get('default_scope', 'mmseg'))
         loader = config[dataloader_key]
 
@@ -99,23 +102,26 @@ def make_pseudo_masks(
             """Score, positions of the images without a mask, and number of all images."""
             metainfo, wanted = _wanted(loader.dataset)
             check_num_classes(len(metainfo['classes']), f'`{dataloader_key}`')
-            chosen = score
-            if score == AUTO:
-                recorded = None if overwrite else recorded_score(out_dir, checkpoint)
-                chosen = _choose_score(config, checkpoint, loader) if recorded is None else recorded
             refinement = TASK_UTILS.build(options['refine']) if options.get('refine') else None
             manifest = dict(
                 checkpoint=checkpoint_entry(checkpoint),
-                background_score=chosen,
+                background_score=score,
                 refinement='none' if refinement is None else refinement.settings,
                 # the scales of CAM inference are in the pipeline
                 settings=dict(flip=config.model.get('flip'), pipeline=loader.dataset.pipeline),
                 classes=list(metainfo['classes']),
                 palette=metainfo.get('palette') or class_colours(len(metainfo['classes'])),
             )
+            check_writable(out_dir)
+            held.enter_context(folder_lock(out_dir))
+            if score == AUTO:
+                found = None if overwrite else recorded_score(out_dir, checkpoint)
+                manifest['background_score'] = (
+                    _choose_score(config, checkpoint, loader) if found is None else found
+                )
             open_folder(out_dir, manifest, overwrite)
             missing = [i for i, name in wanted if not mask_path(out_dir, name).exists()]
-            return chosen, missing, len(wanted)
+            return manifest['background_score'], missing, len(wanted)
 
         config.model.background_score, missing, wanted = _in_main_process(prepare)
         if not missing:
@@ -127,7 +133,7 @@ def make_pseudo_masks(
 
 
 def _in_main_process(function: Callable[[], Result]) -> Result:
-    """Call a function in the main process alone; all processes get its result or its error.
+    """Call a function only in the main process; all processes get its result or error.
 
     Another process could list the folder after the first masks are written.
     """
@@ -147,7 +153,7 @@ def _predict(
     config: Config, checkpoint: str, loader: ConfigDict, evaluator: dict[str, Any]
 ) -> dict[str, Any]:
     """Predict the images of a dataloader and write their masks."""
-    # nothing of training or validation may be built: it could open masks
+    # training and validation are not built, because they could open masks
     for key in ('train', 'val'):
         config[f'{key}_dataloader'] = config[f'{key}_cfg'] = None
     config.val_evaluator = config.optim_wrapper = config.param_scheduler = None
@@ -164,15 +170,15 @@ def _predict(
 
 
 def _choose_score(config: Config, checkpoint: str, loader: ConfigDict) -> float:
-    """Let CLIP choose, by images from all over the list."""
-    # the score plays no part in CAMs
+    """Let CLIP choose, using images from the whole list."""
+    # CAMs do not depend on the score
     model = MODELS.build({k: v for k, v in config.model.items() if k != 'background_score'})
     load_checkpoint(model, with_scheme(checkpoint), map_location='cpu', logger='current')
     order = [index for index, _ in _wanted(loader.dataset)[1]]
     number = min(IMAGES_TO_CHOOSE_BY, len(order))
     chosen = [order[i] for i in np.linspace(0, len(order) - 1, number).astype(int)]
     images = DATASETS.build(dict(loader.dataset, indices=chosen))
-    # the sampler of the config would leave this process its share alone
+    # the config's sampler would give this process only its share
     options = dict(loader, dataset=images, sampler=SequentialSampler(images))
     batches = Runner.build_dataloader(options)
     return choose_background_score(model.to(get_device()), batches).score

@@ -1,4 +1,4 @@
-"""What the masks of a folder were made with, so that one folder never mixes two settings."""
+"""The settings that the masks of a folder were made with; one folder has one setting."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ def _read(file: Path) -> dict[str, Any] | None:
 def open_folder(folder: str | os.PathLike, manifest: Mapping[str, Any], overwrite: bool) -> None:
     """Make a folder ready for masks of given settings, or refuse it.
 
-    A new or empty folder gets the manifest. A folder of the same settings is left as it is: its
-    masks are finished ones, as they are written atomically; temporary files of a killed run are
-    removed. With ``overwrite`` the masks of a folder that has a manifest are deleted first.
+    A new or empty folder gets the manifest. In a folder of the same settings the masks are
+    kept; they are complete, because they are written atomically. Temporary files of a killed run
+    are removed. With ``overwrite`` the masks of a folder that has a manifest are deleted first.
 
     Args:
         folder: The folder; made if it is not there.
@@ -107,26 +107,28 @@ def open_folder(folder: str | os.PathLike, manifest: Mapping[str, Any], overwrit
                 'folder, or overwrite the masks (--overwrite).'
             )
         if not overwrite:
-            _check_writable(folder)
             remove_leftovers(folder, recursive=True)
             return
-        # masks first: killed halfway, the folder still says truly what is left in it
+        # masks first: if this is interrupted, the manifest still fits the masks that are left
         masks = sorted(folder.rglob('*.png'))
         for mask in masks:
             mask.unlink()
         MMLogger.get_current_instance().info(f'Deleted {len(masks)} masks of {folder}.')
-    _check_writable(folder)
     remove_leftovers(folder, recursive=found is not None)
     with atomic_write(file) as stream:
         json.dump(manifest, stream, indent=2)
         stream.write('\n')
 
 
-def _check_writable(folder: Path) -> None:
-    """Make a folder if need be and see that files can be written there."""
+def check_writable(folder: str | os.PathLike) -> None:
+    """Make a folder if need be and write a temporary file there.
+
+    Raises:
+        OSError: If it cannot be written; names the folder and the option.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=Path(folder)):
             pass
     except OSError as error:
         raise OSError(

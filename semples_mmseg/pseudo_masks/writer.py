@@ -24,21 +24,21 @@ _FOR_WORKERS = ('img_id', 'img_path', 'cam_classes')
 
 @METRICS.register_module()
 class PseudoMaskWriter(BaseMetric):
-    """Writes ``<out_dir>/<image id>.png`` for every prediction, as it comes.
+    """Writes ``<out_dir>/<image id>.png`` for every prediction.
 
     The mask is the prediction's label map (0 background, class + 1 otherwise), refined if asked,
-    in an 8-bit PNG with the data set's palette. Files appear whole or not at all.
+    in an 8-bit PNG with the data set's palette. Files are written atomically.
 
-    A refinement that works on the CPU alone runs in worker processes while the model predicts; at
-    most twice as many images as there are workers wait for them.
+    A refinement on the CPU runs in worker processes while the model predicts; at most twice as many
+    images as there are workers are queued.
 
     Returns ``masks``, the number of images; and, if the samples have a ground truth,
     ``mask_mIoU`` in percent: a diagnostic that training must not look at.
 
     Args:
         out_dir: Folder of the masks.
-        refine: A step between label map and file: its config (``TASK_UTILS``), e.g.
-            ``dict(type='DenseCRF', preset='voc')``, the object, or None.
+        refine: The refinement: its config (``TASK_UTILS``), e.g. ``dict(type='DenseCRF',
+            preset='voc')``, the object, or None.
         num_workers: Processes for a refinement that works in workers; by default one for every
             CPU core that the run may use. 0 refines in the model's process.
         ignore_index: Value of ground truth that is not evaluated.
@@ -103,14 +103,14 @@ class PseudoMaskWriter(BaseMetric):
             self.results += self._pool.put(path, label, known, target)
 
     def evaluate(self, size: int) -> dict[str, float]:
-        """Wait for the workers, then as everywhere in MMEngine."""
+        """Wait for the workers, then evaluate as MMEngine does."""
         if self._pool is not None:
             self.results += self._pool.wait()
             self.close()
         return super().evaluate(size)
 
     def close(self) -> None:
-        """End the workers; the masks that they have begun are finished."""
+        """End the workers after the masks that they have begun."""
         if self._pool is not None:
             self._pool.close()
             self._pool = None

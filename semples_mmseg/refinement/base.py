@@ -1,4 +1,4 @@
-"""Refinement of one pseudo mask: what a component has to be, and the image it looks at."""
+"""The interface of refinements, and the image that they use."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Refinement(Protocol):
 
     Attributes:
         settings: All numbers the result depends on, as JSON; recorded in ``pseudo_masks.json``.
-        in_workers: Whether it runs in worker processes beside the model. It is pickled, then, and
-            gets the first three keys of ``sample`` alone.
+        in_workers: Whether it runs in worker processes. It is then pickled, and ``sample`` has
+            only its first three keys.
     """
 
     settings: Any
@@ -40,7 +40,7 @@ class Refinement(Protocol):
             sample: The prediction: ``img_id``, ``img_path``, ``cam_classes`` (0-based object
                 classes of the tags, integers ``(n,)``); without workers also ``cams``
                 (``sample['cams']['data']``, float ``(n, H, W)`` in [0, 1]), ``background_score``
-                and all the rest.
+                and all other fields.
 
         Returns:
             Label ids of the same shape, uint8.

@@ -132,7 +132,7 @@ def crf_on_labels(
     parameters: CRFParameters,
     certainty: float = 0.7,
 ) -> np.ndarray:
-    """Refine a label map, choosing among background and the classes of the image's tags alone.
+    """Refine a label map; background and the classes of the image's tags are the choices.
 
     Every pixel has its label with probability ``certainty``, background pixels too; the other
     labels share the rest.

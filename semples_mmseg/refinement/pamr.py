@@ -26,7 +26,7 @@ def _neighbours(dilations: Sequence[int]) -> list[tuple[int, int]]:
 
 def _shifted(maps: Tensor, dilations: Sequence[int]) -> list[Tensor]:
     """Views of maps (B, C, H, W) in which every pixel holds its neighbour's value, each
-    (B, C, H, W); outside the image the nearest pixel of its edge counts."""
+    (B, C, H, W); outside the image the nearest pixel of the edge is used."""
     height, width = maps.shape[-2:]
     pad = max(dilations)
     wide = F.pad(maps, (pad, pad, pad, pad), mode='replicate')
@@ -39,13 +39,12 @@ def _shifted(maps: Tensor, dilations: Sequence[int]) -> list[Tensor]:
 def pixel_affinity(
     image: Tensor, dilations: Sequence[int] = DILATIONS, bandwidth: float = 0.1
 ) -> Tensor:
-    r"""Weights of every pixel's neighbours, from the colours.
+    """Weights of every pixel's neighbours, from the colours.
 
-    .. math:: \alpha_{pq} = \operatorname{softmax}_{q \in N(p)} \Big( -\frac{1}{3} \sum_{c}
-              \frac{|I_{pc} - I_{qc}|}{b \, \sigma_{pc}} \Big)
+        weight(p, q) = softmax over q in N(p) of mean over c of -|I_pc - I_qc| / (b σ_pc)
 
-    with :math:`\sigma_{pc}` the standard deviation of colour c over the neighbours N(p). Measured
-    in it, a difference means the same in a dark and in a bright image.
+    where I_pc is colour c of pixel p and σ_pc the standard deviation of that colour over the
+    neighbours N(p). Differences are divided by it, so they count alike in dark and bright images.
 
     Args:
         image: Colours in any range, float (B, 3, H, W).
@@ -80,7 +79,7 @@ def refine_scores(
         image: Colours in any range, float (B, 3, H, W).
         scores: Soft scores, float (B, C, H, W).
         dilations: Distances of the 8 neighbours.
-        iterations: How often.
+        iterations: Number of repetitions.
         bandwidth: See :func:`pixel_affinity`.
 
     Returns:
@@ -99,14 +98,14 @@ def refine_scores(
 class PAMR:
     """Refines the CAMs of the present classes by colour before pixels are labelled.
 
-    The background score is one number t everywhere, which a weighted mean does not change. So only
-    the CAMs are iterated, and a pixel's label is the best of [t, refined CAMs].
+    The background score t is constant, and a weighted mean does not change it. So only the CAMs are
+    iterated, and a pixel's label is the best of [t, refined CAMs].
 
     It runs on the device of the CAMs, in the model's process.
 
     Args:
         dilations: Distances of the 8 neighbours, in pixels of the original image.
-        iterations: How often every pixel takes the weighted mean of its neighbours.
+        iterations: Number of repetitions.
         bandwidth: See :func:`pixel_affinity`; smaller is sharper.
 
     Raises:

@@ -10,11 +10,11 @@ class Frozen(nn.Module):
     """Hold a network outside the parameters of the model that uses it.
 
     The network moves between devices and dtypes with its owner, but it is always in eval mode, its
-    parameters need no gradient, and neither optimizers, distributed wrappers nor checkpoints see
-    them: they can be had again from where they came from.
+    parameters need no gradient, and optimizers, distributed wrappers and checkpoints do not
+    include them, because they can be loaded again from their source.
 
     Args:
-        network: What to hold.
+        network: The network.
     """
 
     def __init__(self, network: nn.Module) -> None:

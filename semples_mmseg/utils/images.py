@@ -87,7 +87,8 @@ def open_image(
         raise ValueError(f'{kind} {path} is empty; replace the file')
     limit = max_pixels()
     try:
-        image = Image.open(io.BytesIO(content), formats=formats or photo_formats())
+        formats = formats or photo_formats()
+        image = Image.open(io.BytesIO(content), formats=formats)
         width, height = image.size
         if width * height > limit:
             raise ValueError(
@@ -97,6 +98,10 @@ def open_image(
         if _several_pictures(image):
             raise ValueError('it holds several pictures (animation or pages); save the one meant')
     except Exception as error:  # Pillow raises many types for damaged files
+        if isinstance(error, Image.UnidentifiedImageError):  # its text names a buffer
+            error = ValueError(f'its content is not {", ".join(formats or _FORMATS)}')
+            if content[4:8] == b'ftyp' and 'HEIF' not in photo_formats():
+                error = ValueError('HEIC photos need the package pillow-heif')
         raise _unreadable(kind, path, error) from error
     return image
 
@@ -177,6 +182,4 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
 
 
 def _unreadable(kind: str, path: str | os.PathLike, error: Exception) -> ValueError:
-    if isinstance(error, Image.UnidentifiedImageError):  # its text names a buffer
-        error = ValueError('its content is not that of a supported image format')
     return ValueError(f'{kind} {path} cannot be read ({error}); replace the file')

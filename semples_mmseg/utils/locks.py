@@ -21,13 +21,13 @@ _held: set[Path] = set()
 def folder_lock(path: str | os.PathLike) -> Iterator[None]:
     """Hold a folder for the time of a block, so that no second run writes to it.
 
-    The lock is the kernel's, on the file ``.lock`` in the folder: it ends with the process that
-    holds it, however that ends. The file stays. In a job of several processes the first one locks.
-    A process may lock a folder that it holds already. Without a lock go Windows and file systems
-    that have none.
+    The kernel locks the file ``.lock`` in the folder and releases it when the process ends, also
+    when it is killed. The file stays. In a job of several processes the first one locks. A process
+    may lock a folder that it already holds. There is no lock on Windows and on file systems
+    without locks.
 
     Args:
-        path: Made if it does not exist.
+        path: The folder; it is made if it does not exist.
 
     Raises:
         ValueError: If another process holds the folder.

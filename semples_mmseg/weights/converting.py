@@ -31,7 +31,7 @@ def convert_file(source: str | Path, target: str | Path, kind: str = 'auto') -> 
         raise ValueError(
             f'{weights.path} is of no published layout (its tensors are '
             f'{", ".join(list(weights.tensors)[:6])}, ...). Names of MMPretrain or of this package '
-            'need no converting: give the file to the config as it is'
+            'need no converting: give the file to the config or tool as it is'
         )
     if Path(target).resolve() == weights.path.resolve():
         raise ValueError(f'{target} would overwrite the file it is made from: name another')

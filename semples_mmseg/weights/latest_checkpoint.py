@@ -30,8 +30,8 @@ def latest_whole_checkpoint(work_dir: str | Path) -> str | None:
         as ``s3://...`` is returned as it is, without a look at the file.
 
     Raises:
-        ValueError: If there are checkpoints, or were, but none is whole. Starting anew is a choice
-            that may cost days, so it is left to the user.
+        ValueError: If there are checkpoints, or were, but none is whole. Starting from the
+            beginning may cost days, so the user decides.
     """
     pointer = Path(work_dir) / POINTER
     named = pointer.read_text(errors='replace').strip() if pointer.exists() else ''

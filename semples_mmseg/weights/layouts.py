@@ -1,4 +1,4 @@
-"""The layouts of published weights, and how their names become ours.
+"""The layouts of published weights, and their names in our models.
 
 ========= ======================================== =============================================
 kind      recognised by                            becomes
@@ -65,15 +65,15 @@ _BOTH = ('weight', 'bias')
 
 @dataclass(frozen=True)
 class Weights:
-    """The tensors of a file in our names, and what became of the others.
+    """The tensors of a file in our names, and the names of the others.
 
     Attributes:
         path: The file.
         layout: What the file was recognised as.
         tensors: By our names.
         sources: For each of these, its name in the file.
-        unused: Names in the file that have no place in the model such a file is for.
-        missing: Our names of tensors that such a file should have and lacks.
+        unused: Names in the file that the model does not have.
+        missing: Our names of tensors that the file should have.
     """
 
     path: Path
@@ -92,7 +92,7 @@ class Weights:
 def describe(
     weights: Weights, used: int, total: int, unused: Iterable[str], missing: Iterable[str]
 ) -> str:
-    """File, layout, number of tensors used, names of those that are not or that lack."""
+    """File, layout, number of used tensors, names of unused and missing ones."""
     return (
         f'weights {weights.path}: {weights.layout}; {used} of {total} tensors used; '
         f'unused: {", ".join(sorted(unused)) or "none"}; '

@@ -22,7 +22,7 @@ def with_scheme(path: str) -> str:
 
 
 def load_weights(module: nn.Module, path: str, prefix: str | None = None) -> None:
-    """Load a file of weights into a module and log what became of every tensor.
+    """Load a file of weights into a module and log which tensors were used.
 
     A file in MMPretrain's names for a whole classifier is understood too: where none of its names
     fit, those below ``backbone.`` are tried.
@@ -30,7 +30,7 @@ def load_weights(module: nn.Module, path: str, prefix: str | None = None) -> Non
     Args:
         module: Where the tensors go.
         path: See :func:`read_weights`.
-        prefix: Only names that begin so are meant, without the prefix; e.g. ``mask_generator.``.
+        prefix: Only names with this prefix are loaded, without it; e.g. ``mask_generator.``.
 
     Raises:
         FileNotFoundError: If the file is not there.
@@ -87,9 +87,9 @@ def _nothing_fits(module: nn.Module, weights: Weights) -> str:
 class PretrainedWeights(PretrainedInit):
     """``dict(type='Pretrained', checkpoint='weights:PATH', prefix=...)`` in MMSeg's scope.
 
-    For a path that begins with ``weights:``, every tensor must fit; see :func:`load_weights`. All
-    other paths are MMEngine's business, which only warns where shapes differ. The name must be
-    ``Pretrained``, as MMEngine initialises such modules last.
+    For a path that begins with ``weights:``, every tensor must fit; see ``load_weights``. MMEngine
+    loads all other paths, and only warns where shapes differ. The name must be ``Pretrained``,
+    because MMEngine initialises such modules last.
     """
 
     def __call__(self, module: nn.Module) -> None:

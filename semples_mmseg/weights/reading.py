@@ -39,14 +39,14 @@ _WRAPPERS = ('module.', '_orig_mod.')
 
 
 def _history_method(owner: Any, name: str) -> Any:
-    """Stand for ``getattr``, which pickles of MMEngine's ``HistoryBuffer`` call for its methods."""
+    """Replaces ``getattr``, which pickles of MMEngine's ``HistoryBuffer`` call for its methods."""
     if owner is not HistoryBuffer or name not in ('min', 'max', 'current', 'mean'):
         raise pickle.UnpicklingError('Unsupported global: GLOBAL builtins.getattr')
     return getattr(owner, name)
 
 
 def _default_dict(_: Any = None) -> dict[Any, Any]:
-    """Stand for ``defaultdict``, into which a weights-only load puts no items."""
+    """Replaces ``defaultdict``, into which a weights-only load puts no items."""
     return collections.OrderedDict()
 
 
@@ -90,7 +90,7 @@ def forbid_code() -> None:
 def trust_checkpoints() -> None:
     """Let checkpoints run code in this process and its children; undoes :func:`forbid_code`.
 
-    Only for files whose makers are known: they can do all that the user can.
+    Only for files whose author is trusted: they can do everything that the user can.
     """
     os.environ.pop(_FORCE, None)
     os.environ[_TRUST] = '1'
@@ -133,7 +133,8 @@ def find_damage(path: Path) -> str | None:
         path: The file.
 
     Returns:
-        What is wrong with it, to follow its name in a sentence; ``None`` if nothing is.
+        What is wrong, as the end of a sentence that begins with the file's name; ``None`` if
+        nothing is.
     """
     if not path.is_file():
         return 'is missing'

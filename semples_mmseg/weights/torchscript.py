@@ -1,4 +1,4 @@
-"""Reading the tensors of a TorchScript archive, OpenAI's way of publishing CLIP, as data.
+"""Reading the tensors of a TorchScript archive, the format of OpenAI's CLIP, as data.
 
 ``torch.jit.load`` would compile the code of the archive and run what it asks to be run while it is
 loaded (``__setstate__``). The code is not needed: the tensors are in ``data.pkl`` and ``data/``.

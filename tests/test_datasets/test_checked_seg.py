@@ -6,6 +6,8 @@ from mmseg.datasets import PascalVOCDataset
 from mmseg.registry import DATASETS
 from PIL import Image
 
+from semples_mmseg.datasets import checked_seg
+
 IDS = {'2007_000001': ['cat'], '2007_000002': ['dog']}
 PIPELINE = [
     dict(type='LoadImageFromFile', imdecode_backend='pillow'),
@@ -102,11 +104,14 @@ def test_masks_of_0_and_255_are_refused(make_voc_tree):
     assert data.metainfo['palette'] == [[0, 0, 0], [128, 0, 0]]
 
 
-def test_a_folder_without_a_list(make_voc_tree):
+def test_a_folder_without_a_list(make_voc_tree, monkeypatch):
+    logged = []
+    monkeypatch.setattr(checked_seg, 'print_log', lambda message, **_: logged.append(message))
     root = make_voc_tree(IDS)
     (root / 'JPEGImages/._2007_000001.jpg').write_bytes(b'x')
     Image.new('RGB', (9, 9)).save(root / 'JPEGImages/other.PNG')
     options = dict(masks=None, ann_file='', test_mode=True, pipeline=[])
     assert [info['img_id'] for info in build(root, **options).load_data_list()] == sorted(IDS)
+    assert any('1 photos' in message for message in logged)
     names = build(root, img_suffix=['.jpg', '.PNG'], **options).load_data_list()
     assert [info['img_id'] for info in names] == [*sorted(IDS), 'other']

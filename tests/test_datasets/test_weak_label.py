@@ -95,9 +95,10 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_unlabelled_images_are_negatives_unless_skipped(root: Path, logged: list[str]) -> None:
     assert len(build(root)) == 3
-    assert '1 of 3 images have no label: negatives' in logged.pop()
+    assert '1 of 3 images have no label: negatives' in logged[0]
+    logged.clear()
     assert len(build(root, skip_unlabelled=True)) == 2
-    assert '1 of 3 images have no label: left out' in logged.pop()
+    assert '1 of 3 images have no label: left out' in logged[0]
     assert len(build(root, skip_unlabelled=True, test_mode=True)) == 3
     write_labels(root, {'a': [], 'b': [], 'c': []})
     with pytest.raises(ValueError, match='no image of .*train.txt has any label'):
@@ -145,6 +146,23 @@ def test_masks_that_show_none_of_their_labels_are_refused(root: Path) -> None:
         Image.new('RGB', (60, 40)).save(path)
     with pytest.raises(ValueError, match=r'a\.png is an image of mode RGB'):
         build(root, test_mode=True)
+
+
+def test_masks_that_count_classes_in_another_order_are_refused(make_voc_tree) -> None:
+    labels = {f'p{n}': [['cat'], ['dog'], ['cat', 'dog']][n % 3] for n in range(12)}
+    root = make_voc_tree(labels)
+    order = dict(cat=2, dog=1)
+    for img_id, names in labels.items():
+        ids = [order[name] for name in names]
+        write_mask(root / f'SegmentationClassAug/{img_id}.png', np.array([[0, *ids]] * 40))
+    with pytest.raises(ValueError, match="labelled 'cat' .* have the id 2 of 'dog'"):
+        build(root, class_names=['cat', 'dog'], test_mode=True)
+    assert len(build(root, class_names=['dog', 'cat'], test_mode=True)) == 12
+
+
+def test_classes_without_images_are_named(root: Path, logged: list[str]) -> None:
+    build(root)
+    assert any('shows car' in message for message in logged)
 
 
 def test_several_image_suffixes(root: Path) -> None:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_whole_demo_on_few_scenes(tmp_path):
-    folder, data_root = tmp_path / 'demo', tmp_path / 'data'
+    folder, data_root = tmp_path / 'my demo', tmp_path / 'my data'
     options = [f'stages.{n}.epochs=1' for n in range(4)]
     options += [f'stages.{n}.batch_size=16' for n in range(4)]
     for loader in ('train', 'val', 'test', 'pseudo_mask'):

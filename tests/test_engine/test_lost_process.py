@@ -11,8 +11,6 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
 from semples_mmseg.engine.processes import process_group
 
-pytestmark = pytest.mark.processes
-
 # Two steps an epoch.
 STAGES = [
     dict(name='match', epochs=2, batch_size=4),
@@ -27,18 +25,12 @@ def data(tmp_path):
     return tmp_path / 'data'
 
 
-def test_a_killed_process_has_the_job_started_again_or_ends_it(data, tmp_path):
-    killer = dict(type='Killer', rank=1, steps=(3, 5))
-    config = write_config(tmp_path, data, STAGES, [killer])
-    # The agent may see first the one that was killed or the one that misses it.
-    with pytest.raises(ChildFailedError, match='(SIGKILL|another process of this job has died)'):
-        launch(2, tool, 'train.py', config, '--resume', restarts=1)
+def test_a_killed_process_has_the_job_started_again(data, tmp_path):
+    config = write_config(tmp_path, data, STAGES, [dict(type='Killer', rank=1, steps=(3,))])
+    launch(2, tool, 'train.py', config, '--resume', restarts=1)
     run = tmp_path / 'run'
-    # Once it went on from the checkpoint of the first epoch; there is no second time.
-    assert [step['step'] for step in steps(run, rank=1)] == [0, 1, 2, 2, 3, 4]
-    assert not (run / 'prompt.pth').exists()
-    launch(2, tool, 'train.py', config, '--resume')
-    assert [step['step'] for step in steps(run, rank=1)][6:] == [4, 5]
+    # It goes on from the checkpoint of the first epoch.
+    assert [step['step'] for step in steps(run, rank=1)] == [0, 1, 2, 2, 3, 4, 5]
     assert (run / 'prompt.pth').exists()
 
 
@@ -54,10 +46,10 @@ def meet(seconds, timeout):
 def test_a_silent_process_ends_the_job_in_time():
     begin = time.monotonic()
     with pytest.raises(ChildFailedError) as error:
-        launch(2, meet, 300, 10)
-    assert time.monotonic() - begin < 200
+        launch(2, meet, 120, 5)
+    assert time.monotonic() - begin < 90
     (failure,) = error.value.failures.values()
     assert failure.error_file_data['message']['message'].startswith(
-        'ConnectionError: another process of this job has died, or gave no answer within 10 '
+        'ConnectionError: another process of this job has died, or gave no answer within 5 '
         'seconds (env_cfg.dist_cfg.timeout).'
     )

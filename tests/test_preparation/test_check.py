@@ -12,7 +12,8 @@ from PIL import Image
 from run_tool import run_tool
 
 from semples_mmseg.demo.world import make_demo_set
-from semples_mmseg.preparation.check import FINDINGS, Report, check_dataset
+from semples_mmseg.preparation.check import check_dataset
+from semples_mmseg.preparation.check_report import FINDINGS, Report
 from semples_mmseg.preparation.named import dataset_of_folders, datasets_of_config
 from semples_mmseg.utils.label_png import write_mask
 
@@ -145,6 +146,17 @@ def test_systematic_disagreement_of_labels_and_masks(root: Path) -> None:
     assert check(root, **own).clean  # a third agree: a note
 
 
+def test_classes_in_another_order(make_voc_tree: Callable[..., Path]) -> None:
+    labels = {f'p{n}': [['cat'], ['dog'], ['cat', 'dog']][n % 3] for n in range(12)}
+    root = make_voc_tree(labels)
+    for img_id, names in labels.items():
+        ids = [dict(cat=2, dog=1)[name] for name in names]
+        write_mask(root / f'SegmentationClassAug/{img_id}.png', np.array([[0, *ids] * 60] * 40))
+    kind = 'classes that labels and masks disagree on'
+    assert set(check(root, dataset=None, classes=['cat', 'dog']).findings[kind]) == {'cat', 'dog'}
+    assert not check(root, dataset=None, classes=['dog', 'cat']).findings[kind]
+
+
 def test_pictures_of_another_bit_depth(root: Path) -> None:
     grey = np.linspace(0, 4095, 2400).astype(np.uint16).reshape(40, 60)
     for i in 'abc':
@@ -158,6 +170,7 @@ def test_suffixes_and_hidden_files(root: Path) -> None:
     images = root / 'JPEGImages'
     (images / 'a.jpg').rename(images / 'a.JPG')
     (images / '._b.jpg').write_bytes(b'x')
+    (images / 'b.png').write_bytes(b'a mask beside its photo')
     report = check(root, ann_file='')
     assert report.images == 3
     assert {k: list(v) for k, v in found(report).items()} == {

@@ -2,6 +2,9 @@
 
 import importlib.util
 import json
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -152,7 +155,7 @@ def test_a_run_that_died_is_continued(tmp_path, world, monkeypatch, refine):
         make_pseudo_masks(world, weights, str(out), refine=refine)
     assert BrightnessCAM.calls == ['a', 'b', 'c', 'a', 'b']
     finished = {path.name: path.stat().st_mtime_ns for path in out.glob('*.png')}
-    assert finished and not list(out.glob('.*'))  # no part of a file
+    assert finished and not list(out.glob('.*.tmp'))  # no part of a file
     monkeypatch.setattr(BrightnessCAM, 'dies_at', None)
     left = [name for name in 'abc' if f'{name}.png' not in finished]
     BrightnessCAM.calls.clear()
@@ -197,6 +200,26 @@ def test_the_tool_passes_everything_on(tmp_path, world, monkeypatch):
     assert manifest['background_score'] == 0.5 and manifest['refinement']['type'] == 'PAMR'
 
 
+def test_a_folder_that_another_run_writes_to_is_refused(tmp_path, world):
+    other = textwrap.dedent("""
+        import fcntl, sys
+        file = open(sys.argv[1], 'a+')
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        print('locked', flush=True)
+        sys.stdin.read()
+    """)
+    weights, out = str(tmp_path / 'weights.pth'), tmp_path / 'out'
+    out.mkdir()
+    command = [sys.executable, '-c', other, str(out / '.lock')]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as process:
+        assert process.stdout.readline() == 'locked\n'
+        with pytest.raises(ValueError, match=f'another run is at work in {out}'):
+            make_pseudo_masks(world, weights, str(out))
+        process.kill()
+    assert not BrightnessCAM.calls
+    assert make_pseudo_masks(world, weights, str(out))['masks'] == 3
+
+
 def test_other_weights_are_refused(tmp_path, world):
     make_pseudo_masks(world, str(tmp_path / 'weights.pth'), str(tmp_path / 'out'))
     torch.save(dict(state_dict=dict(weight=torch.tensor(2.0))), tmp_path / 'other.pth')
@@ -214,7 +237,10 @@ def test_errors_before_work_starts(tmp_path, world):
         make_pseudo_masks(world, weights, out, background_score=43)
     world.pseudo_mask_evaluator.background_score = 'auto'
     with pytest.raises(ValueError, match='--background-score'):
-        make_pseudo_masks(world, weights, out)
+        make_pseudo_masks(world, weights, str(tmp_path / 'auto'))
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(OSError, match='folder of masks .*file/m cannot be written.*--out'):
+        make_pseudo_masks(world, weights, str(tmp_path / 'file' / 'm'), 0.5)
     many = ('background', *(f'c{n}' for n in range(300)))
     world.pseudo_mask_dataloader.dataset.metainfo.classes = many
     with pytest.raises(ValueError, match='301 classes.*at most 255'):

@@ -65,9 +65,3 @@ def test_a_folder_of_other_png_files_is_never_touched(tmp_path):
         with pytest.raises(ValueError, match='no folder of pseudo masks'):
             open_folder(tmp_path, SETTINGS, overwrite)
     assert [p.name for p in tmp_path.iterdir()] == ['precious.png']
-
-
-def test_a_folder_that_cannot_be_written_is_found_first(tmp_path):
-    (tmp_path / 'file').write_text('')
-    with pytest.raises(OSError, match='folder of masks .*file/m cannot be written.*--out'):
-        open_folder(tmp_path / 'file' / 'm', SETTINGS, overwrite=False)

@@ -136,10 +136,11 @@ def test_what_is_refused_is_named(tmp_path, monkeypatch):
         'is empty': [b''],
         'several pictures': several,
         'truncated': [whole[:-100], encoded(image, 'PPM')[:-100], encoded(image, 'BMP')[:-100]],
-        'supported image format': [
+        'content is not JPEG': [
             b'text',
             b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments',
         ],
+        'HEI[CF]': [b'\0\0\0\x18ftypheic\0\0\0\0mif1heic' + bytes(20)],
     }
     for words, contents in refused.items():
         for content in contents:
@@ -202,5 +203,5 @@ def test_a_mask_has_one_id_a_pixel_and_the_size_of_its_image(tmp_path):
         with pytest.raises(ValueError, match='a.png is an image of mode .*expected 8-bit'):
             load_mask(path)
     Image.fromarray(ids).save(path, 'GIF')
-    with pytest.raises(ValueError, match='mask .*a.png cannot be read'):
+    with pytest.raises(ValueError, match='mask .*a.png .*content is not PNG'):
         load_mask(path)

@@ -109,6 +109,7 @@ def test_several_suffixes(tmp_path):
     [
         ('a.jpg.jpg', 'a.jpg', 'without suffix'),
         ('a.jpg', 'a.JPG', "suffix '.JPG'"),
+        ('ajpg', 'a.jpg', 'dot'),
         ('a.jpg', 'a.png', "suffix '.png'"),
         ('Photo.jpg', 'photo.jpg', 'upper and lower case'),
         ('caf\u00e9.jpg', unicodedata.normalize('NFD', 'caf\u00e9.jpg'), 'accents'),

@@ -2,8 +2,8 @@
 
 python tools/model_converters/convert_weights.py WeakTr_COCO.pth pretrained/weaktr_deit-s_coco14.pth
 
-Configs read the published files directly (checkpoint='weights:PATH'); tools/test.py and programs
-that know nothing of the other layouts need them converted.
+Configs and tools read the published files directly (checkpoint='weights:PATH'); programs that know
+only MMSeg's names need them converted.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from semples_mmseg.weights import KINDS, convert_file
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description='Convert published weights')
-    parser.add_argument('source', help='published file: DeiT, WeakTr, SemPLeS, or prompts')
+    parser.add_argument('source', help='published file: DeiT, WeakTr, SemPLeS, Segmenter, prompts')
     parser.add_argument('target', help='file to write')
     parser.add_argument('--kind', choices=KINDS, default='auto', help='layout (default: by names)')
     return parser.parse_args()

@@ -27,12 +27,12 @@ class CLIPImageHead(nn.Module):
         clip: A CLIP model or the config of one, see :func:`build_clip`. Its image side is rewritten
             in place, see :func:`streamline`.
         normalization: ``'clip'`` re-normalises the images with CLIP's own mean and standard
-            deviation; ``'input'`` feeds them as the mask generator gets them, which is what the
-            published settings do.
+            deviation; ``'input'`` uses the mask generator's normalisation, as the published
+            settings do.
         input_mean: Mean of the incoming normalisation, R, G, B in 0..255 (ImageNet's).
         input_std: Standard deviation of the incoming normalisation.
-        max_batch: Images encoded at once, if there are more. The parts keep no activations but
-            compute them again for the backward pass: the same gradients in a fraction of the
+        max_batch: Most images encoded at once. Larger batches are encoded in parts, whose
+            activations are computed again in the backward pass: the same gradients with less
             memory, for one more forward pass.
 
     Raises:

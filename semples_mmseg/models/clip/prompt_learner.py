@@ -13,7 +13,7 @@ from .text_head import CLIPTextHead
 
 @MODELS.register_module()
 class PromptLearner(BaseModule):
-    """One prompt p_k per class, for the background that comes with it (SemPLeS, section 3.3).
+    """One prompt p_k per class, for its usual background (SemPLeS, section 3.3).
 
     Args:
         num_classes: K.
@@ -21,7 +21,7 @@ class PromptLearner(BaseModule):
         width: Channels of a token embedding (512 for ViT-B/32); must be the text encoder's.
         init_words: For each class, words to start from instead of noise uniform in [0, 1); they
             are repeated until the prompt is full. Needs :meth:`start_from_words`.
-        init_cfg: Initialisation, as everywhere in MMEngine; learned prompts are read with
+        init_cfg: MMEngine's initialisation; learned prompts are read with
             ``dict(type='Pretrained', checkpoint='weights:btp.pth', prefix='prompt_learner.')``.
 
     Raises:

@@ -1,7 +1,6 @@
-"""Frozen networks of open_clip, rewritten to compute what they did with less work.
+"""Frozen networks of open_clip, rewritten to compute the same with less work.
 
-The weights are those of the network, or folded from them; nothing here suits a network that
-trains or is saved.
+Some weights are folded into others, so the result must not be trained or saved.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ class FrozenBlock(nn.Module):
     """A residual attention block on (n, L, C), with fused attention on contiguous tokens.
 
     Args:
-        block: Of open_clip, batch first; its modules are used further.
+        block: A block of open_clip, batch first; its modules are reused.
     """
 
     def __init__(self, block: ResidualAttentionBlock) -> None:
@@ -32,14 +31,14 @@ class FrozenBlock(nn.Module):
             _fold_quick_gelu(self.mlp)
 
     def get_weight_dtype(self) -> torch.dtype:
-        """In which dtype the block computes; open_clip's transformers ask their first one."""
+        """Data type of the weights; open_clip's transformers ask their first block."""
         return self.mlp.c_fc.weight.dtype
 
     def _heads(self, tokens: Tensor) -> Tensor:
         return tokens.unflatten(-1, (self.attn.num_heads, -1)).transpose(1, 2)
 
     def _finish(self, tokens: Tensor, mixed: Tensor) -> Tensor:
-        """What follows the attention: (n, l, C) from the block's input there and (n, h, l, d)."""
+        """The rest of the block: (n, l, C) from its input and the attention's (n, h, l, d)."""
         tokens = tokens + self.ls_1(self.attn.out_proj(mixed.transpose(1, 2).flatten(2)))
         return tokens + self.ls_2(self.mlp(self.ln_2(tokens)))
 
@@ -59,11 +58,11 @@ class FrozenBlock(nn.Module):
         return self._finish(tokens, F.scaled_dot_product_attention(query, key, value, mask))
 
     def read(self, tokens: Tensor, positions: Tensor, attn_mask: Tensor | None = None) -> Tensor:
-        """Run the block for one token of each row: what :meth:`forward` has there.
+        """Run the block for one token of each row; the same values as in ``forward``.
 
         Args:
             tokens: (n, L, C).
-            positions: (n,), of the tokens wanted.
+            positions: (n,), positions of the wanted tokens.
             attn_mask: (L, L), added to the scores.
 
         Returns:
@@ -83,7 +82,7 @@ class FrozenBlock(nn.Module):
 
 
 class _FirstToken(nn.Module):
-    """A last block of which only the first token is wanted."""
+    """A last block of which only the first token is read."""
 
     def __init__(self, block: FrozenBlock) -> None:
         super().__init__()
@@ -98,7 +97,8 @@ class _FirstToken(nn.Module):
 class _PatchProduct(nn.Module):
     """A convolution whose stride is its kernel, as a matrix product.
 
-    With respect to its input, a convolution of few channels and large kernel is slow.
+    The gradient of a convolution with respect to its input is slow for few channels and a large
+    kernel.
 
     Args:
         convolution: Without bias, padding, dilation and groups.
@@ -110,7 +110,7 @@ class _PatchProduct(nn.Module):
         self.weight = nn.Parameter(convolution.weight.flatten(1).contiguous())
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, h, w) from (B, 3, H, W); borders that fill no patch are left out."""
+        """(B, C, h, w) from (B, 3, H, W); borders that do not fill a patch are cut."""
         height, width = self.patch_size
         patches = images.unfold(2, height, height).unfold(3, width, width)  # (B, 3, h, w, ., .)
         tokens = F.linear(patches.permute(0, 2, 3, 1, 4, 5).flatten(3), self.weight)
@@ -120,7 +120,7 @@ class _PatchProduct(nn.Module):
 def read_tokens(
     block: nn.Module, tokens: Tensor, positions: Tensor, attn_mask: Tensor | None
 ) -> Tensor:
-    """Tokens (n, C) at positions (n,) of what a last block makes of tokens (n, L, C)."""
+    """Tokens (n, C) at positions (n,) of the last block's output for tokens (n, L, C)."""
     if isinstance(block, FrozenBlock):
         return block.read(tokens, positions, attn_mask)
     return block(tokens, attn_mask=attn_mask)[torch.arange(len(tokens)), positions]
@@ -128,19 +128,19 @@ def read_tokens(
 
 @torch.no_grad()
 def streamline(network: nn.Module) -> Any:
-    """Rewrite a frozen network of open_clip where that saves work.
+    """Rewrite a frozen network of open_clip to save work.
 
     - Attention and MLP of the usual blocks: see :class:`FrozenBlock`. x sigmoid(1.702 x) =
       SiLU(1.702 x) / 1.702, so the scale of QuickGELU goes into the layers around it: one pass
       over memory instead of three, and one tensor kept for the backward pass instead of two.
     - The patches of a vision transformer: a matrix product.
-    - The last block of one that is read at its class token: for this token alone.
+    - The last block of a transformer that is read at its class token: only for this token.
     - Convolutional networks: weights in channels-last order.
 
-    What it does not know (blocks of other kinds, other ways of pooling) stays as it is.
+    Blocks of other kinds and other poolings are left unchanged.
 
     Args:
-        network: Either side of an open_clip model; changed in place, its weights too.
+        network: Image or text side of an open_clip model; changed in place, with its weights.
 
     Returns:
         The same network.

@@ -94,7 +94,7 @@ class CLIPTextHead(nn.Module):
         self.context_length = len(self.encoder.network.positional_embedding)
         self._tokenizer = open_clip.SimpleTokenizer(context_length=self.context_length)
         self.class_names = tuple(class_names)
-        # Encoded once: nothing it depends on ever changes.
+        # Encoded once, because encoder and names are fixed.
         features = self.encode_sentences([template.format(name) for name in class_names])
         self.register_buffer('class_features', features, persistent=False)
 
@@ -105,7 +105,7 @@ class CLIPTextHead(nn.Module):
 
     @property
     def max_prompt_tokens(self) -> int:
-        """Longest prompt that fits beside start, "a photo of", "." and end."""
+        """Longest prompt that fits with start, "a photo of", "." and end."""
         return self.context_length - 6
 
     def embed(self, ids: Sequence[int]) -> Tensor:
@@ -136,7 +136,7 @@ class CLIPTextHead(nn.Module):
                 raise ValueError(
                     f'{sentence!r} has {len(row)} tokens, CLIP takes {self.context_length}'
                 )
-        # The transformer is causal: what stands behind the end token changes nothing.
+        # The transformer is causal: tokens after the end token change nothing.
         length = max(map(len, rows))
         padded = torch.tensor([row + [0] * (length - len(row)) for row in rows])
         table = self.encoder.network.token_embedding

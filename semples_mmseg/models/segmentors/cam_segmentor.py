@@ -28,15 +28,15 @@ _GUESSED = (
 
 @MODELS.register_module()
 class CAMSegmentor(BaseSegmentor):
-    """A mask generator that learns from image-level labels alone (WeakTr, section 3).
+    """A mask generator that learns only from image-level labels (WeakTr, section 3).
 
     Args:
         mask_generator: Config of the mask generator, e.g. ``WeakTrGenerator``; its
             ``num_classes`` may be left out where ``class_names`` are given.
         data_preprocessor: Config of :class:`CAMDataPreprocessor`, the default.
-        background_score: Score of background against CAMs in [0, 1] when pixels are labelled.
+        background_score: Score of background, 0..1; a pixel is foreground if a CAM is higher.
         flip: Whether CAM prediction sums each image and its mirror image.
-        init_cfg: Initialisation, as everywhere in MMEngine.
+        init_cfg: MMEngine's initialisation.
         pretrained: Set by MMSeg's ``init_model``, as the next two; has to be None.
         train_cfg: Not used.
         test_cfg: Not used.
@@ -176,13 +176,13 @@ class CAMSegmentor(BaseSegmentor):
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Sum the losses; what is logged is their mean over all processes.
 
-        A process knows the part of its own images; the mean is the loss of the global batch.
+        Each process has the losses of its images; their mean is the loss of the global batch.
 
         Args:
-            losses: Of this process, see :meth:`loss`.
+            losses: Losses of this process, see ``loss``.
 
         Returns:
-            The sum that trains, and values for the log: ``loss`` and each of ``losses``.
+            The sum, and values for the log: ``loss`` and each of ``losses``.
         """
         total, logged = super().parse_losses(losses)
         values = torch.stack([value.detach() for value in logged.values()])

@@ -19,17 +19,15 @@ from .cam_segmentor import CAMSegmentor
 class SemPLeS(CAMSegmentor):
     """Semantic prompt learning for weakly supervised segmentation (arXiv 2401.11791).
 
-    The stage decides which losses are computed and what trains (:meth:`set_stage`):
+    The stage (``set_stage``) decides which losses are computed and what trains:
 
-    ======== =============================== ==========================================
-    stage    losses                          trains
-    ======== =============================== ==========================================
-    classify classification                  mask generator (stage 0, WeakTr)
-    match    eq. 1                           head and fusion of the mask generator
-    prompt   eq. 2                           prompts; the generator is in eval mode
-    refine   eq. 1 + eq. 3's second term     head and fusion of the mask generator
-    joint    all of eq. 1 to 3               head, fusion and prompts
-    ======== =============================== ==========================================
+    | stage | losses | trains |
+    |---|---|---|
+    | classify | classification | mask generator (stage 0, WeakTr) |
+    | match | eq. 1 | head and fusion of the mask generator |
+    | prompt | eq. 2 | prompts; the generator is in eval mode |
+    | refine | eq. 1 + second term of eq. 3 | head and fusion of the mask generator |
+    | joint | eq. 1 to 3 | head, fusion and prompts |
 
     Everything after the mask generator runs on the P (image, present class) pairs of a batch;
     an image without labels has no pairs and adds nothing.
@@ -102,7 +100,7 @@ class SemPLeS(CAMSegmentor):
         self.match_loss = build(dict(type='MatchLoss') | (match_loss or {}))
         self.prompt_loss = build(dict(type='PromptLoss') | (prompt_loss or {}))
         self.refine_loss = build(dict(type='RefineLoss') | (refine_loss or {}))
-        # Tells which CLIP and which names a checkpoint was trained with.
+        # Identifies the CLIP and the names that a checkpoint was trained with.
         self.register_buffer('clip_fingerprint', self.text_head.class_features.clone())
         self.backbone_eval = backbone_eval
         self._prompt_features: Tensor | None = None
@@ -118,9 +116,9 @@ class SemPLeS(CAMSegmentor):
             raise ValueError(f'stage {stage.name!r}: classification stands alone (stage 0)')
 
     def train(self, mode: bool = True) -> 'SemPLeS':
-        """Set the mode; what a stage has fixed stays in eval mode."""
+        """Set the mode; modules that the stage fixes stay in eval mode."""
         super().train(mode)
-        # Parts of the base class are set before there is a stage.
+        # The base class calls this before the stage is set.
         if mode and hasattr(self, 'backbone_eval') and self.stage.name != STAGES['classify'].name:
             if not any(p.requires_grad for p in self.mask_generator.parameters()):
                 self.mask_generator.eval()
@@ -140,7 +138,7 @@ class SemPLeS(CAMSegmentor):
             data_samples: With ``image_labels`` (K,) each.
 
         Returns:
-            ``loss_match``, ``loss_prompt`` and ``loss_refine`` as far as the stage has them.
+            Those of ``loss_match``, ``loss_prompt`` and ``loss_refine`` that the stage has.
         """
         if self.stage.losses == ('classification',):
             return super().loss(inputs, data_samples)
@@ -168,7 +166,7 @@ class SemPLeS(CAMSegmentor):
     def _encode(self, pixels: Tensor, masks: Tensor, wanted: set[str]) -> tuple[Tensor, Tensor]:
         """Features v_f, v_b (P, D) of M x X and (1 - M) x X in one CLIP batch.
 
-        Prompt learning alone never looks at the foreground, so it is not encoded there.
+        Prompt learning does not need the foreground, so it is not encoded there.
         """
         if wanted == {'prompt'}:
             background = self.image_head((1 - masks) * pixels)
@@ -180,8 +178,8 @@ class SemPLeS(CAMSegmentor):
     def prompt_features(self, classes: Tensor) -> Tensor:
         """Features u_b of the background prompts of classes.
 
-        While prompts train, only the classes at hand are encoded, each once; while they are fixed,
-        all K are encoded once a stage.
+        While prompts train, each of the given classes is encoded once per call. While they are
+        fixed, all K are encoded once per stage.
 
         Args:
             classes: (P,) 0-based.
@@ -199,8 +197,8 @@ class SemPLeS(CAMSegmentor):
 
     def _no_pairs(self) -> dict[str, Tensor]:
         """Zero losses for a batch of images without labels; other processes may have pairs."""
-        # A product with zero keeps the graph, which distributed wrappers insist on; the empty
-        # tensors let this process take part in the count of pairs.
+        # A product with zero keeps the graph, which distributed wrappers need. With the empty
+        # tensors this process takes part in the count of pairs.
         trainable = [p.sum() for p in self.parameters() if p.requires_grad]
         nothing = 0 * torch.stack(trainable).sum()
         features = self.text_head.class_features
@@ -210,7 +208,7 @@ class SemPLeS(CAMSegmentor):
             prompt=lambda: self.prompt_loss(empty, empty, empty),
             refine=lambda: self.refine_loss(empty, empty),
         )
-        # In the order of the losses of pairs, as the other processes have them.
+        # In the same order as in the other processes.
         return {
             f'loss_{name}': value() + nothing
             for name, value in values.items()

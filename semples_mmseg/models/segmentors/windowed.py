@@ -31,8 +31,8 @@ class WindowedEncoderDecoder(EncoderDecoder):
       with zeros to the size of a window instead.
     - With ``test_cfg.restrict_to_image_labels`` the logits of classes absent from the image-level
       label become minus infinity, so that only background and present classes are predicted.
-      That is how WSSS papers turn a retrained model into better masks of the *training* images
-      ("mask" figure); it needs the labels, so no figure on unlabelled images may use it.
+      WSSS papers make better masks of the *training* images this way ("mask" figure). It needs
+      the labels, so it must not be used for figures on unlabelled images.
 
     Weights that do not fill the backbone and the head are refused when they are loaded, see
     :func:`semples_mmseg.weights.fitting.check_state_dict`.
@@ -122,9 +122,9 @@ class WindowedEncoderDecoder(EncoderDecoder):
 class ProbabilityTTA(SegTTAModel):
     """Mean of the class probabilities over scales and flips.
 
-    The labels are those of :class:`mmseg.models.SegTTAModel`, which leaves the logits of the last
-    view in its result; here ``seg_logits`` is the logarithm of the mean probabilities, so that
-    what follows (a dense CRF) gets them back by a softmax as it does without augmentation.
+    The labels are those of :class:`mmseg.models.SegTTAModel`, which returns the logits of the last
+    view. Here ``seg_logits`` is the logarithm of the mean probabilities, so that a dense CRF gets
+    these probabilities by a softmax, as it does without augmentation.
     """
 
     def merge_preds(
@@ -153,7 +153,7 @@ class ProbabilityTTA(SegTTAModel):
 
 
 def enlarged_size(size: tuple[int, int], window: Sequence[int]) -> tuple[int, int]:
-    """Size of an image after it was enlarged, if need be, so that a window fits into it.
+    """Size of an image after it was enlarged, if necessary, so that a window fits.
 
     Args:
         size: Height and width of the image.

@@ -1,0 +1,55 @@
+"""Make a data set of a folder of photos and a table of their tags.
+
+python tools/dataset_converters/tags.py photos --tags tags.csv --out data/mine
+python tools/dataset_converters/tags.py photos --out data/mine   # a sub-folder for every class
+
+The table may be CSV, TSV, JSON, COCO JSON, a folder of VOC XML files or cls_labels.npy: see
+docs/data.md. The photos stay where they are.
+"""
+
+import argparse
+from pathlib import Path
+
+from semples_mmseg.cli.errors import explained
+from semples_mmseg.preparation.tags import find_photos, match_photos, read_tags, write_dataset
+from semples_mmseg.utils.files import read_lines
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Declare the command line."""
+    parser = argparse.ArgumentParser(description='Make a data set of photos and tags')
+    parser.add_argument('photos', type=Path, help='folder of the photos, sub-folders included')
+    parser.add_argument(
+        '--tags', type=Path, help='tag table (default: every sub-folder is a class)'
+    )
+    parser.add_argument('--out', type=Path, required=True, help='folder of the lists and labels')
+    parser.add_argument('--classes', type=Path, help='text file: one class name a line, in order')
+    parser.add_argument('--overwrite', action='store_true', help='replace lists and labels')
+    return parser
+
+
+def main() -> None:
+    """Run the command."""
+    args = build_parser().parse_args()
+    classes = read_lines(args.classes, '--classes') if args.classes else None
+    photos = find_photos(args.photos)
+    table = read_tags(args.tags, photos, classes)
+    tagged = match_photos(args.photos, photos, table)
+    write_dataset(tagged, args.out, args.overwrite)
+    negatives = sum(not tags for tags in tagged.tags.values())
+    print(f'{tagged.form}: {len(tagged.tags)} of {len(photos)} photos, {negatives} of no class')
+    for name in tagged.classes:
+        number = sum(name in tags for tags in tagged.tags.values())
+        few = '  (too few to learn from)' if number < 2 else ''
+        print(f'{number:6} {name}{few}')
+    if tagged.untagged:
+        print(
+            f'{len(tagged.untagged)} photos are not in the table and are left out, such as '
+            f'{tagged.untagged[0]}'
+        )
+    print(f'written: {args.out}/list.txt, labels.json, classes.txt')
+
+
+if __name__ == '__main__':
+    with explained():
+        main()

@@ -1,0 +1,50 @@
+"""Write masks in the format of a label tool, to be looked at and corrected there.
+
+python tools/export_masks.py work_dirs/voc_pseudo_masks data/VOCdevkit/VOC2012/JPEGImages \\
+    --format coco --out masks.json
+
+Class names come from the pseudo_masks.json of the folder, or from --classes.
+"""
+
+import argparse
+from pathlib import Path
+
+from semples_mmseg.cli.errors import explained
+from semples_mmseg.exports import FORMATS, export, labelled_folder
+from semples_mmseg.utils.files import read_lines
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Declare the command line."""
+    parser = argparse.ArgumentParser(description='Write masks in the format of a label tool')
+    parser.add_argument('masks', type=Path, help='folder of the masks <image id>.png')
+    parser.add_argument('photos', type=Path, help='folder of the photos')
+    listed = ', '.join(f'{name} ({kind})' for name, kind in FORMATS.items())
+    parser.add_argument('--format', required=True, choices=list(FORMATS), help=listed)
+    parser.add_argument('--out', type=Path, required=True, help='file or folder to write')
+    parser.add_argument(
+        '--classes', type=Path, help='text file: one class name a line, background first'
+    )
+    parser.add_argument(
+        '--split', action='store_true', help='COCO: one annotation for each connected piece'
+    )
+    parser.add_argument(
+        '--url',
+        default='/data/local-files/?d=',
+        help='Label Studio: what stands before the path of a photo (default: %(default)s)',
+    )
+    return parser
+
+
+def main() -> None:
+    """Run the command."""
+    args = build_parser().parse_args()
+    classes = read_lines(args.classes, '--classes') if args.classes else None
+    labelled = labelled_folder(args.masks, args.photos, classes)
+    export(labelled, args.format, args.out, args.split, args.url)
+    print(f'{len(labelled.names)} masks written to {args.out} ({args.format})')
+
+
+if __name__ == '__main__':
+    with explained():
+        main()
