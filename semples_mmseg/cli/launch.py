@@ -20,6 +20,9 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that all of MMSeg's tools have."""
     parser.add_argument('--work-dir', help='folder of logs and results')
     parser.add_argument(
+        '--data-root', help='folder of the data set, as the environment variable DATA_ROOT'
+    )
+    parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=ConfigOptions,
@@ -48,13 +51,20 @@ def load_config(args: argparse.Namespace) -> Config:
 
     Raises:
         FileNotFoundError: If there is no such config.
+        ValueError: If ``--data-root`` is given and the config does not use it.
         OSError: If the work folder cannot be written.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     trust_checkpoints() if args.trust_checkpoint else forbid_code()
     if not Path(args.config).is_file():
         raise FileNotFoundError(f'no config at {args.config}')
+    if args.data_root:
+        os.environ['DATA_ROOT'] = args.data_root
     config = Config.fromfile(args.config)
+    if args.data_root and 'DATA_ROOT' not in config.env_variables:
+        raise ValueError(
+            f'--data-root has no effect: {args.config} does not use {{{{$DATA_ROOT:...}}}}'
+        )
     config.launcher = args.launcher
     if args.cfg_options:
         config.merge_from_dict(args.cfg_options)

@@ -9,6 +9,7 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
+from ..utils.classes import read_classes
 from ..utils.images import PHOTO_SUFFIXES
 from ..utils.label_png import class_colours
 from ..utils.lists import (
@@ -33,8 +34,8 @@ class CheckedSegDataset(BaseSegDataset):
     images without masks (a test set) leave ``seg_map_path`` out of ``data_prefix``.
 
     Args:
-        like: Name of a registered data set whose classes and palette these are, e.g.
-            ``'PascalVOCDataset'``; or give ``metainfo``.
+        class_names: The object classes, see :func:`semples_mmseg.utils.classes.read_classes`;
+            or give ``metainfo``.
         metainfo: ``classes`` (background first) and ``palette``; VOC's colours by default.
         img_suffix: Suffix of the images, or several: the first one that a file has is taken.
         pipeline: Transforms; ``LoadImageFromFile`` with Pillow loads as
@@ -42,30 +43,30 @@ class CheckedSegDataset(BaseSegDataset):
         **kwargs: Passed on to :class:`mmseg.datasets.BaseSegDataset`.
 
     Raises:
-        ValueError: If the list is empty or repeats an id, the masks hold no class, or ``like`` is
-            not a data set.
+        ValueError: If the list is empty or repeats an id, the masks hold no class, or
+            ``class_names`` are not classes.
         FileNotFoundError: If the list, an image or a mask is missing.
     """
 
     def __init__(
         self,
-        like: str | None = None,
+        class_names: str | Sequence[str] | None = None,
         metainfo: Mapping | None = None,
         img_suffix: str | Sequence[str] = '.jpg',
         pipeline: Sequence = (),
         **kwargs: Any,
     ) -> None:
-        if like is not None:
-            known = DATASETS.get(like)
-            if known is None:
-                raise ValueError(f'like={like!r}: there is no data set of that name')
-            metainfo = {**known.METAINFO, **(metainfo or {})}
+        if class_names is not None:
+            named = read_classes(class_names, f'{type(self).__name__}: class_names')
+            metainfo = {**named.metainfo, **(metainfo or {})}
         super().__init__(
             metainfo=metainfo,
             img_suffix=img_suffix,
             pipeline=with_checked_loader(pipeline),
             **kwargs,
         )
+        # MMSeg's confusion_matrix.py reads the classes here.
+        self.METAINFO = self._metainfo
         # MMSeg's browse_dataset.py and confusion_matrix.py read the classes from here.
         self.METAINFO = self.metainfo
 

@@ -17,6 +17,7 @@ from mmseg.registry import HOOKS
 from torch import Tensor, nn
 
 from ..utils import atomic_write
+from .check_classes_hook import check_classes
 from .global_batches import images_each, keep_whole_batches
 from .stage_plan import StagePlan, StageSpec
 
@@ -38,8 +39,8 @@ class StageSwitchHook(Hook):
     all stages. Checkpoints contain the stage and the weights to be restored later, so a run can be
     resumed in any stage. Validation runs at the end of every stage and every ``val_interval``.
 
-    Use it with ``train_cfg=dict(by_epoch=True, max_epochs=...)``; ``max_epochs`` is set to the sum
-    of the stages.
+    Use it with ``train_cfg=dict(type='StagedTrainLoop')``. A ``batch_size`` of the training loader
+    is for stages without one.
 
     Args:
         stages: See :class:`StagePlan`; ``None`` takes ``stages`` at the top level of the config.
@@ -61,13 +62,15 @@ class StageSwitchHook(Hook):
         stages = self._stages if self._stages is not None else runner.cfg.get('stages')
         self.plan = StagePlan(stages)
         model, dataset = _bare(runner.model), loop.dataloader.dataset
-        classes = getattr(dataset, 'num_object_classes', model.num_classes)
-        if classes != model.num_classes:
-            raise ValueError(
-                f'the data set has {classes} object classes, the model has {model.num_classes}: '
-                'set model.mask_generator.num_classes to match'
-            )
+        check_classes(model, dataset)
         self._base_loader = loop.dataloader
+        config = runner.cfg.get('train_dataloader') or {}
+        self._loader_has_batch_size = 'batch_size' in config
+        if 'batch_size' in config and all(spec.batch_size for spec in self.plan.specs):
+            runner.logger.warning(
+                f'train_dataloader.batch_size={config["batch_size"]} has no effect: every stage '
+                'has its own, stages.N.batch_size'
+            )
         self._val_interval = loop.val_interval
         steps = [spec.epochs * self._steps_per_epoch(spec, runner) for spec in self.plan.specs]
         for spec in self.plan.specs:
@@ -146,6 +149,10 @@ class StageSwitchHook(Hook):
     def _batch_size(self, spec: StageSpec) -> int | None:
         """Batch size of one process."""
         if spec.batch_size is None:
+            if not self._loader_has_batch_size:
+                raise ValueError(
+                    f'stage {spec.name!r} has no batch_size, and neither has train_dataloader'
+                )
             return self._base_loader.batch_size
         each, rest = divmod(spec.batch_size, get_world_size())
         if rest:
