@@ -37,7 +37,8 @@ def test_weights_alone_are_not_resumed(run):
     config, folder = run
     state = torch.load(folder / 'epoch_2.pth', weights_only=True)['state_dict']
     torch.save(dict(model=state, optimizer={}, epoch=3), folder / 'epoch_2.pth')
-    for changes in ((), ('custom_hooks=[]', 'train_cfg.max_epochs=3')):
+    plain = ('custom_hooks=[]', 'train_cfg.type=EpochBasedTrainLoop', 'train_cfg.max_epochs=3')
+    for changes in ((), plain):
         options = ('--cfg-options', *changes) if changes else ()
         with pytest.raises(ValueError, match='cannot be resumed'):
             run_tool('train.py', config, '--resume', *options)
