@@ -104,7 +104,7 @@ class StageSwitchHook(Hook):
         self._enter(runner, saved['index'], resumed=True)
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse a plan that restores weights which no stage or checkpoint has."""
+        """Refuse stages that restore weights which are not kept."""
         for index, spec in enumerate(self.plan.specs):
             earlier = {other.name for other in self.plan.specs[:index]}
             for module, source in spec.restore.items():

@@ -19,7 +19,7 @@ from .cam_segmentor import CAMSegmentor
 class SemPLeS(CAMSegmentor):
     """Semantic prompt learning for weakly supervised segmentation (arXiv 2401.11791).
 
-    The stage decides which losses are computed and what trains (``set_stage``):
+    The stage (``set_stage``) decides which losses are computed and what trains:
 
     | stage | losses | trains |
     |---|---|---|
