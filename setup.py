@@ -7,7 +7,7 @@ from pathlib import Path
 from setuptools import setup
 from setuptools.command.build_py import build_py
 
-ROOT = Path(__file__).parent
+ROOT = Path(__file__).resolve().parent  # older setuptools give a relative path
 SHARED = ('configs', 'tools', 'model-index.yml')
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 import semples_mmseg  # noqa: F401
 from semples_mmseg.models import build_clip
+from semples_mmseg.utils.classes import read_classes
 
 from .setting import Setting
 
@@ -34,12 +35,12 @@ LABELS_PER_IMAGE = {1: 0.62, 2: 0.28, 3: 0.08, 4: 0.02}
 def semples_config(setting: Setting) -> ConfigDict:
     """The model of VOC's configs without files of weights; CLIP's are random, but in a file."""
     config = Config.fromfile(CONFIGS / '_base_' / 'models' / 'semples_deit-s.py').model
+    config.class_names = 'WeakVOCDataset'
     config.mask_generator.init_cfg = None
     if setting.toy:
-        config.mask_generator.num_classes = 4
         config.mask_generator.backbone.update(arch=TOY_VIT, img_size=64)
         config.mask_generator.fusion.update(reduction=2, feature_reduction=4)
-        config.text_head.class_names = config.text_head.class_names[:4]
+        config.class_names = list(read_classes(config.class_names).names[:4])
         config.prompt_learner.num_tokens = 4
     # Stochastic depth draws random numbers, which would make the two sides differ.
     config.mask_generator.backbone.drop_path_rate = 0.0

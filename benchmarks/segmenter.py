@@ -27,6 +27,7 @@ class SegmenterStep(Step):
 
     def __init__(self, setting: Setting, loss: dict | None = None) -> None:
         config = Config.fromfile(CONFIGS / '_base_' / 'models' / 'segmenter_deit-s.py').model
+        config.class_names = 'WeakVOCDataset'
         config.backbone.init_cfg = None
         side = 480
         if setting.toy:
@@ -47,7 +48,7 @@ class SegmenterStep(Step):
         self.images = torch.randn(setting.batch, 3, side, side, device=setting.device)
         squares = side // PATCHWORK
         shape = (setting.batch, squares, squares)
-        coarse = torch.randint(config.decode_head.num_classes, shape)
+        coarse = torch.randint(model.num_classes, shape)
         self.samples = [self._sample(label) for label in coarse]
 
     def _sample(self, coarse: Tensor) -> SegDataSample:

@@ -95,7 +95,7 @@ class TextbookStep(Step):
             ours.mask_generator,
             ours.prompt_learner.prompts,
             clip,
-            config.text_head.class_names,
+            ours.text_head.class_names,
             config.match_loss.background_weight,
             config.prompt_loss.text_weight,
             config.refine_loss.weight,

@@ -20,7 +20,7 @@ from run_tool import run_tool
 from tiny import TINY_SEMPLES
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-CLASSES = ('background', 'cat', 'dog', 'tv monitor')
+CLASSES = ('background', 'cat', 'dog', 'tvmonitor')
 
 
 @HOOKS.register_module(force=True)
@@ -105,7 +105,7 @@ def write_config(folder, data, stages, hooks=(), **changes):
                 ),
                 drop_last=True,
             ),
-            train_cfg=dict(by_epoch=True, max_epochs=1),
+            train_cfg=dict(type='StagedTrainLoop'),
             optim_wrapper=dict(optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.03)),
             param_scheduler=dict(type='CosineAnnealingLR', eta_min=0),
             test_dataloader=loader(

@@ -20,6 +20,7 @@ from mmseg.apis import MMSegInferencer, inference_model, init_model, show_result
 from mmseg.visualization import SegLocalVisualizer
 from PIL import Image
 
+from semples_mmseg.environment import installed
 from semples_mmseg.inference import SemPLeSInferencer
 
 ROOT = Path(__file__).parents[1]
@@ -57,6 +58,11 @@ train_cfg = dict(max_epochs=1, val_interval=1)
 param_scheduler = dict(end=1)
 default_hooks = dict(logger=dict(interval=1))
 """
+
+
+def official_fails(reason):
+    """Skip what MMSegmentation 1.2.2 itself cannot do; OneDL's fork can."""
+    return pytest.mark.skipif('mmsegmentation' in installed(), reason=reason)
 
 
 def run(tool, *arguments):
@@ -99,7 +105,9 @@ def model(request, trained):
 def test_test(model):
     name, config, checkpoint = model
     shown = f'shown/{name}'
-    run('test.py', config, checkpoint, '--work-dir', f'tested/{name}', '--show-dir', shown)
+    # The official MMSeg paints every 50th batch, OneDL's fork every one.
+    often = ('--cfg-options', 'default_hooks.visualization.interval=1')
+    run('test.py', config, checkpoint, '--work-dir', f'tested/{name}', '--show-dir', shown, *often)
     (metrics,) = Path(f'tested/{name}').glob('*/*.json')
     values = json.loads(metrics.read_text())
     assert 0 <= values[dict(semples='seed_mIoU', segmenter='mIoU')[name]] <= 100
@@ -122,6 +130,7 @@ def test_python_interface(model):
     assert len(list(Path('inferred/vis').iterdir())) == 1
 
 
+@official_fails('the channels it swaps are not contiguous, which OpenCV refuses')
 def test_browse_dataset(model):
     name, config, _ = model
     run('misc/browse_dataset.py', config, '--output-dir', f'browsed/{name}', '--not-show')
@@ -135,6 +144,7 @@ def test_print_config(model, capsys):
     assert Config.fromfile('example.py').model.type == Config.fromfile(config).model.type
 
 
+@official_fails('it gives MMEngine both a shape and inputs')
 def test_get_flops(model, capsys):
     run('analysis_tools/get_flops.py', model[1], '--shape', '64')
     (flops,) = re.findall(r'Flops: ([\d.]+)', capsys.readouterr().out)

@@ -199,6 +199,8 @@ def test_images_of_one_name_in_two_folders_have_a_prediction_each(run_test, tmp_
         )
     }
     run_test('segmenter_deit-s_voc12.py', '--out', 'out', changes=plain)
+    with Image.open(tmp_path / 'out/a/x.png') as image:  # no palette is given: VOC's, not random
+        assert image.getpalette()[:6] == [0, 0, 0, 128, 0, 0]
     assert sorted(
         path.relative_to(tmp_path / 'out').as_posix() for path in tmp_path.glob('out/*/*')
     ) == [f'{img_id}.png' for img_id in ids]

@@ -21,12 +21,6 @@ TINY_SEMPLES = dict(
     type='SemPLeS',
     mask_generator=TINY_GENERATOR,
     clip=dict(model=TINY_CLIP, pretrained=None),
-    text_head=dict(class_names=['cat', 'dog', 'tv monitor']),
+    class_names=['cat', 'dog', 'tvmonitor|tv monitor'],
     prompt_learner=dict(num_tokens=4),
-    data_preprocessor=dict(
-        type='CAMDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-    ),
 )

@@ -54,7 +54,6 @@ def data_at(part, root, ids, masks='SegmentationClassAug'):
         prefix['seg_map_path'] = str(root / masks)
     return {
         f'{part}_dataloader.num_workers': 0,
-        f'{part}_dataloader.persistent_workers': False,
         f'{part}_dataloader.dataset.ann_file': str(root / 'ImageSets/Segmentation' / ids),
         f'{part}_dataloader.dataset.data_prefix': dict(_delete_=True, **prefix),
     }

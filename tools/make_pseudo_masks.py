@@ -16,6 +16,7 @@ from semples_mmseg.cli.errors import explained
 from semples_mmseg.cli.launch import add_common_options, load_config
 from semples_mmseg.pseudo_masks import AUTO, make_pseudo_masks
 from semples_mmseg.refinement import REFINEMENTS
+from semples_mmseg.weights import resolve
 
 
 def background_score(text: str) -> float | str:
@@ -56,7 +57,7 @@ def main() -> None:
     args = parse_args()
     make_pseudo_masks(
         load_config(args),
-        args.checkpoint,
+        str(resolve(args.checkpoint)),
         args.out,
         background_score=args.background_score,
         refine=args.refine,

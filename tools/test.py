@@ -43,7 +43,7 @@ def main() -> None:
     config.load_from = with_scheme(str(resolve(args.checkpoint)))
     if args.show or args.show_dir:
         config.default_hooks.visualization.update(
-            draw=True, show=args.show, wait_time=args.wait_time
+            draw=True, interval=1, show=args.show, wait_time=args.wait_time
         )
         if args.show_dir:
             config.visualizer.save_dir = args.show_dir

@@ -15,6 +15,8 @@ default_hooks = dict(
     checkpoint=dict(type='AtomicCheckpointHook', by_epoch=True, interval=1, max_keep_ckpts=2),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     epoch_seed=dict(type='EpochSeedHook'),
+    # Refuses data sets whose classes, or their order, are not the model's.
+    classes=dict(type='CheckClassesHook'),
     # Steps with a loss or gradients that are not finite are left out; so many in a row end the run.
     finite_steps=dict(type='FiniteStepHook', patience=20),
     visualization=dict(type='SegVisualizationHook'),

@@ -3,7 +3,7 @@
 python tools/train.py configs/segmenter/segmenter_deit-s_coco14.py
 python tools/test.py configs/segmenter/segmenter_deit-s_coco14.py CHECKPOINT [--tta] [--crf]
 
-Another folder of masks: --cfg-options train_dataloader.dataset.data_prefix.seg_map_path=FOLDER
+Another folder of masks: PSEUDO_MASKS=FOLDER in the environment
 """
 
 _base_ = [
@@ -12,5 +12,4 @@ _base_ = [
     '../_base_/datasets/coco14_pseudo.py',
     '../_base_/schedules/segmenter.py',
 ]
-
-model = dict(decode_head=dict(num_classes=81))
+model = dict(class_names=_base_.train_dataloader.dataset.class_names)

@@ -1,7 +1,7 @@
 """The "mask" figure: a retrained Segmenter's masks of the training images.
 
-Predicts VOC 2012 train (1464 images) with the classes their image-level labels rule out left out,
-and evaluates against SegmentationClassAug. Training is that of segmenter_deit-s_voc12.py.
+Predicts VOC 2012 train (1464 images), for each image only the classes of its image-level label, and
+evaluates against SegmentationClassAug. Training is that of segmenter_deit-s_voc12.py.
 
 python tools/test.py configs/segmenter/segmenter_deit-s_voc12_labelled-train.py CHECKPOINT \\
     [--tta] [--crf] [--out FOLDER]
@@ -10,12 +10,11 @@ python tools/test.py configs/segmenter/segmenter_deit-s_voc12_labelled-train.py 
 _base_ = ['./segmenter_deit-s_voc12.py']
 
 model = dict(test_cfg=dict(restrict_to_image_labels=True))
-voc = 'data/VOCdevkit/VOC2012'
 test_dataloader = dict(
     dataset=dict(
         _delete_=True,
         type='WeakVOCDataset',
-        data_root=voc,
+        data_root=_base_.data_root,
         ann_file='ImageSets/Segmentation/train.txt',
         label_file=None,  # the XML annotations
         data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClassAug'),
@@ -23,4 +22,4 @@ test_dataloader = dict(
         test_mode=True,
     )
 )
-# Validation during training, on images whose labels nobody knows, stays as it was.
+# Validation during training stays as it was: its images count as unlabelled.

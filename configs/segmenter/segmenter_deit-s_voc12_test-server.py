@@ -4,7 +4,7 @@ python tools/test.py configs/segmenter/segmenter_deit-s_voc12_test-server.py CHE
 python tools/analysis/check_voc_submission.py work_dirs/voc12_test/comp5_test_cls.tar.gz
 
 No ground truth is needed. The test images (VOC 2012's second download) go into the same folder
-tree, data/VOCdevkit/VOC2012. The other competition: --cfg-options test_evaluator.competition=comp6
+tree, data/VOCdevkit/VOC2012 or DATA_ROOT. The other competition: --cfg-options test_evaluator.competition=comp6
 """
 
 _base_ = ['./segmenter_deit-s_voc12.py']
@@ -12,8 +12,8 @@ _base_ = ['./segmenter_deit-s_voc12.py']
 load_image = _base_.load_test_image
 test_dataloader = dict(
     dataset=dict(
-        ann_file=_base_.data_root + 'ImageSets/Segmentation/test.txt',
-        data_prefix=dict(_delete_=True, img_path=_base_.data_root + 'JPEGImages'),
+        ann_file='ImageSets/Segmentation/test.txt',
+        data_prefix=dict(_delete_=True, img_path='JPEGImages'),
         pipeline=[
             load_image,
             dict(type='Resize', scale=_base_.scale, keep_ratio=True),

@@ -2,15 +2,17 @@
 
     python tools/train.py configs/segmenter/segmenter_demo.py
 
-The masks come from tools/make_pseudo_masks.py; another folder of them:
---cfg-options train_dataloader.dataset.data_prefix.seg_map_path=FOLDER
+The masks come from tools/make_pseudo_masks.py; PSEUDO_MASKS=FOLDER in the environment names another
+folder of them, DATA_ROOT=FOLDER another one of the scenes.
 
 The scenes are enlarged to 128 pixels, so that the grid is 16 x 16 where that of the CAMs is 8 x 8;
 training sees crops of 80. What differs from configs/segmenter/segmenter_deit-s_voc12.py is listed in
 `differs_from_paper`.
 """
 
-_base_ = ['../_base_/default_runtime.py']
+import os
+
+_base_ = ['../_base_/default_runtime.py', '../_base_/models/segmenter_deit-s.py']
 
 custom_imports = dict(imports=['semples_mmseg', 'semples_mmseg.demo'], allow_failed_imports=False)
 differs_from_paper = {
@@ -26,62 +28,40 @@ differs_from_paper = {
     'augmentation': 'scale 0.8 to 1.4 (0.5 to 2.0), no photometric distortion: colour tells a lot',
     'test': 'the whole image at once (sliding windows)',
 }
-data_root = 'data/demo/'
-pseudo_masks = 'work_dirs/demo/pseudo_masks'
 crop_size = (80, 80)
 scale = (128, 128)
-metainfo = dict(
-    classes=('background', 'boat', 'train', 'aeroplane', 'car', 'cow', 'bird'),
-    palette=[
-        [0, 0, 0],
-        [0, 0, 128],
-        [128, 192, 0],
-        [128, 0, 0],
-        [128, 128, 128],
-        [64, 128, 0],
-        [128, 128, 0],
-    ],
+dataset = dict(
+    type='CheckedSegDataset',
+    data_root='{{$DATA_ROOT:data/demo}}',
+    class_names='DemoDataset',
+    img_suffix='.png',
 )
-
 model = dict(
-    type='WindowedEncoderDecoder',
-    data_preprocessor=dict(
-        type='SegDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        size=crop_size,
-        pad_val=0,
-        seg_pad_val=255,
-    ),
+    class_names=dataset['class_names'],
+    data_preprocessor=dict(size=crop_size),
     backbone=dict(
-        type='mmpretrain.VisionTransformer',
-        arch=dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=256),
+        arch=dict(
+            _delete_=True, embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=256
+        ),
         img_size=128,
         patch_size=8,
-        out_type='featmap',
-        interpolate_mode='bilinear',
+        drop_path_rate=0.0,
+        norm_cfg=dict(eps=1e-6),
         patch_cfg=dict(conv_type='ConvStem'),
-        init_cfg=dict(
-            type='Pretrained',
-            checkpoint='weights:semples_mmseg::demo/models/demo_backbone.safetensors',
-        ),
+        init_cfg=dict(checkpoint='weights:semples_mmseg::demo/models/demo_backbone.safetensors'),
     ),
     decode_head=dict(
-        type='SegmenterMaskTransformerHead',
         in_channels=64,
         channels=64,
-        num_classes=7,
         num_layers=1,
         num_heads=4,
         embed_dims=64,
-        drop_path_rate=0.0,
-        dropout_ratio=0.0,
+        drop_rate=0.0,
+        attn_drop_rate=0.0,
         init_std=0.125,
-        loss_decode=dict(type='GradientClippingLoss', start=0.4, tile=20),
+        loss_decode=dict(start=0.4, tile=20),
     ),
-    train_cfg=dict(),
-    test_cfg=dict(mode='whole'),
+    test_cfg=dict(_delete_=True, mode='whole'),
 )
 
 load_image = dict(type='LoadCheckedImage')
@@ -101,7 +81,6 @@ test_pipeline = [
     dict(type='LoadCheckedAnnotations'),
     dict(type='PackSegInputs'),
 ]
-dataset = dict(type='CheckedSegDataset', metainfo=metainfo, img_suffix='.png', seg_map_suffix='.png')
 train_dataloader = dict(
     batch_size=16,
     num_workers=0,
@@ -109,8 +88,12 @@ train_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         **dataset,
-        ann_file=data_root + 'ImageSets/train.txt',
-        data_prefix=dict(img_path=data_root + 'JPEGImages', seg_map_path=pseudo_masks),
+        ann_file='ImageSets/train.txt',
+        data_prefix=dict(
+            img_path='JPEGImages',
+            # Absolute, because relative folders are in data_root.
+            seg_map_path=os.path.abspath('{{$PSEUDO_MASKS:work_dirs/demo/pseudo_masks}}'),
+        ),
         pipeline=train_pipeline,
     ),
 )
@@ -120,10 +103,8 @@ val_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         **dataset,
-        ann_file=data_root + 'ImageSets/val.txt',
-        data_prefix=dict(
-            img_path=data_root + 'JPEGImages', seg_map_path=data_root + 'SegmentationClass'
-        ),
+        ann_file='ImageSets/val.txt',
+        data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
         pipeline=test_pipeline,
         test_mode=True,
     ),

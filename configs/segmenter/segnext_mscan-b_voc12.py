@@ -5,21 +5,16 @@ pretrained/mscan_b_20230227-3ab7d230.pth: MMSegmentation's ImageNet weights of M
 head are MMSegmentation's for SegNeXt, shortened to about 40k iterations of batch 16.
 """
 
-_base_ = ['../_base_/default_runtime.py', '../_base_/datasets/voc12_pseudo.py']
+_base_ = [
+    '../_base_/default_runtime.py',
+    '../_base_/models/segmenter_deit-s.py',
+    '../_base_/datasets/voc12_pseudo.py',
+]
 
-crop_size = (480, 480)
 model = dict(
-    type='WindowedEncoderDecoder',
-    data_preprocessor=dict(
-        type='SegDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        size=crop_size,
-        pad_val=0,
-        seg_pad_val=255,
-    ),
+    class_names=_base_.train_dataloader.dataset.class_names,
     backbone=dict(
+        _delete_=True,
         type='MSCAN',
         embed_dims=[64, 128, 320, 512],
         depths=[3, 3, 12, 3],
@@ -31,6 +26,7 @@ model = dict(
         ),
     ),
     decode_head=dict(
+        _delete_=True,
         type='LightHamHead',
         in_channels=[128, 320, 512],
         in_index=[1, 2, 3],
@@ -38,13 +34,10 @@ model = dict(
         ham_channels=512,
         ham_kwargs=dict(MD_S=1, MD_R=16, train_steps=6, eval_steps=7, inv_t=100, rand_init=True),
         dropout_ratio=0.1,
-        num_classes=21,
         norm_cfg=dict(type='GN', num_groups=32),
         align_corners=False,
         loss_decode=dict(type='GradientClippingLoss', start=1.2, tile=120),
     ),
-    train_cfg=dict(),
-    test_cfg=dict(mode='slide', crop_size=crop_size, stride=(320, 320)),
 )
 train_dataloader = dict(batch_size=16)
 

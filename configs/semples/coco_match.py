@@ -9,6 +9,7 @@ _base_ = [
     '../_base_/schedules/semples.py',
     '../_base_/default_runtime.py',
 ]
+model = dict(class_names=_base_.train_dataloader.dataset.type)
 val_evaluator = dict(type='CAMMetric')
 test_evaluator = val_evaluator
 optim_wrapper = dict(optimizer=dict(lr=5.12e-6 * 32 / 512))

@@ -2,7 +2,7 @@
 
 python tools/train.py configs/semples/coco_refine.py
 
-With the lambda of the published settings: --cfg-options model.refine_loss.weight=0.2
+The published settings, lambda 0.2 among them, are in coco_published.py.
 """
 
 _base_ = 'coco_prompt.py'

@@ -9,6 +9,7 @@ _base_ = [
     '../_base_/schedules/semples.py',
     '../_base_/default_runtime.py',
 ]
+model = dict(class_names=_base_.train_dataloader.dataset.type)
 custom_imports = dict(imports=['semples_mmseg', 'semples_mmseg.demo'], allow_failed_imports=False)
 # All settings that are not the paper's (method for VOC), for the report.
 differs_from_paper = {

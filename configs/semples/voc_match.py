@@ -9,6 +9,7 @@ _base_ = [
     '../_base_/schedules/semples.py',
     '../_base_/default_runtime.py',
 ]
+model = dict(class_names=_base_.train_dataloader.dataset.type)
 val_evaluator = dict(type='CAMMetric')
 test_evaluator = val_evaluator
 # Its start is kept in checkpoints: refine begins there again, be it in another run.

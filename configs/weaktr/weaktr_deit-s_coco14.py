@@ -10,7 +10,8 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 model = dict(
-    mask_generator=dict(num_classes=80, fusion=dict(reduction=4, pooling='mean')),
+    class_names=_base_.train_dataloader.dataset.type,
+    mask_generator=dict(fusion=dict(reduction=4, pooling='mean')),
     background_score=0.42,
 )
 optim_wrapper = dict(optimizer=dict(lr=2e-4 * 64 / 512))

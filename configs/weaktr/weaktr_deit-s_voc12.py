@@ -13,6 +13,7 @@ _base_ = [
     '../_base_/schedules/weaktr.py',
     '../_base_/default_runtime.py',
 ]
+model = dict(class_names=_base_.train_dataloader.dataset.type)
 # mAP of each prediction needs image-level labels alone; seeds are a diagnostic.
 val_evaluator = [dict(type='PredictionMetric'), dict(type='CAMMetric')]
 test_evaluator = val_evaluator

@@ -25,6 +25,9 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that all of MMSeg's tools have."""
     parser.add_argument('--work-dir', help='folder of logs and results')
     parser.add_argument(
+        '--data-root', help='folder of the data set, as the environment variable DATA_ROOT'
+    )
+    parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=ConfigOptions,
@@ -54,6 +57,7 @@ def load_config(args: argparse.Namespace) -> Config:
 
     Raises:
         FileNotFoundError: If there is no such config.
+        ValueError: If ``--data-root`` is given and the config does not use it.
         OSError: If the work folder cannot be written.
         ValueError: If an option of ``--cfg-options`` is unknown or has no effect.
         ImportError: If the config logs to TensorBoard, which is not installed.
@@ -62,7 +66,13 @@ def load_config(args: argparse.Namespace) -> Config:
     trust_checkpoints() if args.trust_checkpoint else forbid_code()
     if not Path(args.config).is_file():
         raise FileNotFoundError(f'no config at {args.config}')
+    if args.data_root:
+        os.environ['DATA_ROOT'] = args.data_root
     config = Config.fromfile(args.config)
+    if args.data_root and 'DATA_ROOT' not in config.env_variables:
+        raise ValueError(
+            f'--data-root has no effect: {args.config} does not use {{{{$DATA_ROOT:...}}}}'
+        )
     config.launcher = args.launcher
     if args.cfg_options:
         merge_options(config, args.cfg_options)

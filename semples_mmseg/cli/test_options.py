@@ -7,10 +7,12 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
+from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from ..datasets.pipelines import annotation_loaders
 from ..evaluation.prediction_writer import image_id
+from ..utils.label_png import class_colours
 
 
 def use_tta(config: Config) -> None:
@@ -56,6 +58,10 @@ def write_predictions(config: Config, folder: str) -> None:
         images = DATASETS.build(dict(dataset, pipeline=[]))
         writer['img_dir'] = images.data_prefix['img_path']
         _check_ids(images, writer['img_dir'])
+        if type(images) is BaseSegDataset and not (dataset.get('metainfo') or {}).get('palette'):
+            # MMSegmentation would draw colours at random, for the background too
+            colours = class_colours(len(images.metainfo['classes']))
+            dataset.metainfo = dict(dataset.get('metainfo') or {}, palette=colours)
     config.test_evaluator = [*metrics, writer]
     config.test_cfg = config.get('test_cfg') or dict()
 

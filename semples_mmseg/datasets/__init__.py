@@ -3,12 +3,11 @@
 from . import transforms
 from .checked_seg import CheckedSegDataset
 from .coco import COCO_CLASSES, WeakCOCODataset
-from .voc import VOC_PROMPT_NAMES, WeakVOCDataset
+from .voc import WeakVOCDataset
 from .weak_label import WeakLabelDataset
 
 __all__ = [
     'COCO_CLASSES',
-    'VOC_PROMPT_NAMES',
     'CheckedSegDataset',
     'WeakCOCODataset',
     'WeakLabelDataset',

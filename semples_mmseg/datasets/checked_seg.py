@@ -9,11 +9,12 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
+from ..utils.classes import read_classes
 from ..utils.images import PHOTO_SUFFIXES
 from ..utils.label_png import class_colours
 from ..utils.lists import (
-    files_below,
     find_images,
+    ids_below,
     missing_files,
     name_missing,
     read_image_ids,
@@ -33,8 +34,8 @@ class CheckedSegDataset(BaseSegDataset):
     images without masks (a test set) leave ``seg_map_path`` out of ``data_prefix``.
 
     Args:
-        like: Name of a registered data set whose classes and palette these are, e.g.
-            ``'PascalVOCDataset'``; or give ``metainfo``.
+        class_names: The object classes, see :func:`semples_mmseg.utils.classes.read_classes`;
+            or give ``metainfo``.
         metainfo: ``classes`` (background first) and ``palette``; VOC's colours by default.
         img_suffix: Suffix of the images, or several: the first one that a file has is taken.
         pipeline: Transforms; ``LoadImageFromFile`` with Pillow loads as
@@ -42,30 +43,30 @@ class CheckedSegDataset(BaseSegDataset):
         **kwargs: Passed on to :class:`mmseg.datasets.BaseSegDataset`.
 
     Raises:
-        ValueError: If the list is empty or repeats an id, the masks hold no class, or ``like`` is
-            not a data set.
+        ValueError: If the list is empty or repeats an id, the masks hold no class, or
+            ``class_names`` are not classes.
         FileNotFoundError: If the list, an image or a mask is missing.
     """
 
     def __init__(
         self,
-        like: str | None = None,
+        class_names: str | Sequence[str] | None = None,
         metainfo: Mapping | None = None,
         img_suffix: str | Sequence[str] = '.jpg',
         pipeline: Sequence = (),
         **kwargs: Any,
     ) -> None:
-        if like is not None:
-            known = DATASETS.get(like)
-            if known is None:
-                raise ValueError(f'like={like!r}: there is no data set of that name')
-            metainfo = {**known.METAINFO, **(metainfo or {})}
+        if class_names is not None:
+            named = read_classes(class_names, f'{type(self).__name__}: class_names')
+            metainfo = {**named.metainfo, **(metainfo or {})}
         super().__init__(
             metainfo=metainfo,
             img_suffix=img_suffix,
             pipeline=with_checked_loader(pipeline),
             **kwargs,
         )
+        # MMSeg's confusion_matrix.py reads the classes here.
+        self.METAINFO = self._metainfo
         # MMSeg's browse_dataset.py and confusion_matrix.py read the classes from here.
         self.METAINFO = self.metainfo
 
@@ -94,8 +95,8 @@ class CheckedSegDataset(BaseSegDataset):
                 raise FileNotFoundError(
                     f'mask missing: {name_missing(missing)} of the {len(ids)} of {source}; check '
                     'data_prefix.seg_map_path. Pseudo masks are written by '
-                    'tools/make_pseudo_masks.py; to predict without masks leave seg_map_path out '
-                    'of data_prefix'
+                    'tools/make_pseudo_masks.py; to predict without masks give tools/test.py '
+                    '--out FOLDER'
                 )
             ids_are_classes = not self.reduce_zero_label and not self.label_map
             if ids_are_classes and self.seg_map_suffix == '.png':
@@ -128,8 +129,7 @@ class CheckedSegDataset(BaseSegDataset):
     def _ids_in(self, folder: str) -> list[str]:
         """Image ids of all images of a folder."""
         ends = suffix_list(self.img_suffix)
-        names = files_below(folder, ends)
-        others = {*files_below(folder, PHOTO_SUFFIXES)} - {*names}
+        ids, others = ids_below(folder, ends, PHOTO_SUFFIXES)
         if others:
             print_log(
                 f'{type(self).__name__}: {len(others)} photos in {folder} have another suffix than '
@@ -137,7 +137,7 @@ class CheckedSegDataset(BaseSegDataset):
                 logger='current',
                 level=logging.WARNING,
             )
-        return [next(name.removesuffix(e) for e in ends if name.endswith(e)) for name in names]
+        return ids
 
     def _item(self, img_id: str, img_path: str) -> dict:
         """MMSeg's entry of an image, and its id."""

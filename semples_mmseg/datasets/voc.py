@@ -1,7 +1,7 @@
 """PASCAL VOC 2012 with image-level labels."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 from xml.etree import ElementTree
 
 from mmengine import fileio
@@ -11,31 +11,6 @@ from mmseg.registry import DATASETS
 from ..utils.files import read_text
 from .labels import Label
 from .weak_label import WeakLabelDataset
-
-VOC_PROMPT_NAMES = (
-    'aeroplane',
-    'bicycle',
-    'bird',
-    'boat',
-    'bottle',
-    'bus',
-    'car',
-    'cat',
-    'chair',
-    'cow',
-    'dining table',
-    'dog',
-    'horse',
-    'motorbike',
-    'player',
-    'potted plant',
-    'sheep',
-    'sofa',
-    'train',
-    'tv monitor',
-)
-"""The 20 classes as the text prompts of SemPLeS write them: two words where the data set has one,
-and 'player' for person."""
 
 
 def read_object_names(path: str, backend_args: dict | None = None) -> list[str]:
@@ -95,6 +70,13 @@ class WeakVOCDataset(WeakLabelDataset):
     """
 
     METAINFO = PascalVOCDataset.METAINFO
+    # Names that CLIP reads in place of the data set's (published settings of SemPLeS).
+    PROMPT_NAMES: ClassVar = dict(
+        diningtable='dining table',
+        person='player',
+        pottedplant='potted plant',
+        tvmonitor='tv monitor',
+    )
 
     def __init__(
         self,

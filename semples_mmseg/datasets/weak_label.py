@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
+from ..utils.classes import read_classes
 from ..utils.label_png import check_num_classes, class_colours
 from ..utils.lists import (
     find_images,
@@ -27,6 +28,11 @@ from ..utils.names import check_class_names
 from .labels import Label, class_names_of, refuse_multi_hot
 from .mask_checks import check_masks_show_labels, check_sample_ids
 from .pipelines import annotation_loaders, with_checked_loader
+
+_NO_MASKS = (
+    'To train without masks add --cfg-options val_dataloader=None val_cfg=None val_evaluator=None; '
+    'to predict without masks give tools/test.py --out FOLDER'
+)
 
 
 @DATASETS.register_module()
@@ -54,8 +60,8 @@ class WeakLabelDataset(BaseSegDataset):
     Args:
         ann_file: Split list, relative to ``data_root``.
         label_file: JSON file of the image-level labels, relative to ``data_root``.
-        class_names: The K object classes, short for
-            ``metainfo=dict(classes=('background', *class_names))``.
+        class_names: The K object classes, see :func:`semples_mmseg.utils.classes.read_classes`;
+            or give ``metainfo``.
         skip_unlabelled: Leave images with an empty list of labels out of training. Never applies
             in test mode.
         metainfo: ``classes`` (background first, K + 1 in all) and ``palette``; VOC's colours by
@@ -81,7 +87,7 @@ class WeakLabelDataset(BaseSegDataset):
         self,
         ann_file: str = '',
         label_file: str | None = None,
-        class_names: Sequence[str] | None = None,
+        class_names: str | Sequence[str] | None = None,
         skip_unlabelled: bool = False,
         metainfo: Mapping | None = None,
         data_root: str | None = None,
@@ -162,7 +168,7 @@ class WeakLabelDataset(BaseSegDataset):
         if loaders and not self.data_prefix.get('seg_map_path'):
             raise ValueError(
                 f'{type(self).__name__}: the pipeline contains {loaders[0]!r}, but data_prefix '
-                "names no folder of masks; add data_prefix=dict(seg_map_path='...')"
+                f"names no folder of masks; add data_prefix=dict(seg_map_path='...'). {_NO_MASKS}"
             )
         self.pipeline = Compose(with_checked_loader(pipeline))
 
@@ -199,9 +205,7 @@ class WeakLabelDataset(BaseSegDataset):
             self._check_files(
                 masks,
                 'mask',
-                'seg_map_path and seg_map_suffix. To train without masks add --cfg-options '
-                'val_dataloader=None val_cfg=None val_evaluator=None; to predict without masks '
-                'leave seg_map_path out of data_prefix',
+                f'seg_map_path and seg_map_suffix. {_NO_MASKS}',
             )
             seg_paths = list(masks)
 
@@ -372,16 +376,16 @@ class WeakLabelDataset(BaseSegDataset):
             )
 
 
-def _merge_class_names(metainfo: Mapping | None, names: Sequence[str] | None) -> Mapping | None:
-    if isinstance(names, str):
-        raise ValueError(f'class_names is a list of names, got the text {names!r}')
-    merged = dict(metainfo or {})
-    if names is not None:
-        classes = ('background', *names)
-        given = merged.setdefault('classes', classes)
-        if tuple(given) != classes:
-            raise ValueError(
-                f"class_names {tuple(names)} and metainfo['classes'] {tuple(given)} differ; the "
-                'latter is the former with background in front. Give one of them'
-            )
-    return merged or None
+def _merge_class_names(
+    metainfo: Mapping | None, class_names: str | Sequence[str] | None
+) -> Mapping | None:
+    if class_names is None:
+        return dict(metainfo) if metainfo else None
+    named = read_classes(class_names).metainfo
+    given = tuple((metainfo or {}).get('classes', named['classes']))
+    if given != named['classes']:
+        raise ValueError(
+            f"class_names {named['classes'][1:]} and metainfo['classes'] {given} differ; the "
+            'latter is the former with background in front. Give one of them'
+        )
+    return {**named, **(metainfo or {})}

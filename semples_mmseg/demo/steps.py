@@ -27,17 +27,10 @@ def segmenter_file(root: Path, folder: Path) -> Path:
 
 def segmenter_options(data_root: Path, masks: Path) -> list[str]:
     """Settings of the Segmenter's config that name its files."""
-    options = []
-    for loader, split in (('train', 'train'), ('val', 'val'), ('test', 'val')):
-        options += dataset_options(
-            [loader],
-            ann_file=data_root / f'ImageSets/{split}.txt',
-            data_prefix__img_path=data_root / 'JPEGImages',
-            data_prefix__seg_map_path=masks
-            if split == 'train'
-            else data_root / 'SegmentationClass',
-        )
-    return options
+    return [
+        *dataset_options(('train', 'val', 'test'), data_root=data_root),
+        *dataset_options(['train'], data_prefix__seg_map_path=masks.absolute()),
+    ]
 
 
 def demo_steps(

@@ -1,6 +1,7 @@
 """What drives training: stages, their optimizers, and seeds."""
 
 from .atomic_checkpoint_hook import AtomicCheckpointHook
+from .check_classes_hook import CheckClassesHook, check_classes
 from .cpu_wrapper import CPUDistributedDataParallel
 from .epoch_seed_hook import EpochSeedHook, seed_worker
 from .finite_step_hook import FiniteStepHook
@@ -8,10 +9,12 @@ from .optim_constructor import TrainableOptimWrapperConstructor
 from .poly_ratio_lr import PolyRatioLR
 from .stage_plan import StagePlan, StageSpec
 from .stage_switch_hook import StageSwitchHook
+from .staged_train_loop import StagedTrainLoop
 from .warmup_cosine_lr import WarmupCosineLR
 
 __all__ = [
     'AtomicCheckpointHook',
+    'CheckClassesHook',
     'CPUDistributedDataParallel',
     'EpochSeedHook',
     'FiniteStepHook',
@@ -19,7 +22,9 @@ __all__ = [
     'StagePlan',
     'StageSpec',
     'StageSwitchHook',
+    'StagedTrainLoop',
     'TrainableOptimWrapperConstructor',
     'WarmupCosineLR',
+    'check_classes',
     'seed_worker',
 ]

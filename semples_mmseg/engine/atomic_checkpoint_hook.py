@@ -1,4 +1,4 @@
-"""Checkpoints that a killed run leaves whole or not at all."""
+"""Checkpoints that are complete or absent after a kill."""
 
 from collections import deque
 from pathlib import Path
@@ -21,7 +21,7 @@ WEIGHTS = 'weights.pth'
 
 
 class AtomicBackend(LocalBackend):
-    """MMEngine's local files, written beside their place and renamed into it."""
+    """MMEngine's local files, written to a temporary name and renamed."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
         """Write bytes; see :func:`atomic_write`."""
@@ -65,7 +65,7 @@ class AtomicCheckpointHook(CheckpointHook):
             self.backend_args = dict(backend='atomic')
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse what could not be resumed, and tidy up after killed runs."""
+        """Refuse settings that cannot be resumed, and remove files of killed runs."""
         if not self.by_epoch and isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise ValueError(
                 'default_hooks.checkpoint has by_epoch=False, but a checkpoint within an epoch '
@@ -144,3 +144,12 @@ class AtomicCheckpointHook(CheckpointHook):
             path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old))
             if self.file_backend.isfile(path):
                 self.file_backend.remove(path)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Refuse to resume from weights alone, for which MMEngine raises a ``KeyError``."""
+        if runner._resume and not {'epoch', 'iter'} <= checkpoint.get('meta', {}).keys():
+            raise ValueError(
+                f'{runner._load_from} cannot be resumed: it has no epoch and iteration, so it is '
+                'not a checkpoint of an interrupted run. Start from its weights with '
+                '--cfg-options load_from=PATH and without --resume'
+            )

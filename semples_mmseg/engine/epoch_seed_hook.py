@@ -1,4 +1,4 @@
-"""Random numbers that depend on the epoch alone, so that a resumed run draws the same ones."""
+"""Random numbers depend only on the epoch, so that a resumed run draws the same ones."""
 
 import random
 from typing import Any
@@ -18,10 +18,10 @@ _MODULUS = 2**32
 class EpochSeedHook(Hook):
     """Seed python, numpy and torch at the start of every epoch from (seed, epoch, rank).
 
-    A run that is killed and resumed at an epoch then draws what an unbroken one draws, with
-    nothing to store. Loader workers get their share through :func:`seed_worker`, and the order of
-    the images depends on (seed, epoch) too: a run that is resumed under another seed goes on with
-    that of its checkpoint.
+    A run that is killed and resumed at an epoch then draws the same numbers as an unbroken one,
+    without stored state. ``seed_worker`` seeds the loader workers, and the order of the images
+    depends on (seed, epoch) too. A run that is resumed with another seed keeps that of its
+    checkpoint.
     """
 
     # After the switch of stages: what that draws, a resumed run may draw twice or not at all.

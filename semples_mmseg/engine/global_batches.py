@@ -1,17 +1,17 @@
-"""What each process gets of an epoch, so that all together see the batches of a single one."""
+"""The images of each process, so that all together see the batches of a single process."""
 
 from mmengine.dataset import DefaultSampler
 from torch.utils.data import DataLoader
 
 
 def _dropping_sampler(loader: DataLoader) -> DefaultSampler | None:
-    """The sampler, if it deals out images and what does not fill a batch is dropped."""
+    """The sampler, if it distributes images and incomplete batches are dropped."""
     sampler = loader.sampler
     return sampler if loader.drop_last and isinstance(sampler, DefaultSampler) else None
 
 
 def images_each(loader: DataLoader) -> int:
-    """Images of an epoch that one process has for its batches, a last incomplete one included."""
+    """Images of one process in an epoch, those of an incomplete last batch included."""
     sampler = _dropping_sampler(loader)
     if sampler is not None:
         return len(sampler.dataset) // sampler.world_size
@@ -19,12 +19,12 @@ def images_each(loader: DataLoader) -> int:
 
 
 def keep_whole_batches(loader: DataLoader) -> None:
-    """Let the processes have the whole batches of an epoch and nothing else.
+    """Give the processes only whole batches of an epoch.
 
-    MMEngine's ``DefaultSampler`` deals out the images one by one, so the n-th batches of all
-    processes together are the n-th batch of a single process. The end of the epoch is another
-    matter: images are repeated until each process has as many as the others, and with
-    ``drop_last`` the repeated ones can complete a batch that a single process drops.
+    MMEngine's ``DefaultSampler`` distributes images one by one, so the n-th batches of all
+    processes together are the n-th batch of a single process. At the end of an epoch it repeats
+    images until each process has the same number; with ``drop_last`` they can complete a batch
+    that a single process drops.
 
     Args:
         loader: Of this process, with its share of the batch size; its sampler is changed. Without

@@ -12,15 +12,15 @@ class PolyRatioLR(PolyLR):
 
     With ``lr_mult`` for some parameters, ``PolyLR``'s one ``eta_min`` bends their curves
     differently. Here the multiplier applies to the whole curve, its minimum too:
-    lr(s) = base * (r + (1 - r) * (1 - s / S) ** power), with S = end - begin - 1 steps: the last
-    step has the minimum.
+    lr(s) = base * (r + (1 - r) * (1 - s / S) ** power), with S = end - begin - 1 steps, so that the
+    last step has the minimum.
 
     Args:
         optimizer: The optimizer or its wrapper.
         *args: As of ``PolyLR``.
         eta_min_ratio: The minimum r as a share of each group's initial value.
-        end_after: Whether S = end - begin, as in the published runs: the minimum would come one
-            step after the last.
+        reach_minimum: ``False`` takes S = end - begin as published: the minimum would be that of
+            the step after the last.
         **kwargs: As of ``PolyLR``, without ``eta_min``.
 
     Raises:
@@ -32,14 +32,14 @@ class PolyRatioLR(PolyLR):
         optimizer: Any,
         *args: Any,
         eta_min_ratio: float,
-        end_after: bool = False,
+        reach_minimum: bool = True,
         **kwargs: Any,
     ) -> None:
         if not 0 <= eta_min_ratio <= 1:
             raise ValueError(f'`eta_min_ratio` must be in [0, 1], got {eta_min_ratio}.')
         self.eta_min_ratio = eta_min_ratio
         super().__init__(optimizer, *args, **kwargs)
-        self.total_iters += int(end_after)
+        self.total_iters += not reach_minimum
 
     def _get_value(self) -> list[float]:
         """One step from the current values, so that it combines with other schedulers."""

@@ -86,7 +86,7 @@ def process_group(config: Config) -> Iterator[None]:
 
 
 def _wrap_on_cpu(config: Config) -> None:
-    """Have the Runner wrap the model for the CPU, with the options it was to be wrapped with."""
+    """Make the Runner wrap the model for the CPU, with the same options."""
     wrapper = dict(config.get('model_wrapper_cfg') or {})
     if 'find_unused_parameters' in config:
         wrapper.setdefault('find_unused_parameters', config.find_unused_parameters)
@@ -130,7 +130,7 @@ def _join_on_cpu(launcher: str, options: Mapping[str, Any]) -> None:
 
 
 def _limit(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The timeout as PyTorch wants it, if there is one."""
+    """The timeout as a ``timedelta``, if there is one."""
     timeout = options.get('timeout')
     return {} if timeout is None else dict(timeout=timedelta(seconds=timeout))
 

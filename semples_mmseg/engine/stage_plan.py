@@ -19,13 +19,13 @@ class StageSpec:
         stage: Losses, and what trains.
         epochs: Its length.
         optim_wrapper: Changes to the config's ``optim_wrapper``, merged into it.
-        param_scheduler: In the place of the config's ``param_scheduler``.
-        train_pipeline: In the place of the training pipeline.
-        batch_size: Of all processes together, in the place of the loader's.
-        restore: Module path -> name of the stage on whose (first) entry it had the weights that it
-            gets back now.
-        keeps: Module paths whose weights on entering are stored for a stage that restores them in
-            another run.
+        param_scheduler: Replaces the config's ``param_scheduler``.
+        train_pipeline: Replaces the training pipeline.
+        batch_size: Images of a step, all processes together; replaces the loader's.
+        restore: Module path -> name of a stage; the module gets the weights that it had at the
+            (first) start of that stage.
+        keeps: Module paths whose weights at the start of this stage are stored, so that another
+            run can restore them.
     """
 
     stage: Stage

@@ -15,6 +15,7 @@ from mmseg.registry import HOOKS
 from torch import Tensor
 
 from ..utils import atomic_write
+from .check_classes_hook import check_classes
 from .global_batches import images_each, keep_whole_batches
 from .stage_plan import StagePlan, StageSpec
 from .stage_snapshots import put_back, take_snapshot
@@ -36,15 +37,14 @@ def _set_pipeline(dataset: Any, pipeline: Any) -> None:
 class StageSwitchHook(Hook):
     """Run the stages of a list one after another in one training run.
 
-    On entering a stage it tells the model (:meth:`CAMSegmentor.set_stage`), gives modules back the
-    weights they had earlier where the stage says so, and builds the stage's loader, optimizer and
-    schedule. On leaving it saves the weights (:meth:`StagePlan.file_name`) and adds a line to
-    ``stages.json``. Epochs are counted through all stages; checkpoints remember the stage and the
-    weights to be restored later, so a run resumes in the middle of any stage. Validation runs at
-    the end of every stage, besides ``val_interval``.
+    On entering a stage it sets the stage of the model (``CAMSegmentor.set_stage``), restores
+    earlier weights of modules (``restore``), and builds the stage's loader, optimizer and schedule.
+    On leaving it saves the weights and adds a line to ``stages.json``. Epochs are counted through
+    all stages. Checkpoints contain the stage and the weights to be restored later, so a run can be
+    resumed in any stage. Validation runs at the end of every stage and every ``val_interval``.
 
-    Use it with ``train_cfg=dict(by_epoch=True, max_epochs=...)``; ``max_epochs`` is set to the sum
-    of the stages.
+    Use it with ``train_cfg=dict(type='StagedTrainLoop')``. A ``batch_size`` of the training loader
+    is for stages without one.
 
     Args:
         stages: See :class:`StagePlan`; ``None`` takes ``stages`` at the top level of the config.
@@ -69,13 +69,15 @@ class StageSwitchHook(Hook):
         stages = self._stages if self._stages is not None else runner.cfg.get('stages')
         self.plan = StagePlan(stages)
         model, dataset = bare(runner.model), loop.dataloader.dataset
-        classes = getattr(dataset, 'num_object_classes', model.num_classes)
-        if classes != model.num_classes:
-            raise ValueError(
-                f'the data set has {classes} object classes, the model has {model.num_classes}: '
-                'set model.mask_generator.num_classes to match'
-            )
+        check_classes(model, dataset)
         self._base_loader = loop.dataloader
+        config = runner.cfg.get('train_dataloader') or {}
+        self._loader_has_batch_size = 'batch_size' in config
+        if 'batch_size' in config and all(spec.batch_size for spec in self.plan.specs):
+            runner.logger.warning(
+                f'train_dataloader.batch_size={config["batch_size"]} has no effect: every stage '
+                'has its own, stages.N.batch_size'
+            )
         self._val_interval = loop.val_interval
         steps = [spec.epochs * self._steps_per_epoch(spec, runner) for spec in self.plan.specs]
         for spec in self.plan.specs:
@@ -129,7 +131,7 @@ class StageSwitchHook(Hook):
             self._enter(runner, index)
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Have the loop validate at the end of a stage."""
+        """Make the loop validate at the end of a stage."""
         ends = self.plan.ends_stage(runner.epoch + 1)
         # The loop reads its interval from here right after this epoch.
         runner.train_loop.dynamic_milestones = []
@@ -155,6 +157,10 @@ class StageSwitchHook(Hook):
     def _batch_size(self, spec: StageSpec) -> int | None:
         """Batch size of one process."""
         if spec.batch_size is None:
+            if not self._loader_has_batch_size:
+                raise ValueError(
+                    f'stage {spec.name!r} has no batch_size, and neither has train_dataloader'
+                )
             return self._base_loader.batch_size
         each, rest = divmod(spec.batch_size, get_world_size())
         if rest:
@@ -266,7 +272,7 @@ class StageSwitchHook(Hook):
 
     @staticmethod
     def _forget_scalars(runner: Runner) -> None:
-        """Drop smoothed losses and rates of the stage before; the log would go on showing them."""
+        """Drop smoothed losses and rates of the stage before, or the log would still show them."""
         scalars = runner.message_hub.log_scalars
         for key in [key for key in scalars if key.startswith('train/') and 'time' not in key]:
             del scalars[key]

@@ -10,13 +10,12 @@ from mmseg.registry import PARAM_SCHEDULERS
 
 @PARAM_SCHEDULERS.register_module()
 class WarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
-    r"""Linear warm-up, then a cosine that is *not* shifted by the warm-up.
+    """Linear warm-up, then a cosine that is *not* shifted by the warm-up.
 
-    With base rate b, warm-up of W and T epochs in all, epoch t has
+    With base rate b, W warm-up epochs and T epochs in all, epoch t has
 
-    .. math::
-        f(t) = s + t (b - s) / W \text{ for } t < W, \quad
-        f(t) = m + (b - m) (1 + \cos(\pi t / T)) / 2 \text{ else.}
+        f(t) = s + t (b - s) / W                    for t < W
+        f(t) = m + (b - m) (1 + cos(pi t / T)) / 2  from then on
 
     Args:
         optimizer: The optimizer or its wrapper.

@@ -160,15 +160,15 @@ def _segmenter_steps(
 ) -> list[Step]:
     """Retraining on the pseudo masks, and its tests."""
     epochs = _merged(tools.root / benchmark.segmenter, settings.segmenter).train_cfg.max_epochs
-    work_dir, ids, images = tools.folder / 'segmenter', 'ann_file', 'data_prefix__img_path'
+    work_dir = tools.folder / 'segmenter'
     weights = work_dir / f'epoch_{epochs}.pth'
-    options = [f'randomness.seed={settings.seed}', *settings.segmenter]
-    for loaders, split, truth in (
-        (['train'], benchmark.train, masks),
-        (['val', 'test'], benchmark.val, data / benchmark.val_masks),
-    ):
-        files = {ids: data / split[0], images: data / split[1]}
-        options += dataset_options(loaders, **files, data_prefix__seg_map_path=truth)
+    options = [
+        f'randomness.seed={settings.seed}',
+        *settings.segmenter,
+        *dataset_options(('train', 'val', 'test'), data_root=data),
+        *dataset_options(['train'], data_prefix__seg_map_path=masks.absolute()),
+        *dataset_options(('val', 'test'), data_prefix__seg_map_path=benchmark.val_masks),
+    ]
     tests = ' '.join(settings.test)
     steps = [
         tools.train(
@@ -207,8 +207,7 @@ def _segmenter_steps(
     listed = data / 'ImageSets/Segmentation/test.txt'
     if benchmark.server and listed.is_file():
         out, competition = tools.folder / 'test', 'comp6'
-        files = {ids: listed, images: data / 'JPEGImages'}
-        options = [*settings.segmenter, *dataset_options(['test'], **files)]
+        options = [*settings.segmenter, *dataset_options(['test'], data_root=data)]
         options += [f'test_evaluator.out_dir={out}', f'test_evaluator.competition={competition}']
         steps.append(
             tools.test(

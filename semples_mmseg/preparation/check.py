@@ -2,15 +2,11 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from mmengine.fileio import join_path
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from ..datasets.labels import Label
 from ..datasets.mask_checks import IGNORED, swapped_classes
@@ -18,8 +14,8 @@ from ..datasets.weak_label import WeakLabelDataset
 from ..utils.images import PHOTO_SUFFIXES, read_image
 from ..utils.label_png import read_mask
 from ..utils.lists import (
-    files_below,
     find_images,
+    ids_below,
     missing_files,
     name_missing,
     read_image_ids,
@@ -28,59 +24,10 @@ from ..utils.lists import (
 from ..utils.names import check_image_id
 from ..utils.parallel import parallel_map
 from ..utils.progress import progress
+from .check_report import Report
 from .voc_masks import classes_in_mask
 
-FINDINGS = (
-    'images missing',
-    'images unreadable',
-    'images almost black',
-    'images with another suffix',
-    'images without labels',
-    'labels without images',
-    'labels unreadable',
-    'masks missing',
-    'masks unreadable',
-    'mask values out of range',
-    'sizes of image and mask differ',
-    'classes that labels and masks disagree on',
-)
-"""What is wrong: with any of these the data set is not clean."""
-
-NOTES = ('images with an empty list of labels', 'labels and mask name different classes')
-"""What may be as it should."""
-
 _BLACK = 15
-
-
-@dataclass
-class Report:
-    """What was found in one data set.
-
-    Attributes:
-        name: What was checked.
-        images: Number of images listed.
-        labelled: Images by class, counted from the image-level labels.
-        masked: Images by class, counted from the masks; None if no masks were checked.
-        findings: Image ids (class names for the last kind) and what is wrong with them, by kind;
-            see :data:`FINDINGS`.
-        notes: The same for :data:`NOTES`.
-    """
-
-    name: str
-    images: int
-    labelled: dict[str, int]
-    masked: dict[str, int] | None
-    findings: dict[str, dict[str, str]] = field(default_factory=lambda: {k: {} for k in FINDINGS})
-    notes: dict[str, dict[str, str]] = field(default_factory=lambda: {k: {} for k in NOTES})
-
-    @property
-    def clean(self) -> bool:
-        """Whether nothing is wrong; notes do not count."""
-        return not any(self.findings.values())
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything as plain data."""
-        return dict(vars(self), clean=self.clean)
 
 
 @dataclass(frozen=True)
@@ -88,7 +35,7 @@ class FileCheck:
     """What the image and the mask of one id hold.
 
     Attributes:
-        problems: Details by kind of finding.
+        problems: Details by kind of finding, see :data:`.check_report.FINDINGS`.
         ids: Object classes 1..K of the mask; None without a readable mask.
         black: Whether no pixel of the image is brighter than 15 of 255.
         ignored: Whether the mask has the value 255.
@@ -156,49 +103,17 @@ def check_dataset(dataset: WeakLabelDataset, name: str = '', workers: int | None
     return report
 
 
-def print_report(report: Report, console: Console, examples: int = 3) -> None:
-    """Print the counts per class and what was found.
-
-    Args:
-        report: Findings of one data set.
-        console: Where the report is printed.
-        examples: How many images of each kind of finding are named.
-    """
-    console.print(f'{report.name}: {report.images} images', markup=False, soft_wrap=True)
-    classes = Table('class')
-    classes.add_column('labelled', justify='right')
-    if report.masked is not None:
-        classes.add_column('in mask', justify='right')
-    for name, count in report.labelled.items():
-        row = [count] if report.masked is None else [count, report.masked[name]]
-        classes.add_row(escape(name), *map(str, row))
-    console.print(classes)
-    for title, kinds in (('wrong', report.findings), ('notes', report.notes)):
-        table = Table(title, 'examples')
-        table.add_column('number', justify='right')
-        for kind, found in kinds.items():
-            if found:
-                shown = [f'{i}: {detail}' for i, detail in list(found.items())[:examples]]
-                table.add_row(kind, escape('\n'.join(shown)), str(len(found)))
-        if table.row_count:
-            console.print(table)
-    console.print('clean' if report.clean else '[red]not clean[/red]')
-
-
 def _listed(dataset: WeakLabelDataset, img_dir: str, report: Report) -> list[str]:
     """Image ids of the split list, or of all images in the folder."""
     if dataset.ann_file:
         return read_image_ids(dataset.ann_file)
     ends = suffix_list(dataset.img_suffix)
-    found = files_below(img_dir, ends)
-    if not found:
+    ids, others = ids_below(img_dir, ends, PHOTO_SUFFIXES)
+    if not ids:
         raise FileNotFoundError(f'no image *{" *".join(ends)} in {img_dir}; check the suffix')
-    for other in {*files_below(img_dir, PHOTO_SUFFIXES)} - {*found}:
-        report.findings['images with another suffix'][other] = (
-            f'not used; the suffix is {", ".join(ends)} (--image-suffix takes several)'
-        )
-    names = [next(name.removesuffix(e) for e in ends if name.endswith(e)) for name in found]
-    return [check_image_id(name, f'folder {img_dir}') for name in dict.fromkeys(names)]
+    detail = f'not used; the suffix is {", ".join(ends)} (--image-suffix takes several)'
+    report.findings['images with another suffix'] = dict.fromkeys(others, detail)
+    return [check_image_id(img_id, f'folder {img_dir}') for img_id in ids]
 
 
 def _check_labels(

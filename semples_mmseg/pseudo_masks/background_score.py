@@ -39,17 +39,16 @@ class ScoreChoice:
 def foreground_fit(
     model: SemPLeS, pixels: Tensor, cams: Tensor, classes: Tensor, scores: Sequence[float]
 ) -> Tensor:
-    r"""How well the hard masks of one image show their class and nothing of its background.
+    """How well the hard masks of one image show their class and nothing of its background.
 
-    .. math::
-        \log \cos(v^f, u^f) + \log(1 - \cos(v^f, u^b))
+        log cos(v_f, u_f) + log(1 - cos(v_f, u_b))
 
-    with :math:`v^f` the CLIP feature of the image without the pixels that a background score labels
-    as something else: the two terms of equation 3 with the foreground, with equal weights.
+    where v_f is the CLIP feature of the image without the pixels that a background score labels as
+    something else. These are the two foreground terms of equation 3, with equal weights.
 
     Args:
         model: With learned prompts, in eval mode.
-        pixels: The image as CLIP gets it, (3, s, s).
+        pixels: The image at CLIP's input size, (3, s, s).
         cams: (n, H, W) in [0, 1], of its n > 0 present classes.
         classes: (n,) their 0-based object classes.
         scores: T background scores.

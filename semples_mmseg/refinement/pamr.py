@@ -39,13 +39,12 @@ def _shifted(maps: Tensor, dilations: Sequence[int]) -> list[Tensor]:
 def pixel_affinity(
     image: Tensor, dilations: Sequence[int] = DILATIONS, bandwidth: float = 0.1
 ) -> Tensor:
-    r"""Weights of every pixel's neighbours, from the colours.
+    """Weights of every pixel's neighbours, from the colours.
 
-    .. math:: \alpha_{pq} = \operatorname{softmax}_{q \in N(p)} \Big( -\frac{1}{3} \sum_{c}
-              \frac{|I_{pc} - I_{qc}|}{b \, \sigma_{pc}} \Big)
+        weight(p, q) = softmax over q in N(p) of mean over c of -|I_pc - I_qc| / (b σ_pc)
 
-    with :math:`\sigma_{pc}` the standard deviation of colour c over the neighbours N(p). Measured
-    in it, a difference means the same in a dark and in a bright image.
+    where I_pc is colour c of pixel p and σ_pc the standard deviation of that colour over the
+    neighbours N(p). Differences are divided by it, so they count alike in dark and bright images.
 
     Args:
         image: Colours in any range, float (B, 3, H, W).

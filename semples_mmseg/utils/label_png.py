@@ -68,7 +68,7 @@ def write_mask(
         raise OSError(
             error.errno,
             f'mask {path} cannot be written ({error.strerror or error}); make room there or write '
-            'to another folder. Masks that are finished are whole.',
+            'to another folder. Finished masks are complete.',
         ) from error
 
 
@@ -94,7 +94,7 @@ def decode_mask(content: bytes, path: str | os.PathLike) -> np.ndarray:
             )
         try:
             return np.array(image)
-        except Exception as error:  # Pillow has errors of its own for every kind of damage
+        except Exception as error:  # damage raises errors of many types
             raise ValueError(
                 f'mask {path} cannot be read ({error}); delete it and make it again'
             ) from error
@@ -132,7 +132,7 @@ def check_ids(
         ignore_index: The id of pixels that do not count.
 
     Raises:
-        ValueError: If there is one; on a GPU it would end in an assertion that names nothing.
+        ValueError: If there is one. On a GPU it would fail an assertion that names no file.
     """
     wrong = label[((label < 0) | (label >= num_classes)) & (label != ignore_index)]
     if len(wrong):

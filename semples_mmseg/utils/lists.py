@@ -142,6 +142,28 @@ def files_below(folder: str | os.PathLike, suffix: str | Sequence[str]) -> list[
     return sorted(found)
 
 
+def ids_below(
+    folder: str | os.PathLike, suffixes: str | Sequence[str], others: Sequence[str] = ()
+) -> tuple[list[str], list[str]]:
+    """Image ids of the files in a folder and below it.
+
+    Args:
+        folder: The folder.
+        suffixes: The suffix or suffixes of the images.
+        others: Suffixes of files to report if no image has their name, for they may be meant too.
+
+    Returns:
+        The ids, and the files with other suffixes.
+    """
+    ends = suffix_list(suffixes)
+    names = files_below(folder, ends)
+    ids = dict.fromkeys(
+        next(name.removesuffix(end) for end in ends if name.endswith(end)) for name in names
+    )
+    rest = {*files_below(folder, others)} - {*names}
+    return list(ids), sorted(name for name in rest if os.path.splitext(name)[0] not in ids)
+
+
 def name_missing(paths: Sequence[str]) -> str:
     """Name the first few missing files, with the similar name that is there instead."""
     return name_some([*(path + _instead(path) for path in paths[:3]), *paths[3:]])

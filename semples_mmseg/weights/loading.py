@@ -103,7 +103,7 @@ class PretrainedWeights(PretrainedInit):
 
 
 @CheckpointLoader.register_scheme(prefixes=SCHEME, force=True)
-def _load_for_mmengine(filename: str, map_location: Any = None) -> dict[str, Any]:
+def load_from_weights(filename: str, map_location: Any = None) -> dict[str, Any]:
     """Serve ``weights:PATH`` to MMEngine, e.g. as ``load_from``, also to resume from."""
     del map_location  # weights are few and move with the model
     path = resolve(filename)

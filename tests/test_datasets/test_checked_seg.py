@@ -6,6 +6,8 @@ from mmseg.datasets import PascalVOCDataset
 from mmseg.registry import DATASETS
 from PIL import Image
 
+from semples_mmseg.datasets import checked_seg
+
 IDS = {'2007_000001': ['cat'], '2007_000002': ['dog']}
 PIPELINE = [
     dict(type='LoadImageFromFile', imdecode_backend='pillow'),
@@ -21,7 +23,7 @@ def build(root, masks='SegmentationClassAug', **options):
     return DATASETS.build(
         dict(
             type='CheckedSegDataset',
-            like='PascalVOCDataset',
+            class_names='PascalVOCDataset',
             ann_file=str(root / 'ImageSets/Segmentation/train.txt'),
             data_prefix=prefix,
             pipeline=PIPELINE,
@@ -58,8 +60,8 @@ def test_a_missing_image_or_list_is_named(make_voc_tree):
         build(root, masks=None, pipeline=[])
     with pytest.raises(FileNotFoundError, match='nowhere.txt'):
         build(root, ann_file=str(root / 'nowhere.txt'))
-    with pytest.raises(ValueError, match="like='COCO2015'"):
-        build(root, like='COCO2015')
+    with pytest.raises(ValueError, match="'COCO2015' is not a registered data set"):
+        build(root, class_names='COCO2015')
 
 
 def test_images_without_masks(make_voc_tree):
@@ -94,7 +96,7 @@ def test_masks_of_0_and_255_are_refused(make_voc_tree):
     for path in (root / 'SegmentationClassAug').iterdir():
         mask = np.array(Image.open(path))
         Image.fromarray(np.where(mask > 0, 255, 0).astype(np.uint8)).save(path)
-    own = dict(like=None, metainfo=dict(classes=('background', 'cat')))
+    own = dict(class_names=['cat'])
     with pytest.raises(ValueError, match=r'masks hold no class: .*a0\.png.*255 means ignored'):
         build(root, **own)
     Image.fromarray(np.ones((40, 60), np.uint8)).save(path)
@@ -102,11 +104,14 @@ def test_masks_of_0_and_255_are_refused(make_voc_tree):
     assert data.metainfo['palette'] == [[0, 0, 0], [128, 0, 0]]
 
 
-def test_a_folder_without_a_list(make_voc_tree):
+def test_a_folder_without_a_list(make_voc_tree, monkeypatch):
+    logged = []
+    monkeypatch.setattr(checked_seg, 'print_log', lambda message, **_: logged.append(message))
     root = make_voc_tree(IDS)
     (root / 'JPEGImages/._2007_000001.jpg').write_bytes(b'x')
     Image.new('RGB', (9, 9)).save(root / 'JPEGImages/other.PNG')
     options = dict(masks=None, ann_file='', test_mode=True, pipeline=[])
     assert [info['img_id'] for info in build(root, **options).load_data_list()] == sorted(IDS)
+    assert any('1 photos' in message for message in logged)
     names = build(root, img_suffix=['.jpg', '.PNG'], **options).load_data_list()
     assert [info['img_id'] for info in names] == [*sorted(IDS), 'other']

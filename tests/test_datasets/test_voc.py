@@ -12,7 +12,7 @@ from mmseg.apis import MMSegInferencer
 from mmseg.registry import DATASETS
 from PIL import Image
 
-from semples_mmseg.datasets import VOC_PROMPT_NAMES, WeakVOCDataset
+from semples_mmseg.datasets import WeakVOCDataset
 
 REPO = Path(__file__).parents[2]
 SAMPLE = REPO.parent / 'shared' / 'voc_sample'
@@ -35,17 +35,6 @@ def test_xml_and_json_labels_agree(root: Path) -> None:
         assert {from_xml.object_classes[k] for k in np.flatnonzero(labels)} == set(names)
         assert np.array_equal(labels, from_json.get_data_info(i)['image_labels'])
     assert 'seg_map_path' not in from_xml.get_data_info(0)
-
-
-def test_prompt_names() -> None:
-    names = WeakVOCDataset.METAINFO['classes'][1:]
-    changed = {a: b for a, b in zip(names, VOC_PROMPT_NAMES, strict=True) if a != b}
-    assert changed == {
-        'diningtable': 'dining table',
-        'pottedplant': 'potted plant',
-        'tvmonitor': 'tv monitor',
-        'person': 'player',
-    }
 
 
 def test_classes_of_ones_own_in_the_layout_of_voc(root: Path) -> None:

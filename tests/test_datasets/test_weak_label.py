@@ -346,7 +346,7 @@ def test_classes_that_contradict(root: Path) -> None:
         build(root, metainfo=dict(classes=('background', 'cat', 'dog', 'car')))
     with pytest.raises(ValueError, match='names a class twice'):
         build(root, class_names=('cat', 'cat'))
-    with pytest.raises(ValueError, match="list of names, got the text 'water'"):
+    with pytest.raises(ValueError, match="'water' is not a registered data set"):
         build(root, class_names='water')
 
 

@@ -69,7 +69,7 @@ def make_config(make_voc_tree, tmp_path):
                 ),
                 val_cfg=dict(),
                 val_evaluator=dict(type='CAMMetric'),
-                train_cfg=dict(by_epoch=True, max_epochs=1, val_interval=100),
+                train_cfg=dict(type='StagedTrainLoop', val_interval=100),
                 optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.01)),
                 param_scheduler=dict(type='CosineAnnealingLR', eta_min=0),
                 custom_hooks=[dict(type='StageSwitchHook')],
@@ -329,13 +329,14 @@ def test_joint_and_alternating_schemes(make_config, tmp_path):
             'a batch of 9 images is more than the 8 there are',
         ),
         (
-            dict(
-                model=dict(
-                    mask_generator=dict(num_classes=2), text_head=dict(class_names=['a', 'b'])
-                )
-            ),
-            'the data set has 3 object classes, the model has 2',
+            dict(model=dict(class_names=['dog', 'cat', 'tvmonitor'])),
+            'differ in their order:\n.*background, cat, dog.*\n.*background, dog, cat',
         ),
+        (
+            dict(model=dict(class_names=['cat', 'dog', 'tv'])),
+            'differ in their names:\n.*tvmonitor\n.*tv\n',
+        ),
+        (dict(train_cfg=dict(max_epochs=3)), r'train_cfg.max_epochs .*stages\.0\.epochs'),
     ],
 )
 def test_refusals_before_any_work(make_config, changes, message):
@@ -346,6 +347,16 @@ def test_refusals_before_any_work(make_config, changes, message):
         config.merge_from_dict(changes)
     with pytest.raises(ValueError, match=message):
         train(config)
+
+
+def test_the_batch_size_of_the_loader(make_config, capsys):
+    config = make_config()
+    del config.train_dataloader['batch_size']
+    with pytest.raises(ValueError, match="stage 'match' has no batch_size"):
+        train(config)
+    unread = make_config('other', stages=[dict(name='match', epochs=1, batch_size=4)])
+    train(unread)
+    assert 'train_dataloader.batch_size=2 has no effect' in capsys.readouterr().out
 
 
 def test_a_checkpoint_of_other_stages_is_not_resumed(make_config, tmp_path):

@@ -82,3 +82,23 @@ def test_configs_inherit_from_the_wheel_and_from_mmseg(checkout, tmp_path):
     assert stages == "['match', 'prompt', 'refine']" and scope == 'mmseg'
     assert Path(file).is_relative_to(tmp_path)
     assert 'MultiScaleDeformableAttention' not in result.stderr
+
+
+def test_mim_lists_searches_and_runs(checkout, tmp_path):
+    pytest.importorskip('mim', reason='openmim', exc_type=ImportError)
+    (wheel,) = (checkout / 'dist').glob('*.whl')
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    use = (
+        'from mim.commands.run import run; from mim.commands.search import get_model_info;'
+        "print(*get_model_info('semples_mmseg', local=True).index);"
+        "run('semples_mmseg', 'train', True, ('--help',))"
+    )
+    result = subprocess.run(
+        [sys.executable, '-c', use],
+        cwd=tmp_path,
+        env=os.environ | {'PYTHONPATH': str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert 'voc_refine' in result.stdout and '--cfg-options' in result.stdout

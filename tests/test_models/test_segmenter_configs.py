@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from tiny_segmenter import SMALL_VIEWS, SMALL_WINDOWS, TINY_ENCODER, WINDOW, data_at, load
 
+from semples_mmseg.engine import check_classes
 from semples_mmseg.models import GradientClippingLoss
 from semples_mmseg.utils.label_png import write_mask
 
@@ -121,10 +122,37 @@ def test_demo_classes_are_those_of_the_demo_world():
     from semples_mmseg.demo import DemoDataset
 
     config = load('segmenter_demo.py', {})
-    for part in ('train', 'val'):
-        metainfo = config[f'{part}_dataloader'].dataset.metainfo
-        assert tuple(metainfo.classes) == tuple(DemoDataset.METAINFO['classes'])
-        assert metainfo.palette == DemoDataset.METAINFO['palette']
+    model = MODELS.build(config.model)
+    assert model.decode_head.num_classes == 7
+    assert model.dataset_meta == DemoDataset.METAINFO
+    assert {config[f'{part}_dataloader'].dataset.class_names for part in ('train', 'val')} == {
+        'DemoDataset'
+    }
+
+
+@pytest.mark.parametrize(
+    ('named', 'message'),
+    [
+        (['cat', 'dog'], 'differ in their names'),
+        (['bird', 'boat', 'train', 'aeroplane', 'car', 'cow'], 'differ in their order'),
+    ],
+)
+def test_a_data_set_of_other_classes_is_refused(named, message):
+    model = MODELS.build(load('segmenter_demo.py', {'model.backbone.init_cfg': None}).model)
+
+    class Data:
+        metainfo = dict(classes=('background', *named))
+
+    with pytest.raises(ValueError, match=message):
+        check_classes(MODELS.build(dict(type='ProbabilityTTA', module=model)), Data)
+    own = load('segmenter_demo.py', {'model.backbone.init_cfg': None})
+    own.model.decode_head.num_classes = 3  # as in MMSeg; of which names is not known then
+    model = MODELS.build(own.model)
+    if len(named) == 2:
+        check_classes(model, Data)
+    else:
+        with pytest.raises(ValueError, match='has 7 classes with background, the model has 3'):
+            check_classes(model, Data)
 
 
 SMALL_CROPS = {
@@ -194,7 +222,7 @@ def test_variants_differ_from_each_other_in_what_they_say_alone(name):
 
 def test_coco_classes_and_crf():
     config = load('segmenter_deit-s_coco14.py')
-    classes = DATASETS.get(config.train_dataloader.dataset.like).METAINFO['classes']
+    classes = DATASETS.get(config.train_dataloader.dataset.class_names).METAINFO['classes']
     assert classes == ('background', *COCOStuffDataset.METAINFO['classes'][:80])
     assert config.crf == dict(preset='coco')
 

@@ -255,7 +255,7 @@ def test_unfit_checkpoints_are_refused(tiny_semples):
     state = build(tiny_semples).state_dict()
     more = copy.deepcopy(tiny_semples)
     more['mask_generator']['num_classes'] = 4
-    more['text_head']['class_names'].append('bird')
+    more['class_names'].append('bird')
     with pytest.raises(ValueError, match='for 3 classes, the model has 4'):
         build(more).load_state_dict(state, strict=False)
     longer = copy.deepcopy(tiny_semples)
@@ -269,8 +269,8 @@ def test_unfit_checkpoints_are_refused(tiny_semples):
 
 def test_parts_that_disagree_are_refused(tiny_semples, make_samples):
     fewer = copy.deepcopy(tiny_semples)
-    fewer['text_head']['class_names'].pop()
-    with pytest.raises(ValueError, match='has 2 names, mask_generator.num_classes is 3'):
+    fewer['class_names'].pop()
+    with pytest.raises(ValueError, match='num_classes is 3, but model.class_names has 2'):
         MODELS.build(fewer)
     long = copy.deepcopy(tiny_semples)
     long['prompt_learner']['num_tokens'] = 72
@@ -278,6 +278,49 @@ def test_parts_that_disagree_are_refused(tiny_semples, make_samples):
         MODELS.build(long)
     with pytest.raises(ValueError, match='4 object classes, the model has 3'):
         build(tiny_semples).loss(torch.randn(1, 3, 64, 64), make_samples([1, 0, 0, 0]))
+
+
+def test_class_names_are_named_once(tiny_semples):
+    del tiny_semples['mask_generator']['num_classes']
+    model = MODELS.build(copy.deepcopy(tiny_semples))
+    assert model.num_classes == len(model.prompt_learner.prompts) == 3
+    assert model.class_names == ('cat', 'dog', 'tvmonitor')
+    assert model.text_head.class_names == ('cat', 'dog', 'tv monitor')
+    assert model.dataset_meta['classes'] == ('background', 'cat', 'dog', 'tvmonitor')
+    assert model.dataset_meta['palette'][:2] == [[0, 0, 0], [128, 0, 0]]
+    for wrong, message in (
+        ('water', "'water' is not a registered data set"),
+        ([], 'expected class names'),
+        (['cat', 'cat'], 'names a class twice'),
+        (['a|b|c'], 'expected class names'),
+        (['background', 'cat'], 'background is not an object class'),
+        ('CityscapesDataset', 'do not begin with background'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            MODELS.build(copy.deepcopy(tiny_semples) | dict(class_names=wrong))
+
+
+def test_images_without_normalisation(tiny_semples):
+    pixels = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    normal = build(tiny_semples)
+    plain = build(
+        tiny_semples | dict(data_preprocessor=dict(type='CAMDataPreprocessor', mean=None))
+    )
+    inputs = plain.data_preprocessor(dict(inputs=[pixels[0]]))['inputs']
+    torch.testing.assert_close(inputs, pixels.flip(1).float())
+    expected = normal.data_preprocessor(dict(inputs=[pixels[0]]))['inputs']
+    torch.testing.assert_close(
+        plain.image_head.prepare(inputs), normal.image_head.prepare(expected), rtol=1e-4, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize('size', [(1, 1), (2, 3), (7, 7), (300, 5), (15, 400)])
+def test_pictures_smaller_than_a_patch_are_predicted(tiny_semples, make_samples, size):
+    model = build(tiny_semples).eval()
+    image = torch.randn(3, *size)
+    (result,) = model.predict([[image], [image]], make_samples([1, 0, 1], size=size))
+    assert result.pred_sem_seg.data.shape == (1, *size)
+    assert result.cams.data.shape == (2, *size) and result.cams.data.isfinite().all()
 
 
 def test_stages_that_do_not_exist_or_fit(tiny_semples):

@@ -108,6 +108,8 @@ def test_published_scales():
         ((347, 260), (640, 480)),
         ((479, 479), (480, 480)),
         ((100, 900), (480, 4320)),
+        ((20, 2000), (20, 2000)),  # a strip is padded
+        ((1, 1), (480, 480)),
     ],
 )
 def test_enlarged_size(size, enlarged):
@@ -117,6 +119,19 @@ def test_enlarged_size(size, enlarged):
 def test_enlarged_size_holds_an_oblong_window():
     assert enlarged_size((50, 40), (60, 80)) == (100, 80)
     assert enlarged_size((30, 90), (60, 80)) == (60, 180)
+
+
+def test_strips_are_padded_to_a_window(make_voc_tree):
+    model, _ = build('segmenter_deit-s_voc12.py', make_voc_tree({'2007_000001': ['cat']}))
+    model, image = model.module, torch.randn(1, 3, 4, 50)
+    with torch.no_grad():
+        logits = model.slide_inference(image, [dict()])
+        padded = F.pad(image, (0, WINDOW - 50, 0, WINDOW - 4))
+        expected = model.decode_head(model.backbone(padded))
+    expected = F.interpolate(expected, (WINDOW, WINDOW), mode='bilinear')[..., :4, :50]
+    torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-4)
+    with torch.no_grad():
+        assert model.slide_inference(torch.randn(1, 3, 20, 2000), [dict()]).shape[-2:] == (20, 2000)
 
 
 def test_enlarging_refuses_padded_images(make_voc_tree):

@@ -12,7 +12,8 @@ from PIL import Image
 from run_tool import run_tool
 
 from semples_mmseg.demo.world import make_demo_set
-from semples_mmseg.preparation.check import FINDINGS, Report, check_dataset
+from semples_mmseg.preparation.check import check_dataset
+from semples_mmseg.preparation.check_report import FINDINGS, Report
 from semples_mmseg.preparation.named import dataset_of_folders, datasets_of_config
 from semples_mmseg.utils.label_png import write_mask
 
@@ -169,6 +170,7 @@ def test_suffixes_and_hidden_files(root: Path) -> None:
     images = root / 'JPEGImages'
     (images / 'a.jpg').rename(images / 'a.JPG')
     (images / '._b.jpg').write_bytes(b'x')
+    (images / 'b.png').write_bytes(b'a mask beside its photo')
     report = check(root, ann_file='')
     assert report.images == 3
     assert {k: list(v) for k, v in found(report).items()} == {

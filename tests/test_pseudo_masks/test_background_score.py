@@ -109,7 +109,7 @@ def config(tmp_path):
                 sampler=dict(type='DefaultSampler', shuffle=False),
                 dataset=dict(
                     type='WeakLabelDataset',
-                    metainfo=dict(classes=('background', 'cat', 'dog', 'tv monitor')),
+                    metainfo=dict(classes=('background', 'cat', 'dog', 'tvmonitor')),
                     data_root=str(tmp_path),
                     data_prefix=dict(img_path='images'),
                     ann_file='list.txt',

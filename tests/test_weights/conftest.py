@@ -56,7 +56,7 @@ def make_config(make_voc_tree, tmp_path, monkeypatch):
                 train_dataloader=dict(
                     loader, dataset=dict(dataset, pipeline=[*train, dict(type='PackWeakInputs')])
                 ),
-                train_cfg=dict(by_epoch=True, max_epochs=1),
+                train_cfg=dict(type='StagedTrainLoop'),
                 optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.01)),
                 custom_hooks=[dict(type='StageSwitchHook')],
                 stages=[dict(name='match', epochs=1)],

@@ -13,7 +13,7 @@ from tiny_segmenter import SMALL_WINDOWS, TINY_ENCODER, load
 def semples(classes=3):
     config = copy.deepcopy(TINY_SEMPLES)
     config['mask_generator']['num_classes'] = classes
-    config['text_head']['class_names'] = [f'thing {n}' for n in range(classes)]
+    config['class_names'] = [f'thing {n}' for n in range(classes)]
     torch.manual_seed(0)  # of its CLIP, which a checkpoint must fit
     return MODELS.build(config)
 

@@ -30,3 +30,14 @@ def test_a_run_resumes_from_plain_data(run):
     got = torch.load(folder / 'epoch_2.pth', weights_only=True)
     for key in ('state_dict', 'optimizer'):
         torch.testing.assert_close(got[key], want[key], rtol=0, atol=0)
+
+
+def test_weights_alone_are_not_resumed(run):
+    """With stages and without."""
+    config, folder = run
+    state = torch.load(folder / 'epoch_2.pth', weights_only=True)['state_dict']
+    torch.save(dict(model=state, optimizer={}, epoch=3), folder / 'epoch_2.pth')
+    for changes in ((), ('custom_hooks=[]', 'train_cfg.max_epochs=3')):
+        options = ('--cfg-options', *changes) if changes else ()
+        with pytest.raises(ValueError, match='cannot be resumed'):
+            run_tool('train.py', config, '--resume', *options)

@@ -4,6 +4,7 @@ import argparse
 import pickle
 import re
 from collections import Counter, OrderedDict, defaultdict
+from functools import partial
 from pathlib import Path, PureWindowsPath
 
 import numpy as np
@@ -142,3 +143,31 @@ def test_damaged_and_missing_files(tmp_path):
     torch.save([torch.ones(1)], tmp_path / 'list.pth')
     with pytest.raises(ValueError, match='holds a list'):
         read_state_dict(tmp_path / 'list.pth')
+
+
+SAVERS = {
+    'zip.pth': torch.save,
+    'old.pth': partial(torch.save, _use_new_zipfile_serialization=False),
+    'x.safetensors': save_file,
+    'script.pt': lambda state, path: torch.jit.save(
+        torch.jit.script(torch.nn.Linear(4, 4)), str(path)
+    ),
+}
+
+
+@pytest.mark.filterwarnings('ignore::FutureWarning')
+@pytest.mark.parametrize('name', SAVERS)
+def test_damage_anywhere_is_one_kind_of_error(tmp_path, name):
+    SAVERS[name](dict(weight=torch.ones(4, 4), bias=torch.ones(4)), tmp_path / name)
+    whole, rng = (tmp_path / name).read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for _ in range(150):
+        damaged = bytearray(whole)
+        damaged[rng.integers(len(whole))] ^= 1 << rng.integers(8)
+        (tmp_path / name).write_bytes(damaged[: rng.choice([rng.integers(len(whole)), None])])
+        try:
+            assert read_state_dict(tmp_path / name)
+        except CheckpointError as error:
+            refused += 1
+            assert name in str(error)
+    assert refused > 75

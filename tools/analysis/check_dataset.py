@@ -17,7 +17,8 @@ from mmengine.config import Config
 from rich.console import Console
 
 from semples_mmseg.cli.errors import advice, explained
-from semples_mmseg.preparation.check import check_dataset, print_report
+from semples_mmseg.preparation.check import check_dataset
+from semples_mmseg.preparation.check_report import print_report
 from semples_mmseg.preparation.named import dataset_of_folders, datasets_of_config
 from semples_mmseg.utils import atomic_write
 

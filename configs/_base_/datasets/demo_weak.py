@@ -1,69 +1,55 @@
-# The demo world: 600 tagged scenes to train on and 200 held out, 64 x 64 pixels. It is drawn on
-# first use.
-data_root = 'data/demo'
+# The demo world: 600 tagged scenes to train on and 200 held out, 64 x 64 pixels. It is drawn into
+# data/demo, or the folder DATA_ROOT of the environment, on first use.
+data_root = '{{$DATA_ROOT:data/demo}}'
 load_image = dict(type='LoadCheckedImage')
 # MMSegInferencer looks for this name; our data sets load as LoadCheckedImage does all the same.
 load_test_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
-train_pipeline = [
-    load_image,
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackWeakInputs'),
-]
-test_pipeline = [
-    load_test_image,
-    dict(type='LoadCheckedAnnotations'),
-    dict(type='PackWeakInputs', scales=(1.0, 1.2)),
-]
+train_set = dict(
+    type='DemoDataset',
+    data_root=data_root,
+    ann_file='ImageSets/train.txt',
+    data_prefix=dict(img_path='JPEGImages'),
+)
+test_set = dict(
+    type='DemoDataset',
+    data_root=data_root,
+    data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
+    pipeline=[
+        load_test_image,
+        dict(type='LoadCheckedAnnotations'),
+        dict(type='PackWeakInputs', scales=(1.0, 1.2)),
+    ],
+    test_mode=True,
+)
 train_dataloader = dict(
-    batch_size=32,
     num_workers=0,
     drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
-        type='DemoDataset',
-        data_root=data_root,
-        ann_file='ImageSets/train.txt',
-        data_prefix=dict(img_path='JPEGImages'),
-        pipeline=train_pipeline,
+        **train_set,
+        pipeline=[load_image, dict(type='RandomFlip', prob=0.5), dict(type='PackWeakInputs')],
     ),
 )
+# During training seeds are evaluated on the held-out scenes, tools/test.py takes the training ones.
 val_dataloader = dict(
     batch_size=50,
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='DemoDataset',
-        data_root=data_root,
-        ann_file='ImageSets/val.txt',
-        data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
-        pipeline=test_pipeline,
-        test_mode=True,
-    ),
+    dataset=dict(**test_set, ann_file='ImageSets/val.txt'),
 )
-# During training seeds are evaluated on the held-out scenes, tools/test.py takes the training ones.
 test_dataloader = dict(
     batch_size=50,
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='DemoDataset',
-        data_root=data_root,
-        ann_file='ImageSets/train.txt',
-        data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
-        pipeline=test_pipeline,
-        test_mode=True,
-    ),
+    dataset=dict(**test_set, ann_file='ImageSets/train.txt'),
 )
-# Images and their tags alone, without masks.
+# Images and tags, without masks.
 pseudo_mask_dataloader = dict(
     batch_size=50,
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='DemoDataset',
-        data_root=data_root,
-        ann_file='ImageSets/train.txt',
-        data_prefix=dict(img_path='JPEGImages'),
+        **train_set,
         pipeline=[load_image, dict(type='PackWeakInputs', scales=(1.0, 1.2))],
         test_mode=True,
     ),

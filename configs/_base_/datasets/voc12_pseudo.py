@@ -1,34 +1,36 @@
-# PASCAL VOC 2012 for retraining: pseudo masks of train_aug, evaluated on val.
+# PASCAL VOC 2012 for retraining: pseudo masks of train_aug, evaluated on val. The environment
+# variables DATA_ROOT and PSEUDO_MASKS name other folders.
+import os
+
 _base_ = ['./pseudo_pipelines.py']
 
-data_root = 'data/VOCdevkit/VOC2012/'
-pseudo_masks = 'work_dirs/voc_pseudo_masks'
+data_root = '{{$DATA_ROOT:data/VOCdevkit/VOC2012}}'
+dataset = dict(type='CheckedSegDataset', data_root=data_root, class_names='WeakVOCDataset')
 train_dataloader = dict(
     batch_size=4,
     num_workers=4,
-    persistent_workers=True,
+    worker_init_fn=dict(type='seed_worker'),
     drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
-        type='CheckedSegDataset',
-        like='PascalVOCDataset',
-        ann_file=data_root + 'ImageSets/Segmentation/train_aug.txt',
-        data_prefix=dict(img_path=data_root + 'JPEGImages', seg_map_path=pseudo_masks),
+        **dataset,
+        ann_file='ImageSets/Segmentation/train_aug.txt',
+        data_prefix=dict(
+            img_path='JPEGImages',
+            # Absolute, because relative folders are in data_root.
+            seg_map_path=os.path.abspath('{{$PSEUDO_MASKS:work_dirs/voc_pseudo_masks}}'),
+        ),
         pipeline=_base_.train_pipeline,
     ),
 )
 val_dataloader = dict(
     batch_size=1,
     num_workers=4,
-    persistent_workers=True,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='CheckedSegDataset',
-        like='PascalVOCDataset',
-        ann_file=data_root + 'ImageSets/Segmentation/val.txt',
-        data_prefix=dict(
-            img_path=data_root + 'JPEGImages', seg_map_path=data_root + 'SegmentationClass'
-        ),
+        **dataset,
+        ann_file='ImageSets/Segmentation/val.txt',
+        data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
         pipeline=_base_.test_pipeline,
         test_mode=True,
     ),

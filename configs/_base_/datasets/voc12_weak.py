@@ -1,6 +1,7 @@
 """PASCAL VOC 2012 with image-level labels: training on train_aug, seeds evaluated on train.
 
-Beside the plain download (JPEGImages, Annotations, ImageSets) this needs the usual augmented set:
+DATA_ROOT=FOLDER in the environment names another folder. Beside the plain download (JPEGImages,
+Annotations, ImageSets) this needs the usual augmented set:
 ImageSets/Segmentation/train_aug.txt (10582 ids) and the masks SegmentationClassAug (evaluation
 only). Without them, the 1464 images of train and their own masks do:
 
@@ -12,26 +13,21 @@ Labels are read from the XML annotations; `label_file` takes a JSON file instead
 """
 
 _base_ = './weak_pipelines.py'
-data_root = 'data/VOCdevkit/VOC2012'
-test_pipeline = [
-    _base_.load_test_image,
-    dict(type='LoadCheckedAnnotations'),
-    dict(type='PackWeakInputs', scales=(1.0, 1.2)),
-]
+dataset = dict(
+    type='WeakVOCDataset', data_root='{{$DATA_ROOT:data/VOCdevkit/VOC2012}}', label_file=None
+)
+scales = (1.0, 1.2)
 
 train_dataloader = dict(
-    batch_size=64,
     num_workers=4,
-    # New workers each epoch take their seeds from it, so a resumed run draws what an unbroken one
-    # does.
+    # The workers of an epoch take their seeds from it, so a resumed run draws the same numbers as an
+    # unbroken one.
     worker_init_fn=dict(type='seed_worker'),
     drop_last=True,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
-        type='WeakVOCDataset',
-        data_root=data_root,
+        **dataset,
         ann_file='ImageSets/Segmentation/train_aug.txt',
-        label_file=None,
         data_prefix=dict(img_path='JPEGImages'),
         pipeline=_base_.stage_match_pipeline,
     ),
@@ -41,29 +37,29 @@ val_dataloader = dict(
     num_workers=4,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='WeakVOCDataset',
-        data_root=data_root,
+        **dataset,
         ann_file='ImageSets/Segmentation/train.txt',
-        label_file=None,
         data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClassAug'),
-        pipeline=test_pipeline,
+        pipeline=[
+            _base_.load_test_image,
+            dict(type='LoadCheckedAnnotations'),
+            dict(type='PackWeakInputs', scales=scales),
+        ],
         test_mode=True,
     ),
 )
 test_dataloader = val_dataloader
-# Images and their labels alone, without masks.
+# Images and labels, without masks.
 pseudo_mask_dataloader = dict(
     batch_size=1,
     num_workers=4,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='WeakVOCDataset',
-        data_root=data_root,
+        **dataset,
         ann_file='ImageSets/Segmentation/train_aug.txt',
-        label_file=None,
         data_prefix=dict(img_path='JPEGImages'),
-        pipeline=[_base_.load_image, dict(type='PackWeakInputs', scales=(1.0, 1.2))],
+        pipeline=[_base_.load_image, dict(type='PackWeakInputs', scales=scales)],
         test_mode=True,
     ),
 )
-pseudo_mask_evaluator = dict(background_score=0.43, refine=dict(type='DenseCRF', preset='voc'))
+pseudo_mask_evaluator = dict(refine=dict(type='DenseCRF', preset='voc'))

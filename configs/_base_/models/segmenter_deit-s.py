@@ -30,7 +30,6 @@ model = dict(
         type='SegmenterMaskTransformerHead',
         in_channels=384,
         channels=384,
-        num_classes=21,
         num_layers=2,
         num_heads=6,
         embed_dims=384,

@@ -1,15 +1,7 @@
 # The demo's small models: a transformer of 64-pixel images and a tiny CLIP, both shipped with the
 # package. Values that differ from the paper's are marked.
-data_preprocessor = dict(
-    type='CAMDataPreprocessor',
-    mean=[123.675, 116.28, 103.53],
-    std=[58.395, 57.12, 57.375],
-    bgr_to_rgb=True,
-)
-class_names = ['boat', 'train', 'aeroplane', 'car', 'cow', 'bird']
 mask_generator = dict(
     type='WeakTrGenerator',
-    num_classes=6,
     backbone=dict(
         type='MultiTokenViT',
         arch=dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=256),
@@ -27,14 +19,11 @@ mask_generator = dict(
 model = dict(
     type='SemPLeS',
     decode_head=dict(type='WeakTrGenerator'),  # for MMSeg's get_flops.py alone
-    data_preprocessor=data_preprocessor,
     mask_generator=mask_generator,
     clip=dict(type='DemoCLIP'),
     image_head=dict(normalization='clip'),
-    text_head=dict(class_names=class_names),
     prompt_learner=dict(num_tokens=30),
     match_loss=dict(background_weight=1.0),  # paper: 2.4
     prompt_loss=dict(text_weight=0.6),  # paper: 0.02
     refine_loss=dict(weight=1.0),  # paper: 0.05
-    background_score=0.6,
 )

@@ -1,18 +1,9 @@
 # Stage 0 on DeiT-S. The ImageNet weights are those of torch-hub or MMPretrain.
-num_classes = 20
-data_preprocessor = dict(
-    type='CAMDataPreprocessor',
-    mean=[123.675, 116.28, 103.53],
-    std=[58.395, 57.12, 57.375],
-    bgr_to_rgb=True,
-)
 model = dict(
     type='CAMSegmentor',
     decode_head=dict(type='WeakTrGenerator'),  # for MMSeg's get_flops.py alone
-    data_preprocessor=data_preprocessor,
     mask_generator=dict(
         type='WeakTrGenerator',
-        num_classes=num_classes,
         backbone=dict(
             type='MultiTokenViT',
             arch='deit-small',

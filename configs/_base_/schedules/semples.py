@@ -6,8 +6,7 @@ optim_wrapper = dict(
 )
 # A cosine to zero over the epochs of a stage, stepped once an epoch.
 param_scheduler = dict(type='CosineAnnealingLR', eta_min=0, by_epoch=True)
-# max_epochs is the sum of the stages' epochs.
-train_cfg = dict(by_epoch=True, max_epochs=1, val_interval=10)
+train_cfg = dict(type='StagedTrainLoop', val_interval=10)
 val_cfg = dict()
 test_cfg = dict()
 custom_hooks = [dict(type='StageSwitchHook')]

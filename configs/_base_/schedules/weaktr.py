@@ -9,7 +9,6 @@ optim_wrapper = dict(
 param_scheduler = dict(type='WarmupCosineLR', total=epochs, by_epoch=True)
 custom_hooks = [dict(type='StageSwitchHook')]
 stages = [dict(name='classify', epochs=epochs, batch_size=64)]
-# max_epochs is that of the stage.
-train_cfg = dict(by_epoch=True, max_epochs=1, val_interval=10)
+train_cfg = dict(type='StagedTrainLoop', val_interval=10)
 val_cfg = dict()
 test_cfg = dict()

@@ -27,7 +27,7 @@ from mmseg.registry import MODELS
 from safetensors.torch import save
 from torch import Tensor
 
-from ...models.clip.loading import build_clip, load_clip
+from ...models.clip.loading import load_clip, untrained_clip
 from ...utils.io import atomic_write
 from ...weights import CheckpointError, read_state_dict
 
@@ -85,7 +85,7 @@ def build_demo_clip(pretrained: str | os.PathLike = FOLDER / CLIP_FILE) -> Any:
         FileNotFoundError: If ``pretrained`` does not exist.
         ValueError: If it is not a tiny CLIP.
     """
-    clip = build_clip(demo_clip_config(), None)
+    clip = untrained_clip(demo_clip_config())
     load_clip(clip, load_demo_clip(pretrained), f'{pretrained} is no tiny CLIP of the demo')
     return clip
 

@@ -127,6 +127,7 @@ class MultiTokenViT(_VisionTransformer):
             init_cfg=init_cfg,
         )
         self.num_cls_tokens = self.num_extra_tokens = num_cls_tokens
+        self.patch_size = patch_size
         self.num_heads: int = self.arch_settings['num_heads']
         patches = self.patch_resolution[0] * self.patch_resolution[1]
         self.cls_token = nn.Parameter(torch.zeros(1, num_cls_tokens, self.embed_dims))
@@ -179,6 +180,10 @@ class MultiTokenViT(_VisionTransformer):
             The tokens (B, K + h * w, C), class tokens first; the grid (h, w); one trace per block.
         """
         image_size = (x.shape[-2], x.shape[-1])
+        if min(image_size) < self.patch_size:
+            # One patch has to fit.
+            image_size = (max(image_size[0], self.patch_size), max(image_size[1], self.patch_size))
+            x = F.interpolate(x, image_size, mode='bilinear', align_corners=False)
         patches, grid = self.patch_embed(x)
         tokens = torch.cat([self.cls_token.expand(len(x), -1, -1), patches], dim=1)
         tokens = self.pre_norm(

@@ -77,7 +77,6 @@ def build_clip(
         ValueError: If the model is unknown or the weights are of another model.
     """
     config = _model_config(model)
-    custom_text = config.pop('custom_text', False) or 'hf_model_name' in config['text_cfg']
     tensors: dict[str, Tensor] | None = None
     if pretrained is not None:
         is_file = Path(pretrained).suffix != '' or Path(pretrained).exists()
@@ -98,15 +97,22 @@ def build_clip(
             quick_gelu = True
     if quick_gelu is not None:
         config['quick_gelu'] = quick_gelu
-    clip = (open_clip.CustomTextCLIP if custom_text else open_clip.CLIP)(**config)
+    clip = untrained_clip(config)
     if tensors is None:
         print_log(f'CLIP {model} has random weights (pretrained=None)', 'current')
-        return clip.eval()
+        return clip
     name = model if isinstance(model, str) else 'of clip.model'
     load_clip(clip, tensors, f'the CLIP weights {pretrained} do not fit the model {name}')
     activation = 'QuickGELU' if config.get('quick_gelu') else 'GELU'
     print_log(f'CLIP {pretrained}: all {len(tensors)} tensors used; {activation}', 'current')
-    return clip.eval()
+    return clip
+
+
+def untrained_clip(config: dict[str, Any]) -> Any:
+    """Build open_clip's model of a config, in eval mode, with random weights."""
+    config = dict(config)
+    custom_text = config.pop('custom_text', False) or 'hf_model_name' in config['text_cfg']
+    return (open_clip.CustomTextCLIP if custom_text else open_clip.CLIP)(**config).eval()
 
 
 def as_clip(clip: nn.Module | dict[str, Any]) -> Any:
@@ -117,9 +123,13 @@ def as_clip(clip: nn.Module | dict[str, Any]) -> Any:
 def load_clip(clip: nn.Module, tensors: dict[str, Tensor], complaint: str) -> None:
     """Load tensors of either of open_clip's text layouts; all of them or none.
 
+    Args:
+        clip: An ``open_clip.CLIP`` or ``open_clip.CustomTextCLIP``.
+        tensors: By open_clip's names.
+        complaint: How an error begins.
+
     Raises:
-        ValueError: If there are too few or too many, or one is of another shape; starts with
-            ``complaint``.
+        ValueError: If there are too few or too many, or one is of another shape.
     """
     own = clip.state_dict()
     wants_text = any(key.startswith('text.') for key in own)

@@ -55,4 +55,5 @@ class CAMGenerator(BaseModule):
             features = self.backbone(images)
         features = features[-1] if isinstance(features, (tuple, list)) else features
         maps = self.head(features)
-        return GeneratorOutput(cams=F.relu(maps), logits=dict(coarse=maps.mean((2, 3))))
+        cams = F.relu(maps)
+        return GeneratorOutput(cams, dict(coarse=maps.mean((2, 3))), coarse=cams)

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from .attention_fusion import AdaptiveAttentionFusion
 from .output import GeneratorOutput
 
+CAMS = ('fine', 'seed', 'coarse')
+
 
 @MODELS.register_module()
 class WeakTrGenerator(BaseModule):
@@ -32,8 +34,13 @@ class WeakTrGenerator(BaseModule):
         backbone: Config of a ``MultiTokenViT``; ``num_cls_tokens`` is filled in.
         fusion: Options of ``AdaptiveAttentionFusion``: ``reduction``,
             ``feature_reduction``, ``pooling``.
+        cam: The map that becomes ``cams``: ``'fine'``, ``'seed'`` (without the patch affinity) or
+            ``'coarse'`` (without attention).
         init_cfg: MMEngine's initialisation, e.g.
             ``dict(type='Pretrained', checkpoint=..., prefix='mask_generator.')``.
+
+    Raises:
+        ValueError: If there is no such ``cam``.
     """
 
     def __init__(
@@ -41,9 +48,13 @@ class WeakTrGenerator(BaseModule):
         num_classes: int,
         backbone: dict[str, Any],
         fusion: dict[str, Any] | None = None,
+        cam: str = 'fine',
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        if cam not in CAMS:
+            raise ValueError(f'mask_generator.cam must be one of {CAMS}, got {cam!r}')
+        self.cam = cam
         self.num_classes = num_classes
         self.backbone = MODELS.build(dict(backbone, num_cls_tokens=num_classes))
         width, heads = self.backbone.embed_dims, self.backbone.num_heads
@@ -61,7 +72,7 @@ class WeakTrGenerator(BaseModule):
                 0, where the fine prediction trains only the fusion; false in SemPLeS.
 
         Returns:
-            Fine CAMs; the predictions ``token``, ``coarse`` and ``fine``; the patch affinity where
+            The CAMs; the predictions ``token``, ``coarse`` and ``fine``; the patch affinity where
             gradients are needed.
         """
         maps = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
@@ -78,20 +89,27 @@ class WeakTrGenerator(BaseModule):
         if maps:
             fused = self.fusion(traces, columns=slice(classes, None))
             class_attention, affinity = fused[:, :classes], fused[:, classes:]
-            fine = torch.bmm(class_attention * activation, affinity.transpose(1, 2))
+            seed = class_attention * activation
+            fine = torch.bmm(seed, affinity.transpose(1, 2))
         else:
             weights = self.fusion.head_weights([trace.features for trace in traces])
             class_rows, patch_rows = slice(classes), slice(classes, None)
             class_attention = self.fusion.rows(weights, traces, class_rows)[..., classes:]
-            seed = F.pad(class_attention * activation, (classes, 0)).transpose(1, 2)
-            fine = self.fusion.product(weights, traces, patch_rows, seed).transpose(1, 2)
+            seed = class_attention * activation
+            values = F.pad(seed, (classes, 0)).transpose(1, 2)
+            fine = self.fusion.product(weights, traces, patch_rows, values).transpose(1, 2)
         fine = fine.unflatten(2, (height, width))
+        earlier = {
+            name: value.unflatten(2, (height, width))
+            for name, value in dict(coarse=activation, seed=seed).items()
+        }
         return GeneratorOutput(
-            cams=fine,
+            cams=fine if self.cam == 'fine' else earlier[self.cam],
             logits=dict(
                 token=tokens[:, :classes].mean(2),
                 coarse=coarse.mean((2, 3)),
                 fine=fine.mean((2, 3)),
             ),
             affinity=affinity,
+            **earlier,
         )

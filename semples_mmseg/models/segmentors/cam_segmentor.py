@@ -14,6 +14,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from ...utils.classes import model_metainfo, read_classes
 from ...weights.fitting import check_state_dict
 from ..mask_generators import GeneratorOutput
 from ..soft_masks import label_map, min_max
@@ -30,8 +31,9 @@ class CAMSegmentor(BaseSegmentor):
     """A mask generator that learns only from image-level labels (WeakTr, section 3).
 
     Args:
-        mask_generator: Config of the mask generator, e.g. ``WeakTrGenerator``.
-        data_preprocessor: Config of :class:`CAMDataPreprocessor`.
+        mask_generator: Config of the mask generator, e.g. ``WeakTrGenerator``; its
+            ``num_classes`` may be left out where ``class_names`` are given.
+        data_preprocessor: Config of :class:`CAMDataPreprocessor`, the default.
         background_score: Score of background, 0..1; a pixel is foreground if a CAM is higher.
         flip: Whether CAM prediction sums each image and its mirror image.
         init_cfg: MMEngine's initialisation.
@@ -39,9 +41,13 @@ class CAMSegmentor(BaseSegmentor):
         train_cfg: Not used.
         test_cfg: Not used.
         decode_head: Not used; MMSeg's ``get_flops.py`` looks for its type in the config.
+        class_names: The K object classes, see :func:`semples_mmseg.utils.classes.read_classes`.
+            A data set with other classes, or in another order, is refused
+            (:class:`CheckClassesHook`).
 
     Raises:
-        ValueError: If ``pretrained`` is given.
+        ValueError: If ``pretrained`` is given, or ``mask_generator.num_classes`` is not the number
+            of ``class_names``.
     """
 
     def __init__(
@@ -55,13 +61,29 @@ class CAMSegmentor(BaseSegmentor):
         train_cfg: dict[str, Any] | None = None,
         test_cfg: dict[str, Any] | None = None,
         decode_head: dict[str, Any] | None = None,
+        class_names: str | Sequence[str] | None = None,
     ) -> None:
         if pretrained is not None:
             raise ValueError(
                 f'model.pretrained={pretrained!r} has no effect: weights of the backbone are named '
                 'by model.mask_generator.backbone.init_cfg, those of the whole model by load_from'
             )
-        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        super().__init__(
+            data_preprocessor=data_preprocessor or dict(type='CAMDataPreprocessor'),
+            init_cfg=init_cfg,
+        )
+        self.class_names: tuple[str, ...] | None = None
+        if class_names is not None:
+            named = read_classes(class_names, 'model.class_names')
+            self.class_names = named.names
+            self.dataset_meta = model_metainfo(named)
+            number = mask_generator.get('num_classes', len(named.names))
+            if number != len(named.names):
+                raise ValueError(
+                    f'model.mask_generator.num_classes is {number}, but model.class_names has '
+                    f'{len(named.names)}: {", ".join(named.names)}. Leave num_classes out'
+                )
+            mask_generator = dict(mask_generator, num_classes=number)
         self.mask_generator = MODELS.build(mask_generator)
         self.num_classes: int = self.mask_generator.num_classes
         self.background_score = background_score
@@ -130,7 +152,7 @@ class CAMSegmentor(BaseSegmentor):
         if labels.shape[1] != self.num_classes:
             raise ValueError(
                 f'the data set has {labels.shape[1]} object classes, the model has '
-                f'{self.num_classes}: set model.mask_generator.num_classes to match'
+                f'{self.num_classes}: set model.class_names to those of the data set'
             )
         return labels
 

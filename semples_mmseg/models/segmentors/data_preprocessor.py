@@ -1,5 +1,6 @@
 """Normalisation of images for training and for multi-scale CAM inference."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from mmseg.models import SegDataPreProcessor
@@ -13,14 +14,30 @@ class CAMDataPreprocessor(SegDataPreProcessor):
     Images of one size become a batch, as in MMSeg. With a list of scales
     (``PackWeakInputs(scales=...)``) ``inputs`` becomes a list over scales of lists of normalised
     images (3, H, W), whose sizes may differ.
+
+    Args:
+        mean: Mean of the channels R, G, B in 0..255, by default ImageNet's; ``None`` leaves the
+            values as they are.
+        std: Their standard deviation.
+        bgr_to_rgb: Whether the images are loaded as B, G, R.
+        size: Size that training images are padded to; ``None`` if they have one size already.
+        **kwargs: Other options of MMSeg's ``SegDataPreProcessor``.
     """
 
-    def __init__(self, size: tuple[int, int] | None = None, **kwargs: Any) -> None:
-        # Training images are of one size already; MMSeg insists on being told one of the two.
+    def __init__(
+        self,
+        mean: Sequence[float] | None = (123.675, 116.28, 103.53),
+        std: Sequence[float] | None = (58.395, 57.12, 57.375),
+        bgr_to_rgb: bool = True,
+        size: tuple[int, int] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # MMSeg wants one of the two.
         kwargs.setdefault('size_divisor', 1 if size is None else None)
-        super().__init__(size=size, **kwargs)
+        std = None if mean is None else std
+        super().__init__(mean=mean, std=std, bgr_to_rgb=bgr_to_rgb, size=size, **kwargs)
         # The base class has it too, but names it differently in MMEngine and its OneDL fork.
-        self._swap_channels = bool(kwargs.get('bgr_to_rgb') or kwargs.get('rgb_to_bgr'))
+        self._swap_channels = bool(bgr_to_rgb or kwargs.get('rgb_to_bgr'))
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """Normalise a batch."""

@@ -8,12 +8,11 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from ...utils.classes import read_classes
 from ..clip import PromptLearner, as_clip
 from ..soft_masks import soft_masks
 from ..stages import STAGES, Stage, resolve_stage
 from .cam_segmentor import CAMSegmentor
-
-_IMAGE_NET = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
 
 
 @MODELS.register_module()
@@ -37,7 +36,9 @@ class SemPLeS(CAMSegmentor):
         mask_generator: Config of the mask generator S.
         clip: Config of the CLIP that both heads share: ``model``, ``pretrained``, ``quick_gelu`` of
             :func:`build_clip`; another ``type`` for a builder of one's own.
-        text_head: Options of :class:`CLIPTextHead`; ``class_names`` at least.
+        class_names: The K object classes, see :func:`semples_mmseg.utils.classes.read_classes`.
+        text_head: Options of :class:`CLIPTextHead`. Its ``class_names``, where given, take the
+            place of the model's.
         image_head: Options of :class:`CLIPImageHead`.
         prompt_learner: Options of :class:`PromptLearner`: ``num_tokens``, ``init_words``,
             ``init_cfg``.
@@ -47,21 +48,19 @@ class SemPLeS(CAMSegmentor):
         stage: Name of the stage to begin in; :class:`StageSwitchHook` changes it.
         backbone_eval: Whether the frozen backbone is in eval mode while head and fusion train;
             ``False`` (published) leaves its stochastic depth on.
-        data_preprocessor: Config of :class:`CAMDataPreprocessor`.
-        background_score: See :class:`CAMSegmentor`.
-        flip: See :class:`CAMSegmentor`.
-        init_cfg: MMEngine's initialisation.
-        **kwargs: What MMSeg's tools add to the config, see :class:`CAMSegmentor`.
+        **kwargs: Options of :class:`CAMSegmentor`.
 
     Raises:
-        ValueError: If the parts disagree on the number of classes.
+        ValueError: If there are no class names, the parts disagree on the number of classes, or
+            the prompts are longer than CLIP takes.
     """
 
     def __init__(
         self,
         mask_generator: dict[str, Any],
         clip: dict[str, Any],
-        text_head: dict[str, Any],
+        class_names: str | Sequence[str] = (),
+        text_head: dict[str, Any] | None = None,
         image_head: dict[str, Any] | None = None,
         prompt_learner: dict[str, Any] | None = None,
         match_loss: dict[str, Any] | None = None,
@@ -69,32 +68,25 @@ class SemPLeS(CAMSegmentor):
         refine_loss: dict[str, Any] | None = None,
         stage: str = 'match',
         backbone_eval: bool = False,
-        data_preprocessor: dict[str, Any] | None = None,
-        background_score: float = 0.4,
-        flip: bool = True,
-        init_cfg: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            mask_generator, data_preprocessor, background_score, flip, init_cfg, **kwargs
-        )
-        names = text_head.get('class_names', ())
-        if len(names) != self.num_classes:
-            raise ValueError(
-                f'text_head.class_names has {len(names)} names, mask_generator.num_classes is '
-                f'{self.num_classes}'
-            )
-        normal = data_preprocessor or {}
+        text_head = dict(text_head or {})
+        class_names = text_head.pop('class_names', class_names)
+        super().__init__(mask_generator, class_names=class_names, **kwargs)
+        prompts = read_classes(class_names).prompts
+        mean, std = (getattr(self.data_preprocessor, name, None) for name in ('mean', 'std'))
         incoming = dict(
-            input_mean=normal.get('mean', _IMAGE_NET['mean']),
-            input_std=normal.get('std', _IMAGE_NET['std']),
+            input_mean=[0.0] * 3 if mean is None else mean.flatten().tolist(),
+            input_std=[1.0] * 3 if std is None else std.flatten().tolist(),
         )
         build = MODELS.build
         both = as_clip(clip)  # once: its file is large
         self.image_head = build(
             dict(type='CLIPImageHead', clip=both, **incoming) | (image_head or {})
         )
-        self.text_head = build(dict(type='CLIPTextHead', clip=both) | text_head)
+        self.text_head = build(
+            dict(type='CLIPTextHead', clip=both, class_names=prompts) | text_head
+        )
         self.prompt_learner: PromptLearner = build(
             dict(type='PromptLearner', num_classes=self.num_classes, width=self.text_head.width)
             | (prompt_learner or {})
@@ -232,5 +224,5 @@ class SemPLeS(CAMSegmentor):
         if given is not None and not torch.allclose(given.to(own), own, atol=1e-2):
             raise ValueError(
                 'the checkpoint was trained with another CLIP or other class names: set '
-                'model.clip and model.text_head.class_names to what it was made with'
+                'model.clip and model.class_names to what it was made with'
             )

@@ -11,7 +11,12 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from ...utils.classes import model_metainfo, read_classes
 from ...weights.fitting import check_state_dict
+
+LONGEST_RATIO = 10
+"""Images whose sides differ by a larger factor are padded and not enlarged: 20 x 2000 pixels would
+become 480 x 48000."""
 
 
 @MODELS.register_module()
@@ -21,7 +26,9 @@ class WindowedEncoderDecoder(EncoderDecoder):
     Two things differ from :class:`mmseg.models.EncoderDecoder` at test time:
 
     - An image smaller than a window is enlarged (bilinearly) until a window fits, and its logits
-      are resized from there to the original size. MMSeg uses the smaller image.
+      are resized from there to the original size; MMSeg gives the network the smaller image. A
+      strip, whose sides differ by more than a factor of 10, would become very long; it is padded
+      with zeros to the size of a window instead.
     - With ``test_cfg.restrict_to_image_labels`` the logits of classes absent from the image-level
       label become minus infinity, so that only background and present classes are predicted.
       WSSS papers make better masks of the *training* images this way ("mask" figure). It needs
@@ -29,10 +36,24 @@ class WindowedEncoderDecoder(EncoderDecoder):
 
     Weights that do not fill the backbone and the head are refused when they are loaded, see
     :func:`semples_mmseg.weights.fitting.check_state_dict`.
+
+    Args:
+        class_names: The K object classes, see :func:`semples_mmseg.utils.classes.read_classes`;
+            they set ``num_classes`` of the head to K + 1. A data set with other classes, or in
+            another order, is refused (:class:`CheckClassesHook`). A head with a ``num_classes`` of
+            another number has other classes: then only the number is compared.
+        **kwargs: Options of MMSeg's ``EncoderDecoder``.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, class_names: str | Sequence[str] | None = None, **kwargs: Any) -> None:
+        named = None if class_names is None else read_classes(class_names, 'model.class_names')
+        if named is not None:
+            number = dict(num_classes=len(named.names) + 1)
+            kwargs['decode_head'] = number | dict(kwargs['decode_head'])
         super().__init__(**kwargs)
+        self.class_names: tuple[str, ...] | None = None
+        if named is not None and self.num_classes == len(named.names) + 1:
+            self.class_names, self.dataset_meta = named.names, model_metainfo(named)
         self._register_load_state_dict_pre_hook(self._check_checkpoint)
 
     def _check_checkpoint(
@@ -63,7 +84,10 @@ class WindowedEncoderDecoder(EncoderDecoder):
                     'out of data_preprocessor.test_cfg, or use test_cfg.mode="whole"'
                 )
             inputs = F.interpolate(inputs, enlarged, mode='bilinear', align_corners=False)
-        return super().slide_inference(inputs, batch_img_metas)
+        height, width = enlarged
+        rows, columns = self.test_cfg['crop_size']
+        inputs = F.pad(inputs, (0, max(columns - width, 0), 0, max(rows - height, 0)))
+        return super().slide_inference(inputs, batch_img_metas)[..., :height, :width]
 
     def postprocess_result(
         self, seg_logits: Tensor, data_samples: list[SegDataSample] | None = None
@@ -137,11 +161,12 @@ def enlarged_size(size: tuple[int, int], window: Sequence[int]) -> tuple[int, in
 
     Returns:
         ``int(side * window / short side)`` for both sides where the short side is below the
-        window, else ``size``.
+        window, else ``size``; ``size`` also for a strip, see :data:`LONGEST_RATIO`.
     """
     (height, width), (rows, columns) = size, window
-    if height >= rows and width >= columns:
+    strip = max(height, width) > LONGEST_RATIO * min(height, width)
+    if strip or (height >= rows and width >= columns):
         return size
-    # the side that is shorter relative to the window decides; integers avoid rounding errors
+    # The side that lacks more decides. Integers, so that it becomes exactly the window's.
     target, given = (rows, height) if rows * width >= columns * height else (columns, width)
     return height * target // given, width * target // given

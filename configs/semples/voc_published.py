@@ -1,0 +1,12 @@
+"""SemPLeS on VOC 2012 with the published settings where they differ from the paper.
+
+python tools/train.py configs/semples/voc_published.py
+"""
+
+_base_ = 'voc_refine.py'
+# CLIP gets the images as they are normalised for the generator.
+model = dict(image_head=dict(normalization='input'))
+# The cosine to zero lags one epoch behind.
+param_scheduler = dict(
+    _delete_=True, type='WarmupCosineLR', total=60, warmup=0, minimum=0, lag=True, by_epoch=True
+)

@@ -1,0 +1,56 @@
+"""Data sets whose classes are not the model's are refused."""
+
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.runner import BaseLoop, Runner
+from mmseg.registry import HOOKS
+from torch import nn
+
+from ..models import CAMSegmentor
+
+
+def check_classes(model: nn.Module, dataset: Any) -> None:
+    """Compare the classes of a data set with those of a model.
+
+    Args:
+        model: With ``class_names`` their names and order are compared, without them their number.
+            Wrappers (several processes, test-time augmentation) are looked through.
+        dataset: A data set with ``metainfo``.
+
+    Raises:
+        ValueError: If they differ; the message has both lists.
+    """
+    while isinstance(inner := getattr(model, 'module', None), nn.Module):
+        model = inner
+    given = tuple(dataset.metainfo.get('classes') or ())
+    names = getattr(model, 'class_names', None)
+    if given and names is not None and given != ('background', *names):
+        what = 'order' if {*given} == {'background', *names} else 'names'
+        raise ValueError(
+            f'the classes of the data set and of the model differ in their {what}:\n'
+            f'  data set: {", ".join(given)}\n'
+            f'  model:    {", ".join(("background", *names))}\n'
+            'Give model.class_names and the class_names of all data sets the same value'
+        )
+    number = getattr(model, 'num_classes', None)
+    if given and names is None and number is not None:
+        number += isinstance(model, CAMSegmentor)
+        if len(given) != number:
+            raise ValueError(
+                f'the data set has {len(given)} classes with background, the model has {number}: '
+                'set model.class_names to those of the data set'
+            )
+
+
+@HOOKS.register_module()
+class CheckClassesHook(Hook):
+    """Check the data sets of training, validation and test by :func:`check_classes`."""
+
+    priority = 'VERY_HIGH'
+
+    def before_run(self, runner: Runner) -> None:
+        """Check every data set that has been built."""
+        for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
+            if isinstance(loop, BaseLoop):
+                check_classes(runner.model, loop.dataloader.dataset)

@@ -1,0 +1,35 @@
+"""Epochs of a staged run."""
+
+from typing import Any
+
+from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmseg.registry import LOOPS
+
+from .stage_plan import StagePlan
+
+
+@LOOPS.register_module()
+class StagedTrainLoop(EpochBasedTrainLoop):
+    """MMEngine's loop over epochs, as long as the ``stages`` of the config together.
+
+    Args:
+        runner: The runner; its config has ``stages``.
+        dataloader: The training loader or its config.
+        val_interval: Epochs between two validations; :class:`StageSwitchHook` adds one at the end
+            of each stage.
+        max_epochs: Refused: the length of a stage is its ``epochs``.
+
+    Raises:
+        ValueError: If ``max_epochs`` is given, or the stages cannot be read.
+    """
+
+    def __init__(
+        self, runner: Runner, dataloader: Any, val_interval: int = 1, max_epochs: int | None = None
+    ) -> None:
+        if max_epochs is not None:
+            raise ValueError(
+                'train_cfg.max_epochs has no effect in a run of stages: set stages.0.epochs and '
+                'those of the other stages'
+            )
+        length = StagePlan(runner.cfg.get('stages')).total_epochs
+        super().__init__(runner, dataloader, length, val_interval=val_interval)

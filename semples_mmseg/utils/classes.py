@@ -1,0 +1,85 @@
+"""The object classes that a config names."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from mmseg.registry import DATASETS
+
+from .label_png import class_colours
+from .names import check_class_names
+
+
+class ObjectClasses(NamedTuple):
+    """K object classes, background not counted.
+
+    Attributes:
+        names: Their names, as labels, masks and tables have them.
+        prompts: Their names in CLIP's sentences.
+        palette: RGB of background and of each class; ``None`` for VOC's colours.
+    """
+
+    names: tuple[str, ...]
+    prompts: tuple[str, ...]
+    palette: list[list[int]] | None = None
+
+    @property
+    def metainfo(self) -> dict[str, Any]:
+        """``classes`` (background first) and the palette, if any, as in MMSeg's data sets."""
+        classes = dict(classes=('background', *self.names))
+        return classes if self.palette is None else dict(classes, palette=self.palette)
+
+
+def read_classes(class_names: str | Sequence[str], where: str = 'class_names') -> ObjectClasses:
+    """Read the option ``class_names`` of a model or a data set.
+
+    Args:
+        class_names: A list of names, or the name of a registered data set, whose classes and
+            palette are taken. In a list, ``'person|player'`` is the class person, which CLIP reads
+            as player.
+        where: What the option belongs to, for error messages.
+
+    Raises:
+        ValueError: If there is no data set of that name, it has no background class, or a name of
+            the list is empty, there twice or has more than one ``|``.
+
+    Example:
+        >>> read_classes(['person|player', 'dog']).prompts
+        ('player', 'dog')
+    """
+    if isinstance(class_names, str):
+        return _classes_of(class_names, where)
+    pairs = [name.split('|') if isinstance(name, str) else [name] for name in class_names]
+    if not pairs or any(len(pair) > 2 for pair in pairs):
+        raise ValueError(
+            f'{where}: expected class names, or "name|name for CLIP", got {list(class_names)}'
+        )
+    names, prompts = [pair[0] for pair in pairs], [pair[-1] for pair in pairs]
+    check_class_names(names, where)
+    check_class_names(list(dict.fromkeys(prompts)), where)
+    if names[0].lower() == 'background':
+        raise ValueError(f'{where}: background is not an object class; leave it out')
+    return ObjectClasses(tuple(names), tuple(prompts))
+
+
+def model_metainfo(classes: ObjectClasses) -> dict[str, Any]:
+    """``dataset_meta`` of a model of these classes, with VOC's colours if they have none."""
+    return dict(dict(palette=class_colours(len(classes.names) + 1)), **classes.metainfo)
+
+
+def _classes_of(dataset: str, where: str) -> ObjectClasses:
+    """The classes of a registered data set."""
+    known = DATASETS.get(dataset)
+    if known is None:
+        raise ValueError(
+            f'{where}: {dataset!r} is not a registered data set; a list of names is possible, of '
+            f'one class [{dataset!r}]'
+        )
+    first, *names = known.METAINFO.get('classes') or ('',)
+    if first.lower() != 'background' or not names:
+        raise ValueError(f'{where}: the classes of {dataset} do not begin with background')
+    prompts = getattr(known, 'PROMPT_NAMES', {})
+    return ObjectClasses(
+        tuple(names),
+        tuple(prompts.get(name, name) for name in names),
+        [list(colour) for colour in known.METAINFO['palette']],
+    )
