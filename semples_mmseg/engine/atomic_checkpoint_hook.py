@@ -109,7 +109,7 @@ class AtomicCheckpointHook(CheckpointHook):
         """Refuse to resume from weights alone, for which MMEngine raises a ``KeyError``."""
         if runner._resume and not {'epoch', 'iter'} <= checkpoint.get('meta', {}).keys():
             raise ValueError(
-                f'{runner._load_from} cannot be resumed: it has no epoch and iteration, so it is '
-                'not a checkpoint of an interrupted run. Start from its weights with '
-                '--cfg-options load_from=PATH and without --resume'
+                f'{runner._load_from or "the checkpoint"} cannot be resumed: it has no epoch and '
+                'iteration, so it is not a checkpoint of an interrupted run. Start from its '
+                'weights with --cfg-options load_from=PATH and without --resume'
             )

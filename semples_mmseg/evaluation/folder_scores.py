@@ -14,6 +14,7 @@ from mmseg.datasets import COCOStuffDataset, PascalVOCDataset
 from rich.markup import escape
 from rich.table import Table
 
+from ..datasets.mask_checks import check_masks_have_classes
 from ..utils.files import read_lines
 from ..utils.label_png import check_ids, read_mask
 from ..utils.lists import files_below, name_some, read_image_ids
@@ -83,11 +84,13 @@ def score_folder(
 
     Raises:
         FileNotFoundError: If there are no masks, or a mask or its ground truth is missing.
-        ValueError: If a file is no mask, the sizes of a pair differ, or a value is no class.
+        ValueError: If a file is no mask, the sizes of a pair differ, a value is no class, or the
+            ground truth has the values 0 and 255 only.
     """
     masks, truth = Path(masks), Path(truth)
     ids = _ids(masks, truth, ids_file)
     number = len(classes)
+    check_masks_have_classes([str(truth / f'{name}.png') for name in ids], number)
     confusion = np.zeros((number, number + 1), np.int64)
     compare = partial(_compare, masks, truth, number)
     for counts in progress(parallel_map(compare, ids, num_workers), 'masks', len(ids)):
