@@ -6,6 +6,7 @@ python tools/test.py configs/segmenter/segmenter_deit-s_voc12.py CHECKPOINT --tt
 
 import argparse
 import json
+from contextlib import nullcontext
 
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
@@ -15,6 +16,7 @@ from semples_mmseg.cli.launch import add_common_options, load_config
 from semples_mmseg.cli.test_options import require_masks, use_crf, use_tta, write_predictions
 from semples_mmseg.engine.processes import process_group
 from semples_mmseg.utils import atomic_write
+from semples_mmseg.utils.locks import folder_lock
 from semples_mmseg.weights import resolve, with_scheme
 
 
@@ -53,7 +55,7 @@ def main() -> None:
         require_masks(config)
     if args.crf:
         use_crf(config)
-    with process_group(config):
+    with folder_lock(args.out) if args.out else nullcontext(), process_group(config):
         metrics = Runner.from_cfg(config).test()
         if args.metrics and is_main_process():
             with atomic_write(args.metrics) as file:

@@ -12,12 +12,15 @@ from mmengine.runner import Runner
 from semples_mmseg.cli.errors import explained
 from semples_mmseg.cli.launch import (
     add_common_options,
+    check_batches,
     check_stages,
+    check_validation,
     choose_stage,
     choose_start,
     load_config,
 )
 from semples_mmseg.engine.processes import process_group
+from semples_mmseg.utils.locks import folder_lock
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,7 +28,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Train a model')
     parser.add_argument('config', help='path of the config')
     parser.add_argument(
-        '--resume', action='store_true', help='go on from the latest checkpoint of the work folder'
+        '--resume',
+        action='store_true',
+        help='go on from the latest checkpoint of the work folder, else from load_from',
     )
     parser.add_argument(
         '--stage',
@@ -43,12 +48,16 @@ def main() -> None:
     if args.stage:
         choose_stage(config, args.stage)
     check_stages(config)
+    check_validation(config)
     if args.amp:
         config.optim_wrapper.type = 'AmpOptimWrapper'
         config.optim_wrapper.setdefault('loss_scale', 'dynamic')
-    choose_start(config, args.resume)
-    with process_group(config):
-        Runner.from_cfg(config).train()
+    with folder_lock(config.work_dir):
+        choose_start(config, args.resume)
+        with process_group(config):
+            runner = Runner.from_cfg(config)
+            check_batches(runner)
+            runner.train()
 
 
 if __name__ == '__main__':

@@ -1,17 +1,22 @@
 """What the command line tools share: their options, reading configs, early checks."""
 
 import argparse
+import importlib.util
 import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
+from mmengine.runner import Runner
 
 from ..engine.stage_plan import StagePlan
 from ..utils.config_options import ConfigOptions
-from ..weights import forbid_code, trust_checkpoints, with_scheme
+from ..weights import forbid_code, read_checkpoint, resolve, trust_checkpoints, with_scheme
 from ..weights.latest_checkpoint import latest_whole_checkpoint
+from .options import merge_options
+from .test_options import has_masks, metrics_that_need_masks
 
 _LEAST_SHARED = 16 * 2**20
 
@@ -26,7 +31,8 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
         '--cfg-options',
         nargs='+',
         action=ConfigOptions,
-        help='changes of the config, e.g. stages.0.epochs=1 model.clip.pretrained=None',
+        metavar='KEY=VALUE',
+        help='changes of the config, e.g. stages.0.epochs=1; new keys: +KEY=VALUE',
     )
     parser.add_argument(
         '--launcher',
@@ -53,6 +59,8 @@ def load_config(args: argparse.Namespace) -> Config:
         FileNotFoundError: If there is no such config.
         ValueError: If ``--data-root`` is given and the config does not use it.
         OSError: If the work folder cannot be written.
+        ValueError: If an option of ``--cfg-options`` is unknown or has no effect.
+        ImportError: If the config logs to TensorBoard, which is not installed.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     trust_checkpoints() if args.trust_checkpoint else forbid_code()
@@ -67,13 +75,19 @@ def load_config(args: argparse.Namespace) -> Config:
         )
     config.launcher = args.launcher
     if args.cfg_options:
-        config.merge_from_dict(args.cfg_options)
+        merge_options(config, args.cfg_options)
     if args.work_dir:
         config.work_dir = args.work_dir
     elif not config.get('work_dir'):
         config.work_dir = str(Path('work_dirs') / Path(args.config).stem)
     check_work_dir(config.work_dir)
+    for name in ('train', 'val', 'test', 'pseudo_mask'):
+        loader = config.get(f'{name}_dataloader') or {}
+        if loader.get('num_workers') == 0:  # PyTorch refuses options of workers then
+            loader.pop('persistent_workers', None)
+            loader.pop('prefetch_factor', None)
     check_shared_memory(config)
+    check_visualizer(config)
     return config
 
 
@@ -105,8 +119,54 @@ def check_shared_memory(config: Config, shared: str = '/dev/shm') -> None:
         raise OSError(
             f'the workers of data loaders need shared memory, and {shared} has less than '
             f'{_LEAST_SHARED // 2**20} MiB free: make it larger (docker run --shm-size=8g, or '
-            '--ipc=host), or set num_workers=0 and persistent_workers=False of train_dataloader, '
-            'val_dataloader and test_dataloader with --cfg-options'
+            '--ipc=host), or set num_workers=0 of train_dataloader, val_dataloader and '
+            'test_dataloader with --cfg-options'
+        )
+
+
+def check_visualizer(config: Config) -> None:
+    """See that TensorBoard is installed if it is wanted.
+
+    Raises:
+        ImportError: If it is not.
+    """
+    backends = (config.get('visualizer') or {}).get('vis_backends') or []
+    wanted = any('Tensorboard' in str(backend.get('type')) for backend in backends)
+    if wanted and importlib.util.find_spec('tensorboard') is None:
+        raise ImportError(
+            'visualizer.vis_backends has TensorboardVisBackend, but TensorBoard is not installed: '
+            'pip install tensorboard'
+        )
+
+
+def check_validation(config: Config) -> None:
+    """See that a training run that validates has masks to validate by.
+
+    Raises:
+        ValueError: If it has none; says how to train without validation.
+    """
+    loader = config.get('val_dataloader')
+    needing = metrics_that_need_masks(config.get('val_evaluator'))
+    if not loader or not needing or has_masks(loader.dataset):
+        return
+    raise ValueError(
+        f'{", ".join(needing)} of val_evaluator needs masks, and val_dataloader has none '
+        '(dataset.data_prefix.seg_map_path, and LoadAnnotations in its pipeline). To train without '
+        'validation: --cfg-options val_dataloader=None val_cfg=None val_evaluator=None'
+    )
+
+
+def check_batches(runner: Runner) -> None:
+    """See that a training run without stages has images enough for a batch.
+
+    Raises:
+        ValueError: If it has fewer.
+    """
+    loader: Any = runner.train_loop.dataloader
+    if not runner.cfg.get('stages') and len(loader) == 0:
+        raise ValueError(
+            f'a batch of {loader.batch_size} images is more than the {len(loader.dataset)} there '
+            'are, and the last incomplete batch is dropped: lower train_dataloader.batch_size'
         )
 
 
@@ -154,14 +214,28 @@ def choose_stage(config: Config, wanted: str) -> None:
 def choose_start(config: Config, resume: bool) -> None:
     """Set what a training run starts from.
 
-    With ``resume`` that is the latest whole checkpoint of the work folder; the config's
-    ``load_from``, the start of an unbroken run, counts only where there is none yet.
+    ``--resume`` (or ``resume=True`` in the config) goes on from the latest whole checkpoint of the
+    work folder. Where there is none yet, the run goes on from ``load_from`` if that holds the state
+    of a run, and starts from its weights if it holds those alone.
+
+    Args:
+        config: Changed in place.
+        resume: Whether ``--resume`` was given.
 
     Raises:
+        FileNotFoundError: If there is no file at ``load_from``.
         ValueError: If all checkpoints of the work folder are damaged.
     """
+    resume = resume or bool(config.get('resume'))
     latest = latest_whole_checkpoint(config.work_dir) if resume else None
     config.resume = latest is not None
     start = latest or config.get('load_from')
-    if start is not None:
-        config.load_from = with_scheme(start)
+    if start is None:
+        return
+    config.load_from = with_scheme(start)
+    if '://' in start or latest is not None:
+        return
+    resolve(start)
+    if resume:
+        content = read_checkpoint(start)
+        config.resume = isinstance(content, dict) and 'optimizer' in content

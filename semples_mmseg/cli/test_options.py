@@ -41,12 +41,12 @@ def write_predictions(config: Config, folder: str) -> None:
     """
     if not config.get('test_dataloader'):
         raise KeyError(f'--out: the config {config.filename} has no `test_dataloader`')
-    dataset, metrics = config.test_dataloader.dataset, _metrics(config)
+    dataset, metrics = config.test_dataloader.dataset, _as_list(config.get('test_evaluator'))
     writer = dict(type='PredictionWriter', out_dir=folder)
-    if not _has_masks(dataset):
+    if not has_masks(dataset):
         dataset.get('data_prefix', {}).pop('seg_map_path', None)
         dataset.pipeline = _without_annotations(dataset.pipeline)
-        left_out = [metric['type'] for metric in metrics if _needs_masks(metric)]
+        left_out = metrics_that_need_masks(metrics)
         metrics = [metric for metric in metrics if not _needs_masks(metric)]
         print_log(
             'there are no masks: predictions are written, and nothing is measured by '
@@ -72,8 +72,8 @@ def require_masks(config: Config) -> None:
     Raises:
         ValueError: If a metric needs masks and the test images have none.
     """
-    needing = [metric['type'] for metric in _metrics(config) if _needs_masks(metric)]
-    if needing and config.get('test_dataloader') and not _has_masks(config.test_dataloader.dataset):
+    needing = metrics_that_need_masks(config.get('test_evaluator'))
+    if needing and config.get('test_dataloader') and not has_masks(config.test_dataloader.dataset):
         raise ValueError(
             f'{", ".join(needing)} of the config {config.filename} needs masks, and there are none '
             'at test_dataloader.dataset.data_prefix.seg_map_path. Name their folder there, or give '
@@ -91,12 +91,19 @@ def use_crf(config: Config) -> None:
         raise KeyError(
             f'--crf: the config {config.filename} has no `crf`, the settings of CRFEvaluator'
         )
-    config.test_evaluator = dict(type='CRFEvaluator', metrics=_metrics(config), **config.crf)
+    config.test_evaluator = dict(
+        type='CRFEvaluator', metrics=_as_list(config.get('test_evaluator')), **config.crf
+    )
 
 
-def _metrics(config: Config) -> list[Any]:
-    """The config's metrics, one, several or none, as a list."""
-    given = config.get('test_evaluator') or []
+def metrics_that_need_masks(evaluator: Any) -> list[str]:
+    """Types of the metrics of an evaluator's config that compare with masks."""
+    return [metric['type'] for metric in _as_list(evaluator) if _needs_masks(metric)]
+
+
+def _as_list(evaluator: Any) -> list[Any]:
+    """The metrics of an evaluator's config: one, several or none."""
+    given = evaluator or []
     return list(given) if isinstance(given, (list, tuple)) else [given]
 
 
@@ -107,13 +114,19 @@ def _needs_masks(metric: Any) -> bool:
     return name not in ('PredictionWriter', 'VOCSubmission', 'PredictionMetric')
 
 
-def _has_masks(dataset: ConfigDict) -> bool:
-    """Whether a data set names a folder of masks that is there; True where that is not known."""
+def has_masks(dataset: ConfigDict) -> bool:
+    """Whether a data set's config names a folder of masks that is there, and loads them.
+
+    Where that is not known it is taken to have them: on other storage, in data sets of other forms,
+    and where the data root is not there at all.
+    """
     prefix = dataset.get('data_prefix')
     if prefix is None or dataset.get('backend_args') is not None:
         return True
-    folder = prefix.get('seg_map_path')
-    return bool(folder) and os.path.isdir(os.path.join(dataset.get('data_root') or '', folder))
+    folder, root = prefix.get('seg_map_path'), dataset.get('data_root') or ''
+    if not folder or not annotation_loaders(dataset.get('pipeline')):
+        return False
+    return os.path.isdir(os.path.join(root, folder)) or bool(root) and not os.path.isdir(root)
 
 
 def _without_annotations(pipeline: Sequence[Any]) -> list[Any]:

@@ -12,6 +12,12 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
 
 from ..utils import atomic_write, remove_leftovers
+from .resume import check_settings, settings_of
+from .stage_switch_hook import StageSwitchHook
+from .weights_file import save_weights
+
+WEIGHTS = 'weights.pth'
+"""What a run without stages leaves at its end."""
 
 
 class AtomicBackend(LocalBackend):
@@ -37,7 +43,8 @@ class AtomicCheckpointHook(CheckpointHook):
     Checkpoints are written to temporary files, flushed to disk and renamed. An old checkpoint is
     removed after the new one is written, so that there are ``max_keep_ckpts`` whole ones at every
     moment; with two or more, a run whose last checkpoint is damaged afterwards resumes from the
-    one before. Temporary files of killed runs are removed when training starts.
+    one before. Temporary files of killed runs are removed when training starts. At the end of a
+    run without stages the weights alone are written to ``weights.pth``.
 
     Args:
         **kwargs: As of ``CheckpointHook``.
@@ -84,6 +91,39 @@ class AtomicCheckpointHook(CheckpointHook):
         hub['log_scalars'] = {}
         resumed = hub['resumed_keys'].items()
         hub['resumed_keys'] = {k: v for k, v in resumed if k in hub['runtime_info']}
+        schedulers = checkpoint.get('param_schedulers')
+        if isinstance(schedulers, list):
+            # OneCycleLR has methods among its state; the new object has them, too.
+            checkpoint['param_schedulers'] = [
+                {key: value for key, value in state.items() if not callable(value)}
+                for state in schedulers
+            ]
+        checkpoint['meta']['settings'] = settings_of(runner)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Refuse to resume what is no checkpoint of training, or with other settings.
+
+        Raises:
+            ValueError: See :func:`check_settings`; also if there is no state of training.
+        """
+        if not runner._resume:
+            return
+        meta = checkpoint.get('meta', {})
+        meta.pop('config', None)  # MMEngine would run it
+        if 'optimizer' not in checkpoint or 'epoch' not in meta:
+            raise ValueError(
+                f'{runner._load_from} cannot be resumed: it has weights and no state of training. '
+                'Start a new run from it: load_from without --resume'
+            )
+        if 'settings' in meta:
+            check_settings(meta['settings'], runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """Leave the weights; a staged run leaves those of each stage itself."""
+        super().after_train(runner)
+        if not any(isinstance(hook, StageSwitchHook) for hook in runner.hooks):
+            save_weights(runner, WEIGHTS)
+            runner.logger.info(f'weights saved as {WEIGHTS}')
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         """Save one checkpoint, then remove the oldest; MMEngine removes first."""

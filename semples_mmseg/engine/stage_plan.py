@@ -6,8 +6,8 @@ from typing import Any
 
 from ..models.stages import Stage, resolve_stage
 
-_STAGE_KEYS = ('losses', 'trains', 'mask_eps')
-_RUN_KEYS = ('optim_wrapper', 'param_scheduler', 'train_pipeline', 'batch_size', 'restore', 'keeps')
+STAGE_KEYS = ('losses', 'trains', 'mask_eps')
+RUN_KEYS = ('optim_wrapper', 'param_scheduler', 'train_pipeline', 'batch_size', 'restore', 'keeps')
 _EXAMPLE = "stages = [dict(name='match', epochs=60), dict(name='prompt', epochs=60), ...]"
 
 
@@ -68,11 +68,11 @@ class StagePlan:
         where = f'stages[{index}]'
         if 'name' not in entry or 'epochs' not in entry:
             raise ValueError(f'{where} needs a name and epochs, got {entry}; e.g. {_EXAMPLE}')
-        unknown = set(entry) - {'name', 'epochs', *_STAGE_KEYS, *_RUN_KEYS}
+        unknown = set(entry) - {'name', 'epochs', *STAGE_KEYS, *RUN_KEYS}
         if unknown:
             raise ValueError(
                 f'{where} ({entry["name"]}): unknown keys {sorted(unknown)}; known are '
-                f'{("name", "epochs", *_STAGE_KEYS, *_RUN_KEYS)}'
+                f'{("name", "epochs", *STAGE_KEYS, *RUN_KEYS)}'
             )
         epochs, batch_size = entry['epochs'], entry.get('batch_size')
         if not isinstance(epochs, int) or epochs < 1:
@@ -83,8 +83,8 @@ class StagePlan:
             raise ValueError(
                 f'{where} ({entry["name"]}): batch_size must be at least 1, got {batch_size!r}'
             )
-        stage = resolve_stage(entry['name'], **{k: entry[k] for k in _STAGE_KEYS if k in entry})
-        settings = {key: entry[key] for key in _RUN_KEYS if entry.get(key) is not None}
+        stage = resolve_stage(entry['name'], **{k: entry[k] for k in STAGE_KEYS if k in entry})
+        settings = {key: entry[key] for key in RUN_KEYS if entry.get(key) is not None}
         return StageSpec(stage, epochs, **settings)
 
     def __len__(self) -> int:
@@ -129,9 +129,15 @@ class StagePlan:
         wanted = {m for s in later for m, source in s.restore.items() if source == name}
         return sorted(wanted | set(self.specs[index].keeps))
 
-    def trained_since(self, source: str, index: int) -> tuple[str, ...]:
-        """Modules that train in the stages from ``source`` up to, not including, a stage."""
-        names = [spec.name for spec in self.specs]
-        first = names.index(source) if source in names else 0
-        paths = {path for spec in self.specs[first:index] for path in spec.stage.trains}
-        return tuple(sorted(paths))
+    def trained_until_wanted(self, module: str, index: int) -> tuple[str, ...]:
+        """Modules that train from a stage on until the last stage that restores a module."""
+        name, last = self.specs[index].name, len(self)
+        if module not in self.specs[index].keeps:
+            last = max(
+                later
+                for later in range(index + 1, len(self))
+                if self.specs[later].restore.get(module) == name
+            )
+        return tuple(
+            sorted({path for spec in self.specs[index:last] for path in spec.stage.trains})
+        )

@@ -6,27 +6,31 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
-from mmengine.runner.checkpoint import weights_to_cpu
 from mmseg.registry import HOOKS
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..utils import atomic_write
 from .check_classes_hook import check_classes
 from .global_batches import images_each, keep_whole_batches
 from .stage_plan import StagePlan, StageSpec
+from .stage_snapshots import put_back, take_snapshot
+from .weights_file import bare, save_weights
 
 _SNAPSHOTS = 'stage_snapshots'
 
 
-def _bare(model: nn.Module) -> Any:
-    """The model without a distributed wrapper."""
-    return model.module if is_model_wrapper(model) else model
+def _set_pipeline(dataset: Any, pipeline: Any) -> None:
+    """Give a data set's config another pipeline, inside wrappers such as ClassBalancedDataset."""
+    parts = dataset.get('datasets') or [dataset.dataset] if 'pipeline' not in dataset else []
+    if not parts:
+        dataset.pipeline = pipeline
+    for part in parts:
+        _set_pipeline(part, pipeline)
 
 
 @HOOKS.register_module()
@@ -44,13 +48,16 @@ class StageSwitchHook(Hook):
 
     Args:
         stages: See :class:`StagePlan`; ``None`` takes ``stages`` at the top level of the config.
+
+    Attributes:
+        current: Position of the present stage; ``None`` before the first and after the last.
     """
 
     priority = 'VERY_HIGH'
 
     def __init__(self, stages: Sequence[Mapping[str, Any]] | None = None) -> None:
         self._stages = stages
-        self._current: int | None = None
+        self.current: int | None = None
         self._snapshots: dict[str, dict[str, Tensor]] = {}
         self._metrics: dict[str, float] = {}
 
@@ -61,7 +68,7 @@ class StageSwitchHook(Hook):
             return  # testing
         stages = self._stages if self._stages is not None else runner.cfg.get('stages')
         self.plan = StagePlan(stages)
-        model, dataset = _bare(runner.model), loop.dataloader.dataset
+        model, dataset = bare(runner.model), loop.dataloader.dataset
         check_classes(model, dataset)
         self._base_loader = loop.dataloader
         config = runner.cfg.get('train_dataloader') or {}
@@ -104,21 +111,22 @@ class StageSwitchHook(Hook):
         self._enter(runner, saved['index'], resumed=True)
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse stages that restore weights which are not kept."""
+        """Refuse a stage that restores weights which no stage before it has kept."""
+        begun = 0 if self.current is None else self.current + 1  # of a resumed run
         for index, spec in enumerate(self.plan.specs):
-            earlier = {other.name for other in self.plan.specs[:index]}
+            earlier = {other.name for other in self.plan.specs[begun:index]}
             for module, source in spec.restore.items():
                 if source not in earlier and f'{module}@{source}' not in self._snapshots:
                     raise ValueError(
                         f'stage {spec.name!r} restores {module} as it was on entering {source!r}, '
-                        f'but {source!r} is not among the stages before it, nor kept in the '
-                        'checkpoint loaded (load_from)'
+                        f'but {source!r} is not among the stages before it that are still to '
+                        'come, nor kept in the checkpoint loaded (load_from, --resume)'
                     )
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Switch stages where one ends and the next begins."""
         index = self.plan.index_at(runner.epoch)
-        if index != self._current:
+        if index != self.current:
             self._leave(runner)
             self._enter(runner, index)
 
@@ -139,10 +147,10 @@ class StageSwitchHook(Hook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Store where in the plan the run is."""
-        if self._current is None:
+        if self.current is None:
             return
         checkpoint['meta']['stage'] = dict(
-            index=self._current, name=self.plan.specs[self._current].name
+            index=self.current, name=self.plan.specs[self.current].name
         )
         checkpoint[_SNAPSHOTS] = self._snapshots
 
@@ -175,73 +183,48 @@ class StageSwitchHook(Hook):
 
     def _enter(self, runner: Runner, index: int, resumed: bool = False) -> None:
         spec = self.plan.specs[index]
-        model = _bare(runner.model)
-        self._current = index
+        model = bare(runner.model)
+        self.current = index
         model.set_stage(spec.stage)
         if not resumed:
             for module in self.plan.snapshots_at(index):
-                self._snapshots[f'{module}@{spec.name}'] = self._snapshot(model, module, index)
+                trained = self.plan.trained_until_wanted(module, index)
+                self._snapshots[f'{module}@{spec.name}'] = take_snapshot(model, module, trained)
             for module, source in spec.restore.items():
-                self._restore(runner, model, module, source, spec)
+                put_back(model, self._snapshots[f'{module}@{source}'])
+                runner.logger.info(
+                    f'stage {spec.name}: {module} is again as it was on entering stage {source}'
+                )
         if is_model_wrapper(runner.model):
             # A distributed wrapper only knows the parameters that trained when it was made.
             runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model)
         loop: Any = runner.train_loop
         loop.dataloader = self._build_loader(runner, spec)
-        runner.optim_wrapper = self._build_optimizer(runner, spec)
-        runner.param_schedulers = self._build_schedulers(runner, spec)
+        runner.optim_wrapper = runner.build_optim_wrapper(self._optimizer_config(runner, spec))
+        schedulers = self._schedulers_config(runner, spec)
+        runner.param_schedulers = schedulers and runner.build_param_scheduler(schedulers)
         runner.optim_wrapper.initialize_count_status(runner.model, runner.iter, runner.max_iters)
         self._announce(runner, index)
-
-    def _snapshot(self, model: nn.Module, module: str, index: int) -> dict[str, Tensor]:
-        """CPU copies of the tensors of a module that train before they are wanted back."""
-        spec = self.plan.specs[index]
-        name, wanted = spec.name, len(self.plan)
-        if module not in spec.keeps:
-            wanted = max(
-                later
-                for later in range(index + 1, len(self.plan))
-                if self.plan.specs[later].restore.get(module) == name
-            )
-        prefixes = tuple(f'{path}.' for path in self.plan.trained_since(name, wanted))
-        return {
-            key: value.detach().cpu().clone()
-            for key, value in model.state_dict().items()
-            if key.startswith(f'{module}.') and key.startswith(prefixes)
-        }
-
-    def _restore(
-        self, runner: Runner, model: nn.Module, module: str, source: str, spec: StageSpec
-    ) -> None:
-        tensors = self._snapshots[f'{module}@{source}']
-        own = model.state_dict()
-        with torch.no_grad():
-            for key, value in tensors.items():
-                own[key].copy_(value)
-        runner.logger.info(
-            f'stage {spec.name}: {module} is again as it was on entering stage {source} '
-            f'({len(tensors)} tensors that had trained since)'
-        )
 
     def _build_loader(self, runner: Runner, spec: StageSpec) -> Any:
         loader = self._base_loader
         if spec.train_pipeline is not None or spec.batch_size is not None:
             config = copy.deepcopy(runner.cfg.train_dataloader)
             if spec.train_pipeline is not None:
-                config.dataset.pipeline = spec.train_pipeline
+                _set_pipeline(config.dataset, spec.train_pipeline)
             config.batch_size = self._batch_size(spec)
             different = runner._randomness_cfg.get('diff_rank_seed', False)
             loader = runner.build_dataloader(config, seed=runner.seed, diff_rank_seed=different)
         keep_whole_batches(loader)
         return loader
 
-    def _build_optimizer(self, runner: Runner, spec: StageSpec) -> Any:
+    def _optimizer_config(self, runner: Runner, spec: StageSpec) -> Any:
         config = Config(dict(wrapper=copy.deepcopy(runner.cfg.optim_wrapper)))
         config.merge_from_dict(dict(wrapper=dict(spec.optim_wrapper or {})))
         config.wrapper.setdefault('constructor', 'TrainableOptimWrapperConstructor')
-        return runner.build_optim_wrapper(config.wrapper)
+        return config.wrapper
 
-    def _build_schedulers(self, runner: Runner, spec: StageSpec) -> Any:
+    def _schedulers_config(self, runner: Runner, spec: StageSpec) -> list[dict[str, Any]] | None:
         given = spec.param_scheduler
         given = runner.cfg.get('param_scheduler') if given is None else given
         if given is None:
@@ -250,10 +233,27 @@ class StageSwitchHook(Hook):
         for entry in entries:
             if entry.get('by_epoch', True):
                 entry.setdefault('end', spec.epochs)
-        return runner.build_param_scheduler(entries)
+        return entries
+
+    def settings(self, runner: Runner) -> list[dict[str, Any]]:
+        """What a checkpoint fixes for each stage: length, steps, optimizer and schedule."""
+        return [
+            dict(
+                name=spec.name,
+                epochs=spec.epochs,
+                batch_size=spec.batch_size or self._base_loader.batch_size * get_world_size(),
+                steps_per_epoch=self._steps_per_epoch(spec, runner),
+                losses=spec.stage.losses,
+                trains=spec.stage.trains,
+                restore=spec.restore,
+                optim_wrapper=self._optimizer_config(runner, spec),
+                param_scheduler=self._schedulers_config(runner, spec),
+            )
+            for spec in self.plan.specs
+        ]
 
     def _announce(self, runner: Runner, index: int) -> None:
-        spec, model = self.plan.specs[index], _bare(runner.model)
+        spec, model = self.plan.specs[index], bare(runner.model)
         start = self.plan.start_of(index)
         trained = {
             path: sum(p.numel() for p in model.get_submodule(path).parameters())
@@ -279,32 +279,19 @@ class StageSwitchHook(Hook):
 
     def _leave(self, runner: Runner) -> None:
         """Save the weights of the stage that ends, and its record."""
-        if self._current is None:
+        if self.current is None:
             return
         if not self._metrics and runner.val_loop is not None:
             # Resumed between the last checkpoint of a stage and the end of its validation.
             runner.val_loop.run()
-        index, spec = self._current, self.plan.specs[self._current]
+        index, spec = self.current, self.plan.specs[self.current]
         name = self.plan.file_name(index)
-        # Unlike a checkpoint to resume from, this holds tensors and plain data alone: it can be
-        # read without running anything (weights_only=True).
-        checkpoint = dict(
-            meta=dict(
-                epoch=runner.epoch,
-                iter=runner.iter,
-                dataset_meta=copy.deepcopy(self._base_loader.dataset.metainfo),
-            ),
-            state_dict=weights_to_cpu(_bare(runner.model).state_dict()),
-        )
-        runner.call_hook('before_save_checkpoint', checkpoint=checkpoint)
+        save_weights(runner, name)
         if is_main_process():
-            folder = Path(runner.work_dir)
-            with atomic_write(folder / name, 'wb') as file:
-                torch.save(checkpoint, file)
-            self._record(folder / 'stages.json', index, dict(checkpoint=name))
+            self._record(Path(runner.work_dir) / 'stages.json', index, dict(checkpoint=name))
         runner.logger.info(f'stage {spec.name}: weights saved as {name}')
         self._metrics = {}
-        self._current = None
+        self.current = None
 
     def _record(self, path: Path, index: int, entry: dict[str, Any]) -> None:
         """Add or replace the line of a stage in ``stages.json``."""

@@ -6,9 +6,11 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from semples_mmseg.cli import launch
 from semples_mmseg.cli.launch import (
     add_common_options,
     check_stages,
+    check_validation,
     check_work_dir,
     choose_stage,
     choose_start,
@@ -63,16 +65,19 @@ def test_stages_are_checked_first(stages, message):
 
 
 def test_resume_prefers_the_latest_checkpoint_to_load_from(tmp_path):
-    config = Config(dict(work_dir=str(tmp_path), load_from='start.pth'))
+    start, latest = tmp_path / 'start.pth', tmp_path / 'epoch_3.pth'
+    torch.save(dict(state_dict={}), start)
+    config = Config(dict(work_dir=str(tmp_path / 'run'), load_from=str(start)))
     choose_start(config, resume=True)
-    assert not config.resume and config.load_from == 'weights:start.pth'
-    torch.save(dict(), tmp_path / 'epoch_3.pth')
+    assert not config.resume and config.load_from == f'weights:{start}'
+    torch.save(dict(), latest)
+    config.work_dir = str(tmp_path)
     (tmp_path / 'last_checkpoint').write_text('epoch_3.pth')
     choose_start(config, resume=True)
-    assert config.resume and config.load_from == f'weights:{tmp_path}/epoch_3.pth'
-    config.load_from = 'start.pth'
+    assert config.resume and config.load_from == f'weights:{latest}'
+    config.load_from, config.resume = str(start), False
     choose_start(config, resume=False)
-    assert not config.resume and config.load_from == 'weights:start.pth'
+    assert not config.resume and config.load_from == f'weights:{start}'
 
 
 def staged(*names, load_from=None):
@@ -99,3 +104,47 @@ def test_stages_that_cannot_be_run_by_themselves():
         choose_stage(staged(*names), '4')
     with pytest.raises(ValueError, match='is none of the stages of .*: none'):
         choose_stage(Config(dict(model=dict())), 'match')
+
+
+def validating(tmp_path, **dataset):
+    (tmp_path / 'masks').mkdir(exist_ok=True)
+    load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+    dataset = {'data_root': str(tmp_path), 'pipeline': load, **dataset}
+    return Config(dict(val_dataloader=dict(dataset=dataset), val_evaluator=dict(type='IoUMetric')))
+
+
+def test_validation_without_masks_is_found_at_once(tmp_path):
+    good = dict(img_path='images', seg_map_path='masks')
+    check_validation(validating(tmp_path, data_prefix=good))
+    for dataset in (
+        dict(data_prefix=dict(img_path='images')),
+        dict(data_prefix=dict(good, seg_map_path='gone')),
+        dict(data_prefix=good, pipeline=[dict(type='LoadImageFromFile')]),
+    ):
+        with pytest.raises(ValueError, match='val_dataloader=None val_cfg=None val_evaluator=None'):
+            check_validation(validating(tmp_path, **dataset))
+    check_validation(Config(dict(val_dataloader=None, val_evaluator=None)))
+
+
+def test_resume_from_a_named_checkpoint(tmp_path):
+    torch.save(dict(state_dict={}, optimizer={}), tmp_path / 'run.pth')
+    torch.save(dict(state_dict={}), tmp_path / 'weights.pth')
+    for name, expected in (('run.pth', True), ('weights.pth', False)):
+        given = dict(work_dir=str(tmp_path / 'new'), load_from=str(tmp_path / name))
+        for config, resume in ((Config(given), True), (Config(dict(given, resume=True)), False)):
+            choose_start(config, resume)
+            assert config.resume is expected and config.load_from.endswith(name)
+    with pytest.raises(FileNotFoundError, match='gone.pth'):
+        choose_start(Config(dict(given, load_from='gone.pth')), resume=True)
+
+
+def test_workers_and_tensorboard(config_file, tmp_path, monkeypatch):
+    loader = 'train_dataloader = dict(num_workers=0, persistent_workers=True)\n'
+    board = "visualizer = dict(vis_backends=[dict(type='TensorboardVisBackend')])\n"
+    config_file.write_text(loader)
+    config = load_config(arguments(config_file, '--work-dir', tmp_path / 'w'))
+    assert config.train_dataloader.to_dict() == dict(num_workers=0)
+    config_file.write_text(board)
+    monkeypatch.setattr(launch.importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(ImportError, match='pip install tensorboard'):
+        load_config(arguments(config_file, '--work-dir', tmp_path / 'w'))

@@ -1,11 +1,13 @@
 """Checkpoints appear whole, and there are enough of them at every moment."""
 
+import copy
 import os
 from pathlib import Path
 from unittest import mock
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
@@ -26,9 +28,11 @@ class Line(BaseModel):
         return dict(loss=self.slope(x).sum())
 
 
-def run(folder, epochs, hooks=(), resume_from=None, **checkpoint):
+def run(folder, epochs, hooks=(), resume_from=None, schedule=None, lr=0.1, **checkpoint):
     checkpoint = dict(type='AtomicCheckpointHook', **dict(dict(interval=1), **checkpoint))
+    training = dict(optim_wrapper=dict(optimizer=dict(type='SGD', lr=lr)), param_scheduler=schedule)
     runner = Runner(
+        cfg=Config(copy.deepcopy(training)),
         model=Line(),
         work_dir=str(folder),
         train_dataloader=dict(
@@ -39,7 +43,7 @@ def run(folder, epochs, hooks=(), resume_from=None, **checkpoint):
             collate_fn=lambda batch: dict(x=torch.stack(batch)),
         ),
         train_cfg=dict(by_epoch=True, max_epochs=epochs),
-        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
+        **training,
         default_hooks=dict(checkpoint=checkpoint),
         custom_hooks=list(hooks),
         load_from=resume_from,
@@ -75,8 +79,8 @@ def test_two_whole_checkpoints_at_every_moment(tmp_path):
     ):
         run(tmp_path, 5, max_keep_ckpts=2)
     # three are there after each renaming, until the oldest is removed
-    assert seen == [0, 1, *[2, 3] * 3]
-    assert names(tmp_path) == ['epoch_4.pth', 'epoch_5.pth', 'last_checkpoint']
+    assert seen == [0, 1, *[2, 3] * 3, 2]  # the last one for the weights alone
+    assert names(tmp_path) == ['epoch_4.pth', 'epoch_5.pth', 'last_checkpoint', 'weights.pth']
     assert latest_whole_checkpoint(tmp_path) == str(tmp_path / 'epoch_5.pth')
 
 
@@ -102,7 +106,7 @@ def test_what_a_killed_run_leaves_behind_goes(tmp_path):
         (tmp_path / name).write_text('part')
     assert (tmp_path / 'epoch_1.pth').exists()
     run(tmp_path, 4, max_keep_ckpts=2, resume_from=str(tmp_path / 'epoch_3.pth'))
-    assert names(tmp_path) == ['epoch_3.pth', 'epoch_4.pth', 'last_checkpoint']
+    assert names(tmp_path) == ['epoch_3.pth', 'epoch_4.pth', 'last_checkpoint', 'weights.pth']
 
 
 def test_checkpoints_elsewhere_and_all_of_them(tmp_path):
@@ -128,3 +132,39 @@ def test_leftovers_are_told_from_other_files(tmp_path):
     assert remove_leftovers(tmp_path, recursive=True) == 1
     assert names(tmp_path / 'deep') == sorted(kept)
     assert remove_leftovers(tmp_path / 'gone') == 0
+
+
+def test_the_weights_alone_are_left_at_the_end(tmp_path):
+    run(tmp_path, 1)
+    saved = torch.load(tmp_path / 'weights.pth', weights_only=True)
+    assert saved.keys() == {'meta', 'state_dict'} and saved['state_dict'].keys() == {
+        'slope.weight',
+        'slope.bias',
+    }
+
+
+def cosine(end):
+    return dict(type='CosineAnnealingLR', T_max=end, end=end)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'words'),
+    [
+        (dict(epochs=6, schedule=cosine(6)), 'train_cfg.max_epochs 3 -> 6.*param_scheduler.end'),
+        (dict(epochs=3, schedule=cosine(3), lr=0.2), 'optim_wrapper.optimizer.lr 0.1 -> 0.2'),
+    ],
+)
+def test_settings_that_a_checkpoint_restores_cannot_change(tmp_path, changes, words):
+    run(tmp_path, 3, schedule=cosine(3))
+    last = str(tmp_path / 'epoch_3.pth')
+    with pytest.raises(ValueError, match=f'{words}.*load_from={last}'):
+        run(tmp_path, resume_from=last, **changes)
+    with pytest.raises(ValueError, match='weights.pth cannot be resumed'):
+        run(tmp_path, 3, schedule=cosine(3), resume_from=str(tmp_path / 'weights.pth'))
+
+
+def test_one_cycle_is_resumed(tmp_path):
+    schedule = dict(type='OneCycleLR', eta_max=0.1, total_steps=4)
+    run(tmp_path, 4, schedule=schedule, max_keep_ckpts=3)
+    torch.load(tmp_path / 'epoch_2.pth', weights_only=True)
+    run(tmp_path, 4, schedule=schedule, resume_from=str(tmp_path / 'epoch_2.pth'))

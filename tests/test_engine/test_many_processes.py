@@ -76,10 +76,10 @@ def test_processes_train_what_one_trains(train, number):
         for other in got:
             assert other[at]['losses'] == pytest.approx(one['losses'], rel=1e-6, abs=1e-6), at
         assert sum(other[at]['pairs'] for other in got) == one['pairs']
-    for stage in STEPS:
-        # The clamp is not reached: gradients flow.
+    for stage in STEPS[:3]:
+        # One term each, and not always at the clamp: gradients flow.
         assert (
-            0 < max(step['losses']['loss'] for step in expected[stage]) < -math.log(MIN_SIMILARITY)
+            0 < min(step['losses']['loss'] for step in expected[stage]) < -math.log(MIN_SIMILARITY)
         )
     # Processes that had no pairs where others had.
     assert any(

@@ -24,7 +24,7 @@ def test_snapshots_are_taken_on_the_first_entry():
     plan = StagePlan(ALTERNATING)
     assert plan.snapshots_at(0) == ['mask_generator']
     assert [plan.snapshots_at(index) for index in range(1, 5)] == [[], [], [], []]
-    trained = plan.trained_since('match', 2)
+    trained = plan.trained_until_wanted('mask_generator', 0)
     assert trained == ('mask_generator.fusion', 'mask_generator.head', 'prompt_learner')
 
 

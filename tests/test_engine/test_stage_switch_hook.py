@@ -365,3 +365,34 @@ def test_a_checkpoint_of_other_stages_is_not_resumed(make_config, tmp_path):
     choose_start(other, resume=True)
     with pytest.raises(ValueError, match=r'saved in stage 1 \(prompt\), but the config has'):
         train(other)
+
+
+SHORT = [dict(STAGES[0], epochs=1), dict(STAGES[1], epochs=1)]
+
+
+def test_a_resumed_run_cannot_change_stages_that_have_begun(make_config):
+    saving = {'default_hooks.checkpoint.type': 'AtomicCheckpointHook'}
+    train(no_validation(make_config(stages=SHORT, **saving)))
+    later = [*SHORT, dict(name='refine', epochs=1)]
+    for stages, words in (
+        ([dict(SHORT[0], epochs=2), SHORT[1]], 'stages.0.epochs 1 -> 2'),
+        ([SHORT[0], dict(SHORT[1], batch_size=2)], 'stages.1.batch_size 4 -> 2'),
+        ([*SHORT, STAGES[2]], "restores mask_generator as it was on entering 'match'"),
+    ):
+        config = no_validation(make_config(stages=stages, **saving))
+        choose_start(config, resume=True)
+        with pytest.raises(ValueError, match=words):
+            train(config)
+    config = no_validation(make_config(stages=later, **saving))
+    choose_start(config, resume=True)
+    assert train(config).epoch == 3
+
+
+def test_stages_of_a_balanced_data_set(make_config):
+    config = no_validation(make_config(stages=[dict(STAGES[0], epochs=1)]))
+    inner = config.train_dataloader.dataset
+    config.stages[0]['train_pipeline'] = inner.pipeline
+    config.train_dataloader.dataset = dict(
+        type='ClassBalancedDataset', oversample_thr=0.7, dataset=inner
+    )
+    assert train(config).epoch == 1

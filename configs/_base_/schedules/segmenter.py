@@ -10,6 +10,7 @@ param_scheduler = dict(
     type='PolyRatioLR',
     power=0.9,
     eta_min_ratio=0.1,
+    reach_minimum=False,
     begin=0,
     end=epochs,
     by_epoch=True,

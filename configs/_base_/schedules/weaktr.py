@@ -1,5 +1,6 @@
 # Stage 0 (WeakTr): learning rate 6e-4 (VOC) x batch / 512, stepped once an epoch: five epochs of
-# linear warm-up from 1e-6, then a cosine that is not shifted by the warm-up.
+# linear warm-up from 1e-6, then a cosine that is not shifted by the warm-up. The published runs are one
+# epoch late: lag=True.
 lr = 6e-4 * 64 / 512
 epochs = 60
 optim_wrapper = dict(

@@ -1,0 +1,87 @@
+"""Settings that a checkpoint was made with, and that a resumed run cannot change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+from mmengine.dist import get_world_size
+from mmengine.runner import Runner
+
+from .stage_switch_hook import StageSwitchHook
+
+_GONE = 'not set'
+
+
+def settings_of(runner: Runner) -> dict[str, Any]:
+    """What a checkpoint restores over the config: length, optimizer, schedule, steps.
+
+    Data, augmentation and settings of the model are not among them: they take effect when a run is
+    resumed.
+
+    Args:
+        runner: In training.
+
+    Returns:
+        Plain data. In a staged run: one entry a stage, and the position of the present stage.
+    """
+    for hook in runner.hooks:
+        if isinstance(hook, StageSwitchHook):
+            return _plain(dict(stages=hook.settings(runner), stage=hook.current))
+    loop: Any = runner.train_loop
+    schedule = runner.cfg.get('param_scheduler')
+    return _plain(
+        dict(
+            # Without a schedule a run can be made longer.
+            train_cfg=dict(max_epochs=loop.max_epochs) if schedule else None,
+            optim_wrapper=runner.cfg.get('optim_wrapper'),
+            param_scheduler=schedule,
+            images_per_step=(loop.dataloader.batch_size or 0) * get_world_size(),
+            steps_per_epoch=len(loop.dataloader),
+        )
+    )
+
+
+def check_settings(saved: Mapping[str, Any], runner: Runner) -> None:
+    """Refuse to resume a run with settings that the checkpoint would override.
+
+    Stages that come after the checkpoint's may change.
+
+    Args:
+        saved: Of the checkpoint, as :func:`settings_of` makes them.
+        runner: The resumed run.
+
+    Raises:
+        ValueError: If there are other settings; names them and what to do.
+    """
+    now = settings_of(runner)
+    if 'stages' in saved and 'stages' in now:
+        done = saved['stage'] + 1
+        saved, now = ({'stages': part['stages'][:done]} for part in (saved, now))
+    changes = [f'{key} {old} -> {new}' for key, old, new in _differences(saved, now)]
+    if changes:
+        raise ValueError(
+            'this checkpoint was made with other settings, which resuming cannot change: '
+            f'{"; ".join(changes[:8])}. Resume with the old ones, or start a new run from its '
+            f'weights: without --resume, in another --work-dir, with --cfg-options '
+            f'load_from={runner._load_from}'
+        )
+
+
+def _plain(value: Any) -> Any:
+    value = value.to_dict() if isinstance(value, (Config, ConfigDict)) else value
+    return json.loads(json.dumps(value, default=str))
+
+
+def _differences(old: Any, new: Any, where: str = '') -> Iterator[tuple[str, Any, Any]]:
+    """Dotted keys whose values differ, with both."""
+    if isinstance(old, list) and isinstance(new, list):
+        old, new = dict(enumerate(old)), dict(enumerate(new))
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in dict.fromkeys([*old, *new]):
+            path = f'{where}.{key}' if where else str(key)
+            yield from _differences(old.get(key, _GONE), new.get(key, _GONE), path)
+    elif old != new:
+        yield where, old, new

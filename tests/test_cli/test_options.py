@@ -1,0 +1,79 @@
+"""Options that would change nothing are refused; the message names the key that works."""
+
+import pytest
+from mmengine.config import Config
+
+from semples_mmseg.cli.options import merge_options
+
+
+@pytest.fixture
+def config():
+    return Config(
+        dict(
+            epochs=7,
+            data_root='data/own/',
+            stages=[dict(name='match', epochs=2, batch_size=4)],
+            model=dict(type='SemPLeS', mask_generator=dict(type='WeakTr', num_classes=3)),
+            train_cfg=dict(by_epoch=True, max_epochs=7, val_interval=1),
+            optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.1)),
+            train_dataloader=dict(batch_size=4, dataset=dict(ann_file='data/own/list.txt')),
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ('key', 'words'),
+    [
+        ('stage.0.epochs', 'stages'),
+        ('optim_wraper.optimizer.lr', 'optim_wrapper'),
+        ('optim_wrapper.optimiser.lr', 'optim_wrapper.optimizer'),
+        ('stages.0.epoch', 'stages.0.epochs'),
+        ('stages.1.epochs', 'stages is a list of 1'),
+        ('stages.match.epochs', 'stages is a list of 1'),
+        ('model.mask_generator.num_clases', 'model.mask_generator.num_classes'),
+        ('train_cfg.val_intervall', 'train_cfg.val_interval'),
+        ('train_dataloader.workers', 'num_workers'),
+        ('epochs.x', 'epochs is 7'),
+    ],
+)
+def test_unknown_keys(config, key, words):
+    before = config.to_dict()
+    with pytest.raises(ValueError, match=words.replace('.', r'\.')):
+        merge_options(config, {key: 1})
+    assert config.to_dict() == before
+
+
+@pytest.mark.parametrize(
+    ('key', 'instead'),
+    [
+        ('epochs', 'train_cfg.max_epochs'),
+        ('data_root', 'train_dataloader.dataset.ann_file'),
+        ('train_cfg.max_epochs', 'stages.0.epochs'),
+        ('train_dataloader.batch_size', 'stages.0.batch_size'),
+    ],
+)
+def test_keys_without_effect(config, key, instead):
+    with pytest.raises(ValueError, match=f'{key} has no effect.*{instead}'):
+        merge_options(config, {key: 1})
+
+
+def test_the_length_of_a_run_without_stages(config):
+    config.stages = []
+    merge_options(config, {'train_cfg.max_epochs': 3, 'train_dataloader.batch_size': 2})
+    assert config.train_cfg.max_epochs == 3
+
+
+def test_new_keys(config):
+    merge_options(
+        config,
+        {
+            'stages.0.optim_wrapper.optimizer.lr': 5.0,
+            'train_dataloader.num_workers': 0,
+            'load_from': 'x.pth',
+            'model.mask_generator.drop_path_rate': 0.5,
+            'optim_wrapper.clip_grad.max_norm': 1.0,
+            '+anything.new': 3,
+        },
+    )
+    assert config.stages[0].optim_wrapper.optimizer.lr == 5.0
+    assert config.anything.new == 3 and config.optim_wrapper.clip_grad.max_norm == 1.0
