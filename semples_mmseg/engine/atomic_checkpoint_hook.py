@@ -24,12 +24,12 @@ class AtomicBackend(LocalBackend):
     """MMEngine's local files, written to a temporary name and renamed."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write bytes; see :func:`atomic_write`."""
+        """Write bytes; see ``atomic_write``."""
         with atomic_write(filepath, 'wb') as file:
             file.write(obj)
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
-        """Write text; see :func:`atomic_write`."""
+        """Write text; see ``atomic_write``."""
         self.put(obj.encode(encoding), filepath)
 
 

@@ -75,11 +75,11 @@ def score_folder(
         truth: Folder of the ground truth, with 255 for pixels that are not evaluated.
         classes: Names of the label ids 0..C-1, background first.
         ids_file: List of the ids to evaluate, one a line; all files in ``masks`` by default.
-        num_workers: See :func:`.parallel_map`.
+        num_workers: See ``parallel_map``.
 
     Returns:
         ``images``, their number; in percent ``mIoU``, ``FP``, ``FN``, ``precision``, ``recall`` and
-        ``IoU`` by class, see :class:`.SegmentationScores`, None where no pixel counts; and
+        ``IoU`` by class, see ``SegmentationScores``, None where no pixel counts; and
         ``undecided``, the share of the evaluated pixels whose prediction is 255.
 
     Raises:
@@ -110,7 +110,7 @@ def score_folder(
 
 
 def scores_table(scores: Mapping[str, Any]) -> Table:
-    """What :func:`score_folder` returns, as a table for the terminal."""
+    """What ``score_folder`` returns, as a table for the terminal."""
     table = Table(title=f'{scores["images"]} images, in percent')
     table.add_column('')
     table.add_column('IoU', justify='right')
