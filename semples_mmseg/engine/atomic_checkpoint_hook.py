@@ -144,12 +144,3 @@ class AtomicCheckpointHook(CheckpointHook):
             path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old))
             if self.file_backend.isfile(path):
                 self.file_backend.remove(path)
-
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Refuse to resume from weights alone, for which MMEngine raises a ``KeyError``."""
-        if runner._resume and not {'epoch', 'iter'} <= checkpoint.get('meta', {}).keys():
-            raise ValueError(
-                f'{runner._load_from or "the checkpoint"} cannot be resumed: it has no epoch and '
-                'iteration, so it is not a checkpoint of an interrupted run. Start from its '
-                'weights with --cfg-options load_from=PATH and without --resume'
-            )
