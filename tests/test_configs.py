@@ -20,6 +20,7 @@ def test_a_config_is_whole(path):
     config = Config.fromfile(path)
     assert {'model', 'train_dataloader', 'optim_wrapper', 'train_cfg'} <= config.keys()
     assert config.default_scope == 'mmseg'
+    assert config.test_pipeline  # which MMSeg's inference_model reads
     assert config.custom_imports['imports'][0] == 'semples_mmseg'
     staged = any(hook['type'] == 'StageSwitchHook' for hook in config.get('custom_hooks') or [])
     assert staged == ('stages' in config)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmseg.datasets import PascalVOCDataset
 from mmseg.registry import DATASETS, MODELS
 from PIL import Image
 from tiny_segmenter import (
@@ -187,7 +188,7 @@ def test_images_of_one_name_in_two_folders_have_a_prediction_each(run_test, tmp_
         'test_dataloader.dataset': dict(
             _delete_=True,
             type='BaseSegDataset',
-            metainfo=dict(classes=[f'c{n}' for n in range(21)]),
+            metainfo=dict(classes=PascalVOCDataset.METAINFO['classes']),
             data_root=str(run_test.root),
             data_prefix=dict(img_path='JPEGImages'),
             pipeline=[

@@ -4,6 +4,12 @@ data_root = '{{$DATA_ROOT:data/demo}}'
 load_image = dict(type='LoadCheckedImage')
 # MMSegInferencer looks for this name; our data sets load as LoadCheckedImage does all the same.
 load_test_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
+# MMSeg's inference_model looks for this name.
+test_pipeline = [
+    load_test_image,
+    dict(type='LoadCheckedAnnotations'),
+    dict(type='PackWeakInputs', scales=(1.0, 1.2)),
+]
 train_set = dict(
     type='DemoDataset',
     data_root=data_root,
@@ -14,11 +20,7 @@ test_set = dict(
     type='DemoDataset',
     data_root=data_root,
     data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
-    pipeline=[
-        load_test_image,
-        dict(type='LoadCheckedAnnotations'),
-        dict(type='PackWeakInputs', scales=(1.0, 1.2)),
-    ],
+    pipeline=test_pipeline,
     test_mode=True,
 )
 train_dataloader = dict(

@@ -17,6 +17,12 @@ dataset = dict(
     type='WeakVOCDataset', data_root='{{$DATA_ROOT:data/VOCdevkit/VOC2012}}', label_file=None
 )
 scales = (1.0, 1.2)
+# MMSeg's inference_model looks for this name.
+test_pipeline = [
+    _base_.load_test_image,
+    dict(type='LoadCheckedAnnotations'),
+    dict(type='PackWeakInputs', scales=scales),
+]
 
 train_dataloader = dict(
     num_workers=4,
@@ -40,11 +46,7 @@ val_dataloader = dict(
         **dataset,
         ann_file='ImageSets/Segmentation/train.txt',
         data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClassAug'),
-        pipeline=[
-            _base_.load_test_image,
-            dict(type='LoadCheckedAnnotations'),
-            dict(type='PackWeakInputs', scales=scales),
-        ],
+        pipeline=test_pipeline,
         test_mode=True,
     ),
 )
