@@ -10,9 +10,8 @@ training sees crops of 80. What differs from configs/segmenter/segmenter_deit-s_
 `differs_from_paper`.
 """
 
-import os
-
 _base_ = ['../_base_/default_runtime.py', '../_base_/models/segmenter_deit-s.py']
+import os
 
 custom_imports = dict(imports=['semples_mmseg', 'semples_mmseg.demo'], allow_failed_imports=False)
 differs_from_paper = {

@@ -1,5 +1,6 @@
 """Which combinations of OpenMMLab packages are accepted, and what the message says otherwise."""
 
+import ast
 import os
 import re
 import subprocess
@@ -116,3 +117,16 @@ def test_quiet_imports_keep_other_output(capsys):
         print('Could not import OneDL')
         print('a message of somebody else')
     assert capsys.readouterr().out == 'a message of somebody else\n'
+
+
+@pytest.mark.parametrize('path', sorted((ROOT / 'configs').rglob('*.py')), ids=lambda p: p.stem)
+def test_configs_import_after_their_base(path):
+    """The official MMEngine takes a config for one of its other kind otherwise."""
+    body = ast.parse(path.read_text()).body
+    imports = [node.lineno for node in body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    bases = [
+        node.lineno
+        for node in body
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], 'id', '') == '_base_'
+    ]
+    assert not imports or (bases and bases[0] < imports[0])

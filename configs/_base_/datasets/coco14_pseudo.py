@@ -1,9 +1,8 @@
 # COCO 2014 for retraining: pseudo masks of train, evaluated on val; files as
 # tools/dataset_converters/coco14.py leaves them. The environment variables DATA_ROOT and PSEUDO_MASKS
 # name other folders.
-import os
-
 _base_ = ['./pseudo_pipelines.py']
+import os
 
 data_root = '{{$DATA_ROOT:data/coco}}'
 dataset = dict(type='CheckedSegDataset', data_root=data_root, class_names='WeakCOCODataset')

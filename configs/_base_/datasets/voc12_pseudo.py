@@ -1,8 +1,7 @@
 # PASCAL VOC 2012 for retraining: pseudo masks of train_aug, evaluated on val. The environment
 # variables DATA_ROOT and PSEUDO_MASKS name other folders.
-import os
-
 _base_ = ['./pseudo_pipelines.py']
+import os
 
 data_root = '{{$DATA_ROOT:data/VOCdevkit/VOC2012}}'
 dataset = dict(type='CheckedSegDataset', data_root=data_root, class_names='WeakVOCDataset')
