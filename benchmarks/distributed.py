@@ -82,7 +82,7 @@ def seconds_of_step(setting: Setting, processes: int, repeats: int) -> float:
 
 
 def main() -> None:
-    """Be one of the processes of :func:`seconds_of_step`."""
+    """Be one of the processes of ``seconds_of_step``."""
     wanted: dict[str, Any] = json.loads(sys.argv[1])
     torch.set_num_threads(wanted['threads'])
     dist.init_process_group(

@@ -106,7 +106,7 @@ def memory_of_call(side: Side, device: str) -> dict[str, int]:
 
 
 def memory_in_own_process(path: str, side: str, setting: Setting) -> dict[str, int]:
-    """:func:`memory_of_call` in a fresh process that holds this side alone.
+    """``memory_of_call`` in a fresh process that holds this side alone.
 
     Raises:
         RuntimeError: If the process fails; with the end of its output.
@@ -121,7 +121,7 @@ def memory_in_own_process(path: str, side: str, setting: Setting) -> dict[str, i
 
 
 def main() -> None:
-    """Measure the memory of what the command line names, for :func:`memory_in_own_process`."""
+    """Measure the memory of what the command line names, for ``memory_in_own_process``."""
     from .paths import PATHS  # it imports every model
 
     wanted: dict[str, Any] = json.loads(sys.argv[1])

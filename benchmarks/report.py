@@ -109,7 +109,7 @@ def measure_scaling(
     Args:
         setting: Sizes of the rest.
         repeats: Rounds that count.
-        cases: ``classes`` and ``side`` of :class:`Setting`.
+        cases: ``classes`` and ``side`` of ``Setting``.
         console: For the progress.
     """
     rows = []

@@ -67,4 +67,4 @@ class Side:
         raise NotImplementedError
 
     def close(self) -> None:
-        """End what :meth:`prepare` has started."""
+        """End what ``prepare`` has started."""

@@ -83,7 +83,7 @@ class OurStep(Step):
 
 
 class TextbookStep(Step):
-    """A step as published, with the weights of :class:`OurStep`."""
+    """A step as published, with the weights of ``OurStep``."""
 
     def __init__(self, setting: Setting, stage: str) -> None:
         config = semples_config(setting)

@@ -65,8 +65,8 @@ def find_problem(versions: Mapping[str, str], modules: Collection[str]) -> str |
     """What is wrong with the installed packages, and the commands that mend it.
 
     Args:
-        versions: Versions by the name of the distribution, see :func:`installed`.
-        modules: The import names that have files, see :func:`importable`.
+        versions: Versions by the name of the distribution, see ``installed``.
+        modules: The import names that have files, see ``importable``.
 
     Returns:
         The message, or None where one stack is complete.

@@ -386,3 +386,11 @@ def test_imports_follow_the_table_of_the_architecture():
                 if imported in folders and imported not in allowed[folder]:
                     wrong.append(f'{path.relative_to(ROOT)}:{node.lineno}: {imported}')
     assert not wrong, '\n'.join(wrong)
+
+
+def test_docstrings_are_markdown():
+    """The site shows them as Markdown, where reStructuredText's roles would be plain text."""
+    role = re.compile(r':(class|meth|func|mod|attr|data|math|exc):`')
+    package = (ROOT / 'semples_mmseg').rglob('*.py')
+    wrong = [found[0] for path in package for found in lines_of(path, role)]
+    assert not wrong, '\n'.join(wrong)

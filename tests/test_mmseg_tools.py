@@ -39,20 +39,11 @@ default_hooks = dict(logger=dict(interval=1))
 """
 SEGMENTER = f"""
 _base_ = '{ROOT}/configs/segmenter/segmenter_demo.py'
-masks = 'data/SegmentationClass'
 train_dataloader = dict(
     batch_size=4,
-    dataset=dict(
-        ann_file='data/ImageSets/train.txt',
-        data_prefix=dict(img_path='data/JPEGImages', seg_map_path=masks),
-    ),
+    dataset=dict(data_root='data', data_prefix=dict(seg_map_path='SegmentationClass')),
 )
-val_dataloader = dict(
-    dataset=dict(
-        ann_file='data/ImageSets/val.txt',
-        data_prefix=dict(img_path='data/JPEGImages', seg_map_path=masks),
-    )
-)
+val_dataloader = dict(dataset=dict(data_root='data'))
 test_dataloader = val_dataloader
 train_cfg = dict(max_epochs=1, val_interval=1)
 param_scheduler = dict(end=1)

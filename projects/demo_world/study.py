@@ -53,7 +53,7 @@ class Cell:
         """Train and evaluate, unless the results exist already.
 
         Args:
-            variants: Names of :data:`VARIANTS`.
+            variants: Names of ``VARIANTS``.
         """
         path = self.folder / 'cell.json'
         if path.exists():

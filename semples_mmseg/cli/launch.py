@@ -114,7 +114,7 @@ def check_stages(config: Config) -> None:
     """Check the list of stages of a staged config before anything is built.
 
     Raises:
-        ValueError: See :class:`StagePlan`.
+        ValueError: See ``StagePlan``.
     """
     hooks = [hook for hook in config.get('custom_hooks') or [] if hook['type'] == 'StageSwitchHook']
     for hook in hooks:

@@ -34,13 +34,13 @@ class CheckedSegDataset(BaseSegDataset):
     images without masks (a test set) leave ``seg_map_path`` out of ``data_prefix``.
 
     Args:
-        class_names: The object classes, see :func:`semples_mmseg.utils.classes.read_classes`;
+        class_names: The object classes, see ``semples_mmseg.utils.classes.read_classes``;
             or give ``metainfo``.
         metainfo: ``classes`` (background first) and ``palette``; VOC's colours by default.
         img_suffix: Suffix of the images, or several: the first one that a file has is taken.
         pipeline: Transforms; ``LoadImageFromFile`` with Pillow loads as
-            :class:`~.transforms.LoadCheckedImage`.
-        **kwargs: Passed on to :class:`mmseg.datasets.BaseSegDataset`.
+            ``LoadCheckedImage``.
+        **kwargs: Passed on to ``mmseg.datasets.BaseSegDataset``.
 
     Raises:
         ValueError: If the list is empty or repeats an id, the masks hold no class, or
@@ -74,7 +74,7 @@ class CheckedSegDataset(BaseSegDataset):
         """Read the list and check the files.
 
         Returns:
-            One dict per image, see :class:`mmseg.datasets.BaseSegDataset`.
+            One dict per image, see ``mmseg.datasets.BaseSegDataset``.
         """
         folder, ends = self.data_prefix['img_path'], suffix_list(self.img_suffix)
         ids = read_image_ids(self.ann_file) if self.ann_file else self._ids_in(folder)

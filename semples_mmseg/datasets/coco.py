@@ -20,14 +20,14 @@ class WeakCOCODataset(WeakLabelDataset):
 
     MMSeg itself knows COCO with stuff alone (171 classes, no background), so these are also the
     classes and the palette of retraining: ids are 0 for background and 1 to 80 in the order of
-    :data:`COCO_CLASSES`; 255 is ignored.
+    ``COCO_CLASSES``; 255 is ignored.
 
     Args:
         ann_file: Split list of image ids (file stems): ``ImageSets/train.txt`` or ``val.txt``.
         label_file: JSON file of the labels: ``labels_train.json`` or ``labels_val.json``.
         data_root: Folder with ``train2014``, ``val2014`` and what the converter wrote.
         data_prefix: Folders of images and, for evaluation, masks.
-        **kwargs: Passed on to :class:`WeakLabelDataset`.
+        **kwargs: Passed on to ``WeakLabelDataset``.
     """
 
     METAINFO = dict(classes=('background', *COCO_CLASSES), palette=class_colours(81))

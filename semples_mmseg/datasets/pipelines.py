@@ -7,7 +7,7 @@ from mmcv.transforms import LoadImageFromFile
 
 
 def with_checked_loader(pipeline: Sequence) -> list:
-    """Load with :class:`.LoadCheckedImage` where a pipeline names MMCV's loader with Pillow.
+    """Load with ``LoadCheckedImage`` where a pipeline names MMCV's loader with Pillow.
 
     Test pipelines have to name ``LoadImageFromFile``, which MMSeg's inferencer looks for. The data
     sets of this package read photos in the same way in training and in tests.

@@ -57,12 +57,12 @@ class WeakVOCDataset(WeakLabelDataset):
 
     Args:
         ann_file: Split list, e.g. ``ImageSets/Segmentation/train.txt``.
-        label_file: JSON file of the labels, see :class:`WeakLabelDataset`. None reads the XML
+        label_file: JSON file of the labels, see ``WeakLabelDataset``. None reads the XML
             annotations.
         xml_prefix: Folder of the XML annotations, relative to ``data_root``.
         data_prefix: Folders of images and, for evaluation, masks. The plain download has its masks
             in ``SegmentationClass``; ``SegmentationClassAug`` also covers the images of SBD.
-        **kwargs: Passed on to :class:`WeakLabelDataset`.
+        **kwargs: Passed on to ``WeakLabelDataset``.
 
     Raises:
         ValueError: If an annotation is not a VOC annotation.

@@ -54,13 +54,13 @@ class WeakLabelDataset(BaseSegDataset):
     adds nothing to their losses.
 
     Lists, labels and files are checked once, when the data set is built. Subclasses with another
-    source of labels override :meth:`load_image_labels`; those without files override
-    :meth:`load_data_list` and make their items with :meth:`make_data_info`.
+    source of labels override ``load_image_labels``; those without files override
+    ``load_data_list`` and make their items with ``make_data_info``.
 
     Args:
         ann_file: Split list, relative to ``data_root``.
         label_file: JSON file of the image-level labels, relative to ``data_root``.
-        class_names: The K object classes, see :func:`semples_mmseg.utils.classes.read_classes`;
+        class_names: The K object classes, see ``semples_mmseg.utils.classes.read_classes``;
             or give ``metainfo``.
         skip_unlabelled: Leave images with an empty list of labels out of training. Never applies
             in test mode.
@@ -70,10 +70,10 @@ class WeakLabelDataset(BaseSegDataset):
         data_prefix: Folders ``img_path`` and, for evaluation, ``seg_map_path``.
         img_suffix: Suffix of the images, or several: the first one that a file has is taken.
         pipeline: Transforms of an item; ``LoadImageFromFile`` with Pillow loads as
-            :class:`~.transforms.LoadCheckedImage`.
+            ``LoadCheckedImage``.
         test_mode: Whether this is for evaluation or prediction.
         lazy_init: Postpone reading lists and labels (and their checks) to the first use.
-        **kwargs: Passed on to :class:`mmseg.datasets.BaseSegDataset`.
+        **kwargs: Passed on to ``mmseg.datasets.BaseSegDataset``.
 
     Raises:
         ValueError: If a list, the labels, the classes, the masks or the pipeline do not fit; the
@@ -191,7 +191,7 @@ class WeakLabelDataset(BaseSegDataset):
         """Read and check the split list, the labels and the presence of all files.
 
         Returns:
-            One dict per image, see :class:`WeakLabelDataset`.
+            One dict per image, see ``WeakLabelDataset``.
         """
         if not self.ann_file:
             raise ValueError(
@@ -310,7 +310,7 @@ class WeakLabelDataset(BaseSegDataset):
     def prepare_data(self, idx: int) -> Any:
         """Run the pipeline; a failure names the image and is never replaced by another one.
 
-        A damaged image is certain to fail only with :class:`~.transforms.LoadCheckedImage`: some
+        A damaged image is certain to fail only with ``LoadCheckedImage``: some
         releases of OpenCV (4.10 is one) fill the rest of a truncated file with one colour.
 
         Raises:

@@ -17,7 +17,7 @@ class DemoDataset(WeakLabelDataset):
     Masks are for evaluation only.
 
     Args:
-        data_root: Folder of the set, see :func:`.make_demo_set`.
+        data_root: Folder of the set, see ``make_demo_set``.
         split: ``'train'`` or ``'val'``; the same as ``ann_file='ImageSets/<split>.txt'``.
         seed: Seed of the scenes.
         num_train: Number of training scenes.
@@ -25,7 +25,7 @@ class DemoDataset(WeakLabelDataset):
         ann_file: List of the images, instead of ``split``.
         label_file: Image-level labels, relative to ``data_root``.
         data_prefix: Folders of images and masks.
-        **kwargs: Passed on to :class:`WeakLabelDataset`.
+        **kwargs: Passed on to ``WeakLabelDataset``.
 
     Raises:
         FileExistsError: If ``data_root`` holds something else, or a set of other settings.

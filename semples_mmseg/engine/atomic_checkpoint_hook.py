@@ -18,12 +18,12 @@ class AtomicBackend(LocalBackend):
     """MMEngine's local files, written to a temporary name and renamed."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write bytes; see :func:`atomic_write`."""
+        """Write bytes; see ``atomic_write``."""
         with atomic_write(filepath, 'wb') as file:
             file.write(obj)
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
-        """Write text; see :func:`atomic_write`."""
+        """Write text; see ``atomic_write``."""
         self.put(obj.encode(encoding), filepath)
 
 
@@ -109,7 +109,7 @@ class AtomicCheckpointHook(CheckpointHook):
         """Refuse to resume from weights alone, for which MMEngine raises a ``KeyError``."""
         if runner._resume and not {'epoch', 'iter'} <= checkpoint.get('meta', {}).keys():
             raise ValueError(
-                f'{runner._load_from} cannot be resumed: it has no epoch and iteration, so it is '
-                'not a checkpoint of an interrupted run. Start from its weights with '
-                '--cfg-options load_from=PATH and without --resume'
+                f'{runner._load_from or "the checkpoint"} cannot be resumed: it has no epoch and '
+                'iteration, so it is not a checkpoint of an interrupted run. Start from its '
+                'weights with --cfg-options load_from=PATH and without --resume'
             )

@@ -45,7 +45,7 @@ def check_classes(model: nn.Module, dataset: Any) -> None:
 
 @HOOKS.register_module()
 class CheckClassesHook(Hook):
-    """Check the data sets of training, validation and test by :func:`check_classes`."""
+    """Check the data sets of training, validation and test by ``check_classes``."""
 
     priority = 'VERY_HIGH'
 

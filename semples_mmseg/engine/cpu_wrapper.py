@@ -15,7 +15,7 @@ class CPUDistributedDataParallel(MMDistributedDataParallel):
         module: The model, on the CPU.
         device_ids: Not used; PyTorch refuses it for a model on the CPU.
         broadcast_buffers: Off, as where the Runner chooses the wrapper itself.
-        **kwargs: As of :class:`mmengine.model.MMDistributedDataParallel`.
+        **kwargs: As of ``mmengine.model.MMDistributedDataParallel``.
     """
 
     def __init__(

@@ -112,7 +112,7 @@ def _check_launch(launcher: str) -> None:
 
 
 def _join_on_cpu(launcher: str, options: Mapping[str, Any]) -> None:
-    """Do what :func:`mmengine.dist.init_dist` does, with gloo and without touching a GPU."""
+    """Do what ``mmengine.dist.init_dist`` does, with gloo and without touching a GPU."""
     env = os.environ
     if launcher == 'slurm':
         env['RANK'], env['WORLD_SIZE'] = env['SLURM_PROCID'], env['SLURM_NTASKS']

@@ -48,7 +48,7 @@ class StagePlan:
 
     Args:
         stages: Dictionaries with ``name`` and ``epochs``; optionally ``losses``, ``trains`` and
-            ``mask_eps`` (see :class:`Stage`) and the attributes of :class:`StageSpec`.
+            ``mask_eps`` (see ``Stage``) and the attributes of ``StageSpec``.
 
     Raises:
         ValueError: If the list is empty, or an entry has an unknown name or key, no epochs, or

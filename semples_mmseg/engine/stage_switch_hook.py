@@ -43,7 +43,7 @@ class StageSwitchHook(Hook):
     is for stages without one.
 
     Args:
-        stages: See :class:`StagePlan`; ``None`` takes ``stages`` at the top level of the config.
+        stages: See ``StagePlan``; ``None`` takes ``stages`` at the top level of the config.
     """
 
     priority = 'VERY_HIGH'

@@ -15,7 +15,7 @@ class StagedTrainLoop(EpochBasedTrainLoop):
     Args:
         runner: The runner; its config has ``stages``.
         dataloader: The training loader or its config.
-        val_interval: Epochs between two validations; :class:`StageSwitchHook` adds one at the end
+        val_interval: Epochs between two validations; ``StageSwitchHook`` adds one at the end
             of each stage.
         max_epochs: Refused: the length of a stage is its ``epochs``.
 

@@ -34,17 +34,17 @@ class CAMMetric(BaseMetric):
 
     The metric returns, in percent and at the best threshold of the sweep: ``seed_mIoU``, ``FP``,
     ``FN``, ``precision``, ``recall``; further ``threshold`` (0..1), and ``mIoU`` at
-    ``background_score`` if that is given. See :class:`~.scores.SegmentationScores` for which
+    ``background_score`` if that is given. See ``SegmentationScores`` for which
     classes count in which mean.
 
     Args:
         thresholds: Background scores to sweep, ascending; 0.40, 0.41, ..., 0.59 by default.
         background_score: A score fixed beforehand to report as ``mIoU``.
         ignore_index: Value of ground truth that is not evaluated.
-        output_dir: Folder for the predicted label maps too, see :class:`PredictionWriter`; this
+        output_dir: Folder for the predicted label maps too, see ``PredictionWriter``; this
             is what ``--out`` of MMSeg's ``tools/test.py`` sets.
         keep_results: As of MMSeg's ``IoUMetric``; the label maps are kept in any case.
-        collect_device: See :class:`mmengine.evaluator.BaseMetric`, as for the rest.
+        collect_device: See ``mmengine.evaluator.BaseMetric``, as for the rest.
         prefix: Prefix of the returned keys.
 
     Raises:

@@ -28,15 +28,15 @@ class CRFEvaluator(Evaluator):
     """Replaces each predicted label map by that of a dense CRF before metrics are computed.
 
     The unary term is the softmax of the sample's ``seg_logits`` (mean probabilities under
-    :class:`ProbabilityTTA`), the colours are those of the image file. The CRF runs in worker
+    ``ProbabilityTTA``), the colours are those of the image file. The CRF runs in worker
     processes while the model predicts; samples reach the metrics in their order.
 
     Args:
         metrics: The metrics, as in any evaluator.
         preset: Published parameter set: ``'voc'`` or ``'coco'``.
         num_workers: Processes; 0 works in this one.
-        predicted_only: See :func:`.crf_on_probabilities`.
-        **overrides: Other values for some fields of :class:`.CRFParameters`.
+        predicted_only: See ``crf_on_probabilities``.
+        **overrides: Other values for some fields of ``CRFParameters``.
 
     Raises:
         ImportError: If pydensecrf is not installed.
@@ -99,13 +99,13 @@ class CRFEvaluator(Evaluator):
 def refine_file(
     path: str, probabilities: np.ndarray, parameters: CRFParameters, predicted_only: bool
 ) -> np.ndarray:
-    """:func:`crf_on_probabilities` with the image of a file.
+    """``crf_on_probabilities`` with the image of a file.
 
     Args:
         path: The image.
         probabilities: (C, H, W) in [0, 1].
         parameters: Of the CRF.
-        predicted_only: See :func:`crf_on_probabilities`.
+        predicted_only: See ``crf_on_probabilities``.
 
     Returns:
         uint8 (H, W).

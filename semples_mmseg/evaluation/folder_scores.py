@@ -14,6 +14,7 @@ from mmseg.datasets import COCOStuffDataset, PascalVOCDataset
 from rich.markup import escape
 from rich.table import Table
 
+from ..datasets.mask_checks import check_masks_have_classes
 from ..utils.files import read_lines
 from ..utils.label_png import check_ids, read_mask
 from ..utils.lists import files_below, name_some, read_image_ids
@@ -74,20 +75,22 @@ def score_folder(
         truth: Folder of the ground truth, with 255 for pixels that are not evaluated.
         classes: Names of the label ids 0..C-1, background first.
         ids_file: List of the ids to evaluate, one a line; all files in ``masks`` by default.
-        num_workers: See :func:`.parallel_map`.
+        num_workers: See ``parallel_map``.
 
     Returns:
         ``images``, their number; in percent ``mIoU``, ``FP``, ``FN``, ``precision``, ``recall`` and
-        ``IoU`` by class, see :class:`.SegmentationScores`, None where no pixel counts; and
+        ``IoU`` by class, see ``SegmentationScores``, None where no pixel counts; and
         ``undecided``, the share of the evaluated pixels whose prediction is 255.
 
     Raises:
         FileNotFoundError: If there are no masks, or a mask or its ground truth is missing.
-        ValueError: If a file is no mask, the sizes of a pair differ, or a value is no class.
+        ValueError: If a file is no mask, the sizes of a pair differ, a value is no class, or the
+            ground truth has the values 0 and 255 only.
     """
     masks, truth = Path(masks), Path(truth)
     ids = _ids(masks, truth, ids_file)
     number = len(classes)
+    check_masks_have_classes([str(truth / f'{name}.png') for name in ids], number)
     confusion = np.zeros((number, number + 1), np.int64)
     compare = partial(_compare, masks, truth, number)
     for counts in progress(parallel_map(compare, ids, num_workers), 'masks', len(ids)):
@@ -107,7 +110,7 @@ def score_folder(
 
 
 def scores_table(scores: Mapping[str, Any]) -> Table:
-    """What :func:`score_folder` returns, as a table for the terminal."""
+    """What ``score_folder`` returns, as a table for the terminal."""
     table = Table(title=f'{scores["images"]} images, in percent')
     table.add_column('')
     table.add_column('IoU', justify='right')

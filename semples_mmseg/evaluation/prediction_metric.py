@@ -19,7 +19,7 @@ from .cam_metric import image_name
 class PredictionMetric(BaseMetric):
     """Mean average precision of each image-level prediction (stage 0: token, coarse, fine).
 
-    Average precision is MMPretrain's (:class:`mmpretrain.evaluation.AveragePrecision`). It needs
+    Average precision is MMPretrain's (``mmpretrain.evaluation.AveragePrecision``). It needs
     only image-level labels, so a checkpoint may be chosen by it.
 
     Each sample needs ``predictions`` (logits (K,) by name) and ``image_labels`` (multi-hot (K,)).
@@ -32,7 +32,7 @@ class PredictionMetric(BaseMetric):
       with a label. The published code (WeakTr, MCTformer) selects its checkpoint by it.
 
     Args:
-        collect_device: See :class:`mmengine.evaluator.BaseMetric`, as for the rest.
+        collect_device: See ``mmengine.evaluator.BaseMetric``, as for the rest.
         prefix: Prefix of the returned keys.
 
     Raises:

@@ -39,8 +39,8 @@ class PredictionWriter(BaseMetric):
     Args:
         out_dir: Folder of the PNGs.
         img_dir: Folder of the images, for samples without ``img_id`` (those of MMSeg's
-            ``PackSegInputs``): see :func:`image_id`.
-        collect_device: See :class:`mmengine.evaluator.BaseMetric`, as for the rest.
+            ``PackSegInputs``): see ``image_id``.
+        collect_device: See ``mmengine.evaluator.BaseMetric``, as for the rest.
         prefix: Prefix of the returned key.
 
     Raises:

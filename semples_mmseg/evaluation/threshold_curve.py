@@ -126,12 +126,12 @@ class ThresholdCurve:
         return where.cpu().numpy(), counts[where].cpu().numpy()
 
     def add(self, where: np.ndarray, values: np.ndarray) -> None:
-        """Add what :meth:`histogram` returned, here or in another process."""
+        """Add what ``histogram`` returned, here or in another process."""
         # a view; the positions of one image are distinct, so plain indexing adds each once
         self.counts.reshape(-1)[where] += values
 
     def update(self, cams: Tensor, cam_classes: Tensor, target: Tensor, name: str = '') -> None:
-        """Count one image; the arguments are those of :meth:`histogram`."""
+        """Count one image; the arguments are those of ``histogram``."""
         self.add(*self.histogram(cams, cam_classes, target, name))
 
     def index(self, threshold: float) -> int:

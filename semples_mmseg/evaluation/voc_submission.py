@@ -32,7 +32,7 @@ class VOCSubmission(PredictionWriter):
         out_dir: Folder of both.
         competition: ``'comp5'`` (trained only on VOC's data) or ``'comp6'`` (also on other
             data, such as CLIP's images).
-        **kwargs: See :class:`PredictionWriter`.
+        **kwargs: See ``PredictionWriter``.
 
     Raises:
         ValueError: If the competition is unknown, or the data set has other classes than VOC.

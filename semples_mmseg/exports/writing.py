@@ -35,7 +35,7 @@ def export(
 
     Args:
         labelled: Photos and masks.
-        format: One of :data:`FORMATS`.
+        format: One of ``FORMATS``.
         path: The file or folder to write; a folder has to be new or empty.
         split: COCO: one annotation for each connected piece of a class.
         url: Label Studio: what stands before the path of a photo.

@@ -17,7 +17,7 @@ class Tools:
     """Makes steps that run the tools of a clone.
 
     In its methods, ``config`` is relative to ``root``, ``options`` are ``key=value`` settings of
-    the config, and other arguments have the names of :class:`Step`'s attributes.
+    the config, and other arguments have the names of ``Step``'s attributes.
 
     Attributes:
         root: Folder of ``configs`` and ``tools``.

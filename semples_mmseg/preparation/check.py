@@ -35,7 +35,7 @@ class FileCheck:
     """What the image and the mask of one id hold.
 
     Attributes:
-        problems: Details by kind of finding, see :data:`.check_report.FINDINGS`.
+        problems: Details by kind of finding, see ``check_report.FINDINGS``.
         ids: Object classes 1..K of the mask; None without a readable mask.
         black: Whether no pixel of the image is brighter than 15 of 255.
         ignored: Whether the mask has the value 255.

@@ -37,8 +37,8 @@ class Report:
         labelled: Images by class, counted from the image-level labels.
         masked: Images by class, counted from the masks; None if no masks were checked.
         findings: Image ids (class names for the last kind) and what is wrong with them, by kind;
-            see :data:`FINDINGS`.
-        notes: The same for :data:`NOTES`.
+            see ``FINDINGS``.
+        notes: The same for ``NOTES``.
     """
 
     name: str

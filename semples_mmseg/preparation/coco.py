@@ -139,7 +139,7 @@ def choose_images(
     Args:
         images: All images of the annotation file.
         folder: Where the images are.
-        split: One of :data:`SPLITS`.
+        split: One of ``SPLITS``.
         subset: Whether this is a part of COCO on purpose: images that are not in the folder are
             left out, and nothing is counted.
 
@@ -177,7 +177,7 @@ def prepare_coco14(
     workers: int | None = None,
     console: Console | None = None,
 ) -> None:
-    """Write what :class:`~semples_mmseg.datasets.WeakCOCODataset` reads.
+    """Write what ``WeakCOCODataset`` reads.
 
     Of every split, under ``out``: ``ImageSets/<split>.txt``, ``labels_<split>.json`` and, where
     asked for, ``masks/<split>2014/<image id>.png``. Everything but the segmentations is checked
@@ -186,12 +186,12 @@ def prepare_coco14(
 
     Args:
         root: Folder with ``train2014`` and ``val2014``.
-        splits: Which of :data:`SPLITS` to prepare.
+        splits: Which of ``SPLITS`` to prepare.
         masks: Those of them to make masks for. Evaluation wants ``val``; masks of ``train`` only
             serve to measure seeds and pseudo masks.
         annotations: Folder of the annotation files, ``<root>/annotations`` by default.
         out: Folder of the results, ``root`` by default.
-        subset: See :func:`choose_images`.
+        subset: See ``choose_images``.
         workers: Number of processes that paint masks; as many as there are processors by default.
         console: Where the summary is printed.
 

@@ -86,7 +86,7 @@ def dataset_of_folders(
 
     Args:
         images: Folder of the images.
-        dataset: Name of its class, see :func:`dataset_class`; or:
+        dataset: Name of its class, see ``dataset_class``; or:
         classes: The object classes of a data set of one's own.
         root: Root of the relative paths.
         ann_file: Split list. Without one, all images of the folder count.

@@ -28,7 +28,7 @@ def list_is_current(path: Path, img_ids: Iterable[str], overwrite: bool = False)
 
 
 def write_list(path: Path, img_ids: Sequence[str], overwrite: bool = False) -> bool:
-    """Write a split list unless it exists with the same ids; see :func:`list_is_current`.
+    """Write a split list unless it exists with the same ids; see ``list_is_current``.
 
     Returns:
         Whether the file was written.
@@ -75,7 +75,7 @@ def write_label_file(
         Whether the file was written.
 
     Raises:
-        FileExistsError: If the file holds other labels; see :func:`labels_are_current`.
+        FileExistsError: If the file holds other labels; see ``labels_are_current``.
     """
     if labels_are_current(path, labels, overwrite):
         return False

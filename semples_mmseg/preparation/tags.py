@@ -92,7 +92,7 @@ class TaggedPhotos:
     Attributes:
         root: Folder of the photos.
         form: Form of the table.
-        classes: Class names as written; see :func:`people_name` and :func:`prompt_name`.
+        classes: Class names as written; see ``people_name`` and ``prompt_name``.
         tags: For each tagged photo, its path below ``root`` with slashes and its class names.
         untagged: Photos that the table does not name.
     """
@@ -146,7 +146,7 @@ def read_tags(
 
     Args:
         source: File or folder; None for a folder per class.
-        photos: See :func:`find_photos`.
+        photos: See ``find_photos``.
         classes: Class names in order; needed for ``cls_labels.npy``. With other forms they set the
             order, and a tag that is not among them is an error.
 
@@ -201,7 +201,7 @@ def match_photos(root: Path, photos: Sequence[str], table: TagTable) -> TaggedPh
 
 
 def write_dataset(tagged: TaggedPhotos, folder: Path, overwrite: bool = False) -> None:
-    """Write what a :class:`~semples_mmseg.datasets.WeakLabelDataset` reads.
+    """Write what a ``WeakLabelDataset`` reads.
 
     ``list.txt`` has the ids of the tagged photos, their paths without suffix; ``labels.json``
     their class names for people; ``classes.txt`` the class names as they were written.

@@ -17,7 +17,7 @@ CLASSES: tuple[str, ...] = tuple(WeakVOCDataset.METAINFO['classes'][1:])
 
 @dataclass(frozen=True)
 class PreparedVOC:
-    """What :func:`prepare_voc` found and wrote.
+    """What ``prepare_voc`` found and wrote.
 
     Attributes:
         counts: Images of each split.

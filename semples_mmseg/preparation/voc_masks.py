@@ -83,7 +83,7 @@ class MaskJob:
 
 @dataclass(frozen=True)
 class MaskResult:
-    """Result of a :class:`MaskJob`.
+    """Result of a ``MaskJob``.
 
     Attributes:
         present: Object classes 1..K of the mask.

@@ -78,7 +78,7 @@ def choose_background_score(
     pixel label is used. CLIP sees the first scale of each image.
 
     Args:
-        model: A :class:`SemPLeS` after prompt learning, on the device to work on; it is put in eval
+        model: A ``SemPLeS`` after prompt learning, on the device to work on; it is put in eval
             mode.
         batches: Of a test dataloader.
         scores: Candidates, ascending.

@@ -59,14 +59,14 @@ def make_pseudo_masks(
         background_score: Score t of the background, 0..1, in place of the config's, which is
             ``pseudo_mask_evaluator.background_score`` or else ``model.background_score``. With
             ``'auto'``, or where the config has none, CLIP chooses by 300 images
-            (:func:`.choose_background_score`); if ``out_dir`` already has masks of this
+            (``choose_background_score``); if ``out_dir`` already has masks of this
             checkpoint, their score is used.
         refine: One of ``REFINEMENTS``, in place of ``pseudo_mask_evaluator.refine``.
         dataloader_key: Name of the dataloader in the config.
         overwrite: Delete the folder's masks and start anew.
 
     Returns:
-        What :class:`PseudoMaskWriter` returns for the images predicted in this run.
+        What ``PseudoMaskWriter`` returns for the images predicted in this run.
 
     Raises:
         KeyError: If the config lacks the dataloader.

@@ -42,7 +42,7 @@ class PseudoMaskWriter(BaseMetric):
         num_workers: Processes for a refinement that works in workers; by default one for every
             CPU core that the run may use. 0 refines in the model's process.
         ignore_index: Value of ground truth that is not evaluated.
-        collect_device: See :class:`mmengine.evaluator.BaseMetric`, as for the rest.
+        collect_device: See ``mmengine.evaluator.BaseMetric``, as for the rest.
         prefix: Prefix of the returned keys.
 
     Raises:
@@ -146,7 +146,7 @@ def write_refined(
     Args:
         path: The file.
         label: Label map of the CAMs, uint8 ``(H, W)``.
-        sample: See :meth:`.refinement.Refinement.__call__`.
+        sample: See ``refinement.Refinement.__call__``.
         target: Ground truth ``(H, W)``, if there is one.
         refine: The refinement, or None.
         palette: RGB of the ids.

@@ -1,7 +1,7 @@
 """Fully connected CRF (Kraehenbuehl and Koltun, arXiv 1210.5644) through pydensecrf.
 
-:func:`crf_on_labels` and its component :class:`DenseCRF` refine pseudo masks,
-:func:`crf_on_probabilities` the predictions of a segmentation model.
+``crf_on_labels`` and its component ``DenseCRF`` refine pseudo masks,
+``crf_on_probabilities`` the predictions of a segmentation model.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def crf_parameters(
     Args:
         presets: ``PSEUDO_MASK_CRF`` or ``TEST_TIME_CRF``.
         name: Of the set: ``'voc'`` or ``'coco'``.
-        overrides: Other values for some fields of :class:`CRFParameters`.
+        overrides: Other values for some fields of ``CRFParameters``.
 
     Raises:
         ValueError: If there is no such set or field, or a number is out of range.
@@ -173,7 +173,7 @@ class DenseCRF:
     Args:
         preset: Published parameter set: ``'voc'`` or ``'coco'``.
         certainty: Probability that the label of a pixel is right, between 0 and 1.
-        **overrides: Other values for some fields of :class:`CRFParameters`, e.g.
+        **overrides: Other values for some fields of ``CRFParameters``, e.g.
             ``bilateral_srgb=3``.
 
     Raises:
@@ -199,7 +199,7 @@ class DenseCRF:
         return dict(type='DenseCRF', certainty=self.certainty, **asdict(self.parameters))
 
     def __call__(self, label: np.ndarray, sample: Mapping[str, Any]) -> np.ndarray:
-        """See :meth:`.refinement.Refinement.__call__`."""
+        """See ``refinement.Refinement.__call__``."""
         present = [int(index) + 1 for index in sample['cam_classes']]
         image = read_rgb(sample, label.shape)
         return crf_on_labels(image, label, present, self.parameters, self.certainty)

@@ -80,7 +80,7 @@ def refine_scores(
         scores: Soft scores, float (B, C, H, W).
         dilations: Distances of the 8 neighbours.
         iterations: Number of repetitions.
-        bandwidth: See :func:`pixel_affinity`.
+        bandwidth: See ``pixel_affinity``.
 
     Returns:
         (B, C, H, W), float32 or better, within the range of ``scores``.
@@ -106,7 +106,7 @@ class PAMR:
     Args:
         dilations: Distances of the 8 neighbours, in pixels of the original image.
         iterations: Number of repetitions.
-        bandwidth: See :func:`pixel_affinity`; smaller is sharper.
+        bandwidth: See ``pixel_affinity``; smaller is sharper.
 
     Raises:
         ValueError: If a number is not positive.
@@ -133,7 +133,7 @@ class PAMR:
         self.bandwidth = bandwidth
 
     def __call__(self, label: np.ndarray, sample: Mapping[str, Any]) -> np.ndarray:
-        """See :meth:`.refinement.Refinement.__call__`."""
+        """See ``refinement.Refinement.__call__``."""
         cams = sample['cams']['data'].float()
         if len(cams) == 0:
             return label

@@ -37,7 +37,7 @@ def read_bytes(
 
 
 def read_text(path: str | os.PathLike, kind: str = 'file', backend_args: dict | None = None) -> str:
-    """Read a UTF-8 text, with or without byte order mark; see :func:`read_bytes`.
+    """Read a UTF-8 text, with or without byte order mark; see ``read_bytes``.
 
     Raises:
         ValueError: If it has another encoding.
@@ -56,10 +56,10 @@ def read_lines(
 ) -> list[str]:
     """Read the lines that are not blank, without leading and trailing spaces.
 
-    Lines end with CR or LF only; :meth:`str.splitlines` also splits at rare Unicode characters.
+    Lines end with CR or LF only; ``str.splitlines`` also splits at rare Unicode characters.
 
     Raises:
-        ValueError: See :func:`read_text`.
+        ValueError: See ``read_text``.
     """
     text = read_text(path, kind, backend_args)
     return [line.strip() for line in re.split(r'[\r\n]', text) if line.strip()]
@@ -72,7 +72,7 @@ def read_json(path: str | os.PathLike, kind: str = 'file', backend_args: dict | 
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not JSON; see :func:`read_bytes` too.
+        ValueError: If it is not JSON; see ``read_bytes`` too.
     """
     text = read_text(path, kind, backend_args)
     try:

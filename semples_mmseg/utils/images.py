@@ -58,7 +58,7 @@ def max_pixels() -> int:
 def read_image_bytes(
     path: str | os.PathLike, kind: str = 'image', backend_args: dict | None = None
 ) -> bytes:
-    """Read an image file without decoding it; see :func:`.read_bytes`."""
+    """Read an image file without decoding it; see ``read_bytes``."""
     return read_bytes(path, kind, backend_args)
 
 
@@ -74,13 +74,13 @@ def open_image(
         content: The file.
         path: Its name, for error messages.
         kind: What the file should be, for error messages.
-        formats: Pillow's names of the formats to accept; :func:`photo_formats` by default.
+        formats: Pillow's names of the formats to accept; ``photo_formats`` by default.
 
     Returns:
         Pillow's image, not loaded yet. Decoding it may still fail.
 
     Raises:
-        ValueError: If it is empty, not an image of these formats, has more than :func:`max_pixels`
+        ValueError: If it is empty, not an image of these formats, has more than ``max_pixels``
             pixels, or holds several pictures (an animation, a TIFF of several pages).
     """
     if not content:
@@ -125,7 +125,7 @@ def decode_image(
         uint8 (H, W, 3).
 
     Raises:
-        ValueError: If it cannot be decoded completely; see :func:`open_image` too.
+        ValueError: If it cannot be decoded completely; see ``open_image`` too.
     """
     with open_image(content, path) as image:
         try:
@@ -144,7 +144,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be decoded; see :func:`decode_image`.
+        ValueError: If it cannot be decoded; see ``decode_image``.
     """
     return decode_image(read_image_bytes(path), path)
 

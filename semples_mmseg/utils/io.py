@@ -53,7 +53,7 @@ def atomic_write(path: str | os.PathLike, mode: str = 'w') -> Iterator[IO[Any]]:
 
 
 def remove_leftovers(folder: str | os.PathLike, recursive: bool = False) -> int:
-    """Remove the temporary files of :func:`atomic_write` that killed runs have left in a folder.
+    """Remove the temporary files of ``atomic_write`` that killed runs have left in a folder.
 
     They only take space. No other run may be writing to the folder.
 

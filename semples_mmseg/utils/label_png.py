@@ -48,7 +48,7 @@ def write_mask(
     Args:
         path: The file; its folder is made if need be.
         label: Ids 0..255, shape ``(H, W)``.
-        palette: RGB of the first ids, see :func:`full_palette`.
+        palette: RGB of the first ids, see ``full_palette``.
 
     Raises:
         ValueError: If the array is not two-dimensional or an id does not fit in 8 bits.
@@ -83,7 +83,7 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
 
 
 def decode_mask(content: bytes, path: str | os.PathLike) -> np.ndarray:
-    """:func:`read_mask` of a file that is in memory."""
+    """``read_mask`` of a file that is in memory."""
     with open_image(content, path, 'mask', ('PNG',)) as image:
         # Pillow multiplies greys of less than 8 bits so that the highest becomes white.
         depth = content[24]

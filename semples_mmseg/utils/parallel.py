@@ -34,7 +34,7 @@ def parallel_map(
     """Apply a function to every item in worker processes.
 
     Args:
-        function: See :class:`WorkerPool`.
+        function: See ``WorkerPool``.
         items: Its arguments. Every worker gets 32 of them or more; a shorter list is done in this
             process.
         num_workers: Largest number of processes; 0 works in this one. All usable cores by default.

@@ -15,9 +15,9 @@ def convert_file(source: str | Path, target: str | Path, kind: str = 'auto') -> 
     plain data, readable with ``torch.load(weights_only=True)`` and by MMEngine.
 
     Args:
-        source: See :func:`read_weights`.
+        source: See ``read_weights``.
         target: The file to write; whole or not at all.
-        kind: See :func:`read_weights`.
+        kind: See ``read_weights``.
 
     Returns:
         What was written, and the tensors that were not.

@@ -68,7 +68,7 @@ def check_state_dict(
         parts: Names of the modules that the state dict must fill completely.
         state_dict: Of the file.
         prefix: Of the model's names in it.
-        metadata: What :func:`load_state_dict` gives a pre-hook; ``file`` names the file.
+        metadata: What ``load_state_dict`` gives a pre-hook; ``file`` names the file.
 
     Raises:
         ValueError: If tensors of a part are missing, unknown or of another shape.

@@ -206,8 +206,8 @@ def read_weights(path: str | Path, kind: str = 'auto') -> Weights:
     Published weights for COCO have 90 outputs; the 80 of annotated categories are taken.
 
     Args:
-        path: See :func:`read_state_dict`.
-        kind: One of :data:`KINDS`; ``'auto'`` goes by the names, and leaves those of no published
+        path: See ``read_state_dict``.
+        kind: One of ``KINDS``; ``'auto'`` goes by the names, and leaves those of no published
             layout as they are.
 
     Raises:
@@ -218,12 +218,12 @@ def read_weights(path: str | Path, kind: str = 'auto') -> Weights:
 
 
 def name_weights(path: Path, found: dict[str, Tensor], kind: str = 'auto') -> Weights:
-    """Give the tensors of a file our names; see :func:`read_weights`.
+    """Give the tensors of a file our names; see ``read_weights``.
 
     Args:
         path: The file.
         found: Its tensors.
-        kind: One of :data:`KINDS`.
+        kind: One of ``KINDS``.
     """
     if kind == 'auto':
         kind = next((k for k, layout in _LAYOUTS.items() if layout.recognises(found)), 'own')

@@ -29,7 +29,7 @@ def load_weights(module: nn.Module, path: str, prefix: str | None = None) -> Non
 
     Args:
         module: Where the tensors go.
-        path: See :func:`read_weights`.
+        path: See ``read_weights``.
         prefix: Only names with this prefix are loaded, without it; e.g. ``mask_generator.``.
 
     Raises:

@@ -88,7 +88,7 @@ def forbid_code() -> None:
 
 
 def trust_checkpoints() -> None:
-    """Let checkpoints run code in this process and its children; undoes :func:`forbid_code`.
+    """Let checkpoints run code in this process and its children; undoes ``forbid_code``.
 
     Only for files whose author is trusted: they can do everything that the user can.
     """
@@ -124,7 +124,7 @@ def resolve(path: str | Path) -> Path:
 
 
 def find_damage(path: Path) -> str | None:
-    """Look for damage in a file that :func:`torch.save` has written.
+    """Look for damage in a file that ``torch.save`` has written.
 
     Such a file is a zip archive. Its list of contents is at the end, so a cut is seen at once; all
     of the contents are compared with their checksums, which takes about as long as reading them.
@@ -151,7 +151,7 @@ def read_checkpoint(path: str | Path) -> Any:
     """Read a file of PyTorch or safetensors, weights-only.
 
     Args:
-        path: See :func:`resolve`.
+        path: See ``resolve``.
 
     Returns:
         What was saved, on the CPU: usually a dict; tensors by name for safetensors and for
@@ -194,14 +194,14 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """Read the tensors of a file.
 
     Args:
-        path: See :func:`resolve`.
+        path: See ``resolve``.
 
     Returns:
-        Tensors by name, on the CPU; see :func:`find_tensors`.
+        Tensors by name, on the CPU; see ``find_tensors``.
 
     Raises:
         FileNotFoundError: If the file is not there.
-        CheckpointError: See :func:`read_checkpoint` and :func:`find_tensors`.
+        CheckpointError: See ``read_checkpoint`` and ``find_tensors``.
     """
     path = resolve(path)
     return find_tensors(read_checkpoint(path), path)

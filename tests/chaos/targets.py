@@ -57,7 +57,7 @@ class Target:
         return sorted(path.relative_to(run) for path in found | {*run.glob('**/.*.tmp')})
 
     def broken(self, run):
-        """Files with a final name that are not whole, except those that :meth:`damage` changed."""
+        """Files with a final name that are not whole, except those that ``damage`` changed."""
         return [
             str(path)
             for path in self.files(run)

@@ -28,6 +28,16 @@ def test_the_multiplier_scales_the_whole_curve():
     assert rates == pytest.approx([1e-5, 1e-6])
 
 
+def test_published_steps_end_just_above_the_minimum():
+    steps, optimizer = 21, make_optimizer()
+    scheduler = PolyRatioLR(optimizer, eta_min_ratio=0.1, power=0.9, end=steps, reach_minimum=False)
+    for step in range(steps):
+        curve = 0.1 + 0.9 * (1 - step / steps) ** 0.9
+        assert optimizer.param_groups[0]['lr'] == pytest.approx(1e-4 * curve, rel=1e-9)
+        optimizer.step()
+        scheduler.step()
+
+
 def test_epochs_are_converted_to_iterations():
     config = Config(dict(s=dict(power=0.9, eta_min_ratio=0.1, begin=0, end=3, by_epoch=True))).s
     scheduler = PolyRatioLR.build_iter_from_epoch(make_optimizer(), epoch_length=7, **config)

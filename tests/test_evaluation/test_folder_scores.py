@@ -131,6 +131,14 @@ def test_bad_files_are_named(folders, tmp_path, folder, content, message):
         score_folder(*folders, NAMES)
 
 
+def test_ground_truth_of_0_and_255_is_refused(tmp_path):
+    for n in range(3):
+        for folder, value in (('masks', 1), ('truth', 255)):
+            write_mask(tmp_path / folder / f'{n}.png', np.array([[0, value]] * 4))
+    with pytest.raises(ValueError, match='0.png.*255 means ignored'):
+        score_folder(tmp_path / 'masks', tmp_path / 'truth', ['background', 'water'])
+
+
 def test_class_names(tmp_path):
     voc, coco = class_names('voc', None), class_names('coco', None)
     assert len(voc) == 21 and voc[0] == 'background' and voc[20] == 'tvmonitor'

@@ -124,6 +124,20 @@ def test_trained_grid_is_used_as_it_is():
     assert vit.position_embedding((64, 64), (4, 4)) is vit.pos_embed
 
 
+def test_an_oblong_image_of_the_trained_grid_is_resized():
+    vit = build()
+    assert not vit.position_embedding((64, 70), (4, 4)).equal(vit.pos_embed)
+
+
+def test_one_patch_fits_into_any_image():
+    vit = build()
+    _, grid, _ = vit(torch.randn(1, 3, 2, 40))
+    assert grid == (1, 2)
+    small = torch.randn(1, 3, 2, 3)
+    enlarged = torch.nn.functional.interpolate(small, (16, 16), mode='bilinear')
+    torch.testing.assert_close(vit(small)[0], vit(enlarged)[0])
+
+
 def test_grid_is_floored_for_sides_that_do_not_divide():
     tokens, grid, _ = build()(torch.randn(1, 3, 70, 95))
     assert grid == (4, 5)

@@ -115,14 +115,17 @@ def test_cams_and_predictions(tiny_generator, detach):
     coarse = torch.nn.functional.conv2d(
         patches, generator.head.weight, generator.head.bias, padding=1
     )
-    fine = torch.zeros(2, 3, h * w, dtype=torch.float64)
+    seeds, fine = (torch.zeros(2, 3, h * w, dtype=torch.float64) for _ in range(2))
     for b in range(2):
         for k in range(3):
             attention = fused[b, k, 3:].reshape(h, w)
             seed = (attention * coarse[b, k].clamp(min=0)).flatten()
+            seeds[b, k] = seed
             fine[b, k] = fused[b, 3:, 3:] @ seed
     torch.testing.assert_close(output.cams, fine.reshape(2, 3, h, w))
     torch.testing.assert_close(output.affinity, fused[:, 3:, 3:])
+    torch.testing.assert_close(output.seed, seeds.reshape(2, 3, h, w))
+    torch.testing.assert_close(output.coarse, coarse.clamp(min=0))
     torch.testing.assert_close(output.logits['token'], tokens[:, :3].mean(-1))
     torch.testing.assert_close(output.logits['coarse'], coarse.mean((2, 3)))
     torch.testing.assert_close(output.logits['fine'], fine.mean(-1))
@@ -151,9 +154,21 @@ def test_without_gradients_the_same_comes_out_and_no_map_is_formed(
         output = generator(images)
     assert set(formed) == {classes} and len(formed) == generator.backbone.num_layers
     assert output.affinity is None
-    torch.testing.assert_close(output.cams, expected.cams)
+    for name in ('cams', 'seed', 'coarse'):
+        torch.testing.assert_close(getattr(output, name), getattr(expected, name))
     for name, logits in expected.logits.items():
         torch.testing.assert_close(output.logits[name], logits)
+
+
+def test_masks_can_be_made_of_an_earlier_cam(tiny_generator):
+    generator = MODELS.build(dict(tiny_generator, cam='seed')).eval()
+    output = generator(torch.randn(1, 3, 64, 64))
+    assert output.cams.equal(output.seed)
+    generator.cam = 'coarse'
+    output = generator(torch.randn(1, 3, 64, 64))
+    assert output.cams.equal(output.coarse)
+    with pytest.raises(ValueError, match=r"one of \('fine', 'seed', 'coarse'\), got 'patch'"):
+        MODELS.build(dict(tiny_generator, cam='patch'))
 
 
 def wake(generator):
@@ -213,4 +228,4 @@ def test_plain_cam_generator():
     maps = torch.einsum('kc,bchw->bkhw', generator.head.weight[..., 0, 0], features)
     torch.testing.assert_close(output.cams, maps.clamp(min=0), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(output.logits['coarse'], maps.mean((2, 3)), rtol=1e-4, atol=1e-4)
-    assert output.affinity is None
+    assert output.affinity is None and output.coarse is output.cams

@@ -81,7 +81,7 @@ def check_clip(
 
 
 def check_tiny_clip(model: clip.TinyClip, seed: int, count: int = 300) -> dict[str, float]:
-    """:func:`check_clip` for a freshly trained model."""
+    """``check_clip`` for a freshly trained model."""
     with torch.no_grad():
         tokens = clip.tokenize([TEMPLATE.format(tag) for tag in TAGS], model.rows)
         text = clip.encode_text(model.model, tokens)

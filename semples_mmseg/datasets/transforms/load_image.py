@@ -13,14 +13,14 @@ class LoadCheckedImage(LoadImageFromFile):
     """MMCV's ``LoadImageFromFile`` with Pillow, which refuses what it cannot decode completely.
 
     A truncated file is an error, 16-bit images keep their greys, and animations and files larger
-    than ``SEMPLES_MAX_PIXELS`` are refused: :mod:`semples_mmseg.utils.images`. Pixels of other
+    than ``SEMPLES_MAX_PIXELS`` are refused: ``semples_mmseg.utils.images``. Pixels of other
     files are those of MMCV. A photo is turned as its EXIF orientation says, so masks have to be
     those of the upright picture.
 
     Args:
         color_type: ``'color'``, or ``'color_ignore_orientation'``, which does not turn photos.
         imdecode_backend: ``'pillow'``.
-        **kwargs: See :class:`mmcv.transforms.LoadImageFromFile`.
+        **kwargs: See ``mmcv.transforms.LoadImageFromFile``.
 
     Raises:
         FileNotFoundError: If there is no such file.

@@ -20,7 +20,7 @@ class LoadCheckedAnnotations(LoadAnnotations):
     data sets of this package check that no mask is missing.
 
     Args:
-        reduce_zero_label: See :class:`mmseg.datasets.LoadAnnotations`, as for ``backend_args``.
+        reduce_zero_label: See ``mmseg.datasets.LoadAnnotations``, as for ``backend_args``.
 
     Raises:
         FileNotFoundError: If there is no such file.

@@ -79,7 +79,7 @@ def build_demo_clip(pretrained: str | os.PathLike = FOLDER / CLIP_FILE) -> Any:
     """Build the tiny CLIP, an ``open_clip.CLIP``, in fp32 on the CPU.
 
     Args:
-        pretrained: See :func:`load_demo_clip`.
+        pretrained: See ``load_demo_clip``.
 
     Raises:
         FileNotFoundError: If ``pretrained`` does not exist.

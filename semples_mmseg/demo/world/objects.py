@@ -176,7 +176,7 @@ def draw_object(rng: np.random.Generator, name: str, side: int) -> np.ndarray:
 
     Args:
         rng: Random generator.
-        name: One of :data:`~.vocabulary.OBJECTS`.
+        name: One of ``OBJECTS``.
         side: Side of the result in pixels.
 
     Returns:

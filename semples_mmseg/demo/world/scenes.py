@@ -18,9 +18,9 @@ class Scene(NamedTuple):
 
     Attributes:
         image: uint8 (64, 64, 3), RGB.
-        regions: uint8 (64, 64), indices into :data:`~.vocabulary.TAGS`, or
-            :data:`~.vocabulary.PLAIN`.
-        objects: Indices into :data:`~.vocabulary.OBJECTS`, one per drawn object.
+        regions: uint8 (64, 64), indices into ``TAGS``, or
+            ``PLAIN``.
+        objects: Indices into ``OBJECTS``, one per drawn object.
     """
 
     image: np.ndarray
@@ -107,7 +107,7 @@ def render(
 
 
 def render_visible(rng: np.random.Generator, *args: Any, **kwargs: Any) -> Scene:
-    """Repeat :func:`render` until at least 40 pixels of every object are visible."""
+    """Repeat ``render`` until at least 40 pixels of every object are visible."""
     while True:
         scene = render(rng, *args, **kwargs)
         if all((scene.regions == k).sum() >= MIN_OBJECT_PIXELS for k in scene.objects):

@@ -10,7 +10,7 @@ HABITATS = ('water', 'railway', 'sky', 'road', 'grass', 'tree')
 NEUTRALS = ('sand', 'snow', 'wall', 'rock')
 BACKGROUNDS = HABITATS + NEUTRALS
 TAGS = OBJECTS + BACKGROUNDS
-"""All names; a region map holds indices into this tuple, or :data:`PLAIN`."""
+"""All names; a region map holds indices into this tuple, or ``PLAIN``."""
 
 PLAIN = len(TAGS)
 """Region id of a background of one colour, which has no name."""

@@ -24,8 +24,8 @@ class CLIPImageHead(nn.Module):
     Gradients flow through the encoder to its input, never into its weights.
 
     Args:
-        clip: A CLIP model or the config of one, see :func:`build_clip`. Its image side is rewritten
-            in place, see :func:`streamline`.
+        clip: A CLIP model or the config of one, see ``build_clip``. Its image side is rewritten
+            in place, see ``streamline``.
         normalization: ``'clip'`` re-normalises the images with CLIP's own mean and standard
             deviation; ``'input'`` uses the mask generator's normalisation, as the published
             settings do.
@@ -77,7 +77,7 @@ class CLIPImageHead(nn.Module):
             images: (B, 3, H, W), normalised with ``input_mean`` and ``input_std``.
 
         Returns:
-            (B, 3, s, s) with s = :attr:`input_size`.
+            (B, 3, s, s) with s = ``input_size``.
         """
         images = images * self.scale + self.shift
         if tuple(images.shape[-2:]) != self.input_size:
@@ -90,7 +90,7 @@ class CLIPImageHead(nn.Module):
         """Encode prepared, masked images.
 
         Args:
-            images: (P, 3, s, s) from :meth:`prepare`, times their masks; P > 0.
+            images: (P, 3, s, s) from ``prepare``, times their masks; P > 0.
 
         Returns:
             (P, D) unit vectors.

@@ -20,7 +20,7 @@ class PromptLearner(BaseModule):
         num_tokens: Tokens T of a prompt (30 in the paper); at most 71 for CLIP's context of 77.
         width: Channels of a token embedding (512 for ViT-B/32); must be the text encoder's.
         init_words: For each class, words to start from instead of noise uniform in [0, 1); they
-            are repeated until the prompt is full. Needs :meth:`start_from_words`.
+            are repeated until the prompt is full. Needs ``start_from_words``.
         init_cfg: MMEngine's initialisation; learned prompts are read with
             ``dict(type='Pretrained', checkpoint='weights:btp.pth', prefix='prompt_learner.')``.
 

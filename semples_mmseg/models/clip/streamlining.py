@@ -130,7 +130,7 @@ def read_tokens(
 def streamline(network: nn.Module) -> Any:
     """Rewrite a frozen network of open_clip to save work.
 
-    - Attention and MLP of the usual blocks: see :class:`FrozenBlock`. x sigmoid(1.702 x) =
+    - Attention and MLP of the usual blocks: see ``FrozenBlock``. x sigmoid(1.702 x) =
       SiLU(1.702 x) / 1.702, so the scale of QuickGELU goes into the layers around it: one pass
       over memory instead of three, and one tensor kept for the backward pass instead of two.
     - The patches of a vision transformer: a matrix product.

@@ -67,8 +67,8 @@ class CLIPTextHead(nn.Module):
 
     Args:
         class_names: The K object classes as CLIP should read them, without background.
-        clip: A CLIP model or the config of one, see :func:`build_clip`. Its text side is rewritten
-            in place, see :func:`streamline`.
+        clip: A CLIP model or the config of one, see ``build_clip``. Its text side is rewritten
+            in place, see ``streamline``.
         template: Sentence of a class; ``{}`` stands for its name.
 
     Raises:

@@ -33,7 +33,7 @@ class CAMSegmentor(BaseSegmentor):
     Args:
         mask_generator: Config of the mask generator, e.g. ``WeakTrGenerator``; its
             ``num_classes`` may be left out where ``class_names`` are given.
-        data_preprocessor: Config of :class:`CAMDataPreprocessor`, the default.
+        data_preprocessor: Config of ``CAMDataPreprocessor``, the default.
         background_score: Score of background, 0..1; a pixel is foreground if a CAM is higher.
         flip: Whether CAM prediction sums each image and its mirror image.
         init_cfg: MMEngine's initialisation.
@@ -41,9 +41,9 @@ class CAMSegmentor(BaseSegmentor):
         train_cfg: Not used.
         test_cfg: Not used.
         decode_head: Not used; MMSeg's ``get_flops.py`` looks for its type in the config.
-        class_names: The K object classes, see :func:`semples_mmseg.utils.classes.read_classes`.
+        class_names: The K object classes, see ``semples_mmseg.utils.classes.read_classes``.
             A data set with other classes, or in another order, is refused
-            (:class:`CheckClassesHook`).
+            (``CheckClassesHook``).
 
     Raises:
         ValueError: If ``pretrained`` is given, or ``mask_generator.num_classes`` is not the number

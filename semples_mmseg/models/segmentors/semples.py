@@ -35,20 +35,20 @@ class SemPLeS(CAMSegmentor):
     Args:
         mask_generator: Config of the mask generator S.
         clip: Config of the CLIP that both heads share: ``model``, ``pretrained``, ``quick_gelu`` of
-            :func:`build_clip`; another ``type`` for a builder of one's own.
-        class_names: The K object classes, see :func:`semples_mmseg.utils.classes.read_classes`.
-        text_head: Options of :class:`CLIPTextHead`. Its ``class_names``, where given, take the
+            ``build_clip``; another ``type`` for a builder of one's own.
+        class_names: The K object classes, see ``semples_mmseg.utils.classes.read_classes``.
+        text_head: Options of ``CLIPTextHead``. Its ``class_names``, where given, take the
             place of the model's.
-        image_head: Options of :class:`CLIPImageHead`.
-        prompt_learner: Options of :class:`PromptLearner`: ``num_tokens``, ``init_words``,
+        image_head: Options of ``CLIPImageHead``.
+        prompt_learner: Options of ``PromptLearner``: ``num_tokens``, ``init_words``,
             ``init_cfg``.
-        match_loss: Options of :class:`MatchLoss`.
-        prompt_loss: Options of :class:`PromptLoss`.
-        refine_loss: Options of :class:`RefineLoss`.
-        stage: Name of the stage to begin in; :class:`StageSwitchHook` changes it.
+        match_loss: Options of ``MatchLoss``.
+        prompt_loss: Options of ``PromptLoss``.
+        refine_loss: Options of ``RefineLoss``.
+        stage: Name of the stage to begin in; ``StageSwitchHook`` changes it.
         backbone_eval: Whether the frozen backbone is in eval mode while head and fusion train;
             ``False`` (published) leaves its stochastic depth on.
-        **kwargs: Options of :class:`CAMSegmentor`.
+        **kwargs: Options of ``CAMSegmentor``.
 
     Raises:
         ValueError: If there are no class names, the parts disagree on the number of classes, or
@@ -107,7 +107,7 @@ class SemPLeS(CAMSegmentor):
         self.set_stage(resolve_stage(stage))
 
     def set_stage(self, stage: Stage) -> None:
-        """Choose losses and freeze what does not train; see :class:`CAMSegmentor`."""
+        """Choose losses and freeze what does not train; see ``CAMSegmentor``."""
         super().set_stage(stage)
         self._prompt_features = None
 

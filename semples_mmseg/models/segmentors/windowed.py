@@ -23,7 +23,7 @@ become 480 x 48000."""
 class WindowedEncoderDecoder(EncoderDecoder):
     """MMSeg's encoder-decoder with the sliding windows of Segmenter and WeakTr.
 
-    Two things differ from :class:`mmseg.models.EncoderDecoder` at test time:
+    Two things differ from ``mmseg.models.EncoderDecoder`` at test time:
 
     - An image smaller than a window is enlarged (bilinearly) until a window fits, and its logits
       are resized from there to the original size; MMSeg gives the network the smaller image. A
@@ -35,12 +35,12 @@ class WindowedEncoderDecoder(EncoderDecoder):
       the labels, so it must not be used for figures on unlabelled images.
 
     Weights that do not fill the backbone and the head are refused when they are loaded, see
-    :func:`semples_mmseg.weights.fitting.check_state_dict`.
+    ``semples_mmseg.weights.fitting.check_state_dict``.
 
     Args:
-        class_names: The K object classes, see :func:`semples_mmseg.utils.classes.read_classes`;
+        class_names: The K object classes, see ``semples_mmseg.utils.classes.read_classes``;
             they set ``num_classes`` of the head to K + 1. A data set with other classes, or in
-            another order, is refused (:class:`CheckClassesHook`). A head with a ``num_classes`` of
+            another order, is refused (``CheckClassesHook``). A head with a ``num_classes`` of
             another number has other classes: then only the number is compared.
         **kwargs: Options of MMSeg's ``EncoderDecoder``.
     """
@@ -70,7 +70,7 @@ class WindowedEncoderDecoder(EncoderDecoder):
 
         Returns:
             (B, C, H', W'), the size of the image or, where that is smaller than a window, that of
-            :func:`enlarged_size`.
+            ``enlarged_size``.
 
         Raises:
             ValueError: If an image that has to be enlarged was padded.
@@ -122,7 +122,7 @@ class WindowedEncoderDecoder(EncoderDecoder):
 class ProbabilityTTA(SegTTAModel):
     """Mean of the class probabilities over scales and flips.
 
-    The labels are those of :class:`mmseg.models.SegTTAModel`, which returns the logits of the last
+    The labels are those of ``mmseg.models.SegTTAModel``, which returns the logits of the last
     view. Here ``seg_logits`` is the logarithm of the mean probabilities, so that a dense CRF gets
     these probabilities by a softmax, as it does without augmentation.
     """
@@ -161,7 +161,7 @@ def enlarged_size(size: tuple[int, int], window: Sequence[int]) -> tuple[int, in
 
     Returns:
         ``int(side * window / short side)`` for both sides where the short side is below the
-        window, else ``size``; ``size`` also for a strip, see :data:`LONGEST_RATIO`.
+        window, else ``size``; ``size`` also for a strip, see ``LONGEST_RATIO``.
     """
     (height, width), (rows, columns) = size, window
     strip = max(height, width) > LONGEST_RATIO * min(height, width)
