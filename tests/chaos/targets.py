@@ -26,8 +26,9 @@ def train_options(workers):
         options += [
             f'{loader}_dataloader.dataset.num_train=32',
             f'{loader}_dataloader.dataset.num_val=8',
-            f'{loader}_dataloader.batch_size=4',
         ]
+        if loader != 'train':  # the stages have batch sizes of their own
+            options.append(f'{loader}_dataloader.batch_size=4')
     return [*options, f'train_dataloader.num_workers={workers}']
 
 
