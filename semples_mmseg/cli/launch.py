@@ -149,6 +149,9 @@ def check_validation(config: Config) -> None:
     needing = metrics_that_need_masks(config.get('val_evaluator'))
     if not loader or not needing or has_masks(loader.dataset):
         return
+    root = loader.dataset.get('data_root')
+    if root and not Path(root).is_dir():
+        return  # the data set says so, or draws its images there
     raise ValueError(
         f'{", ".join(needing)} of val_evaluator needs masks, and val_dataloader has none '
         '(dataset.data_prefix.seg_map_path, and LoadAnnotations in its pipeline). To train without '

@@ -117,16 +117,15 @@ def _needs_masks(metric: Any) -> bool:
 def has_masks(dataset: ConfigDict) -> bool:
     """Whether a data set's config names a folder of masks that is there, and loads them.
 
-    Where that is not known it is taken to have them: on other storage, in data sets of other forms,
-    and where the data root is not there at all.
+    Where that is not known it is taken to have them: on other storage, in data sets of other forms.
     """
     prefix = dataset.get('data_prefix')
     if prefix is None or dataset.get('backend_args') is not None:
         return True
-    folder, root = prefix.get('seg_map_path'), dataset.get('data_root') or ''
+    folder = prefix.get('seg_map_path')
     if not folder or not annotation_loaders(dataset.get('pipeline')):
         return False
-    return os.path.isdir(os.path.join(root, folder)) or bool(root) and not os.path.isdir(root)
+    return os.path.isdir(os.path.join(dataset.get('data_root') or '', folder))
 
 
 def _without_annotations(pipeline: Sequence[Any]) -> list[Any]:

@@ -1,12 +1,10 @@
 """Any number of processes trains the same model, and another number goes on with it."""
 
-import math
+import itertools
 import shutil
 
 import pytest
 from processes import draw_images, launch, steps, tool, weights, write_config
-
-from semples_mmseg.models.losses.reduction import MIN_SIMILARITY
 
 # AdamW, at about the published rates, does not see the scale of a gradient; SGD does. Stage 0 has
 # SGD for another reason, too: the biases of keys have no effect behind a softmax and so no
@@ -26,7 +24,6 @@ STAGES = [
     ),
     dict(name='joint', epochs=2, batch_size=6),
 ]
-STEPS = [slice(start, start + 9) for start in (0, 9, 18, 27)] + [slice(36, 42)]
 FILES = [f'{stage["name"]}.pth' for stage in STAGES]
 IN_PROMPT = 8
 """Epochs done in the middle of the stage prompt."""
@@ -66,6 +63,12 @@ def largest_difference(run, other, name):
     return max(float((a[key] - b[key]).abs().max()) for key in a)
 
 
+def largest_change(run, before, after):
+    """By how much a stage moves a weight."""
+    a, b = weights(run / before), weights(run / after)
+    return max(float((a[key] - b[key]).abs().max()) for key in a)
+
+
 @pytest.mark.parametrize('number', [2, 3])
 def test_processes_train_what_one_trains(train, number):
     alone, together = train(1), train(number)
@@ -76,16 +79,13 @@ def test_processes_train_what_one_trains(train, number):
         for other in got:
             assert other[at]['losses'] == pytest.approx(one['losses'], rel=1e-6, abs=1e-6), at
         assert sum(other[at]['pairs'] for other in got) == one['pairs']
-    for stage in STEPS[:3]:
-        # One term each, and not always at the clamp: gradients flow.
-        assert (
-            0 < min(step['losses']['loss'] for step in expected[stage]) < -math.log(MIN_SIMILARITY)
-        )
     # Processes that had no pairs where others had.
     assert any(
         0 in pairs and any(pairs)
         for pairs in zip(*([step['pairs'] for step in other] for other in got), strict=True)
     )
+    for before, after in itertools.pairwise(FILES):
+        assert largest_change(alone, before, after) > 1e-4  # far more than they may differ
     for name in FILES:
         assert largest_difference(alone, together, name) <= 1e-6, name
 
