@@ -34,8 +34,12 @@ class _CAMs(Side):
     """
 
     def __init__(self, setting: Setting) -> None:
-        generator = semples_config(setting).mask_generator
-        config = dict(type='CAMSegmentor', mask_generator=generator)
+        semples = semples_config(setting)
+        config = dict(
+            type='CAMSegmentor',
+            class_names=semples.class_names,
+            mask_generator=semples.mask_generator,
+        )
         self.model: CAMSegmentor = build(config, setting)
         self.model.eval()
         self.sizes = image_sizes(setting)

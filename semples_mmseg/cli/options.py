@@ -107,6 +107,8 @@ def _check_effect(config: Config, key: str) -> None:
     if first not in _TOP:
         found = list(_uses(config.to_dict(), config[first]))
         others = [name for name in found if name.split('.')[0] in _TOP]
+        if isinstance(config[first], Mapping) and not others:
+            return  # such as a loader for --split-dataloader
         raise ValueError(
             f'--cfg-options {key} has no effect: {first} is a variable that the config has used '
             'already. '

@@ -104,7 +104,7 @@ class AtomicCheckpointHook(CheckpointHook):
         """Refuse to resume what is no checkpoint of training, or with other settings.
 
         Raises:
-            ValueError: See :func:`check_settings`; also if there is no state of training.
+            ValueError: See `check_settings`; also if there is no state of training.
         """
         if not runner._resume:
             return

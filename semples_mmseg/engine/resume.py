@@ -50,7 +50,7 @@ def check_settings(saved: Mapping[str, Any], runner: Runner) -> None:
     Stages that come after the checkpoint's may change.
 
     Args:
-        saved: Of the checkpoint, as :func:`settings_of` makes them.
+        saved: Of the checkpoint, as `settings_of` makes them.
         runner: The resumed run.
 
     Raises:
