@@ -82,8 +82,8 @@ class Points:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def _switch(self, hook, *_):
-        if hook._current is not None:
-            self.stage = hook.plan.specs[hook._current].name
+        if hook.current is not None:
+            self.stage = hook.plan.specs[hook.current].name
         self.reach(SWITCH)
 
 
