@@ -21,16 +21,12 @@ def model(tmp_path):
     return config, tmp_path / 'weights.pth'
 
 
-def measure(config, checkpoint, out):
-    """Both tools in one job."""
-    tool('test.py', config, checkpoint, '--metrics', out / 'metrics.json')
-    tool('make_pseudo_masks.py', config, checkpoint, '--out', out / 'masks', '--refine', 'none')
-
-
 def test_two_processes_find_what_one_finds(model, tmp_path):
     for number in (1, 2):
         out = tmp_path / f'by{number}'
-        launch(number, measure, *model, out)
+        launch(number, tool, 'test.py', *model, '--metrics', out / 'metrics.json')
+        masks = ('--out', out / 'masks', '--refine', 'none')
+        launch(number, tool, 'make_pseudo_masks.py', *model, *masks)
     one, two = (json.loads((tmp_path / f'by{n}/metrics.json').read_text()) for n in (1, 2))
     assert one == two
     assert {'seed_mIoU', 'mIoU', 'iou/mIoU', 'mAP_fine'} <= set(one)
