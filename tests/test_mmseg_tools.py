@@ -58,6 +58,8 @@ def official_fails(reason):
 
 def run(tool, *arguments):
     """Run one of MMSeg's tools as a script, in this process."""
+    # A process keeps one visualizer; the tools expect one of their own.
+    SegLocalVisualizer._instance_dict.clear()
     with mock.patch.object(sys, 'argv', [tool, *map(str, arguments)]):
         runpy.run_path(str(MMSEG_TOOLS / tool), run_name='__main__')
 
@@ -70,8 +72,6 @@ def folder(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def in_folder(folder, monkeypatch):
     monkeypatch.chdir(folder)
-    # A process keeps one visualizer; each tool expects one of its own.
-    SegLocalVisualizer._instance_dict.clear()
 
 
 @pytest.fixture(scope='module')
