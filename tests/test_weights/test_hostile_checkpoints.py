@@ -66,7 +66,7 @@ ROUTES = {
     'backbone weights:': initialise('mask_generator.backbone', 'weights:'),
     'prompts weights:': initialise('prompt_learner', 'weights:'),
     'CLIP': lambda make, file, _: ('train.py', make(**{'model.clip.pretrained': str(file)})),
-    'test': lambda make, file, _: ('test.py', make(), file),
+    'test': lambda make, file, folder: ('test.py', make(), file, '--out', folder / 'out'),
     'masks': make_masks(0.4),
     'masks, score by CLIP': make_masks('auto'),
     'converter': lambda make, file, folder: (
