@@ -9,9 +9,8 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from ..utils.classes import read_classes
+from ..utils.classes import merge_class_names
 from ..utils.images import PHOTO_SUFFIXES
-from ..utils.label_png import class_colours
 from ..utils.lists import (
     find_images,
     ids_below,
@@ -22,10 +21,11 @@ from ..utils.lists import (
 )
 from .mask_checks import check_masks_have_classes, check_sample_ids
 from .pipelines import with_checked_loader
+from .voc_colours import VOCColours
 
 
 @DATASETS.register_module()
-class CheckedSegDataset(BaseSegDataset):
+class CheckedSegDataset(VOCColours, BaseSegDataset):
     """MMSeg's data set of images and masks, checked when it is built.
 
     A missing list, image or mask is an error at once, not hours later inside a worker. So are masks
@@ -56,17 +56,12 @@ class CheckedSegDataset(BaseSegDataset):
         pipeline: Sequence = (),
         **kwargs: Any,
     ) -> None:
-        if class_names is not None:
-            named = read_classes(class_names, f'{type(self).__name__}: class_names')
-            metainfo = {**named.metainfo, **(metainfo or {})}
         super().__init__(
-            metainfo=metainfo,
+            metainfo=merge_class_names(metainfo, class_names),
             img_suffix=img_suffix,
             pipeline=with_checked_loader(pipeline),
             **kwargs,
         )
-        # MMSeg's confusion_matrix.py reads the classes here.
-        self.METAINFO = self._metainfo
         # MMSeg's browse_dataset.py and confusion_matrix.py read the classes from here.
         self.METAINFO = self.metainfo
 
@@ -118,13 +113,6 @@ class CheckedSegDataset(BaseSegDataset):
             raise RuntimeError(f'{files} failed: {type(error).__name__}: {error}') from error
         check_sample_ids(data, files, len(self.metainfo['classes']), self.ignore_index)
         return data
-
-    def _update_palette(self) -> list:
-        """MMSeg's palette; VOC's colours for classes that come without one."""
-        classes = self._metainfo.get('classes', ())
-        if self.label_map is None and len(self._metainfo.get('palette', ())) != len(classes):
-            return class_colours(len(classes))
-        return super()._update_palette()
 
     def _ids_in(self, folder: str) -> list[str]:
         """Image ids of all images of a folder."""

@@ -44,7 +44,7 @@ def check_masks_have_classes(paths: Sequence[str], num_classes: int) -> None:
         ValueError: If no mask of the sample has the id of a class and some have 255, or if none of
             them can be read.
     """
-    found = {path: ids for path, ids in _sample_ids(paths)}
+    found = dict(_sample_ids(paths))
     every = set().union(*found.values())
     if len(found) >= _FEWEST and IGNORED in every and not every & {*range(1, num_classes)}:
         ids = '1' if num_classes == 2 else f'1..{num_classes - 1}'
@@ -75,7 +75,7 @@ def check_masks_show_labels(
         for path, label in zip(paths, labels, strict=True)
         if label.any()
     }
-    found = {path: ids for path, ids in _sample_ids(list(wanted))}
+    found = dict(_sample_ids(list(wanted)))
     advice = (
         'Masks hold 0 for background, 1, 2, ... in the order of the classes, and 255 for ignored '
         'pixels (255 is not an object: write its id)'

@@ -12,8 +12,8 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from ..utils.classes import read_classes
-from ..utils.label_png import check_num_classes, class_colours
+from ..utils.classes import merge_class_names
+from ..utils.label_png import check_num_classes
 from ..utils.lists import (
     find_images,
     missing_files,
@@ -28,6 +28,7 @@ from ..utils.names import check_class_names
 from .labels import Label, class_names_of, refuse_multi_hot
 from .mask_checks import check_masks_show_labels, check_sample_ids
 from .pipelines import annotation_loaders, with_checked_loader
+from .voc_colours import VOCColours
 
 _NO_MASKS = (
     'To train without masks add --cfg-options val_dataloader=None val_cfg=None val_evaluator=None; '
@@ -36,7 +37,7 @@ _NO_MASKS = (
 
 
 @DATASETS.register_module()
-class WeakLabelDataset(BaseSegDataset):
+class WeakLabelDataset(VOCColours, BaseSegDataset):
     """Images with image-level labels, and masks for evaluation only.
 
     The split list ``ann_file`` holds one image id a line; ``label_file`` is a JSON object
@@ -109,7 +110,7 @@ class WeakLabelDataset(BaseSegDataset):
         self._local = kwargs.get('backend_args') is None and '://' not in str(data_root)
         super().__init__(
             ann_file=ann_file,
-            metainfo=_merge_class_names(metainfo, class_names),
+            metainfo=merge_class_names(metainfo, class_names),
             data_root=data_root,
             data_prefix=prefix,
             img_suffix=img_suffix,
@@ -336,13 +337,6 @@ class WeakLabelDataset(BaseSegDataset):
     def _label_source(self) -> str:
         return f'label_file {self.label_file}' if self.label_file else 'image labels'
 
-    def _update_palette(self) -> list:
-        """MMSeg's palette; VOC's colours for classes that come without one."""
-        classes = self._metainfo.get('classes', ())
-        if self.label_map is None and len(self._metainfo.get('palette', ())) != len(classes):
-            return class_colours(len(classes))
-        return super()._update_palette()
-
     def _check_classes(self) -> None:
         classes: tuple[str, ...] = tuple(self._metainfo.get('classes') or ())
         if len(classes) < 2 or str(classes[0]).lower() != 'background':
@@ -374,18 +368,3 @@ class WeakLabelDataset(BaseSegDataset):
                 f'{kind} missing: {name_missing(missing)} of the split list {self.ann_file}; check '
                 f'data_root, data_prefix {options}'
             )
-
-
-def _merge_class_names(
-    metainfo: Mapping | None, class_names: str | Sequence[str] | None
-) -> Mapping | None:
-    if class_names is None:
-        return dict(metainfo) if metainfo else None
-    named = read_classes(class_names).metainfo
-    given = tuple((metainfo or {}).get('classes', named['classes']))
-    if given != named['classes']:
-        raise ValueError(
-            f"class_names {named['classes'][1:]} and metainfo['classes'] {given} differ; the "
-            'latter is the former with background in front. Give one of them'
-        )
-    return {**named, **(metainfo or {})}

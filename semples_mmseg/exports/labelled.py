@@ -75,7 +75,7 @@ def labelled_folder(
 
     Raises:
         FileNotFoundError: If a folder or the photo of a mask is missing, or there is no mask.
-        ValueError: If no class names are known.
+        ValueError: If no class names are known, or two photos have the name of a mask.
     """
     palette: Sequence[Sequence[int]] = ()
     manifest = masks / MANIFEST
@@ -86,8 +86,15 @@ def labelled_folder(
         raise FileNotFoundError(f'there is no folder of masks at {masks}')
     if not classes:
         raise ValueError(f'{manifest} names no classes: give them with --classes')
-    there = {str(PurePosixPath(photo).with_suffix('')): photo for photo in find_photos(photos)}
     ids = [name.removesuffix('.png') for name in files_below(masks, '.png')]
+    there: dict[str, str] = {}
+    for photo in find_photos(photos):
+        name = str(PurePosixPath(photo).with_suffix(''))
+        if there.setdefault(name, photo) != photo and name in ids:
+            raise ValueError(
+                f'{photos}: {there[name]} and {photo} may both be the photo of {name}.png; take '
+                'one of them away'
+            )
     if not ids:
         raise FileNotFoundError(f'{masks} holds no masks (.png)')
     if missing := [f'{name}.png' for name in ids if name not in there]:

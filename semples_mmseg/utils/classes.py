@@ -1,6 +1,6 @@
 """The object classes that a config names."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mmseg.registry import DATASETS
@@ -48,12 +48,12 @@ def read_classes(class_names: str | Sequence[str], where: str = 'class_names') -
     """
     if isinstance(class_names, str):
         return _classes_of(class_names, where)
-    pairs = [name.split('|') if isinstance(name, str) else [name] for name in class_names]
-    if not pairs or any(len(pair) > 2 for pair in pairs):
+    if not class_names or any(str(name).count('|') > 1 for name in class_names):
         raise ValueError(
             f'{where}: expected class names, or "name|name for CLIP", got {list(class_names)}'
         )
-    names, prompts = [pair[0] for pair in pairs], [pair[-1] for pair in pairs]
+    names = [people_name(name) if isinstance(name, str) else name for name in class_names]
+    prompts = [prompt_name(name) if isinstance(name, str) else name for name in class_names]
     check_class_names(names, where)
     check_class_names(list(dict.fromkeys(prompts)), where)
     if names[0].lower() == 'background':
@@ -61,9 +61,39 @@ def read_classes(class_names: str | Sequence[str], where: str = 'class_names') -
     return ObjectClasses(tuple(names), tuple(prompts))
 
 
+def people_name(name: str) -> str:
+    """The name of a class for people: what stands before the ``|`` of ``person|player``."""
+    return name.partition('|')[0].strip()
+
+
+def prompt_name(name: str) -> str:
+    """The name of a class for CLIP: what stands behind the ``|`` of ``person|player``."""
+    return name.rpartition('|')[2].strip()
+
+
 def model_metainfo(classes: ObjectClasses) -> dict[str, Any]:
     """``dataset_meta`` of a model of these classes, with VOC's colours if they have none."""
     return dict(dict(palette=class_colours(len(classes.names) + 1)), **classes.metainfo)
+
+
+def merge_class_names(
+    metainfo: Mapping | None, class_names: str | Sequence[str] | None
+) -> dict[str, Any] | None:
+    """Put the options ``class_names`` and ``metainfo`` of a data set together.
+
+    Raises:
+        ValueError: If both name classes, and not the same ones; see ``read_classes`` too.
+    """
+    if class_names is None:
+        return dict(metainfo) if metainfo else None
+    named = read_classes(class_names).metainfo
+    given = tuple((metainfo or {}).get('classes', named['classes']))
+    if given != named['classes']:
+        raise ValueError(
+            f"class_names {named['classes'][1:]} and metainfo['classes'] {given} differ; the "
+            'latter is the former with background in front. Give one of them'
+        )
+    return {**named, **(metainfo or {})}
 
 
 def _classes_of(dataset: str, where: str) -> ObjectClasses:

@@ -171,14 +171,14 @@ def name_missing(paths: Sequence[str]) -> str:
 
 def name_absent(img_ids: Sequence[str], known: Iterable[str]) -> str:
     """Name the first few ids that are not among the known ones, with a similar one that is."""
-    folded = {_folded(there): there for there in known}
-    stems = {_folded(os.path.splitext(there)[0]): there for there in folded.values()}
+    alike = {folded(there): there for there in known}
+    stems = {folded(os.path.splitext(there)[0]): there for there in alike.values()}
     named = []
     for img_id in img_ids[:3]:
-        there = folded.get(_folded(img_id))
+        there = alike.get(folded(img_id))
         if there is not None:
             img_id += f' (there is {there}: {_difference(there, img_id)})'
-        elif (there := stems.get(_folded(img_id))) is not None:
+        elif (there := stems.get(folded(img_id))) is not None:
             img_id += f' (there is {there}: image ids are written without suffix)'
         named.append(img_id)
     return name_some([*named, *img_ids[3:]])
@@ -214,7 +214,7 @@ def _instead(path: str) -> str:
         there_stem, there_suffix = os.path.splitext(there)
         if there == stem:
             return f' (there is {there}: image ids are written without suffix)'
-        if _folded(there_stem) == _folded(stem):
+        if folded(there_stem) == folded(stem):
             if there_suffix != suffix:
                 reason = f'with suffix {there_suffix!r}, not {suffix!r}'
             else:
@@ -229,7 +229,8 @@ def _difference(name: str, other: str) -> str:
     return 'its accents are coded differently (Unicode NFC, NFD)'
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """A name without differences of case and of the two Unicode forms of accents."""
     return unicodedata.normalize('NFC', name).casefold()
 
 

@@ -210,6 +210,10 @@ def test_the_tool(labelled: LabelledPhotos, tmp_path: Path) -> None:
     assert run_tool('export_masks.py', *folders, '--format', 'voc', '--out', out) == 0
     with pytest.raises(FileExistsError, match='voc'):
         run_tool('export_masks.py', *folders, '--format', 'voc', '--out', out)
+    Image.new('RGB', (60, 40)).save(labelled.photos / 'a.png')
+    with pytest.raises(ValueError, match='a.jpg and a.png'):
+        run_tool('export_masks.py', *folders, '--format', 'coco', '--out', tmp_path / 'x.json')
+    (labelled.photos / 'a.png').unlink()
     (labelled.photos / 'a.jpg').unlink()
     with pytest.raises(FileNotFoundError, match='a.png'):
         run_tool('export_masks.py', *folders, '--format', 'coco', '--out', tmp_path / 'x.json')

@@ -9,13 +9,9 @@ from mmseg.registry import DATASETS
 from PIL import Image
 from run_tool import run_tool
 
-from semples_mmseg.preparation.tags import (
-    find_photos,
-    match_photos,
-    people_name,
-    prompt_name,
-    read_tags,
-)
+from semples_mmseg.preparation.tag_tables import read_tags
+from semples_mmseg.preparation.tags import find_photos, match_photos
+from semples_mmseg.utils.classes import people_name, prompt_name
 
 LABELS = {
     'a.jpg': ('cat',),
@@ -175,3 +171,9 @@ def test_the_tool_makes_a_data_set(photos: Path, tmp_path: Path) -> None:
     table.write_text('image,tag\na.jpg,cat\n')
     with pytest.raises(FileExistsError, match='list.txt'):
         run_tool('dataset_converters/tags.py', *arguments)
+    # nor are labels alone, beside a list that is new
+    labels = (out / 'labels.json').read_text()
+    (out / 'list.txt').unlink()
+    with pytest.raises(FileExistsError, match='labels.json'):
+        run_tool('dataset_converters/tags.py', *arguments)
+    assert (out / 'labels.json').read_text() == labels and not (out / 'list.txt').exists()

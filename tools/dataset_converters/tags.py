@@ -11,7 +11,8 @@ import argparse
 from pathlib import Path
 
 from semples_mmseg.cli.errors import explained
-from semples_mmseg.preparation.tags import find_photos, match_photos, read_tags, write_dataset
+from semples_mmseg.preparation.tag_tables import read_tags
+from semples_mmseg.preparation.tags import find_photos, match_photos, write_dataset
 from semples_mmseg.utils.files import read_lines
 
 
