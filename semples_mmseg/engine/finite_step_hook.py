@@ -113,7 +113,8 @@ class FiniteStepHook(Hook):
         parameters = [p for group in optimizer.param_groups for p in group['params']]
         gradients = [p.grad for p in parameters if p.grad is not None]
         # The norm and not each value, because Adam's second moments square them.
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        parts = torch._foreach_norm(gradients) if gradients else [torch.zeros(())]
+        norm = torch.linalg.vector_norm(torch.stack(parts))
         self._decided = self._agree(norm.isfinite())
         if not all(self._decided):
             for parameter in parameters:

@@ -107,11 +107,12 @@ class Record:
             return False
         return step.resume_from is None or entry['found'] != _version(step.resume_from)
 
-    def begin(self, step: Step) -> None:
-        """Note that the step starts."""
+    def begin(self, step: Step) -> bool:
+        """Note that the step starts, and return whether it resumes."""
         resumed = self.is_interrupted(step)
         found = self.steps[step.name]['found'] if resumed else _version(step.resume_from)
         self._write(step, found=found)
+        return resumed
 
     def complete(self, step: Step, seconds: float) -> None:
         """Note that the step is complete."""
@@ -194,8 +195,7 @@ def run_steps(
             log = folder / 'logs' / f'{number:02}-{slug}.log'
             if hidden:
                 console.print(title, markup=False)
-            resumed = record.is_interrupted(step)
-            record.begin(step)
+            resumed = record.begin(step)
             command = [*step.command, *(step.resume if resumed else step.fresh)]
             start = time.monotonic()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any, TypeVar
 
@@ -115,10 +115,11 @@ def make_pseudo_masks(
             check_writable(out_dir)
             held.enter_context(folder_lock(out_dir))
             if score == AUTO:
-                found = None if overwrite else recorded_score(out_dir, checkpoint)
-                manifest['background_score'] = (
-                    _choose_score(config, checkpoint, loader) if found is None else found
-                )
+                found = None if overwrite else recorded_score(out_dir, manifest['checkpoint'])
+                if found is None:
+                    positions = [position for position, _ in wanted]
+                    found = _choose_score(config, checkpoint, loader, positions)
+                manifest['background_score'] = found
             open_folder(out_dir, manifest, overwrite)
             missing = [i for i, name in wanted if not mask_path(out_dir, name).exists()]
             return manifest['background_score'], missing, len(wanted)
@@ -169,12 +170,13 @@ def _predict(
         writer.close()
 
 
-def _choose_score(config: Config, checkpoint: str, loader: ConfigDict) -> float:
-    """Let CLIP choose, using images from the whole list."""
+def _choose_score(
+    config: Config, checkpoint: str, loader: ConfigDict, order: Sequence[int]
+) -> float:
+    """Let CLIP choose, using images from the whole list of positions."""
     # CAMs do not depend on the score
     model = MODELS.build({k: v for k, v in config.model.items() if k != 'background_score'})
     load_checkpoint(model, with_scheme(checkpoint), map_location='cpu', logger='current')
-    order = [index for index, _ in _wanted(loader.dataset)[1]]
     number = min(IMAGES_TO_CHOOSE_BY, len(order))
     chosen = [order[i] for i in np.linspace(0, len(order) - 1, number).astype(int)]
     images = DATASETS.build(dict(loader.dataset, indices=chosen))

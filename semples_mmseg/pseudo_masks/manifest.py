@@ -43,17 +43,19 @@ def _what_matters(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return matters
 
 
-def recorded_score(folder: str | os.PathLike, checkpoint: str | os.PathLike) -> float | None:
+def recorded_score(folder: str | os.PathLike, checkpoint: Mapping[str, str] | None) -> float | None:
     """Background score of the masks of a folder, if they were made with a checkpoint.
 
+    Args:
+        folder: The folder.
+        checkpoint: See `checkpoint_entry`.
+
     Raises:
-        FileNotFoundError: If the checkpoint is missing.
         ValueError: If the folder's manifest is not JSON.
     """
-    own = checkpoint_entry(checkpoint)
     manifest = _read(Path(folder) / MANIFEST)
     matters = _what_matters(manifest or {})
-    if own is None or matters.get('checkpoint') != own['sha256']:
+    if checkpoint is None or matters.get('checkpoint') != checkpoint['sha256']:
         return None
     return matters.get('background_score')
 

@@ -248,10 +248,6 @@ def find_tensors(content: Any, path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _is_numeric(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind in 'fiu' and value.dtype.isnative
-
-
 def _open_containers(content: Any, path: Path) -> Mapping[Any, Any]:
     """Go from what a file holds to the dict of its tensors."""
     for _ in range(3):  # a container in a container is common, more is not
