@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-from pydensecrf.densecrf import DenseCRF2D
 
-from semples_mmseg.refinement.crf import CRFParameters
+from semples_mmseg.refinement.crf import CRFParameters, require_pydensecrf
 
 IMPOSSIBLE = 100.0
 """Energy of a label that the image does not have: a probability of e^-100."""
@@ -37,7 +36,7 @@ def all_class_crf(
     unary = np.full((num_classes, height * width), IMPOSSIBLE, np.float32)
     unary[ids] = -np.log((1 - certainty) / max(len(ids) - 1, 1))
     unary[label.ravel(), np.arange(height * width)] = -np.log(certainty)
-    crf = DenseCRF2D(width, height, num_classes)
+    crf = require_pydensecrf()[0].DenseCRF2D(width, height, num_classes)
     crf.setUnaryEnergy(unary)
     crf.addPairwiseGaussian(sxy=parameters.gaussian_sxy, compat=parameters.gaussian_compat)
     crf.addPairwiseBilateral(

@@ -272,3 +272,12 @@ def test_every_config_of_training_has_it():
         for path in (CONFIGS / folder).glob('*.py'):
             hooks = Config.fromfile(path).get('default_hooks', {})
             assert hooks.get('finite_steps', {}).get('type') == 'FiniteStepHook', path
+
+
+def test_parameters_without_gradients_are_no_reason_to_leave_a_step_out():
+    optimizer = torch.optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
+    hook = FiniteStepHook()
+    for finite in (True, False):
+        hook._losses_finite = [torch.tensor(finite)]
+        hook._before_step(optimizer)
+        assert hook._decided == (finite, True)
