@@ -58,6 +58,7 @@ def test_published_numbers():
 
 
 def test_classes_ruled_out_take_no_part():
+    pytest.importorskip('pydensecrf.densecrf')
     image, probabilities = scene()
     probabilities[[0, 2]] = 0
     label = crf_on_probabilities(image, probabilities, TEST_TIME_CRF['voc'])
@@ -68,6 +69,7 @@ def test_classes_ruled_out_take_no_part():
 
 
 def test_only_predicted_classes_take_part_where_asked():
+    pytest.importorskip('pydensecrf.densecrf')
     image, probabilities = scene(classes=5)
     probabilities[[0, 3]] = 0.3 * probabilities.min(0)  # never the most probable
     label = crf_on_probabilities(image, probabilities, TEST_TIME_CRF['voc'], predicted_only=True)
