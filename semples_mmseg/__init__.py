@@ -1,37 +1,40 @@
-"""SemPLeS on MMSegmentation; importing the package registers all of its components."""
+"""SemPLeS on MMSegmentation; importing the package registers all of its components.
+
+The console script ``semples-mmseg`` and ``python -m semples_mmseg`` begin without them, so that
+they answer at once; their commands call ``register_components`` where they need MMSegmentation.
+"""
 
 from . import environment
+from .version import __version__
 
-environment.check()
+__all__ = ['__version__', 'environment', 'register_components']
 
-with environment.quiet_imports():
-    import mmcv.cnn.bricks.transformer  # noqa: F401
-    import mmpretrain.datasets  # noqa: F401
-    import mmseg.datasets  # noqa: F401
 
-environment.register_config_packages()
+def register_components() -> None:
+    """Import OpenMMLab's packages and register every component of this one; once is enough.
 
-from . import (  # noqa: E402
-    datasets,
-    engine,
-    evaluation,
-    models,
-    pseudo_masks,
-    refinement,
-    visualization,
-    weights,
-)
-from .version import __version__  # noqa: E402
+    Raises:
+        ImportError: If the packages of OpenMMLab are missing or do not fit together.
+    """
+    environment.check()
+    with environment.quiet_imports():
+        import mmcv.cnn.bricks.transformer  # noqa: F401
+        import mmpretrain.datasets  # noqa: F401
+        import mmseg.datasets  # noqa: F401
 
-__all__ = [
-    '__version__',
-    'datasets',
-    'engine',
-    'environment',
-    'evaluation',
-    'models',
-    'pseudo_masks',
-    'refinement',
-    'visualization',
-    'weights',
-]
+    environment.register_config_packages()
+
+    from . import (  # noqa: F401
+        datasets,
+        engine,
+        evaluation,
+        models,
+        pseudo_masks,
+        refinement,
+        visualization,
+        weights,
+    )
+
+
+if not environment.is_command_line():
+    register_components()

@@ -5,8 +5,7 @@ forks (``onedl-mmengine`` ...) install files of the same names. pip does not not
 overwrites the first, and uninstalling one breaks the other. Importing ``semples_mmseg`` therefore
 looks at the names of the installed distributions first.
 
-``python -m semples_mmseg.environment`` prints a report for bug reports; its exit code is 1 where
-the packages do not fit together.
+``semples-mmseg doctor`` prints a report for bug reports.
 """
 
 import contextlib
@@ -18,6 +17,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 
 STACKS: dict[str, dict[str, tuple[str, ...]]] = {
     'onedl': {
@@ -38,6 +38,7 @@ MODULES = tuple(STACKS['onedl'])
 _OTHERS = ('torch', 'torchvision', 'numpy', 'scipy', 'pillow', 'opencv-python', 'open_clip_torch',
            'safetensors', 'pycocotools', 'timm', 'pydensecrf2')  # fmt: skip
 _THIS = 'semples-mmseg'
+_PACKAGE = __name__.partition('.')[0]
 
 
 def installed() -> dict[str, str]:
@@ -133,15 +134,20 @@ def check() -> None:
     Raises:
         ImportError: If two stacks or none are installed, or files of one are missing; with the
             commands that mend it.
-        SystemExit: In ``python -m semples_mmseg.environment``, after the report.
     """
     problem = find_problem(installed(), importable())
-    # `python -m` imports the package before its module, also where the package cannot be imported.
-    if sys.argv[:1] == ['-m'] and __name__ in sys.orig_argv:
-        print(report())
-        raise SystemExit(problem is not None)
     if problem is not None:
         raise ImportError(problem)
+
+
+def is_command_line() -> bool:
+    """Whether this process is ``semples-mmseg`` or ``python -m semples_mmseg``.
+
+    It must answer at once, and where the packages of OpenMMLab cannot be imported.
+    """
+    if sys.argv[:1] == ['-m']:  # Python is looking for the module, and imports the package first
+        return not {_PACKAGE, f'-m{_PACKAGE}'}.isdisjoint(sys.orig_argv)
+    return Path(sys.argv[0] if sys.argv else '').stem == _THIS
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ...utils import Frozen
+from ...utils.frozen import Frozen
 from .loading import as_clip
 from .streamlining import streamline
 

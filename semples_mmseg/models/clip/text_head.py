@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from ...utils import Frozen
+from ...utils.frozen import Frozen
 from .loading import as_clip
 from .streamlining import read_tokens, streamline
 
