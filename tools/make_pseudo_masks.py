@@ -16,6 +16,7 @@ from semples_mmseg.cli.errors import explained
 from semples_mmseg.cli.launch import add_common_options, load_config
 from semples_mmseg.pseudo_masks import AUTO, make_pseudo_masks
 from semples_mmseg.refinement import REFINEMENTS
+from semples_mmseg.utils.shards import shard
 from semples_mmseg.weights import resolve
 
 
@@ -48,6 +49,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--overwrite', action='store_true', help='delete the masks of the folder first'
     )
+    parser.add_argument(
+        '--shard', type=shard, metavar='PART/PARTS', help='make a part of the masks alone'
+    )
     add_common_options(parser)
     return parser.parse_args()
 
@@ -63,6 +67,7 @@ def main() -> None:
         refine=args.refine,
         dataloader_key=args.split_dataloader,
         overwrite=args.overwrite,
+        shard=args.shard,
     )
 
 

@@ -13,10 +13,17 @@ from mmengine.runner import Runner
 
 from semples_mmseg.cli.errors import explained
 from semples_mmseg.cli.launch import add_common_options, load_config
-from semples_mmseg.cli.test_options import require_masks, use_crf, use_tta, write_predictions
+from semples_mmseg.cli.test_options import (
+    choose_shard,
+    require_masks,
+    use_crf,
+    use_tta,
+    write_predictions,
+)
 from semples_mmseg.engine.processes import process_group
 from semples_mmseg.utils import atomic_write
 from semples_mmseg.utils.locks import folder_lock
+from semples_mmseg.utils.shards import shard
 from semples_mmseg.weights import resolve, with_scheme
 
 
@@ -26,6 +33,12 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('config', help='path of the config')
     parser.add_argument('checkpoint', help='path of the weights')
     parser.add_argument('--out', help='folder for the predicted masks, palette PNGs')
+    parser.add_argument(
+        '--shard',
+        type=shard,
+        metavar='PART/PARTS',
+        help='with --out: predict a part of the images, without measuring',
+    )
     parser.add_argument('--metrics', help='JSON file for the metrics')
     parser.add_argument('--show', action='store_true', help='show predictions')
     parser.add_argument('--show-dir', help='folder for painted predictions')
@@ -49,13 +62,15 @@ def main() -> None:
             config.visualizer.save_dir = args.show_dir
     if args.tta:
         use_tta(config)
+    if args.shard:
+        choose_shard(config, args.shard, args.out)
     if args.out:
         write_predictions(config, args.out)
     else:
         require_masks(config)
     if args.crf:
         use_crf(config)
-    with folder_lock(args.out) if args.out else nullcontext(), process_group(config):
+    with folder_lock(args.out, args.shard) if args.out else nullcontext(), process_group(config):
         metrics = Runner.from_cfg(config).test()
         if args.metrics and is_main_process():
             with atomic_write(args.metrics) as file:

@@ -13,6 +13,7 @@ from mmseg.registry import DATASETS
 from ..datasets.pipelines import annotation_loaders
 from ..evaluation.prediction_writer import image_id
 from ..utils.label_png import class_colours
+from ..utils.shards import Shard, positions
 
 
 def use_tta(config: Config) -> None:
@@ -26,6 +27,31 @@ def use_tta(config: Config) -> None:
             raise KeyError(f'--tta: the config {config.filename} has no `{key}`')
     config.test_dataloader.dataset.pipeline = config.tta_pipeline
     config.model = dict(config.tta_model, module=config.model)
+
+
+def choose_shard(config: Config, shard: Shard, folder: str | None) -> None:
+    """Predict a part of the test images, without measuring.
+
+    Raises:
+        ValueError: If the predictions are not written.
+        KeyError: If the config has no ``test_dataloader``.
+    """
+    if not folder:
+        raise ValueError(
+            '--shard writes the predictions of a part of the images: give their folder with --out. '
+            'A part has no figures; measure the whole folder with tools/eval_pseudo_masks.py'
+        )
+    if not config.get('test_dataloader'):
+        raise KeyError(f'--shard: the config {config.filename} has no `test_dataloader`')
+    dataset = config.test_dataloader.dataset
+    options = {key: value for key, value in dataset.items() if key != 'indices'}
+    images = DATASETS.build(dict(options, pipeline=[]))
+    dataset.indices = shard.of(positions(len(images), dataset.get('indices')))
+    config.test_evaluator = []
+    print_log(
+        f'part {shard}: {len(dataset.indices)} of {len(images)} images, without measuring',
+        logger='current',
+    )
 
 
 def write_predictions(config: Config, folder: str) -> None:

@@ -20,6 +20,7 @@ from ..engine.processes import process_group
 from ..refinement.base import REFINEMENTS
 from ..utils.label_png import check_num_classes, class_colours, mask_path
 from ..utils.locks import folder_lock
+from ..utils.shards import Shard, positions
 from ..weights import with_scheme
 from .background_score import choose_background_score
 from .manifest import check_writable, checkpoint_entry, open_folder, recorded_score
@@ -38,6 +39,7 @@ def make_pseudo_masks(
     refine: str | None = None,
     dataloader_key: str = 'pseudo_mask_dataloader',
     overwrite: bool = False,
+    shard: Shard | None = None,
 ) -> dict[str, Any]:
     """Predict CAMs of the training images and write their pseudo masks.
 
@@ -64,6 +66,8 @@ def make_pseudo_masks(
         refine: One of ``REFINEMENTS``, in place of ``pseudo_mask_evaluator.refine``.
         dataloader_key: Name of the dataloader in the config.
         overwrite: Delete the folder's masks and start anew.
+        shard: Make this part of the masks alone. Other parts may be made at the same time, by
+            runs on other machines too, in the same folder: the manifest of the first holds for all.
 
     Returns:
         What ``PseudoMaskWriter`` returns for the images predicted in this run.
@@ -72,7 +76,7 @@ def make_pseudo_masks(
         KeyError: If the config lacks the dataloader.
         ValueError: If the score is not in [0, 1], there is no such refinement, there are more
             than 254 object classes, the folder holds other masks or another run is writing to it,
-            or the model cannot choose a background score.
+            the model cannot choose a background score, or a part of the masks is to start anew.
         FileNotFoundError: If the checkpoint or an image is missing.
         ImportError: If the refinement needs a library that is not installed.
         OSError: If the folder cannot be written.
@@ -82,6 +86,11 @@ def make_pseudo_masks(
         raise KeyError(
             f'Config {config.filename} has no `{dataloader_key}`: a dataloader over the training '
             'images with image-level labels, whose pipeline loads no annotations.'
+        )
+    if shard is not None and overwrite:
+        raise ValueError(
+            f'--overwrite would delete the masks of the other parts: delete {out_dir} before the '
+            'first part is started'
         )
     options = dict(config.get('pseudo_mask_evaluator') or {})
     score = options.pop('background_score', config.model.get('background_score', AUTO))
@@ -99,7 +108,7 @@ def make_pseudo_masks(
         loader = config[dataloader_key]
 
         def prepare() -> tuple[float, list[int], int]:
-            """Score, positions of the images without a mask, and number of all images."""
+            """Score, positions of the images without a mask, and number of images to be done."""
             metainfo, wanted = _wanted(loader.dataset)
             check_num_classes(len(metainfo['classes']), f'`{dataloader_key}`')
             refinement = TASK_UTILS.build(options['refine']) if options.get('refine') else None
@@ -113,22 +122,28 @@ def make_pseudo_masks(
                 palette=metainfo.get('palette') or class_colours(len(metainfo['classes'])),
             )
             check_writable(out_dir)
-            held.enter_context(folder_lock(out_dir))
+            held.enter_context(folder_lock(out_dir, shard))
             if score == AUTO:
                 found = None if overwrite else recorded_score(out_dir, manifest['checkpoint'])
                 if found is None:
-                    positions = [position for position, _ in wanted]
-                    found = _choose_score(config, checkpoint, loader, positions)
+                    order = [position for position, _ in wanted]
+                    found = _choose_score(config, checkpoint, loader, order)
+                    if shard is not None:  # another machine may have rounded otherwise before
+                        found = recorded_score(out_dir, manifest['checkpoint']) or found
                 manifest['background_score'] = found
-            open_folder(out_dir, manifest, overwrite)
-            missing = [i for i, name in wanted if not mask_path(out_dir, name).exists()]
-            return manifest['background_score'], missing, len(wanted)
+            open_folder(out_dir, manifest, overwrite, shared=shard is not None)
+            own = wanted if shard is None else shard.of(wanted)
+            missing = [i for i, name in own if not mask_path(out_dir, name).exists()]
+            return manifest['background_score'], missing, len(own)
 
         config.model.background_score, missing, wanted = _in_main_process(prepare)
+        part = '' if shard is None else f' of part {shard}'
         if not missing:
-            print_log(f'All pseudo masks are in {out_dir} already.', logger='current')
+            print_log(f'All pseudo masks{part} are in {out_dir} already.', logger='current')
             return dict(masks=0)
-        print_log(f'{len(missing)} of {wanted} pseudo masks are to be made.', logger='current')
+        print_log(
+            f'{len(missing)} of {wanted} pseudo masks{part} are to be made.', logger='current'
+        )
         loader.dataset.indices = missing
         return _predict(config, checkpoint, loader, evaluator)
 
@@ -190,10 +205,5 @@ def _wanted(dataset: ConfigDict) -> tuple[dict[str, Any], list[tuple[int, str]]]
     """Metainfo, and position in the whole data set and id of each image that ``indices`` leaves."""
     options = {k: v for k, v in dataset.items() if k != 'indices'}
     images = DATASETS.build(dict(options, pipeline=[]))
-    order = list(range(len(images)))
-    wanted = dataset.get('indices')
-    if isinstance(wanted, int):
-        order = order[:wanted] if wanted >= 0 else order[wanted:]
-    elif wanted is not None:
-        order = [order[i] for i in wanted]
+    order = positions(len(images), dataset.get('indices'))
     return images.metainfo, [(i, images.get_data_info(i)['img_id']) for i in order]

@@ -72,7 +72,12 @@ def _read(file: Path) -> dict[str, Any] | None:
     return found
 
 
-def open_folder(folder: str | os.PathLike, manifest: Mapping[str, Any], overwrite: bool) -> None:
+def open_folder(
+    folder: str | os.PathLike,
+    manifest: Mapping[str, Any],
+    overwrite: bool = False,
+    shared: bool = False,
+) -> None:
     """Make a folder ready for masks of given settings, or refuse it.
 
     A new or empty folder gets the manifest. In a folder of the same settings the masks are
@@ -83,6 +88,7 @@ def open_folder(folder: str | os.PathLike, manifest: Mapping[str, Any], overwrit
         folder: The folder; made if it is not there.
         manifest: Settings the masks are made with, a JSON object.
         overwrite: Whether to start anew in a folder that holds masks.
+        shared: Whether other runs may be writing to the folder; their temporary files are kept.
 
     Raises:
         ValueError: If the folder holds masks of other settings, or PNG files that no manifest
@@ -109,14 +115,16 @@ def open_folder(folder: str | os.PathLike, manifest: Mapping[str, Any], overwrit
                 'folder, or overwrite the masks (--overwrite).'
             )
         if not overwrite:
-            remove_leftovers(folder, recursive=True)
+            if not shared:
+                remove_leftovers(folder, recursive=True)
             return
         # masks first: if this is interrupted, the manifest still fits the masks that are left
         masks = sorted(folder.rglob('*.png'))
         for mask in masks:
             mask.unlink()
         MMLogger.get_current_instance().info(f'Deleted {len(masks)} masks of {folder}.')
-    remove_leftovers(folder, recursive=found is not None)
+    if not shared:
+        remove_leftovers(folder, recursive=found is not None)
     with atomic_write(file) as stream:
         json.dump(manifest, stream, indent=2)
         stream.write('\n')

@@ -17,8 +17,10 @@ from mmseg.registry import MODELS
 from PIL import Image
 
 from semples_mmseg.models.soft_masks import label_map
-from semples_mmseg.pseudo_masks import MANIFEST, make_pseudo_masks
+from semples_mmseg.pseudo_masks import MANIFEST, generate, make_pseudo_masks
+from semples_mmseg.utils import locks, shards
 from semples_mmseg.utils.label_png import read_mask
+from semples_mmseg.utils.shards import Shard
 
 CLASSES = ('background', 'cat', 'dog')
 
@@ -218,6 +220,60 @@ def test_a_folder_that_another_run_writes_to_is_refused(tmp_path, world):
         process.kill()
     assert not BrightnessCAM.calls
     assert make_pseudo_masks(world, weights, str(out))['masks'] == 3
+
+
+def test_parts_make_what_one_run_makes(tmp_path, world):
+    """In any order, and again; other parts may be at work in the folder, a whole run may not."""
+    weights, out = str(tmp_path / 'weights.pth'), tmp_path / 'out'
+    make_pseudo_masks(world, weights, str(tmp_path / 'whole'))
+    BrightnessCAM.calls.clear()
+    other = textwrap.dedent("""
+        import runpy, sys
+        shards, locks = map(runpy.run_path, sys.argv[1:3])
+        with locks['folder_lock'](sys.argv[3], shards['Shard'](1, 2)):
+            print('locked', flush=True)
+            sys.stdin.read()
+    """)
+    out.mkdir()
+    unfinished = out / '.a.png.abcdefgh.tmp'
+    command = [sys.executable, '-c', other, shards.__file__, locks.__file__, str(out)]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as process:
+        assert process.stdout.readline() == 'locked\n'
+        unfinished.write_text('of the other part')
+        assert make_pseudo_masks(world, weights, str(out), shard=Shard(2, 2))['masks'] == 1
+        assert BrightnessCAM.calls == ['b'] and unfinished.exists()
+        for shard in (None, Shard(1, 2)):
+            with pytest.raises(ValueError, match=f'another run is at work in {out}'):
+                make_pseudo_masks(world, weights, str(out), shard=shard)
+        process.kill()
+    for masks in (2, 0):
+        assert make_pseudo_masks(world, weights, str(out), shard=Shard(1, 2)) == dict(masks=masks)
+    assert BrightnessCAM.calls == ['b', 'a', 'c']
+    assert make_pseudo_masks(world, weights, str(out)) == dict(masks=0)
+    for name in ('a.png', 'b.png', 'c.png', MANIFEST):
+        assert (out / name).read_bytes() == (tmp_path / 'whole' / name).read_bytes()
+
+
+def test_a_part_does_not_start_anew(tmp_path, world):
+    with pytest.raises(ValueError, match='--overwrite would delete the masks of the other parts'):
+        make_pseudo_masks(world, 'weights.pth', str(tmp_path), overwrite=True, shard=Shard(1, 2))
+
+
+def test_parts_keep_the_score_that_another_machine_has_chosen(tmp_path, world, monkeypatch):
+    world.model.pop('background_score')
+    weights, out = str(tmp_path / 'weights.pth'), str(tmp_path / 'out')
+
+    def choose(*_):
+        """While this part chooses, another one begins."""
+        monkeypatch.setattr(generate, '_choose_score', lambda *_: 0.4)
+        make_pseudo_masks(world, weights, out, shard=Shard(1, 2))
+        return 0.42
+
+    monkeypatch.setattr(generate, '_choose_score', choose)
+    make_pseudo_masks(world, weights, out, shard=Shard(2, 2))
+    assert json.loads((tmp_path / 'out' / MANIFEST).read_text())['background_score'] == 0.4
+    mask = read_mask(tmp_path / 'out' / 'b.png')
+    np.testing.assert_array_equal(mask, expected(tmp_path, 'b', 2, 0.4))
 
 
 def test_other_weights_are_refused(tmp_path, world):
