@@ -1,7 +1,7 @@
 """SemPLeS on MMSegmentation; importing the package registers all of its components.
 
-The console script ``semples-mmseg`` and ``python -m semples_mmseg`` begin without them, so that
-they answer at once; their commands call ``register_components`` where they need MMSegmentation.
+The console script ``semples-mmseg``, ``python -m semples_mmseg`` and the tools begin without them,
+so that they answer at once; they call ``register_components`` where they need MMSegmentation.
 """
 
 from . import environment
@@ -30,10 +30,10 @@ def register_components() -> None:
         evaluation,
         models,
         pseudo_masks,
-        refinement,
         visualization,
         weights,
     )
+    from .refinement import crf, pamr  # noqa: F401
 
 
 if not environment.is_command_line():

@@ -141,13 +141,19 @@ def check() -> None:
 
 
 def is_command_line() -> bool:
-    """Whether this process is ``semples-mmseg`` or ``python -m semples_mmseg``.
+    """Whether this process is ``semples-mmseg``, ``python -m semples_mmseg`` or one of the tools.
 
-    It must answer at once, and where the packages of OpenMMLab cannot be imported.
+    They must answer at once, and ``semples-mmseg doctor`` where the packages of OpenMMLab cannot be
+    imported.
     """
     if sys.argv[:1] == ['-m']:  # Python is looking for the module, and imports the package first
         return not {_PACKAGE, f'-m{_PACKAGE}'}.isdisjoint(sys.orig_argv)
-    return Path(sys.argv[0] if sys.argv else '').stem == _THIS
+    program = Path(sys.argv[0] if sys.argv else '')
+    if program.stem == _THIS:
+        return True
+    here = Path(__file__).resolve().parent
+    tools = [(folder / 'tools').resolve() for folder in (here.parent, here / '.mim')]
+    return program.suffix == '.py' and not set(program.resolve().parents).isdisjoint(tools)
 
 
 @contextlib.contextmanager

@@ -23,6 +23,8 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
+from semples_mmseg.utils.config_options import read_options
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', *(ROOT / 'docs').glob('**/*.md')])
 FENCE = re.compile(r'^```(\w*)\n(.*?)^```', re.M | re.S)
@@ -189,7 +191,8 @@ def test_commands_are_accepted(program, arguments, capsys):
     changes = getattr(args, 'cfg_options', None)
     config = getattr(args, 'config', None)
     if changes and config and config.startswith('configs/'):
-        unknown = [key for key in changes if not has_key(config_at(config), key)]
+        keys = read_options(changes)
+        unknown = [key for key in keys if not has_key(config_at(config), key)]
         assert not unknown, f'{config} has no {unknown}'
 
 

@@ -10,11 +10,8 @@ It looks at pixel labels: a diagnostic, not weak supervision.
 import argparse
 import json
 
-from rich.console import Console
-
+from semples_mmseg import register_components
 from semples_mmseg.cli.errors import explained
-from semples_mmseg.evaluation.folder_scores import class_names, score_folder, scores_table
-from semples_mmseg.utils import atomic_write
 
 
 def parse_args() -> argparse.Namespace:
@@ -37,6 +34,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Run the command."""
     args = parse_args()
+    register_components()
+    from rich.console import Console
+
+    from semples_mmseg.evaluation.folder_scores import class_names, score_folder, scores_table
+    from semples_mmseg.utils import atomic_write
+
     names = class_names(args.classes, args.num_classes)
     scores = score_folder(args.masks, args.truth, names, args.ids, args.num_workers)
     Console().print(scores_table(scores))

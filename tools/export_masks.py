@@ -9,9 +9,9 @@ Class names come from the pseudo_masks.json of the folder, or from --classes.
 import argparse
 from pathlib import Path
 
+from semples_mmseg import register_components
 from semples_mmseg.cli.errors import explained
-from semples_mmseg.exports import FORMATS, export, labelled_folder
-from semples_mmseg.utils.files import read_lines
+from semples_mmseg.exports.formats import FORMATS
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -39,6 +39,11 @@ def build_parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Run the command."""
     args = build_parser().parse_args()
+    register_components()
+    from semples_mmseg.exports.labelled import labelled_folder
+    from semples_mmseg.exports.writing import export
+    from semples_mmseg.utils.files import read_lines
+
     classes = read_lines(args.classes, '--classes') if args.classes else None
     labelled = labelled_folder(args.masks, args.photos, classes)
     export(labelled, args.format, args.out, args.split, args.url)

@@ -12,17 +12,16 @@ torchrun --nproc_per_node N tools/make_pseudo_masks.py CONFIG CHECKPOINT --out D
 
 import argparse
 
+from semples_mmseg import register_components
+from semples_mmseg.cli.arguments import add_common_options
 from semples_mmseg.cli.errors import explained
-from semples_mmseg.cli.launch import add_common_options, load_config
-from semples_mmseg.pseudo_masks import AUTO, make_pseudo_masks
-from semples_mmseg.refinement import REFINEMENTS
+from semples_mmseg.refinement.presets import REFINEMENTS
 from semples_mmseg.utils.shards import shard
-from semples_mmseg.weights import resolve
 
 
 def background_score(text: str) -> float | str:
     """Read ``--background-score``."""
-    return text if text == AUTO else float(text)
+    return text if text == 'auto' else float(text)
 
 
 def parse_args() -> argparse.Namespace:
@@ -59,6 +58,11 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Run the command."""
     args = parse_args()
+    register_components()
+    from semples_mmseg.cli.launch import load_config
+    from semples_mmseg.pseudo_masks import make_pseudo_masks
+    from semples_mmseg.weights import resolve
+
     make_pseudo_masks(
         load_config(args),
         str(resolve(args.checkpoint)),

@@ -5,29 +5,27 @@ python tools/run_pipeline.py voc12 --sbd benchmark_RELEASE --gpus 4
 python tools/run_pipeline.py coco14 --data-root data/coco --dry-run
 """
 
+from __future__ import annotations
+
 import argparse
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from rich.console import Console
-
+from semples_mmseg import register_components
 from semples_mmseg.cli.errors import explained
-from semples_mmseg.cli.launch import check_work_dir
-from semples_mmseg.pipeline import (
-    BENCHMARKS,
-    Settings,
-    Step,
-    published_steps,
-    run_steps,
-    show_plan,
-)
-from semples_mmseg.pipeline.published_report import report_published
+from semples_mmseg.pipeline.benchmarks import BENCHMARKS
 from semples_mmseg.utils.locks import folder_lock
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from semples_mmseg.pipeline.published import Settings
+    from semples_mmseg.pipeline.steps import Step
+
 ROOT = Path(__file__).parents[1]
-Report = Callable[[Console], Any]
+Report: TypeAlias = 'Callable[[Console], Any]'
 
 
 def parse_args() -> argparse.Namespace:
@@ -65,7 +63,14 @@ def _add_settings(parser: argparse.ArgumentParser, *names: str) -> None:
 
 def main() -> None:
     """Run the command."""
-    args, console = parse_args(), Console()
+    args = parse_args()
+    register_components()
+    from rich.console import Console
+
+    from semples_mmseg.cli.launch import check_work_dir
+    from semples_mmseg.pipeline.steps import run_steps, show_plan
+
+    console = Console()
     folder = Path(args.work_dir or f'work_dirs/{args.pipeline}')
     steps, report = (plan_demo if args.pipeline == 'demo' else plan_published)(args, folder)
     if args.dry_run:
@@ -90,6 +95,9 @@ def plan_demo(args: argparse.Namespace, folder: Path) -> tuple[list[Step], Repor
 
 def plan_published(args: argparse.Namespace, folder: Path) -> tuple[list[Step], Report]:
     """The steps of a data set of the paper, and the function that reports their results."""
+    from semples_mmseg.pipeline.published import published_steps
+    from semples_mmseg.pipeline.published_report import report_published
+
     benchmark = BENCHMARKS[args.pipeline]
     data_root = Path(args.data_root or benchmark.data_root)
     steps = published_steps(benchmark, ROOT, folder, data_root, read_settings(args))
@@ -98,6 +106,8 @@ def plan_published(args: argparse.Namespace, folder: Path) -> tuple[list[Step], 
 
 def read_settings(args: argparse.Namespace) -> Settings:
     """What the command line changes of a published pipeline."""
+    from semples_mmseg.pipeline.published import Settings
+
     convert = ['--subset'] if args.subset else []
     if getattr(args, 'sbd', None):
         convert += ['--sbd', args.sbd]

@@ -8,23 +8,11 @@ import argparse
 import json
 from contextlib import nullcontext
 
-from mmengine.dist import is_main_process
-from mmengine.runner import Runner
-
+from semples_mmseg import register_components
+from semples_mmseg.cli.arguments import add_common_options
 from semples_mmseg.cli.errors import explained
-from semples_mmseg.cli.launch import add_common_options, load_config
-from semples_mmseg.cli.test_options import (
-    choose_shard,
-    require_masks,
-    use_crf,
-    use_tta,
-    write_predictions,
-)
-from semples_mmseg.engine.processes import process_group
-from semples_mmseg.utils import atomic_write
 from semples_mmseg.utils.locks import folder_lock
 from semples_mmseg.utils.shards import shard
-from semples_mmseg.weights import resolve, with_scheme
 
 
 def parse_args() -> argparse.Namespace:
@@ -52,6 +40,22 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Run the command."""
     args = parse_args()
+    register_components()
+    from mmengine.dist import is_main_process
+    from mmengine.runner import Runner
+
+    from semples_mmseg.cli.launch import load_config
+    from semples_mmseg.cli.test_options import (
+        choose_shard,
+        require_masks,
+        use_crf,
+        use_tta,
+        write_predictions,
+    )
+    from semples_mmseg.engine.processes import process_group
+    from semples_mmseg.utils import atomic_write
+    from semples_mmseg.weights import resolve, with_scheme
+
     config = load_config(args)
     config.load_from = with_scheme(str(resolve(args.checkpoint)))
     if args.show or args.show_dir:

@@ -7,19 +7,9 @@ python tools/train.py configs/semples/voc_refine.py --stage refine \\
 
 import argparse
 
-from mmengine.runner import Runner
-
+from semples_mmseg import register_components
+from semples_mmseg.cli.arguments import add_common_options
 from semples_mmseg.cli.errors import explained
-from semples_mmseg.cli.launch import (
-    add_common_options,
-    check_batches,
-    check_stages,
-    check_validation,
-    choose_stage,
-    choose_start,
-    load_config,
-)
-from semples_mmseg.engine.processes import process_group
 from semples_mmseg.utils.locks import folder_lock
 
 
@@ -44,6 +34,19 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Run the command."""
     args = parse_args()
+    register_components()
+    from mmengine.runner import Runner
+
+    from semples_mmseg.cli.launch import (
+        check_batches,
+        check_stages,
+        check_validation,
+        choose_stage,
+        choose_start,
+        load_config,
+    )
+    from semples_mmseg.engine.processes import process_group
+
     config = load_config(args)
     if args.stage:
         choose_stage(config, args.stage)

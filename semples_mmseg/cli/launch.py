@@ -1,4 +1,4 @@
-"""What the command line tools share: their options, reading configs, early checks."""
+"""What the command line tools share: reading configs, early checks."""
 
 import argparse
 import importlib.util
@@ -12,42 +12,13 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from ..engine.stage_plan import StagePlan
-from ..utils.config_options import ConfigOptions
+from ..utils.config_options import read_options
 from ..weights import forbid_code, read_checkpoint, resolve, trust_checkpoints, with_scheme
 from ..weights.latest_checkpoint import latest_whole_checkpoint
 from .options import merge_options
 from .test_options import has_masks, metrics_that_need_masks
 
 _LEAST_SHARED = 16 * 2**20
-
-
-def add_common_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that all of MMSeg's tools have."""
-    parser.add_argument('--work-dir', help='folder of logs and results')
-    parser.add_argument(
-        '--data-root', help='folder of the data set, as the environment variable DATA_ROOT'
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=ConfigOptions,
-        metavar='KEY=VALUE',
-        help='changes of the config, e.g. stages.0.epochs=1; new keys: +KEY=VALUE',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='job launcher',
-    )
-    parser.add_argument(
-        '--trust-checkpoint',
-        action='store_true',
-        help='run whatever a checkpoint asks for while it is loaded; only for files whose makers '
-        'you know',
-    )
-    # The distributed launcher passes this one.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
 
 def load_config(args: argparse.Namespace) -> Config:
@@ -75,7 +46,7 @@ def load_config(args: argparse.Namespace) -> Config:
         )
     config.launcher = args.launcher
     if args.cfg_options:
-        merge_options(config, args.cfg_options)
+        merge_options(config, read_options(args.cfg_options))
     if args.work_dir:
         config.work_dir = args.work_dir
     elif not config.get('work_dir'):

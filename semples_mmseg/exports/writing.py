@@ -9,19 +9,10 @@ from typing import Any
 from ..utils.io import atomic_write
 from .coco import coco_json
 from .folders import write_cvat, write_voc, write_yolo
+from .formats import FORMATS
 from .labelled import LabelledPhotos
 from .labelme import labelme_files
 from .labelstudio import labelstudio_config, labelstudio_tasks
-
-FORMATS = {
-    'coco': 'a JSON file',
-    'labelme': 'a folder',
-    'cvat': 'a .zip file',
-    'labelstudio': 'a JSON file',
-    'voc': 'a folder',
-    'yolo': 'a folder',
-}
-"""The formats, and what each of them writes."""
 
 
 def export(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..utils.config_options import ConfigOptions
+from ..utils.config_options import read_options
 from .benchmarks import Benchmark
 from .steps import Step
 from .tools import Tools, dataset_options
@@ -226,10 +225,8 @@ def _segmenter_steps(
 
 def _merged(path: Path, options: Sequence[str]) -> Any:
     """A config with its options."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument('--options', nargs='*', action=ConfigOptions, default={})
     config = Config.fromfile(path)
-    config.merge_from_dict(parser.parse_args(['--options', *options]).options)
+    config.merge_from_dict(read_options(options))
     return config
 
 

@@ -17,7 +17,7 @@ from mmseg.registry import DATASETS, MODELS, TASK_UTILS
 from torch.utils.data import SequentialSampler
 
 from ..engine.processes import process_group
-from ..refinement.base import REFINEMENTS
+from ..refinement.presets import REFINEMENTS
 from ..utils.label_png import check_num_classes, class_colours, mask_path
 from ..utils.locks import folder_lock
 from ..utils.shards import Shard, positions

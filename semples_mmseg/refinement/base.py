@@ -9,14 +9,6 @@ import numpy as np
 
 from ..utils.images import read_image
 
-REFINEMENTS: dict[str, dict[str, Any] | None] = {
-    'none': None,
-    'crf-voc': dict(type='DenseCRF', preset='voc'),
-    'crf-coco': dict(type='DenseCRF', preset='coco'),
-    'pamr': dict(type='PAMR'),
-}
-"""Short names of refinements with published settings, for the command line."""
-
 
 class Refinement(Protocol):
     """Turns the label map of the CAMs of one image into its pseudo mask.

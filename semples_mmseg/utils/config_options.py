@@ -1,29 +1,32 @@
 """The option ``--cfg-options``."""
 
+from __future__ import annotations
+
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from mmengine.config import DictAction
+
+def option(text: str) -> str:
+    """Check one ``key=value``; for ``type`` of an argument.
+
+    Raises:
+        argparse.ArgumentTypeError: If there is no ``=``.
+    """
+    if '=' not in text:
+        raise argparse.ArgumentTypeError(f'{text!r} is not of the form key=value')
+    return text
 
 
-class ConfigOptions(DictAction):
-    """``key=value`` settings like MMEngine's ``DictAction``, which removes spaces from paths."""
+def read_options(texts: Iterable[str]) -> dict[str, Any]:
+    """Values by key, read as MMEngine's ``DictAction`` does, which removes spaces from paths."""
+    from mmengine.config import DictAction  # takes seconds; the tools parse before
 
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: str | Sequence[Any] | None,
-        option_string: str | None = None,
-    ) -> None:
-        for value in values or ():
-            if '=' not in value:
-                parser.error(f'argument {option_string}: {value!r} is not of the form key=value')
-        super().__call__(parser, namespace, values, option_string)
-
-    @staticmethod
-    def _parse_iterable(val: str) -> Any:
-        if ',' in val or val.startswith(('(', '[')):
-            return DictAction._parse_iterable(val)
-        return DictAction._parse_int_float_bool(val.strip('\'"'))
+    options = {}
+    for text in texts:
+        key, value = text.split('=', 1)
+        if ',' in value or value.startswith(('(', '[')):
+            options[key] = DictAction._parse_iterable(value)
+        else:
+            options[key] = DictAction._parse_int_float_bool(value.strip('\'"'))
+    return options

@@ -7,8 +7,8 @@ import torch
 from mmengine.config import Config
 
 from semples_mmseg.cli import launch
+from semples_mmseg.cli.arguments import add_common_options
 from semples_mmseg.cli.launch import (
-    add_common_options,
     check_stages,
     check_validation,
     check_work_dir,

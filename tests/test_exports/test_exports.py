@@ -14,9 +14,10 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from run_tool import run_tool
 
-from semples_mmseg.exports import LabelledPhotos, export, labelled_folder
 from semples_mmseg.exports.folders import outlines
+from semples_mmseg.exports.labelled import LabelledPhotos, labelled_folder
 from semples_mmseg.exports.labelstudio import encode_brush
+from semples_mmseg.exports.writing import export
 from semples_mmseg.utils.label_png import full_palette, read_mask, write_mask
 
 CLASSES = ('background', 'cat & dog', 'tree')

@@ -10,8 +10,10 @@ from rich.console import Console
 from tiny import TINY_CLIP
 
 from semples_mmseg.evaluation import check_submission
-from semples_mmseg.pipeline import BENCHMARKS, Settings, published_steps, run_steps, show_plan
+from semples_mmseg.pipeline.benchmarks import BENCHMARKS
+from semples_mmseg.pipeline.published import Settings, published_steps
 from semples_mmseg.pipeline.published_report import report_published
+from semples_mmseg.pipeline.steps import run_steps, show_plan
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT.parent / 'shared' / 'voc_sample'

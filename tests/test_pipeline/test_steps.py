@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from semples_mmseg.pipeline import Step, child, run_steps
+from semples_mmseg.pipeline import child
+from semples_mmseg.pipeline.steps import Step, run_steps
 from semples_mmseg.utils import atomic_write
 
 

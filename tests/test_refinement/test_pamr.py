@@ -9,8 +9,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import TASK_UTILS
 from PIL import Image
 
-from semples_mmseg.refinement import PAMR, refine_scores
-from semples_mmseg.refinement.pamr import pixel_affinity
+from semples_mmseg.refinement.pamr import PAMR, pixel_affinity, refine_scores
 
 
 def by_hand(image, scores, dilations, iterations, bandwidth):

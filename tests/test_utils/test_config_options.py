@@ -4,13 +4,13 @@ import argparse
 
 import pytest
 
-from semples_mmseg.utils.config_options import ConfigOptions
+from semples_mmseg.utils.config_options import option, read_options
 
 
 @pytest.fixture
 def parser():
     parser = argparse.ArgumentParser()
-    parser.add_argument('--cfg-options', nargs='+', action=ConfigOptions)
+    parser.add_argument('--cfg-options', nargs='+', type=option)
     return parser
 
 
@@ -29,7 +29,7 @@ def parser():
 )
 def test_values(parser, text, value):
     given = parser.parse_args(['--cfg-options', f'a.b={text}'])
-    assert given.cfg_options == {'a.b': value}
+    assert read_options(given.cfg_options) == {'a.b': value}
 
 
 def test_a_setting_without_a_value_is_refused(parser, capsys):

@@ -13,14 +13,8 @@ import argparse
 import json
 from pathlib import Path
 
-from mmengine.config import Config
-from rich.console import Console
-
+from semples_mmseg import register_components
 from semples_mmseg.cli.errors import advice, explained
-from semples_mmseg.preparation.check import check_dataset
-from semples_mmseg.preparation.check_report import print_report
-from semples_mmseg.preparation.named import dataset_of_folders, datasets_of_config
-from semples_mmseg.utils import atomic_write
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -45,6 +39,15 @@ def main() -> None:
     """Run the command."""
     parser = build_parser()
     args = parser.parse_args()
+    register_components()
+    from mmengine.config import Config
+    from rich.console import Console
+
+    from semples_mmseg.preparation.check import check_dataset
+    from semples_mmseg.preparation.check_report import print_report
+    from semples_mmseg.preparation.named import dataset_of_folders, datasets_of_config
+    from semples_mmseg.utils import atomic_write
+
     try:
         if args.config:
             datasets = datasets_of_config(Config.fromfile(args.config))

@@ -8,8 +8,8 @@ Names, palette mode, size and value range of all PNGs; the exit code is 1 if any
 import argparse
 import sys
 
+from semples_mmseg import register_components
 from semples_mmseg.cli.errors import explained
-from semples_mmseg.evaluation import check_submission
 
 VOC = 'data/VOCdevkit/VOC2012'
 
@@ -32,6 +32,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Run the command."""
     args = parse_args()
+    register_components()
+    from semples_mmseg.evaluation import check_submission
+
     report = check_submission(args.submission, args.list, args.images)
     print(report)
     sys.exit(1 if report.problems else 0)

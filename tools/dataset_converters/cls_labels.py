@@ -8,10 +8,8 @@ The file is a pickle; only arrays and plain data are read from it, and no code i
 import argparse
 from pathlib import Path
 
+from semples_mmseg import register_components
 from semples_mmseg.cli.errors import advice, explained
-from semples_mmseg.preparation.cls_labels import read_cls_labels
-from semples_mmseg.preparation.named import dataset_class
-from semples_mmseg.preparation.outputs import write_label_file
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -33,6 +31,11 @@ def main() -> None:
     """Run the command."""
     parser = build_parser()
     args = parser.parse_args()
+    register_components()
+    from semples_mmseg.preparation.cls_labels import read_cls_labels
+    from semples_mmseg.preparation.named import dataset_class
+    from semples_mmseg.preparation.outputs import write_label_file
+
     try:
         classes = args.classes or dataset_class(args.dataset).METAINFO['classes'][1:]
         labels = read_cls_labels(args.file, classes, args.id_format)

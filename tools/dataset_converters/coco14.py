@@ -7,8 +7,10 @@ The folder holds train2014/, val2014/ and annotations/instances_{train,val}2014.
 
 import argparse
 
+from semples_mmseg import register_components
 from semples_mmseg.cli.errors import explained
-from semples_mmseg.preparation.coco import SPLITS, prepare_coco14
+
+SPLITS = ['train', 'val']
 
 
 def parse_args() -> argparse.Namespace:
@@ -17,11 +19,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('root', help='folder with train2014 and val2014')
     parser.add_argument('--annotations', help='folder of instances_*.json (ROOT/annotations)')
     parser.add_argument('--out', help='folder of the results (ROOT)')
-    parser.add_argument('--splits', nargs='+', choices=list(SPLITS), default=list(SPLITS))
+    parser.add_argument('--splits', nargs='+', choices=SPLITS, default=SPLITS)
     parser.add_argument(
         '--masks',
         nargs='*',
-        choices=list(SPLITS),
+        choices=SPLITS,
         default=['val'],
         help='splits to make masks for: val to evaluate, train only to measure seeds',
     )
@@ -37,6 +39,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Run the command."""
     args = parse_args()
+    register_components()
+    from semples_mmseg.preparation.coco import prepare_coco14
+
     prepare_coco14(
         args.root,
         args.splits,

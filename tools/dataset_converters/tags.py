@@ -10,10 +10,8 @@ docs/data.md. The photos stay where they are.
 import argparse
 from pathlib import Path
 
+from semples_mmseg import register_components
 from semples_mmseg.cli.errors import explained
-from semples_mmseg.preparation.tag_tables import read_tags
-from semples_mmseg.preparation.tags import find_photos, match_photos, write_dataset
-from semples_mmseg.utils.files import read_lines
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -32,6 +30,11 @@ def build_parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Run the command."""
     args = build_parser().parse_args()
+    register_components()
+    from semples_mmseg.preparation.tag_tables import read_tags
+    from semples_mmseg.preparation.tags import find_photos, match_photos, write_dataset
+    from semples_mmseg.utils.files import read_lines
+
     classes = read_lines(args.classes, '--classes') if args.classes else None
     photos = find_photos(args.photos)
     table = read_tags(args.tags, photos, classes)

@@ -10,11 +10,8 @@ continues a stopped run and leaves finished files alone.
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
+from semples_mmseg import register_components
 from semples_mmseg.cli.errors import advice, explained
-from semples_mmseg.preparation.voc12 import prepare_voc
-from semples_mmseg.utils.lists import name_some
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -41,6 +38,12 @@ def main() -> None:
     """Run the command."""
     parser = build_parser()
     args = parser.parse_args()
+    register_components()
+    from rich.console import Console
+
+    from semples_mmseg.preparation.voc12 import prepare_voc
+    from semples_mmseg.utils.lists import name_some
+
     try:
         done = prepare_voc(**vars(args))
     except (OSError, ValueError) as error:

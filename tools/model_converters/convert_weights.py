@@ -8,8 +8,10 @@ only MMSeg's names need them converted.
 
 import argparse
 
+from semples_mmseg import register_components
 from semples_mmseg.cli.errors import explained
-from semples_mmseg.weights import KINDS, convert_file
+
+KINDS = ('auto', 'weaktr', 'prompts', 'segmenter', 'deit')
 
 
 def parse_args() -> argparse.Namespace:
@@ -24,6 +26,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Run the command."""
     args = parse_args()
+    register_components()
+    from semples_mmseg.weights import convert_file
+
     weights = convert_file(args.source, args.target, args.kind)
     print(f'{weights.path}: {weights.layout}')
     for title, names in (

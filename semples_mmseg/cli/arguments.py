@@ -1,0 +1,36 @@
+"""Options that all tools have; importing them takes no time."""
+
+import argparse
+
+from ..utils.config_options import option
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that all of MMSeg's tools have."""
+    parser.add_argument('--work-dir', help='folder of logs and results')
+    parser.add_argument(
+        '--data-root', help='folder of the data set, as the environment variable DATA_ROOT'
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action='extend',
+        type=option,
+        default=[],
+        metavar='KEY=VALUE',
+        help='changes of the config, e.g. stages.0.epochs=1; new keys: +KEY=VALUE',
+    )
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='job launcher',
+    )
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='run whatever a checkpoint asks for while it is loaded; only for files whose makers '
+        'you know',
+    )
+    # The distributed launcher passes this one.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
