@@ -11,6 +11,7 @@ import torch
 from .cams import OurCAMs, TextbookCAMs
 from .data_set import OurCRF, OurCurve, TextbookCRF, TextbookCurve
 from .loading import Loading
+from .options import AdamWStep, HalfEncoder
 from .segmenter import CROSS_ENTROPY, SegmenterStep
 from .setting import SEGMENTER_BATCH, STEP_BATCH, Setting, Side
 from .steps import OurStep, TextbookStep
@@ -84,6 +85,21 @@ PATHS = {
         {OURS: Loading, 'one process': partial(Loading, workers=0)},
         images=256,
         cpu_only=True,
+        matmul=False,
+    ),
+    'encoder': Path(
+        "CLIP's image encoder, bfloat16",
+        {
+            OURS: partial(HalfEncoder, dtype='bfloat16'),
+            'rounded in every call': partial(HalfEncoder, dtype=None),
+        },
+        batch=STEP_BATCH,
+        matmul=False,
+    ),
+    'adamw': Path(
+        'ten steps of AdamW, stage 0',
+        {OURS: partial(AdamWStep, fused=True), 'not fused': partial(AdamWStep, fused=None)},
+        batch=STEP_BATCH,
         matmul=False,
     ),
     'segmenter': Path(

@@ -14,6 +14,7 @@ from benchmarks.data_set import OurCRF, OurCurve, TextbookCRF, TextbookCurve
 from benchmarks.distributed import seconds_of_step
 from benchmarks.loading import Loading
 from benchmarks.models import draw_labels
+from benchmarks.options import AdamWStep, HalfEncoder
 from benchmarks.paths import OURS, PATHS
 from benchmarks.segmenter import CROSS_ENTROPY, SegmenterStep
 from benchmarks.setting import Setting, Side
@@ -103,6 +104,20 @@ def test_both_loaders_give_every_image_with_its_labels(setting):
         ):
             assert image.shape == (3, 224, 224) and image.dtype == torch.uint8
             assert (sample.image_labels.numpy() == row).all()
+
+
+def test_options_compute_the_same(setting):
+    (features, gradient), (wanted, expected) = (
+        HalfEncoder(setting, dtype)() for dtype in ('bfloat16', None)
+    )
+    assert torch.equal(features, wanted) and torch.equal(gradient, expected)
+    fused, plain = (AdamWStep(setting, fused) for fused in (True, None))
+    for parameter, other in zip(
+        fused.generator.parameters(), plain.generator.parameters(), strict=True
+    ):
+        parameter.grad = other.grad
+    fused(), plain()
+    assert_same(fused.generator.state_dict(), plain.generator.state_dict(), rtol=1e-4)
 
 
 def test_segmenter_steps_are_equal_before_clipping_begins(setting):

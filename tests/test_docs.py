@@ -201,8 +201,8 @@ def config_at(path: str) -> Config:
     return Config.fromfile(ROOT / path)
 
 
-# Keys of MMEngine's that are good without being in a config.
-OPTIONAL = ('load_from', 'resume', 'randomness', 'label_file', 'pretrained')
+# Keys that are good without being in a config.
+OPTIONAL = ('load_from', 'resume', 'randomness', 'label_file', 'pretrained', 'dtype', 'fused')
 
 
 def has_key(config, key: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
@@ -213,6 +214,7 @@ class StageSwitchHook(Hook):
             if spec.train_pipeline is not None:
                 _set_pipeline(config.dataset, spec.train_pipeline)
             config.batch_size = self._batch_size(spec)
+            config.setdefault('pin_memory', torch.cuda.is_available())
             different = runner._randomness_cfg.get('diff_rank_seed', False)
             loader = runner.build_dataloader(config, seed=runner.seed, diff_rank_seed=different)
         keep_whole_batches(loader)

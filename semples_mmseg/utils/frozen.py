@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -15,10 +16,13 @@ class Frozen(nn.Module):
 
     Args:
         network: The network.
+        dtype: Half precision to run the network in, whatever runs around it; ``None`` leaves that
+            to the caller.
     """
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, dtype: torch.dtype | None = None) -> None:
         super().__init__()
+        self.dtype = dtype
         # A list hides the network from nn.Module's registration.
         self._held = [network.eval().requires_grad_(False)]
 
@@ -38,4 +42,8 @@ class Frozen(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the network."""
-        return self.network(*args, **kwargs)
+        if self.dtype is None:
+            return self.network(*args, **kwargs)
+        device = next(self.network.parameters()).device.type
+        with torch.autocast(device, self.dtype):
+            return self.network(*args, **kwargs)

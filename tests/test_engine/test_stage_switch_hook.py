@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from tiny import TINY_SEMPLES
 
 from semples_mmseg.cli.launch import choose_start
+from semples_mmseg.engine import StageSwitchHook
 
 LABELS = {f'img{n}': labels for n, labels in enumerate([['cat'], ['dog'], ['cat', 'dog'], []] * 2)}
 PIPELINE = [
@@ -386,6 +387,36 @@ def test_a_resumed_run_cannot_change_stages_that_have_begun(make_config):
     config = no_validation(make_config(stages=later, **saving))
     choose_start(config, resume=True)
     assert train(config).epoch == 3
+
+
+def test_fused_adamw_takes_the_same_steps_and_is_not_switched_on_in_a_run(make_config, tmp_path):
+    fused = {
+        'optim_wrapper.optimizer.fused': True,
+        'default_hooks.checkpoint.type': 'AtomicCheckpointHook',
+    }
+    train(no_validation(make_config('plain', stages=SHORT)))
+    config = no_validation(make_config('fused', stages=SHORT, **fused))
+    assert train(config).optim_wrapper.optimizer.defaults['fused']
+    plain, other = (weights(tmp_path / run / 'prompt.pth') for run in ('plain', 'fused'))
+    for name, value in plain.items():
+        torch.testing.assert_close(other[name], value, rtol=1e-3, atol=1e-4)
+    config.optim_wrapper.optimizer.fused = False
+    choose_start(config, resume=True)
+    with pytest.raises(ValueError, match='optimizer.fused True -> False'):
+        train(config)
+
+
+@pytest.mark.parametrize('gpu', [True, False])
+def test_images_are_pinned_where_there_is_a_gpu(make_config, monkeypatch, gpu):
+    config = no_validation(make_config(stages=[dict(STAGES[0], batch_size=4)]))
+    runner = Runner.from_cfg(config)
+    hook = next(h for h in runner.hooks if isinstance(h, StageSwitchHook))
+    assert runner.train_loop  # built on first use
+    hook.before_run(runner)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: gpu)
+    assert hook._build_loader(runner, hook.plan.specs[0]).pin_memory == gpu
+    runner.cfg.train_dataloader.pin_memory = False
+    assert not hook._build_loader(runner, hook.plan.specs[0]).pin_memory
 
 
 def test_stages_of_a_balanced_data_set(make_config):

@@ -1,5 +1,6 @@
 """CLIP heads and prompts against open_clip itself; loading of every layout of weights."""
 
+import copy
 import json
 import socket
 import time
@@ -193,6 +194,40 @@ def test_parts_of_a_batch_have_the_gradients_of_the_whole(tiny_clip, weights):
     assert kept[1] > 5 * 2 * 5 * 32 * 4  # of each block several times its tokens
     with pytest.raises(ValueError, match='max_batch must be at least 1 or None, got 0'):
         CLIPImageHead(dict(model=tiny_clip, pretrained=None), max_batch=0)
+
+
+@pytest.mark.parametrize('resnet', [False, True])
+def test_rounded_weights_compute_what_autocast_computes(tiny_clip, weights, resnet):
+    """Bit for bit: features, and gradients with respect to pixels and prompts."""
+    clip = dict(model=tiny_clip, pretrained=weights[1])
+    if resnet:
+        torch.manual_seed(0)
+        vision = dict(image_size=32, layers=(1, 1, 1, 1), width=8, head_width=8)
+        clip = build_clip(dict(tiny_clip, vision_cfg=vision), None)
+    plain = CLIPImageHead(copy.deepcopy(clip))
+    rounded = CLIPImageHead(copy.deepcopy(clip), dtype='bfloat16')
+    images = torch.randn(5, 3, 32, 32, requires_grad=True)
+    aim = torch.randn(5, 16)
+    with torch.autocast('cpu', torch.bfloat16):
+        wanted = plain(images)
+    got = rounded(images)
+    assert torch.equal(got, wanted) and got.dtype == torch.float32
+    assert not torch.equal(wanted, plain(images))
+    gradients = [torch.autograd.grad((v * aim).sum(), images)[0] for v in (got, wanted)]
+    assert torch.equal(*gradients) and gradients[0].abs().max() > 0
+
+    plain, rounded = (CLIPTextHead(NAMES, copy.deepcopy(clip), dtype=d) for d in (None, 'bfloat16'))
+    assert torch.equal(rounded.class_features, plain.class_features)  # in float32
+    prompts = torch.rand(2, 4, 24, requires_grad=True)
+    with torch.autocast('cpu', torch.bfloat16):
+        wanted = plain.encode_prompts(prompts)
+    got = rounded.encode_prompts(prompts)
+    assert torch.equal(got, wanted)
+    gradients = [torch.autograd.grad((v * aim[:2]).sum(), prompts)[0] for v in (got, wanted)]
+    assert torch.equal(*gradients) and gradients[0].abs().max() > 0
+    for head, args in ((CLIPImageHead, ()), (CLIPTextHead, (NAMES,))):
+        with pytest.raises(ValueError, match=r"head.dtype must .* bfloat16, float16, got 'bf16'"):
+            head(*args, clip=copy.deepcopy(clip), dtype='bf16')
 
 
 def test_folded_quick_gelu_computes_the_same_and_keeps_less(tiny_clip, weights):

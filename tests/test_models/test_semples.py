@@ -243,6 +243,23 @@ def test_preprocessor_normalises_every_scale_alike(tiny_semples):
     torch.testing.assert_close(scales[1][0], single[:, :20])
 
 
+@pytest.mark.parametrize('non_blocking', [True, False])
+def test_images_are_copied_while_the_program_goes_on(tiny_semples, monkeypatch, non_blocking):
+    if not non_blocking:
+        tiny_semples['data_preprocessor'] = dict(type='CAMDataPreprocessor', non_blocking=False)
+    model = build(tiny_semples)
+    asked = []
+    original = torch.Tensor.to
+
+    def copied(tensor, *args, **kwargs):
+        asked.append(kwargs.get('non_blocking'))
+        return original(tensor, *args, **kwargs)
+
+    monkeypatch.setattr(torch.Tensor, 'to', copied)
+    model.data_preprocessor(dict(inputs=[torch.zeros(3, 64, 64, dtype=torch.uint8)]))
+    assert asked == [non_blocking]
+
+
 def test_checkpoint_holds_no_clip_and_fits_again(tiny_semples):
     model = build(tiny_semples)
     state = model.state_dict()

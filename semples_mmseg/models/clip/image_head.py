@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ...utils.frozen import Frozen
 from .loading import as_clip
-from .streamlining import streamline
+from .streamlining import half_precision, round_weights, streamline
 
 NORMALIZATIONS = ('clip', 'input')
 
@@ -34,9 +34,11 @@ class CLIPImageHead(nn.Module):
         max_batch: Most images encoded at once. Larger batches are encoded in parts, whose
             activations are computed again in the backward pass: the same gradients with less
             memory, for one more forward pass.
+        dtype: ``'bfloat16'`` or ``'float16'`` runs the encoder in mixed precision with weights
+            that are rounded once; ``None`` runs it in the precision of training.
 
     Raises:
-        ValueError: If ``normalization`` is unknown or ``max_batch`` not positive.
+        ValueError: If ``normalization`` or ``dtype`` is unknown or ``max_batch`` not positive.
     """
 
     scale: Tensor
@@ -49,6 +51,7 @@ class CLIPImageHead(nn.Module):
         input_mean: Sequence[float] = (123.675, 116.28, 103.53),
         input_std: Sequence[float] = (58.395, 57.12, 57.375),
         max_batch: int | None = None,
+        dtype: str | None = None,
     ) -> None:
         super().__init__()
         if normalization not in NORMALIZATIONS:
@@ -60,7 +63,9 @@ class CLIPImageHead(nn.Module):
         self.max_batch = max_batch
         visual = as_clip(clip).visual
         size = visual.image_size
-        self.encoder = Frozen(streamline(visual))
+        half = half_precision(dtype, 'image_head.dtype')
+        self.encoder = Frozen(streamline(visual), half)
+        round_weights(self.encoder.network, half)
         self.input_size: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)
         own = normalization == 'clip'
         mean = torch.tensor(OPENAI_DATASET_MEAN) * 255 if own else torch.tensor(input_mean)

@@ -158,6 +158,37 @@ def streamline(network: nn.Module) -> Any:
     return network.to(memory_format=torch.channels_last)
 
 
+HALVES = dict(bfloat16=torch.bfloat16, float16=torch.float16)
+
+
+def half_precision(name: str | None, option: str) -> torch.dtype | None:
+    """The data type of a name; ``None`` for ``None``.
+
+    Raises:
+        ValueError: If it is not one of ``HALVES``; names the option.
+    """
+    if name is not None and name not in HALVES:
+        raise ValueError(f'{option} must be None or one of {", ".join(HALVES)}, got {name!r}')
+    return None if name is None else HALVES[name]
+
+
+def round_weights(network: nn.Module, dtype: torch.dtype | None) -> None:
+    """Round the weights of matrix products and convolutions to half precision.
+
+    Autocast rounds frozen weights in every call, because it keeps copies of trained ones alone.
+    Under autocast the rounded network computes the same. Normalisations and embeddings stay as
+    they are.
+
+    Args:
+        network: A frozen network; changed in place.
+        dtype: bfloat16 or float16; ``None`` changes nothing.
+    """
+    for module in network.modules() if dtype is not None else ():
+        if isinstance(module, (nn.Linear, nn.Conv2d, nn.MultiheadAttention, _PatchProduct)):
+            for parameter in module.parameters(recurse=False):
+                parameter.data = parameter.data.to(dtype)
+
+
 def _fold_quick_gelu(mlp: Any) -> None:
     mlp.c_fc.weight.mul_(_QUICK_GELU_SCALE)
     mlp.c_fc.bias.mul_(_QUICK_GELU_SCALE)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ...utils.frozen import Frozen
 from .loading import as_clip
-from .streamlining import read_tokens, streamline
+from .streamlining import half_precision, read_tokens, round_weights, streamline
 
 # Ids of CLIP's byte-pair vocabulary. The full stop is the character inside a word (13), not the
 # word-final one (269) that the tokenizer gives: published prompts were trained with it.
@@ -49,7 +49,7 @@ class _TextTower(nn.Module):
     def forward(self, embeddings: Tensor, ends: Tensor) -> Tensor:
         """Encode token embeddings (n, L, C) and read feature (n, D) at the positions ``ends``."""
         length = embeddings.shape[1]
-        dtype = self.transformer.get_cast_dtype()
+        dtype = self.positional_embedding.dtype
         x = embeddings.to(dtype) + self.positional_embedding[:length].to(dtype)
         mask = self.attn_mask[:length, :length]
         *earlier, last = self.transformer.resblocks
@@ -70,10 +70,12 @@ class CLIPTextHead(nn.Module):
         clip: A CLIP model or the config of one, see ``build_clip``. Its text side is rewritten
             in place, see ``streamline``.
         template: Sentence of a class; ``{}`` stands for its name.
+        dtype: Precision of learned prompts' features, see ``CLIPImageHead``; those of the classes
+            are always computed in float32.
 
     Raises:
-        ValueError: If a class name is missing, the template has no place for it, or the sentence
-            is longer than CLIP's context.
+        ValueError: If a class name is missing, the template has no place for it, the sentence
+            is longer than CLIP's context, or ``dtype`` is unknown.
     """
 
     class_features: Tensor
@@ -83,6 +85,7 @@ class CLIPTextHead(nn.Module):
         class_names: Sequence[str],
         clip: nn.Module | dict[str, Any],
         template: str = 'a photo of {}.',
+        dtype: str | None = None,
     ) -> None:
         super().__init__()
         if not class_names or not all(isinstance(name, str) and name for name in class_names):
@@ -97,6 +100,8 @@ class CLIPTextHead(nn.Module):
         # Encoded once, because encoder and names are fixed.
         features = self.encode_sentences([template.format(name) for name in class_names])
         self.register_buffer('class_features', features, persistent=False)
+        self.encoder.dtype = half_precision(dtype, 'text_head.dtype')
+        round_weights(self.encoder.network, self.encoder.dtype)
 
     @property
     def width(self) -> int:

@@ -21,6 +21,8 @@ class CAMDataPreprocessor(SegDataPreProcessor):
         std: Their standard deviation.
         bgr_to_rgb: Whether the images are loaded as B, G, R.
         size: Size that training images are padded to; ``None`` if they have one size already.
+        non_blocking: Whether the program goes on while images are copied to a GPU; the copy is
+            awaited unless the loader has ``pin_memory``.
         **kwargs: Other options of MMSeg's ``SegDataPreProcessor``.
     """
 
@@ -30,12 +32,14 @@ class CAMDataPreprocessor(SegDataPreProcessor):
         std: Sequence[float] | None = (58.395, 57.12, 57.375),
         bgr_to_rgb: bool = True,
         size: tuple[int, int] | None = None,
+        non_blocking: bool = True,
         **kwargs: Any,
     ) -> None:
         # MMSeg wants one of the two.
         kwargs.setdefault('size_divisor', 1 if size is None else None)
         std = None if mean is None else std
         super().__init__(mean=mean, std=std, bgr_to_rgb=bgr_to_rgb, size=size, **kwargs)
+        self._non_blocking = non_blocking  # MMEngine's option, which MMSeg's class does not pass on
         # The base class has it too, but names it differently in MMEngine and its OneDL fork.
         self._swap_channels = bool(bgr_to_rgb or kwargs.get('rgb_to_bgr'))
 
