@@ -4,10 +4,22 @@ The console script ``semples-mmseg``, ``python -m semples_mmseg`` and the tools 
 so that they answer at once; they call ``register_components`` where they need MMSegmentation.
 """
 
+import importlib
+from typing import Any
+
 from . import environment
 from .version import __version__
 
-__all__ = ['__version__', 'environment', 'register_components']
+_CALLS = {'export': 'own_photos.export'}
+"""What the commands are made of, and its module, which is imported when it is asked for."""
+
+__all__ = ['__version__', 'environment', 'register_components', *_CALLS]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _CALLS:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return getattr(importlib.import_module(f'.{_CALLS[name]}', __name__), name)
 
 
 def register_components() -> None:

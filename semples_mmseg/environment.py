@@ -156,6 +156,13 @@ def is_command_line() -> bool:
     return program.suffix == '.py' and not set(program.resolve().parents).isdisjoint(tools)
 
 
+def clone_or_installed() -> Path:
+    """Folder of ``configs`` and ``tools``: the clone, or ``.mim`` of an installed package."""
+    package = Path(__file__).resolve().parent
+    clone = (package.parent / 'configs' / 'semples').is_dir()
+    return package.parent if clone else package / '.mim'
+
+
 @contextlib.contextmanager
 def quiet_imports() -> Iterator[None]:
     """Leave out two messages that the packages print while they are imported.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from semples_mmseg import register_components
 from semples_mmseg.cli.errors import explained
-from semples_mmseg.exports.formats import FORMATS
+from semples_mmseg.cli.export_options import add_export_options
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -19,19 +19,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description='Write masks in the format of a label tool')
     parser.add_argument('masks', type=Path, help='folder of the masks <image id>.png')
     parser.add_argument('photos', type=Path, help='folder of the photos')
-    listed = ', '.join(f'{name} ({kind})' for name, kind in FORMATS.items())
-    parser.add_argument('--format', required=True, choices=list(FORMATS), help=listed)
-    parser.add_argument('--out', type=Path, required=True, help='file or folder to write')
+    add_export_options(parser)
     parser.add_argument(
         '--classes', type=Path, help='text file: one class name a line, background first'
-    )
-    parser.add_argument(
-        '--split', action='store_true', help='COCO: one annotation for each connected piece'
-    )
-    parser.add_argument(
-        '--url',
-        default='/data/local-files/?d=',
-        help='Label Studio: what stands before the path of a photo (default: %(default)s)',
     )
     return parser
 
@@ -46,7 +36,7 @@ def main() -> None:
 
     classes = read_lines(args.classes, '--classes') if args.classes else None
     labelled = labelled_folder(args.masks, args.photos, classes)
-    export(labelled, args.format, args.out, args.split, args.url)
+    export(labelled, args.format, args.out, args.split, args.url, args.copy_photos)
     print(f'{len(labelled.names)} masks written to {args.out} ({args.format})')
 
 

@@ -9,40 +9,37 @@ from __future__ import annotations
 
 import argparse
 import functools
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING
 
 from semples_mmseg import register_components
 from semples_mmseg.cli.errors import explained
+from semples_mmseg.cli.pipelines import (
+    Report,
+    add_config_options,
+    add_pipeline_options,
+    plan_demo,
+    run_pipeline,
+)
 from semples_mmseg.pipeline.benchmarks import BENCHMARKS
-from semples_mmseg.utils.locks import folder_lock
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from semples_mmseg.pipeline.published import Settings
     from semples_mmseg.pipeline.steps import Step
 
 ROOT = Path(__file__).parents[1]
-Report: TypeAlias = 'Callable[[Console], Any]'
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line; each pipeline has a command with options of its own."""
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument('--work-dir', help='folder of the results (default: work_dirs/NAME)')
-    common.add_argument('--data-root', help='folder of the data')
-    common.add_argument('--seed', type=int, default=0, help='seed of training')
-    common.add_argument('--dry-run', action='store_true', help='show the plan and stop')
-    common.add_argument('-v', '--verbose', action='store_true', help='show the output of all steps')
-    _add_settings(common, 'semples', 'segmenter')
+    add_pipeline_options(common)
 
     published = argparse.ArgumentParser(add_help=False, parents=[common])
     published.add_argument('--gpus', type=int, default=1, help='processes, one per GPU')
     published.add_argument('--subset', action='store_true', help='accept a part of the data set')
     published.add_argument('--no-crf', action='store_true', help='no CRF on masks and predictions')
-    _add_settings(published, 'weaktr')
+    add_config_options(published, 'weaktr')
 
     parser = argparse.ArgumentParser(description='Run a whole pipeline')
     pipelines = parser.add_subparsers(dest='pipeline', required=True, metavar='PIPELINE')
@@ -54,43 +51,11 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _add_settings(parser: argparse.ArgumentParser, *names: str) -> None:
-    for name in names:
-        parser.add_argument(
-            f'--{name}-options', nargs='*', default=[], help='settings of its config, key=value'
-        )
-
-
 def main() -> None:
     """Run the command."""
     args = parse_args()
     register_components()
-    from rich.console import Console
-
-    from semples_mmseg.cli.launch import check_work_dir
-    from semples_mmseg.pipeline.steps import run_steps, show_plan
-
-    console = Console()
-    folder = Path(args.work_dir or f'work_dirs/{args.pipeline}')
-    steps, report = (plan_demo if args.pipeline == 'demo' else plan_published)(args, folder)
-    if args.dry_run:
-        show_plan(steps, folder, console)
-        return
-    check_work_dir(str(folder))
-    with folder_lock(folder):
-        run_steps(steps, folder, console, args.verbose)
-        report(console)
-
-
-def plan_demo(args: argparse.Namespace, folder: Path) -> tuple[list[Step], Report]:
-    """The steps of the demo, and the function that reports their results."""
-    from semples_mmseg.demo.report import report_demo
-    from semples_mmseg.demo.steps import demo_steps
-
-    data_root = Path(args.data_root or 'data/demo')
-    options = (args.semples_options, args.segmenter_options)
-    steps = demo_steps(ROOT, folder, data_root, args.seed, *options)
-    return steps, functools.partial(report_demo, ROOT, folder, data_root)
+    run_pipeline(args, args.pipeline, plan_demo if args.pipeline == 'demo' else plan_published)
 
 
 def plan_published(args: argparse.Namespace, folder: Path) -> tuple[list[Step], Report]:

@@ -9,3 +9,9 @@ FORMATS = {
     'yolo': 'a folder',
 }
 """The formats, and what each of them writes."""
+
+FOLDERS_OF_PHOTOS = {'voc': 'JPEGImages', 'yolo': 'images'}
+"""Formats that keep photos beside the masks, and in which folder."""
+
+URL = '/data/local-files/?d='
+"""What Label Studio puts before the path of a file that it serves from disk."""

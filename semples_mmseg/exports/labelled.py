@@ -67,6 +67,8 @@ def labelled_folder(
 ) -> LabelledPhotos:
     """The masks ``<image id>.png`` of a folder and the photos of these ids.
 
+    An id is the path of its photo below ``photos``, with or without the suffix.
+
     Args:
         masks: Folder of the masks.
         photos: Folder of the photos; those without a mask are left out.
@@ -87,20 +89,28 @@ def labelled_folder(
     if not classes:
         raise ValueError(f'{manifest} names no classes: give them with --classes')
     ids = [name.removesuffix('.png') for name in files_below(masks, '.png')]
-    there: dict[str, str] = {}
-    for photo in find_photos(photos):
-        name = str(PurePosixPath(photo).with_suffix(''))
-        if there.setdefault(name, photo) != photo and name in ids:
-            raise ValueError(
-                f'{photos}: {there[name]} and {photo} may both be the photo of {name}.png; take '
-                'one of them away'
-            )
+    there = _photos_of(photos, set(ids), find_photos(photos))
     if not ids:
         raise FileNotFoundError(f'{masks} holds no masks (.png)')
     if missing := [f'{name}.png' for name in ids if name not in there]:
         raise FileNotFoundError(f'{photos} has no photo of the masks {name_some(missing)}')
     names = tuple((there[name], f'{name}.png') for name in ids)
     return LabelledPhotos(photos, masks, tuple(classes), palette, names)
+
+
+def _photos_of(root: Path, ids: set[str], photos: Sequence[str]) -> dict[str, str]:
+    """The photo of each id that has one."""
+    there = {photo: photo for photo in photos if photo in ids}
+    for photo in photos:
+        name = str(PurePosixPath(photo).with_suffix(''))
+        if photo in ids or name not in ids:
+            continue
+        if there.setdefault(name, photo) != photo:
+            raise ValueError(
+                f'{root}: {there[name]} and {photo} may both be the photo of {name}.png; take '
+                'one of them away'
+            )
+    return there
 
 
 def regions(label: np.ndarray, split: bool) -> Iterator[tuple[int, np.ndarray]]:

@@ -84,6 +84,31 @@ def test_configs_inherit_from_the_wheel_and_from_mmseg(checkout, tmp_path):
     assert 'Fail to import' not in result.stderr
 
 
+def test_the_demo_is_planned_from_the_wheel(checkout, tmp_path):
+    """With the tools and configs that the wheel has, in a folder without any."""
+    (wheel,) = (checkout / 'dist').glob('*.whl')
+    zipfile.ZipFile(wheel).extractall(tmp_path / 'site')
+    use = (
+        'import argparse; from pathlib import Path; from semples_mmseg.cli import pipelines;'
+        'parser = argparse.ArgumentParser(); pipelines.add_pipeline_options(parser);'
+        "steps, _ = pipelines.plan_demo(parser.parse_args([]), Path('work'));"
+        'print(*{step.command[0] for step in steps}, *{step.config for step in steps})'
+    )
+    environment = os.environ | {'PYTHONPATH': str(tmp_path / 'site'), 'OMP_NUM_THREADS': '1'}
+    given = dict(cwd=tmp_path, env=environment, capture_output=True, text=True)
+    result = subprocess.run([sys.executable, '-c', use], **given)
+    assert result.returncode == 0, result.stderr
+    paths = result.stdout.split()
+    assert len(paths) == 5
+    for path in paths:
+        assert Path(path).is_relative_to(tmp_path / 'site') and Path(path).is_file()
+    command = [sys.executable, '-m', 'semples_mmseg', 'demo', '--dry-run']
+    result = subprocess.run(command, **given)
+    assert result.returncode == 0, result.stderr
+    assert 'Segmenter test' in result.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ['site']
+
+
 def test_mim_lists_searches_and_runs(checkout, tmp_path):
     pytest.importorskip('mim', reason='openmim', exc_type=ImportError)
     (wheel,) = (checkout / 'dist').glob('*.whl')

@@ -1,0 +1,74 @@
+"""What ``tools/run_pipeline.py`` and ``semples-mmseg demo`` share."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from .. import environment
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..pipeline.steps import Step
+
+Report: TypeAlias = 'Callable[[Console], Any]'
+Plan: TypeAlias = 'Callable[[argparse.Namespace, Path], tuple[list[Step], Report]]'
+
+
+def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that every pipeline has."""
+    parser.add_argument('--work-dir', help='folder of the results (default: work_dirs/NAME)')
+    parser.add_argument('--data-root', help='folder of the data')
+    parser.add_argument('--seed', type=int, default=0, help='seed of training')
+    parser.add_argument('--dry-run', action='store_true', help='show the plan and stop')
+    parser.add_argument('-v', '--verbose', action='store_true', help='show the output of all steps')
+    add_config_options(parser, 'semples', 'segmenter')
+
+
+def add_config_options(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Add ``--NAME-options`` for some configs."""
+    for name in names:
+        parser.add_argument(
+            f'--{name}-options', nargs='*', default=[], help='settings of its config, key=value'
+        )
+
+
+def run_pipeline(args: argparse.Namespace, name: str, plan: Plan) -> None:
+    """Run the steps of a pipeline that are not complete, then report, or show the plan alone.
+
+    Args:
+        args: The options of ``add_pipeline_options``.
+        name: Name of the pipeline.
+        plan: Makes the steps, and the function that reports their results, for a folder.
+    """
+    from rich.console import Console
+
+    from ..pipeline.steps import run_steps, show_plan
+    from ..utils.locks import folder_lock
+    from .launch import check_work_dir
+
+    console = Console()
+    folder = Path(args.work_dir or f'work_dirs/{name}')
+    steps, report = plan(args, folder)
+    if args.dry_run:
+        show_plan(steps, folder, console)
+        return
+    check_work_dir(str(folder))
+    with folder_lock(folder):
+        run_steps(steps, folder, console, args.verbose)
+        report(console)
+
+
+def plan_demo(args: argparse.Namespace, folder: Path) -> tuple[list[Step], Report]:
+    """The steps of the demo, and the function that reports their results."""
+    from ..demo.report import report_demo
+    from ..demo.steps import demo_steps
+
+    root, data_root = environment.clone_or_installed(), Path(args.data_root or 'data/demo')
+    options = (args.semples_options, args.segmenter_options)
+    steps = demo_steps(root, folder, data_root, args.seed, *options)
+    return steps, functools.partial(report_demo, root, folder, data_root)
