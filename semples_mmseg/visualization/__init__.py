@@ -1,5 +1,6 @@
-"""Pictures of CAMs and label maps."""
+"""Pictures of CAMs, prompts and label maps: arrays in, a picture out."""
 
+from .cam_figure import draw_cams
 from .pictures import colour_label, overlay_cam, picture_grid
 
-__all__ = ['colour_label', 'overlay_cam', 'picture_grid']
+__all__ = ['colour_label', 'draw_cams', 'overlay_cam', 'picture_grid']

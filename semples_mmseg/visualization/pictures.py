@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 IGNORED = 255
+# Latin, Greek, Cyrillic, Arabic; Pillow's own font is smaller.
+FONT = Path(matplotlib.get_data_path()) / 'fonts' / 'ttf' / 'DejaVuSans.ttf'
 
 
 def overlay_cam(image: np.ndarray, cam: np.ndarray, opacity: float = 0.6) -> np.ndarray:
@@ -66,7 +69,11 @@ def colour_label(label: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndar
 
 
 def picture_grid(
-    columns: Mapping[str, Sequence[np.ndarray]], cell: int = 128, gap: int = 4
+    columns: Mapping[str, Sequence[np.ndarray]],
+    cell: int = 128,
+    gap: int = 4,
+    rows: Sequence[str] = (),
+    captions: Mapping[str, Sequence[str]] | None = None,
 ) -> np.ndarray:
     """Arrange pictures in titled columns of square cells, one row per image.
 
@@ -75,25 +82,40 @@ def picture_grid(
             ``(H, W, 3)``; resized to fit into the cell, keeping their aspect ratio.
         cell: Side of a cell in pixels.
         gap: White space between cells in pixels.
+        rows: Title of each row, written to the left of it; empty for none.
+        captions: Lines below the pictures of some columns, by the column's title.
 
     Returns:
         uint8 RGB of the whole picture.
 
     Raises:
-        ValueError: If there are no pictures or the columns differ in length.
+        ValueError: If there are no pictures or the columns, rows or captions differ in length.
     """
+    captions = captions or {}
     lengths = {title: len(pictures) for title, pictures in columns.items()}
-    if len(set(lengths.values())) != 1 or 0 in lengths.values():
+    counts = {*lengths.values(), *map(len, captions.values()), len(rows) or max(lengths.values())}
+    if len(counts) != 1 or 0 in counts:
         raise ValueError(f'Every column needs the same number (> 0) of pictures, got {lengths}.')
-    rows = next(iter(lengths.values()))
-    size = max(cell // 9, 8)
-    font = ImageFont.load_default(size)
-    top = 2 * size
-    step = cell + gap
-    canvas = Image.new('RGB', (gap + step * len(columns), top + step * rows), 'white')
+    size = max(cell // 11, 9)
+    font = ImageFont.truetype(FONT, size)
+    titles = [_wrap(title, font, cell) for title in columns]
+    row_titles = [_wrap(title, font, cell) for title in rows]
+    line = round(1.3 * size)
+    top = line * max(title.count('\n') + 1 for title in titles) + gap
+    left = gap + (cell + gap if rows else 0)
+    step, down = cell + gap, cell + gap + (line if captions else 0)
+    canvas = Image.new('RGB', (left + step * len(columns), top + down * counts.pop()), 'white')
     draw = ImageDraw.Draw(canvas)
+
+    def write(x: float, y: float, text: str, anchor: str) -> None:
+        spacing = line - size
+        draw.multiline_text((x, y), text, 'black', font, anchor, align='center', spacing=spacing)
+
+    for y, title in enumerate(row_titles):
+        write(gap + cell / 2, top + y * down + cell / 2, title, 'mm')
     for x, (title, pictures) in enumerate(columns.items()):
-        draw.text((gap + x * step + cell / 2, top / 2), title, 'black', font, 'mm')
+        centre = left + x * step + cell / 2
+        write(centre, (top - gap) / 2, titles[x], 'mm')
         for y, picture in enumerate(pictures):
             height, width = picture.shape[:2]
             scale = cell / max(height, width)
@@ -101,6 +123,24 @@ def picture_grid(
             # Nearest keeps the pixels of an enlarged label map visible.
             method = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
             offset = ((cell - fitted[0]) // 2, (cell - fitted[1]) // 2)
-            place = (gap + x * step + offset[0], top + y * step + offset[1])
+            place = (left + x * step + offset[0], top + y * down + offset[1])
             canvas.paste(Image.fromarray(picture).resize(fitted, method), place)
+            if title in captions:
+                write(centre, top + y * down + cell + line / 2, captions[title][y], 'mm')
     return np.asarray(canvas)
+
+
+def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+    """Break a text into lines of at most ``width`` pixels, inside words where they are longer."""
+    lines = ['']
+    for word in text.split():
+        joined = f'{lines[-1]} {word}'.strip()
+        if font.getlength(joined) <= width:
+            lines[-1] = joined
+            continue
+        lines.append('')
+        for letter in word:
+            if font.getlength(lines[-1] + letter) > width:
+                lines.append('')
+            lines[-1] += letter
+    return '\n'.join(part for part in lines if part)
