@@ -41,7 +41,7 @@ def run_test(make_voc_tree, tmp_path, monkeypatch):
     def run(name, *options, changes=None, with_masks=True):
         where = data_at('test', root, 'list.txt', masks.name if with_masks else None)
         config = load(name, TINY_ENCODER, SMALL_WINDOWS, SMALL_VIEWS, where, changes or {})
-        del config.tta_pipeline[1].transforms[0][2:]  # two scales are enough here
+        del config.tta_pipeline[2].transforms[0][2:]  # two scales are enough here
         config.dump(tmp_path / name)
         model = randomise(MODELS.build(config.model))
         torch.save(dict(state_dict=model.state_dict()), tmp_path / 'model.pth')
@@ -108,7 +108,7 @@ def test_real_files_from_training_to_the_archive(tmp_path, monkeypatch):
         'train_dataloader.batch_size': 2,
         'train_dataloader.dataset.pipeline.2.scale': (640, 80),
         'train_dataloader.dataset.pipeline.3.crop_size': (WINDOW, WINDOW),
-        'val_dataloader.dataset.pipeline.1.scale': (560, 70),
+        'val_dataloader.dataset.pipeline.2.scale': (560, 70),
         'work_dir': str(tmp_path / 'run'),
     }
     for name, tool, options in (
@@ -118,7 +118,7 @@ def test_real_files_from_training_to_the_archive(tmp_path, monkeypatch):
         masks = 'SegmentationClassAug' if tool == 'train' else None
         where = [data_at(part, root, 'list.txt', masks) for part in ('train', 'val', 'test')]
         config = load(name, TINY_ENCODER, SMALL_WINDOWS, SMALL_VIEWS, *where, once)
-        del config.tta_pipeline[1].transforms[0][2:]  # two scales are enough here
+        del config.tta_pipeline[2].transforms[0][2:]  # two scales are enough here
         config.dump(tmp_path / name)
         script = str(ROOT / f'tools/{tool}.py')
         monkeypatch.setattr(sys, 'argv', [script, name, *options])

@@ -30,9 +30,9 @@ SMALL_WINDOWS = {
     'model.test_cfg.stride': (STRIDE, STRIDE),
 }
 SMALL_VIEWS = {
-    'test_dataloader.dataset.pipeline.1.scale': (560, 70),
+    'test_dataloader.dataset.pipeline.2.scale': (560, 70),
     **{
-        f'tta_pipeline.1.transforms.0.{index}.scale': (8 * side, side)
+        f'tta_pipeline.2.transforms.0.{index}.scale': (8 * side, side)
         for index, side in enumerate(SIDES)
     },
 }

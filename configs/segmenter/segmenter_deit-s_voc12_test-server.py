@@ -16,6 +16,7 @@ test_dataloader = dict(
         data_prefix=dict(_delete_=True, img_path='JPEGImages'),
         pipeline=[
             load_image,
+            _base_.limit_side,
             dict(type='Resize', scale=_base_.scale, keep_ratio=True),
             dict(type='PackWeakInputs'),
         ],
@@ -23,6 +24,7 @@ test_dataloader = dict(
 )
 tta_pipeline = [
     load_image,
+    _base_.limit_side,
     dict(
         type='TestTimeAug',
         transforms=[_base_.tta_sizes, _base_.tta_flips, [dict(type='PackWeakInputs')]],

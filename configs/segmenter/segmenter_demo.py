@@ -66,6 +66,7 @@ model = dict(
 load_image = dict(type='LoadCheckedImage')
 # MMSegInferencer looks for this name; our data sets load as LoadCheckedImage does all the same.
 load_test_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
+limit_side = dict(type='LimitSide', max_side=256)
 train_pipeline = [
     load_image,
     dict(type='LoadCheckedAnnotations'),
@@ -76,9 +77,10 @@ train_pipeline = [
 ]
 test_pipeline = [
     load_test_image,
+    limit_side,
     dict(type='Resize', scale=scale, keep_ratio=True),
     dict(type='LoadCheckedAnnotations'),
-    dict(type='PackSegInputs'),
+    dict(type='PackWeakInputs'),
 ]
 train_dataloader = dict(
     batch_size=16,

@@ -5,6 +5,8 @@ from typing import Any
 
 from mmcv.transforms import LoadImageFromFile
 
+from .transforms import LimitSide
+
 
 def with_checked_loader(pipeline: Sequence) -> list:
     """Load with ``LoadCheckedImage`` where a pipeline names MMCV's loader with Pillow.
@@ -27,6 +29,26 @@ def with_checked_loader(pipeline: Sequence) -> list:
         else step
         for step in pipeline
     ]
+
+
+def set_max_side(node: Any, max_side: int) -> int:
+    """Set the limit of every ``LimitSide`` in a config or a part of it.
+
+    Args:
+        node: Changed in place.
+        max_side: Longest side in pixels.
+
+    Returns:
+        How many there were.
+    """
+    if isinstance(node, Mapping):
+        if node.get('type') in ('LimitSide', LimitSide):
+            node['max_side'] = max_side
+            return 1
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
+        return sum(set_max_side(child, max_side) for child in node)
+    return 0
 
 
 def annotation_loaders(pipeline: Any) -> list[str]:

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch.nn.functional as F
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from mmseg.registry import METRICS
 from prettytable import PrettyTable
+from torch import Tensor
 
 from .prediction_writer import PredictionWriter
 from .threshold_curve import ThresholdCurve, default_thresholds
@@ -20,6 +22,12 @@ def image_name(sample: dict[str, Any]) -> str:
     return str(sample.get('img_id') or sample.get('img_path') or 'unknown')
 
 
+def _enlarged(cams: Tensor, size: tuple[int, ...]) -> Tensor:
+    if not len(cams):
+        return cams.new_zeros(0, *size)
+    return F.interpolate(cams[None], size, mode='bilinear', align_corners=False)[0]
+
+
 @METRICS.register_module()
 class CAMMetric(BaseMetric):
     """mIoU, FP, FN, precision and recall of CAMs, with the background score swept in one pass.
@@ -28,9 +36,10 @@ class CAMMetric(BaseMetric):
     score, which weak supervision does not have; papers report it as "seed mIoU". Give
     ``background_score`` for a figure whose threshold was fixed beforehand.
 
-    Each sample needs ``cams`` (float (n, H, W), the n present classes, original image size),
-    ``cam_classes`` (int64 (n,)) and ``gt_sem_seg`` (label ids 0..K, 255 ignored). The number of
-    object classes K is that of the data set's ``classes`` without the background.
+    Each sample needs ``cams`` (float (n, H, W), the n present classes; original image size, or that
+    of ``limited_shape``, from which they are enlarged), ``cam_classes`` (int64 (n,)) and
+    ``gt_sem_seg`` (label ids 0..K, 255 ignored). The number of object classes K is that of the data
+    set's ``classes`` without the background.
 
     The metric returns, in percent and at the best threshold of the sweep: ``seed_mIoU``, ``FP``,
     ``FN``, ``precision``, ``recall``; further ``threshold`` (0..1), and ``mIoU`` at
@@ -99,14 +108,10 @@ class CAMMetric(BaseMetric):
             ):
                 if key not in sample:
                     raise ValueError(f'CAMMetric: image {name!r} has no `{key}`; {fix}.')
-            self.results.append(
-                curve.histogram(
-                    sample['cams']['data'],
-                    sample['cam_classes'],
-                    sample['gt_sem_seg']['data'],
-                    name,
-                )
-            )
+            cams, target = sample['cams']['data'], sample['gt_sem_seg']['data']
+            if sample.get('limited_shape') is not None:
+                cams = _enlarged(cams, target.shape[-2:])
+            self.results.append(curve.histogram(cams, sample['cam_classes'], target, name))
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Merge the histograms of all images, log the curve and return the best threshold's."""

@@ -18,7 +18,8 @@ from ..refinement.crf import (
     crf_parameters,
     require_pydensecrf,
 )
-from ..utils.images import read_image
+from ..utils.enlarging import resized_label
+from ..utils.images import read_image, resize_bicubic
 from ..utils.parallel import WorkerPool
 from .cam_metric import image_name
 
@@ -28,7 +29,8 @@ class CRFEvaluator(Evaluator):
     """Replaces each predicted label map by that of a dense CRF before metrics are computed.
 
     The unary term is the softmax of the sample's ``seg_logits`` (mean probabilities under
-    ``ProbabilityTTA``), the colours are those of the image file. The CRF runs in worker
+    ``ProbabilityTTA``), the colours are those of the image file. Of a photo that ``LimitSide`` has
+    made smaller the CRF sees the smaller one, and its labels are enlarged. The CRF runs in worker
     processes while the model predicts; samples reach the metrics in their order.
 
     Args:
@@ -77,7 +79,8 @@ class CRFEvaluator(Evaluator):
                 )
             probabilities = sample.pop('seg_logits')['data'].float().softmax(0).cpu().numpy()
             self._pending.append(sample)
-            task = sample['img_path'], probabilities, self.parameters, self.predicted_only
+            limited = sample.get('limited_shape')
+            task = sample['img_path'], probabilities, self.parameters, self.predicted_only, limited
             self._hand_over(self._pool.put(*task))
 
     def evaluate(self, size: int) -> dict:
@@ -97,7 +100,11 @@ class CRFEvaluator(Evaluator):
 
 
 def refine_file(
-    path: str, probabilities: np.ndarray, parameters: CRFParameters, predicted_only: bool
+    path: str,
+    probabilities: np.ndarray,
+    parameters: CRFParameters,
+    predicted_only: bool,
+    limited_shape: tuple[int, int] | None = None,
 ) -> np.ndarray:
     """``crf_on_probabilities`` with the image of a file.
 
@@ -106,16 +113,21 @@ def refine_file(
         probabilities: (C, H, W) in [0, 1].
         parameters: Of the CRF.
         predicted_only: See ``crf_on_probabilities``.
+        limited_shape: Height and width that the image is made smaller to, if it was too large.
 
     Returns:
-        uint8 (H, W).
+        uint8 (H, W), the size of the image.
 
     Raises:
         ValueError: If the image cannot be read or has another size than the probabilities.
     """
     pixels = read_image(path)
+    size = pixels.shape[:2]
+    if limited_shape is not None:
+        pixels = resize_bicubic(pixels, limited_shape)
     if pixels.shape[:2] != probabilities.shape[1:]:
         raise ValueError(
             f'CRF: image {path} is {pixels.shape[:2]}, its probabilities {probabilities.shape[1:]}'
         )
-    return crf_on_probabilities(pixels, probabilities, parameters, predicted_only)
+    label = crf_on_probabilities(pixels, probabilities, parameters, predicted_only)
+    return resized_label(label, size)

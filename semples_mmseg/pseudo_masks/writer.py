@@ -15,11 +15,13 @@ from mmseg.registry import METRICS, TASK_UTILS
 
 from ..evaluation import confusion_matrix, segmentation_scores
 from ..evaluation.prediction_writer import image_id
+from ..models.soft_masks import label_map
 from ..refinement.base import Refinement
+from ..utils.enlarging import resized_label
 from ..utils.label_png import mask_path, write_mask
 from ..utils.parallel import WorkerPool, usable_cores
 
-_FOR_WORKERS = ('img_id', 'img_path', 'cam_classes')
+_FOR_WORKERS = ('img_id', 'img_path', 'limited_shape', 'cam_classes')
 
 
 @METRICS.register_module()
@@ -27,7 +29,8 @@ class PseudoMaskWriter(BaseMetric):
     """Writes ``<out_dir>/<image id>.png`` for every prediction.
 
     The mask is the prediction's label map (0 background, class + 1 otherwise), refined if asked,
-    in an 8-bit PNG with the data set's palette. Files are written atomically.
+    in an 8-bit PNG with the data set's palette. Photos that ``LimitSide`` has made smaller are
+    refined at that size, and then enlarged. Files are written atomically.
 
     A refinement on the CPU runs in worker processes while the model predicts; at most twice as many
     images as there are workers are queued.
@@ -91,7 +94,12 @@ class PseudoMaskWriter(BaseMetric):
                     f'PseudoMaskWriter: image {name!r} has no `cams`; use a model that predicts '
                     'CAMs.'
                 )
-            label = sample['pred_sem_seg']['data'].squeeze(0).to(torch.uint8).cpu().numpy()
+            predicted = sample['pred_sem_seg']['data'].squeeze(0)
+            size = tuple(predicted.shape)
+            if self.refine is not None and sample.get('limited_shape') is not None:
+                cams = sample['cams']['data']
+                predicted = label_map(cams, sample['cam_classes'], sample['background_score'])
+            label = predicted.to(torch.uint8).cpu().numpy()
             target = None
             if 'gt_sem_seg' in sample:
                 target = sample['gt_sem_seg']['data'].squeeze(0).cpu()
@@ -100,7 +108,7 @@ class PseudoMaskWriter(BaseMetric):
                 known = {key: known.get(key) for key in _FOR_WORKERS}
                 known['cam_classes'] = sample['cam_classes'].cpu().numpy()
             path = mask_path(self.out_dir, name)
-            self.results += self._pool.put(path, label, known, target)
+            self.results += self._pool.put(path, label, size, known, target)
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Wait for the workers, then evaluate as MMEngine does."""
@@ -134,6 +142,7 @@ class PseudoMaskWriter(BaseMetric):
 def write_refined(
     path: Path,
     label: np.ndarray,
+    size: tuple[int, int],
     sample: Mapping[str, Any],
     target: torch.Tensor | None,
     refine: Refinement | None,
@@ -145,7 +154,8 @@ def write_refined(
 
     Args:
         path: The file.
-        label: Label map of the CAMs, uint8 ``(H, W)``.
+        label: Label map of the CAMs, uint8 ``(h, w)``.
+        size: Height and width of the mask.
         sample: See ``refinement.Refinement.__call__``.
         target: Ground truth ``(H, W)``, if there is one.
         refine: The refinement, or None.
@@ -159,7 +169,7 @@ def write_refined(
         results of several processes.)
     """
     if refine is not None:
-        label = refine(label, sample)
+        label = resized_label(refine(label, sample), size)
     write_mask(path, label, palette)
     if target is None:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..utils.images import read_image
+from ..utils.images import read_image, resize_bicubic
 
 
 class Refinement(Protocol):
@@ -18,7 +18,7 @@ class Refinement(Protocol):
     Attributes:
         settings: All numbers the result depends on, as JSON; recorded in ``pseudo_masks.json``.
         in_workers: Whether it runs in worker processes. It is then pickled, and ``sample`` has
-            only its first three keys.
+            only its first four keys.
     """
 
     settings: Any
@@ -28,9 +28,10 @@ class Refinement(Protocol):
         """Refine one label map.
 
         Args:
-            label: Label ids 0..K, uint8 of shape ``(H, W)``.
-            sample: The prediction: ``img_id``, ``img_path``, ``cam_classes`` (0-based object
-                classes of the tags, integers ``(n,)``); without workers also ``cams``
+            label: Label ids 0..K, uint8 of shape ``(H, W)``, the size of the CAMs.
+            sample: The prediction: ``img_id``, ``img_path``, ``limited_shape`` (None, or the size
+                of the CAMs where the photo was made smaller for them), ``cam_classes`` (0-based
+                object classes of the tags, integers ``(n,)``); without workers also ``cams``
                 (``sample['cams']['data']``, float ``(n, H, W)`` in [0, 1]), ``background_score``
                 and all other fields.
 
@@ -40,10 +41,10 @@ class Refinement(Protocol):
 
 
 def read_rgb(sample: Mapping[str, Any], shape: tuple[int, ...]) -> np.ndarray:
-    """The image of a prediction, uint8 RGB of shape ``(H, W, 3)``.
+    """The image that a prediction was made of, uint8 RGB of shape ``(H, W, 3)``.
 
     Args:
-        sample: The prediction, with ``img_path``.
+        sample: The prediction, with ``img_path`` and, if it is smaller, ``limited_shape``.
         shape: Height and width of its label map.
 
     Raises:
@@ -57,6 +58,8 @@ def read_rgb(sample: Mapping[str, Any], shape: tuple[int, ...]) -> np.ndarray:
             'the meta_keys of PackWeakInputs.'
         )
     image = read_image(path)
+    if sample.get('limited_shape') is not None:
+        image = resize_bicubic(image, sample['limited_shape'])
     if image.shape[:2] != tuple(shape):
         raise ValueError(
             f'image {path} is {image.shape[:2]}, its CAMs are {tuple(shape)} (height, width); '

@@ -44,7 +44,7 @@ def test_voc_trains_a_step_and_predicts_at_the_original_size(make_voc_tree, tmp_
             'val_dataloader.dataset.data_prefix': dict(
                 img_path=str(root / 'JPEGImages'), seg_map_path=str(root / 'SegmentationClassAug')
             ),
-            'val_dataloader.dataset.pipeline.1.scale': (640, 80),
+            'val_dataloader.dataset.pipeline.2.scale': (640, 80),
         },
     )
     model = MODELS.build(config.model)
@@ -185,7 +185,7 @@ def test_every_variant_takes_a_step_and_predicts_with_its_views(make_voc_tree, n
     root = make_voc_tree(labels, size=(50, 61))
     where = [data_at(part, root, 'train.txt') for part in ('train', 'test')]
     config = load(name, VARIANTS[name], SMALL_CROPS, SMALL_VIEWS, *where)
-    del config.tta_pipeline[1].transforms[0][2:]  # two scales are enough here
+    del config.tta_pipeline[2].transforms[0][2:]  # two scales are enough here
     data = DATASETS.build(config.train_dataloader.dataset)
     model = MODELS.build(config.model)
     number = len(data.metainfo['classes'])

@@ -93,7 +93,7 @@ def test_multi_scale_equals_the_direct_computation(make_voc_tree, size):
 
 def test_published_scales():
     config = load('segmenter_deit-s_voc12.py')
-    sizes, flips = config.tta_pipeline[1].transforms[:2]
+    sizes, flips = config.tta_pipeline[2].transforms[:2]
     ratios = (0.5, 0.75, 1, 1.25, 1.5, 1.75)
     assert [tuple(size.scale) for size in sizes] == [(4160 * r, 520 * r) for r in ratios]
     assert [flip.prob for flip in flips] == [0, 1]

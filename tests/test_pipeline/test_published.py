@@ -47,7 +47,7 @@ def settings(tmp_path):
     generator += ['val_dataloader=None', 'val_cfg=None', 'val_evaluator=None']
     stages = [f'stages.{n}.{key}' for n in range(3) for key in ('epochs=1', 'batch_size=2')]
     sides = [
-        f'tta_pipeline.1.transforms.0.{n}.scale=({80 * (n + 4)},{10 * (n + 4)})' for n in range(6)
+        f'tta_pipeline.2.transforms.0.{n}.scale=({80 * (n + 4)},{10 * (n + 4)})' for n in range(6)
     ]
     return Settings(
         convert=('--subset', '--workers', '1'),
@@ -64,7 +64,7 @@ def settings(tmp_path):
             *(f'model.decode_head.{key}=192' for key in ('in_channels', 'embed_dims', 'channels')),
             *('model.decode_head.num_heads=3', 'model.backbone.img_size=64'),
             *('model.data_preprocessor.size=(64,64)', 'model.test_cfg.crop_size=(64,64)'),
-            *('model.test_cfg.stride=(43,43)', 'test_dataloader.dataset.pipeline.1.scale=(560,70)'),
+            *('model.test_cfg.stride=(43,43)', 'test_dataloader.dataset.pipeline.2.scale=(560,70)'),
             'train_dataloader.dataset.pipeline.2.scale=(640,80)',
             *('train_dataloader.dataset.pipeline.3.crop_size=(64,64)', *sides),
         ),

@@ -16,6 +16,7 @@ data_root = '{{$DATA_ROOT:data/coco}}'
 scales = (1.0, 0.8, 1.2)
 test_pipeline = [
     _base_.load_test_image,
+    _base_.limit_side,
     dict(type='LoadCheckedAnnotations'),
     dict(type='PackWeakInputs', scales=scales),
 ]
@@ -58,7 +59,11 @@ pseudo_mask_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         **train_set,
-        pipeline=[_base_.load_image, dict(type='PackWeakInputs', scales=scales)],
+        pipeline=[
+            _base_.load_image,
+            _base_.limit_side,
+            dict(type='PackWeakInputs', scales=scales),
+        ],
         test_mode=True,
     ),
 )

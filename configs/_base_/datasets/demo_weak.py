@@ -4,9 +4,11 @@ data_root = '{{$DATA_ROOT:data/demo}}'
 load_image = dict(type='LoadCheckedImage')
 # MMSegInferencer looks for this name; our data sets load as LoadCheckedImage does all the same.
 load_test_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
+limit_side = dict(type='LimitSide', max_side=128)
 # MMSeg's inference_model looks for this name.
 test_pipeline = [
     load_test_image,
+    limit_side,
     dict(type='LoadCheckedAnnotations'),
     dict(type='PackWeakInputs', scales=(1.0, 1.2)),
 ]
@@ -52,7 +54,7 @@ pseudo_mask_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         **train_set,
-        pipeline=[load_image, dict(type='PackWeakInputs', scales=(1.0, 1.2))],
+        pipeline=[load_image, limit_side, dict(type='PackWeakInputs', scales=(1.0, 1.2))],
         test_mode=True,
     ),
 )

@@ -4,6 +4,8 @@ scale = (8 * 520, 520)  # the short side becomes 520, unless the long one would 
 load_image = dict(type='LoadCheckedImage')
 # MMSegInferencer looks for this name; our data sets load as LoadCheckedImage does all the same.
 load_test_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
+# The photos of VOC and COCO are smaller: they are computed as they are.
+limit_side = dict(type='LimitSide', max_side=640)
 train_pipeline = [
     load_image,
     dict(type='LoadCheckedAnnotations'),
@@ -16,6 +18,7 @@ train_pipeline = [
 # PackWeakInputs takes image-level labels along where a data set has them.
 test_pipeline = [
     load_test_image,
+    limit_side,
     dict(type='Resize', scale=scale, keep_ratio=True),
     dict(type='LoadCheckedAnnotations'),
     dict(type='PackWeakInputs'),
@@ -30,6 +33,7 @@ tta_flips = [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0
 tta_model = dict(type='ProbabilityTTA')
 tta_pipeline = [
     load_image,
+    limit_side,
     dict(
         type='TestTimeAug',
         transforms=[

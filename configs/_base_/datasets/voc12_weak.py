@@ -20,6 +20,7 @@ scales = (1.0, 1.2)
 # MMSeg's inference_model looks for this name.
 test_pipeline = [
     _base_.load_test_image,
+    _base_.limit_side,
     dict(type='LoadCheckedAnnotations'),
     dict(type='PackWeakInputs', scales=scales),
 ]
@@ -60,7 +61,11 @@ pseudo_mask_dataloader = dict(
         **dataset,
         ann_file='ImageSets/Segmentation/train_aug.txt',
         data_prefix=dict(img_path='JPEGImages'),
-        pipeline=[_base_.load_image, dict(type='PackWeakInputs', scales=scales)],
+        pipeline=[
+            _base_.load_image,
+            _base_.limit_side,
+            dict(type='PackWeakInputs', scales=scales),
+        ],
         test_mode=True,
     ),
 )

@@ -8,7 +8,8 @@ from mmcv.transforms import BaseTransform
 from mmengine.structures import PixelData
 from mmseg.registry import TRANSFORMS
 from mmseg.structures import SegDataSample
-from PIL import Image
+
+from ...utils.images import resize_bicubic
 
 
 @TRANSFORMS.register_module()
@@ -42,6 +43,7 @@ class PackWeakInputs(BaseTransform):
             'img_id',
             'seg_map_path',
             'ori_shape',
+            'limited_shape',
             'img_shape',
             'pad_shape',
             'scale_factor',
@@ -77,7 +79,7 @@ class PackWeakInputs(BaseTransform):
             sample.gt_sem_seg = PixelData(data=torch.from_numpy(mask.astype(np.int64))[None])
         if self.scales is None:
             return dict(inputs=_to_tensor(img), data_samples=sample)
-        inputs = [_to_tensor(resize_bicubic(img, scale)) for scale in self.scales]
+        inputs = [_to_tensor(_scaled(img, scale)) for scale in self.scales]
         return dict(inputs=inputs, data_samples=sample)
 
     @staticmethod
@@ -96,22 +98,9 @@ class PackWeakInputs(BaseTransform):
         return f'{type(self).__name__}(scales={self.scales}, meta_keys={self.meta_keys})'
 
 
-def resize_bicubic(img: np.ndarray, scale: float) -> np.ndarray:
-    """Resize a uint8 image by a factor with PIL's (antialiased) bicubic filter.
-
-    Args:
-        img: uint8 (H, W, 3); the order of channels does not matter.
-        scale: Positive factor.
-
-    Returns:
-        uint8 (round(H * scale), round(W * scale), 3), at least one pixel a side; ``img`` itself
-        if the size stays.
-    """
+def _scaled(img: np.ndarray, scale: float) -> np.ndarray:
     height, width = img.shape[:2]
-    size = max(round(width * scale), 1), max(round(height * scale), 1)
-    if size == (width, height):
-        return img
-    return np.array(Image.fromarray(img).resize(size, Image.Resampling.BICUBIC))
+    return resize_bicubic(img, (max(round(height * scale), 1), max(round(width * scale), 1)))
 
 
 def _to_tensor(img: np.ndarray) -> torch.Tensor:

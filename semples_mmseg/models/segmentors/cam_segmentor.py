@@ -15,6 +15,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from ...utils.classes import model_metainfo, read_classes
+from ...utils.enlarging import enlarged_labels
 from ...weights.fitting import check_state_dict
 from ..mask_generators import GeneratorOutput
 from ..soft_masks import label_map, min_max
@@ -198,11 +199,12 @@ class CAMSegmentor(BaseSegmentor):
         Args:
             inputs: A batch (B, 3, H, W), or a list over scales of lists of images (3, H, W).
             data_samples: With ``image_labels`` where they are known; classes predicted with more
-                than 0.5 are taken as present where they are not. CAMs come in ``ori_shape``.
+                than 0.5 are taken as present where they are not.
 
         Returns:
-            The data samples with ``cams`` (n, H, W) in [0, 1], ``cam_classes`` (n,),
-            ``pred_sem_seg`` (1, H, W), ``tags_guessed`` (whether ``cam_classes`` were predicted for
+            The data samples with ``cams`` (n, H, W) in [0, 1], at ``ori_shape`` or, if there is
+            one, ``limited_shape``; ``cam_classes`` (n,); ``pred_sem_seg`` (1, H, W) at
+            ``ori_shape``; ``tags_guessed`` (whether ``cam_classes`` were predicted for
             want of labels), and in ``predictions`` the image-level logits (K,) of the generator by
             name, those of the first scale without mirroring.
         """
@@ -220,12 +222,16 @@ class CAMSegmentor(BaseSegmentor):
             else:
                 warnings.warn(_GUESSED, stacklevel=2)
                 present = torch.stack(list(logits.values())).mean(0) > 0
-            size = sample.metainfo.get('ori_shape', scales[0][index].shape[-2:])
+            original = tuple(sample.metainfo.get('ori_shape', scales[0][index].shape[-2:]))
+            size = tuple(sample.metainfo.get('limited_shape', original))
             grids = [output[index][0][present] for output in outputs]
             total = self._sum_at(grids, size) if len(grids[0]) else grids[0].new_zeros(0, *size)
             cams = min_max(total, eps=1e-8)
             classes = present.nonzero().flatten()
-            labels = label_map(cams, classes, self.background_score)
+            if size == original:
+                labels = label_map(cams, classes, self.background_score)
+            else:
+                labels = self._large_label_map(cams, classes, original)
             sample.cams = PixelData(data=cams)
             sample.set_field(classes, 'cam_classes', dtype=Tensor)
             sample.tags_guessed = guessed
@@ -233,6 +239,13 @@ class CAMSegmentor(BaseSegmentor):
             sample.predictions = BaseDataElement(**logits)
             sample.set_metainfo(dict(background_score=self.background_score))
         return data_samples
+
+    def _large_label_map(self, cams: Tensor, classes: Tensor, size: tuple[int, int]) -> Tensor:
+        """``label_map`` at another size, without CAMs of that size."""
+        background = cams.new_full((1, *cams.shape[1:]), self.background_score)
+        ids = F.pad(classes + 1, (1, 0))
+        labels = enlarged_labels(torch.cat([background, cams]).cpu().numpy(), size)
+        return ids[torch.from_numpy(labels).to(ids.device, torch.int64)]
 
     @staticmethod
     def _sum_at(grids: Sequence[Tensor], size: tuple[int, int]) -> Tensor:

@@ -12,6 +12,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from ...utils.classes import model_metainfo, read_classes
+from ...utils.enlarging import enlarged_labels
 from ...weights.fitting import check_state_dict
 
 LONGEST_RATIO = 10
@@ -23,7 +24,7 @@ become 480 x 48000."""
 class WindowedEncoderDecoder(EncoderDecoder):
     """MMSeg's encoder-decoder with the sliding windows of Segmenter and WeakTr.
 
-    Two things differ from ``mmseg.models.EncoderDecoder`` at test time:
+    Three things differ from ``mmseg.models.EncoderDecoder`` at test time:
 
     - An image smaller than a window is enlarged (bilinearly) until a window fits, and its logits
       are resized from there to the original size; MMSeg gives the network the smaller image. A
@@ -33,6 +34,8 @@ class WindowedEncoderDecoder(EncoderDecoder):
       label become minus infinity, so that only background and present classes are predicted.
       WSSS papers make better masks of the *training* images this way ("mask" figure). It needs
       the labels, so it must not be used for figures on unlabelled images.
+    - Of a photo that ``LimitSide`` has made smaller, ``seg_logits`` have the size of the smaller
+      one, ``limited_shape``. ``pred_sem_seg`` has the original size, without logits of that size.
 
     Weights that do not fill the backbone and the head are refused when they are loaded, see
     ``semples_mmseg.weights.fitting.check_state_dict``.
@@ -92,11 +95,20 @@ class WindowedEncoderDecoder(EncoderDecoder):
     def postprocess_result(
         self, seg_logits: Tensor, data_samples: list[SegDataSample] | None = None
     ) -> list[SegDataSample]:
-        """Logits at the original size, un-flipped and restricted if asked, and their argmax."""
+        """Logits, un-flipped and restricted if asked, and the best class of every pixel."""
+        samples = data_samples or []
+        original = [sample.metainfo.get('ori_shape') for sample in samples]
+        for sample in samples:
+            if 'limited_shape' in sample.metainfo:
+                sample.set_metainfo(dict(ori_shape=sample.limited_shape))
         samples = super().postprocess_result(seg_logits, data_samples)
         if self.test_cfg.get('restrict_to_image_labels'):
             for sample in samples:
                 self._restrict(sample)
+        for sample, size in zip(samples, original, strict=False):
+            if 'limited_shape' in sample.metainfo:
+                sample.set_metainfo(dict(ori_shape=size))
+                _label_original(sample)
         return samples
 
     def _restrict(self, sample: SegDataSample) -> None:
@@ -148,8 +160,18 @@ class ProbabilityTTA(SegTTAModel):
             result = views[0]
             result.seg_logits = PixelData(data=probabilities.log())
             result.pred_sem_seg = PixelData(data=probabilities.argmax(0, keepdim=True))
+            if 'limited_shape' in result.metainfo:
+                _label_original(result, probabilities)
             merged.append(result)
         return merged
+
+
+def _label_original(sample: SegDataSample, scores: Tensor | None = None) -> None:
+    """Set the label map at the original size, from scores (C, h, w), by default the logits."""
+    scores = sample.seg_logits.data if scores is None else scores
+    labels = enlarged_labels(scores.float().cpu().numpy(), sample.ori_shape)
+    data = torch.from_numpy(labels).to(scores.device, torch.int64)[None]
+    sample.pred_sem_seg = PixelData(data=data)
 
 
 def enlarged_size(size: tuple[int, int], window: Sequence[int]) -> tuple[int, int]:

@@ -1,0 +1,68 @@
+"""Label maps of large photos: those of scores enlarged as a whole."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from semples_mmseg.utils import enlarging
+from semples_mmseg.utils.enlarging import enlarged_labels, resized_label
+
+
+def whole(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    large = F.interpolate(torch.from_numpy(scores)[None], size, mode='bilinear')[0]
+    return large.argmax(0).numpy()
+
+
+@pytest.mark.parametrize(
+    'shape, size',
+    [((5, 9, 14), (90, 77)), ((3, 1, 1), (4, 6)), ((2, 1, 7), (8, 9)), ((30, 40, 30), (123, 457))],
+)
+@pytest.mark.parametrize('strip', [1 << 22, 1000])
+def test_labels_are_those_of_enlarged_scores(shape, size, strip, monkeypatch):
+    monkeypatch.setattr(enlarging, 'STRIP', strip)
+    rng = np.random.default_rng(0)
+    rough = rng.normal(size=shape).astype(np.float32)
+    smooth = rough + 10 * (np.arange(shape[0]) == shape[0] // 2)[:, None, None].astype(np.float32)
+    for scores in (rough, np.cumsum(np.cumsum(rough, 1), 2), smooth):
+        found = enlarged_labels(scores, size)
+        assert found.dtype == np.uint8 and found.shape == size
+        # Rounding decides where two classes are equal.
+        assert (found == whole(scores, size)).mean() > 0.9999
+
+
+def test_a_class_that_wins_only_between_the_pixels_is_found():
+    scores = np.array([[[1.0, 0.0]], [[0.0, 1.0]], [[0.6, 0.6]]], np.float32)
+    assert enlarged_labels(scores, (1, 16))[0].tolist() == [0] * 7 + [2] * 2 + [1] * 7
+
+
+def test_of_equal_scores_the_first_class_wins_and_ruled_out_ones_never():
+    scores = np.zeros((3, 2, 2), np.float32)
+    assert not enlarged_labels(scores, (6, 6)).any()
+    scores[0] = -np.inf
+    assert (enlarged_labels(scores, (6, 6)) == 1).all()
+
+
+def test_memory_does_not_grow_with_the_classes(monkeypatch):
+    """Of 200 classes, those that may win are enlarged."""
+    scores = np.zeros((200, 6, 8), np.float32)
+    scores[7, :, :4], scores[150, :, 4:] = 1, 1
+    enlarged = []
+    original = enlarging.Image.fromarray
+    monkeypatch.setattr(
+        enlarging.Image, 'fromarray', lambda plane: enlarged.append(1) or original(plane)
+    )
+    found = enlarged_labels(scores, (60, 80))
+    assert set(np.unique(found)) == {7, 150} and len(enlarged) <= 3
+
+
+def test_a_label_map_at_another_size_keeps_its_ids_and_areas():
+    label = np.zeros((40, 60), np.uint8)
+    label[10:30, 20:50] = 7
+    label[:5] = 255
+    large = resized_label(label, (160, 240))
+    assert large.shape == (160, 240) and set(np.unique(large)) == {0, 7, 255}
+    for index in (0, 7, 255):
+        assert (large == index).mean() == pytest.approx((label == index).mean(), abs=1e-3)
+    assert np.array_equal(resized_label(large, (40, 60)), label)
+    assert resized_label(label, (40, 60)).dtype == np.uint8
