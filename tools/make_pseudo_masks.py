@@ -13,7 +13,7 @@ torchrun --nproc_per_node N tools/make_pseudo_masks.py CONFIG CHECKPOINT --out D
 import argparse
 
 from semples_mmseg import register_components
-from semples_mmseg.cli.arguments import add_common_options
+from semples_mmseg.cli.arguments import add_common_options, add_max_side
 from semples_mmseg.cli.errors import explained
 from semples_mmseg.refinement.presets import REFINEMENTS
 from semples_mmseg.utils.shards import shard
@@ -51,6 +51,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--shard', type=shard, metavar='PART/PARTS', help='make a part of the masks alone'
     )
+    add_max_side(parser)
     add_common_options(parser)
     return parser.parse_args()
 

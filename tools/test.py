@@ -9,7 +9,7 @@ import json
 from contextlib import nullcontext
 
 from semples_mmseg import register_components
-from semples_mmseg.cli.arguments import add_common_options
+from semples_mmseg.cli.arguments import add_common_options, add_max_side
 from semples_mmseg.cli.errors import explained
 from semples_mmseg.utils.locks import folder_lock
 from semples_mmseg.utils.shards import shard
@@ -33,6 +33,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--wait-time', type=float, default=2, help='seconds a prediction is shown')
     parser.add_argument('--tta', action='store_true', help='test-time augmentation')
     parser.add_argument('--crf', action='store_true', help='dense CRF on the predictions')
+    add_max_side(parser)
     add_common_options(parser)
     return parser.parse_args()
 

@@ -5,6 +5,28 @@ import argparse
 from ..utils.config_options import option
 
 
+def add_max_side(parser: argparse.ArgumentParser) -> None:
+    """Add the option that bounds the cost of large photos."""
+    parser.add_argument(
+        '--max-side',
+        type=positive,
+        metavar='PIXELS',
+        help='compute larger photos at this long side; results have their own size '
+        '(default: that of the config)',
+    )
+
+
+def positive(text: str) -> int:
+    """Read a positive number of the command line.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is none.
+    """
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f'expected a positive number, got {text!r}')
+    return int(text)
+
+
 def add_common_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that all of MMSeg's tools have."""
     parser.add_argument('--work-dir', help='folder of logs and results')

@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from ..datasets.pipelines import set_max_side
 from ..engine.stage_plan import StagePlan
 from ..utils.config_options import read_options
 from ..weights import forbid_code, read_checkpoint, resolve, trust_checkpoints, with_scheme
@@ -28,7 +29,7 @@ def load_config(args: argparse.Namespace) -> Config:
 
     Raises:
         FileNotFoundError: If there is no such config.
-        ValueError: If ``--data-root`` is given and the config does not use it.
+        ValueError: If ``--data-root`` or ``--max-side`` is given and the config does not use it.
         OSError: If the work folder cannot be written.
         ValueError: If an option of ``--cfg-options`` is unknown or has no effect.
         ImportError: If the config logs to TensorBoard, which is not installed.
@@ -47,6 +48,13 @@ def load_config(args: argparse.Namespace) -> Config:
     config.launcher = args.launcher
     if args.cfg_options:
         merge_options(config, read_options(args.cfg_options))
+    max_side = getattr(args, 'max_side', None)
+    if max_side and not sum(set_max_side(config[key], max_side) for key in config):
+        raise ValueError(
+            f'--max-side has no effect: the pipelines of {args.config} have no '
+            "dict(type='LimitSide', max_side=...), which stands behind the transform that loads "
+            'the image'
+        )
     if args.work_dir:
         config.work_dir = args.work_dir
     elif not config.get('work_dir'):

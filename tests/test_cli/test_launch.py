@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 
 from semples_mmseg.cli import launch
-from semples_mmseg.cli.arguments import add_common_options
+from semples_mmseg.cli.arguments import add_common_options, add_max_side
 from semples_mmseg.cli.launch import (
     check_stages,
     check_validation,
@@ -21,6 +21,7 @@ from semples_mmseg.cli.launch import (
 def arguments(*words):
     parser = argparse.ArgumentParser()
     parser.add_argument('config')
+    add_max_side(parser)
     add_common_options(parser)
     return parser.parse_args([str(word) for word in words])
 
@@ -38,6 +39,17 @@ def test_options_change_single_entries_of_the_stages(config_file, tmp_path):
     )
     config = load_config(args)
     assert config.stages[0].epochs == 1 and config.work_dir == str(tmp_path / 'w')
+
+
+def test_the_long_side_is_set_where_the_config_has_one(config_file, tmp_path, capsys):
+    changed = ['--work-dir', tmp_path / 'w', '--max-side', '77']
+    with pytest.raises(ValueError, match='--max-side has no effect.*small.py.*LimitSide'):
+        load_config(arguments(config_file, *changed))
+    config_file.write_text("pipeline = [dict(type='LimitSide', max_side=640)]\n")
+    assert load_config(arguments(config_file, *changed)).pipeline[0].max_side == 77
+    with pytest.raises(SystemExit):
+        arguments(config_file, '--max-side', '0')
+    assert "expected a positive number, got '0'" in capsys.readouterr().err
 
 
 def test_missing_config(tmp_path):
