@@ -17,7 +17,7 @@ def enlarged_labels(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
     Args:
         scores: Of the C classes, ``(C, h, w)``, 1 <= C <= 256.
-        size: Height and width (H, W) of the result; also a smaller one.
+        size: Height and width (H, W) of the result, not smaller.
 
     Returns:
         Ids 0..C - 1, uint8 ``(H, W)``; of equal scores the first class.
@@ -65,7 +65,7 @@ def resized_label(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
     Args:
         label: Ids 0..255, integers ``(h, w)``.
-        size: Height and width (H, W) of the result.
+        size: Height and width (H, W) of the result, not smaller.
 
     Returns:
         uint8 ``(H, W)``: where the enlarged regions of all ids are compared, the largest share.

@@ -64,5 +64,4 @@ def test_a_label_map_at_another_size_keeps_its_ids_and_areas():
     assert large.shape == (160, 240) and set(np.unique(large)) == {0, 7, 255}
     for index in (0, 7, 255):
         assert (large == index).mean() == pytest.approx((label == index).mean(), abs=1e-3)
-    assert np.array_equal(resized_label(large, (40, 60)), label)
     assert resized_label(label, (40, 60)).dtype == np.uint8
