@@ -41,7 +41,7 @@ def set_max_side(node: Any, max_side: int) -> int:
     Returns:
         How many there were.
     """
-    if isinstance(node, Mapping):
+    if isinstance(node, dict):
         if node.get('type') in ('LimitSide', LimitSide):
             node['max_side'] = max_side
             return 1
