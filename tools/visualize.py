@@ -1,14 +1,14 @@
-"""Draw what a model has learned: CAMs of its checkpoints side by side.
+"""Draw what a model has learned: its CAMs, and where CLIP sees its prompts.
 
 python tools/visualize.py cams CONFIG match.pth refine.pth --images cow.jpg --tags cow,car \\
-    --out grid.png
+    --out cams.png
+python tools/visualize.py prompts CONFIG refine.pth --images cow.jpg --tags cow --out prompts.png
 """
 
 from __future__ import annotations
 
 import argparse
 import io
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,23 +21,25 @@ if TYPE_CHECKING:
     from mmengine.config import Config
     from PIL import Image
 
+FORMATS = {'.png': 'PNG', '.jpg': 'JPEG', '.jpeg': 'JPEG', '.webp': 'WEBP'}
 
-def tag_list(text: str) -> list[str]:
-    """Read the tags of an image: class names divided by commas."""
+
+def name_list(text: str) -> list[str]:
+    """Read class names divided by commas."""
     return [name.strip() for name in text.split(',') if name.strip()]
 
 
-def picture_path(text: str) -> str:
+def picture_path(text: str) -> Path:
     """Read ``--out``."""
-    if Path(text).suffix.lower() not in ('.png', '.jpg', '.jpeg', '.webp'):
-        raise argparse.ArgumentTypeError(f'{text}: give a name that ends in .png, .jpg or .webp')
-    return text
+    if Path(text).suffix.lower() not in FORMATS:
+        raise argparse.ArgumentTypeError(f'{text}: give a name that ends in {", ".join(FORMATS)}')
+    return Path(text)
 
 
 def parse_args() -> argparse.Namespace:
     """Read the command line."""
     common = argparse.ArgumentParser(add_help=False)
-    add_common_options(common)
+    common.add_argument('config', help='path of the config')
     photos = argparse.ArgumentParser(add_help=False)
     photos.add_argument(
         '--images',
@@ -49,13 +51,12 @@ def parse_args() -> argparse.Namespace:
     photos.add_argument(
         '--tags',
         nargs='+',
-        type=tag_list,
+        type=name_list,
         default=[],
         help='classes of each image file, divided by commas; one entry is for all files',
     )
-    photos.add_argument('--masks', nargs='+', default=[], help='masks of the image files')
     photos.add_argument(
-        '--classes', type=tag_list, default=[], help='these classes alone, divided by commas'
+        '--classes', type=name_list, default=[], help='these classes alone, divided by commas'
     )
     photos.add_argument('--out', required=True, type=picture_path, help='the picture to write')
     photos.add_argument('--cell', type=int, default=160, help='side of a picture in pixels')
@@ -63,26 +64,34 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Draw what a model has learned')
     figures = parser.add_subparsers(dest='figure', required=True, metavar='FIGURE')
     cams = figures.add_parser(
-        'cams', parents=[photos, common], help='CAMs of checkpoints beside image and mask'
+        'cams', parents=[common, photos], help='CAMs of checkpoints beside image and mask'
     )
-    cams.add_argument('config', help='path of the config')
     cams.add_argument('checkpoint', nargs='+', help='paths of weights, one column each')
     cams.add_argument('--labels', nargs='+', help='titles of the columns (default: file names)')
+    cams.add_argument('--masks', nargs='+', default=[], help='masks of the image files')
     cams.add_argument(
         '--per-class', action='store_true', help='one row per image and class, not per image'
     )
+    prompts = figures.add_parser(
+        'prompts', parents=[common, photos], help='where CLIP sees learned and manual prompts'
+    )
+    prompts.add_argument('checkpoint', help='path of the weights')
+    prompts.add_argument(
+        '--manual', nargs='+', help='words of the manual prompts (default: the ten of CLIMS)'
+    )
+    method = prompts.add_mutually_exclusive_group()
+    for name, text in (
+        ('dense', 'sharper maps: patches attend to themselves (MaskCLIP)'),
+        ('windows', 'compare windows of the image, which works with every CLIP'),
+    ):
+        method.add_argument(f'--{name}', dest='method', action='store_const', const=name, help=text)
+    prompts.set_defaults(method='patches')
+    for command in (cams, prompts):
+        add_common_options(command)
     args = parser.parse_args()
-    if args.labels and len(args.labels) != len(args.checkpoint):
+    if args.figure == 'cams' and len(args.labels or args.checkpoint) != len(args.checkpoint):
         cams.error(f'--labels: {len(args.labels)} titles for {len(args.checkpoint)} checkpoints')
     return args
-
-
-def column_titles(checkpoints: Sequence[str]) -> list[str]:
-    """File names without suffix, with their folder where they are the same."""
-    paths = [Path(checkpoint) for checkpoint in checkpoints]
-    stems = [path.stem for path in paths]
-    different = len(set(stems)) == len(stems)
-    return stems if different else [f'{path.parent.name}/{path.stem}' for path in paths]
 
 
 def main() -> None:
@@ -93,53 +102,86 @@ def main() -> None:
     from semples_mmseg.utils import atomic_write
     from semples_mmseg.weights import resolve
 
-    out = args.out
-    args.work_dir = args.work_dir or (str(Path(out).parent) if out else tempfile.gettempdir())
+    args.work_dir = args.work_dir or str(args.out.parent)
     config = load_config(args)
-    for checkpoint in args.checkpoint:
+    checkpoints = args.checkpoint if args.figure == 'cams' else [args.checkpoint]
+    for checkpoint in checkpoints:
         resolve(checkpoint)
-    picture = draw_cams(args, config)
+    picture = (draw_cams if args.figure == 'cams' else draw_prompts)(args, config)
     buffer = io.BytesIO()
-    picture.save(buffer, {'.png': 'PNG', '.webp': 'WEBP'}.get(Path(out).suffix.lower(), 'JPEG'))
-    with atomic_write(out, 'wb') as file:
+    picture.save(buffer, FORMATS[args.out.suffix.lower()])
+    with atomic_write(args.out, 'wb') as file:
         file.write(buffer.getvalue())
-    print(f'{out}: {picture.width} x {picture.height} pixels')
+    print(f'{args.out}: {picture.width} x {picture.height} pixels')
 
 
 def draw_cams(args: argparse.Namespace, config: Config) -> Image.Image:
     """Figures 3 and 5 of the paper."""
     from semples_mmseg import visualization
     from semples_mmseg.utils.classes import model_metainfo
+    from semples_mmseg.utils.progress import progress
     from semples_mmseg.visualization.photos import (
         build_model,
         choose_rows,
         classes_of,
-        find_classes,
         find_photos,
         load_model,
         predict_cams,
     )
 
-    titles = args.labels or column_titles(args.checkpoint)
-    classes = find_classes(args.classes, classes_of(config), '--classes')
     photos = find_photos(config, args.images, args.tags, args.masks)
-    rows = choose_rows(photos, classes, args.per_class)
-    names = classes_of(config).names
+    rows = choose_rows(config, photos, args.classes, args.per_class)
     model, columns = build_model(config), {}
+    titles = args.labels or column_titles(args.checkpoint)
     for title, checkpoint in zip(titles, args.checkpoint, strict=True):
         load_model(model, checkpoint)
-        cams = {photo: predict_cams(model, config, photo) for photo, _ in rows}
+        cams = {photo: predict_cams(model, config, photo) for photo in progress(photos, title)}
         columns[title] = [
-            cams[photo][[photo.classes.index(k) for k in classes]] for photo, classes in rows
+            cams[row.photo][[row.photo.classes.index(k) for k in row.classes]] for row in rows
         ]
     return visualization.draw_cams(
-        [photo.image() for photo, _ in rows],
+        [row.photo.image() for row in rows],
         columns,
-        [photo.mask() for photo, _ in rows],
+        [row.photo.mask() for row in rows],
         model_metainfo(classes_of(config))['palette'],
-        [f'{photo.name} {", ".join(names[k] for k in classes)}' for photo, classes in rows],
+        [row.title for row in rows],
         args.cell,
     )
+
+
+def draw_prompts(args: argparse.Namespace, config: Config) -> Image.Image:
+    """Figure 4 of the paper."""
+    import torch
+
+    from semples_mmseg import visualization
+    from semples_mmseg.utils.progress import progress
+    from semples_mmseg.visualization.photos import (
+        build_model,
+        choose_rows,
+        find_photos,
+        load_model,
+    )
+    from semples_mmseg.visualization.prompt_figure import CLIMS_BACKGROUNDS, trained_prompts
+
+    photos = find_photos(config, args.images, args.tags)
+    rows = choose_rows(config, photos, args.classes, per_class=True)
+    model = build_model(config)
+    learned = trained_prompts(model, load_model(model, args.checkpoint), args.checkpoint)
+    words = args.manual or CLIMS_BACKGROUNDS
+    manual = model.text_head.encode_sentences([f'a photo of {word}.' for word in words])
+    images, maps = [row.photo.image() for row in rows], []
+    for row, image in progress(zip(rows, images, strict=True), 'prompt maps', len(rows)):
+        features = torch.cat([learned[list(row.classes)], manual])
+        maps.append(visualization.prompt_maps(model, image, features, args.method))
+    return visualization.draw_prompts(images, maps, words, [row.title for row in rows], args.cell)
+
+
+def column_titles(checkpoints: Sequence[str]) -> list[str]:
+    """File names without suffix, with their folder where they are the same."""
+    paths = [Path(checkpoint) for checkpoint in checkpoints]
+    stems = [path.stem for path in paths]
+    different = len(set(stems)) == len(stems)
+    return stems if different else [f'{path.parent.name}/{path.stem}' for path in paths]
 
 
 if __name__ == '__main__':

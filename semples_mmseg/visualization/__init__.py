@@ -2,5 +2,13 @@
 
 from .cam_figure import draw_cams
 from .pictures import colour_label, overlay_cam, picture_grid
+from .prompt_figure import draw_prompts, prompt_maps
 
-__all__ = ['colour_label', 'draw_cams', 'overlay_cam', 'picture_grid']
+__all__ = [
+    'colour_label',
+    'draw_cams',
+    'draw_prompts',
+    'overlay_cam',
+    'picture_grid',
+    'prompt_maps',
+]

@@ -125,26 +125,46 @@ def find_photos(
     return [photos[image] for image in images]
 
 
+@dataclass(frozen=True)
+class Row:
+    """A row of a figure.
+
+    Attributes:
+        photo: The photo.
+        classes: The classes to draw, a part of the photo's.
+        title: Names of photo and classes.
+    """
+
+    photo: Photo
+    classes: tuple[int, ...]
+    title: str
+
+
 def choose_rows(
-    photos: Sequence[Photo], classes: Sequence[int] = (), per_class: bool = False
-) -> list[tuple[Photo, tuple[int, ...]]]:
-    """Rows of a figure: photos and the classes to draw.
+    config: Config, photos: Sequence[Photo], wanted: Sequence[str] = (), per_class: bool = False
+) -> list[Row]:
+    """Choose the rows of a figure.
 
     Args:
+        config: Names the classes.
         photos: The photos.
-        classes: The classes to draw, 0-based; empty for all.
+        wanted: Names of the classes to draw; empty for all.
         per_class: Whether each class of a photo gets a row of its own.
 
     Raises:
-        ValueError: If a photo shows none of the classes.
+        ValueError: If a name is no class, or a photo shows none of the classes.
     """
-    rows: list[tuple[Photo, tuple[int, ...]]] = []
+    classes = classes_of(config)
+    chosen = find_classes(wanted, classes, '--classes') or range(len(classes.names))
+    rows = []
     for photo in photos:
-        present = tuple(k for k in photo.classes if not classes or k in classes)
+        present = tuple(k for k in photo.classes if k in chosen)
         if not present:
-            wanted = 'none of the chosen classes' if classes else 'no class'
-            raise ValueError(f'{photo.path} shows {wanted}, so there is nothing to draw')
-        rows += [(photo, (k,)) for k in present] if per_class else [(photo, present)]
+            what = f'none of {", ".join(wanted)}' if wanted else 'no class'
+            raise ValueError(f'{photo.path} shows {what}, so there is nothing to draw')
+        for shown in [(k,) for k in present] if per_class else [present]:
+            title = f'{photo.name}\n{", ".join(classes.names[k] for k in shown)}'
+            rows.append(Row(photo, shown, title))
     return rows
 
 

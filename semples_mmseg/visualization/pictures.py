@@ -83,7 +83,7 @@ def picture_grid(
         cell: Side of a cell in pixels.
         gap: White space between cells in pixels.
         rows: Title of each row, written to the left of it; empty for none.
-        captions: Lines below the pictures of some columns, by the column's title.
+        captions: Texts below the pictures of some columns, by the column's title.
 
     Returns:
         uint8 RGB of the whole picture.
@@ -100,10 +100,12 @@ def picture_grid(
     font = ImageFont.truetype(FONT, size)
     titles = [_wrap(title, font, cell) for title in columns]
     row_titles = [_wrap(title, font, cell) for title in rows]
+    below = {title: [_wrap(t, font, cell) for t in texts] for title, texts in captions.items()}
     line = round(1.3 * size)
-    top = line * max(title.count('\n') + 1 for title in titles) + gap
+    top = line * _most_lines(titles) + gap
+    bottom = line * _most_lines(sum(below.values(), []))
     left = gap + (cell + gap if rows else 0)
-    step, down = cell + gap, cell + gap + (line if captions else 0)
+    step, down = cell + gap, cell + bottom + gap
     canvas = Image.new('RGB', (left + step * len(columns), top + down * counts.pop()), 'white')
     draw = ImageDraw.Draw(canvas)
 
@@ -125,22 +127,28 @@ def picture_grid(
             offset = ((cell - fitted[0]) // 2, (cell - fitted[1]) // 2)
             place = (left + x * step + offset[0], top + y * down + offset[1])
             canvas.paste(Image.fromarray(picture).resize(fitted, method), place)
-            if title in captions:
-                write(centre, top + y * down + cell + line / 2, captions[title][y], 'mm')
+            if title in below:
+                write(centre, top + y * down + cell + bottom / 2, below[title][y], 'mm')
     return np.asarray(canvas)
 
 
+def _most_lines(texts: Sequence[str]) -> int:
+    return max((text.count('\n') + 1 for text in texts), default=0)
+
+
 def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """Break a text into lines of at most ``width`` pixels, inside words where they are longer."""
-    lines = ['']
-    for word in text.split():
-        joined = f'{lines[-1]} {word}'.strip()
-        if font.getlength(joined) <= width:
-            lines[-1] = joined
-            continue
+    """Break the lines of a text to ``width`` pixels, inside words where they are longer."""
+    lines: list[str] = []
+    for given in text.splitlines():
         lines.append('')
-        for letter in word:
-            if font.getlength(lines[-1] + letter) > width:
-                lines.append('')
-            lines[-1] += letter
-    return '\n'.join(part for part in lines if part)
+        for word in given.split():
+            joined = f'{lines[-1]} {word}'.strip()
+            if font.getlength(joined) <= width:
+                lines[-1] = joined
+                continue
+            lines.append('')
+            for letter in word:
+                if font.getlength(lines[-1] + letter) > width:
+                    lines.append('')
+                lines[-1] += letter
+    return '\n'.join(line for line in lines if line)

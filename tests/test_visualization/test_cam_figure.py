@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 from PIL import Image
 from run_tool import run_tool
 
@@ -27,13 +28,18 @@ def test_columns_are_image_mask_and_checkpoints():
     assert without.width == 4 + 2 * 44
 
 
-def test_rows_are_photos_or_pairs_of_photo_and_class():
+def test_rows_are_photos_or_pairs_of_photo_and_class(tiny_run):
+    config = Config.fromfile(tiny_run / 'cfg.py')
     photos = [Photo('a.png', (0, 2)), Photo('b.png', (2,))]
-    assert [classes for _, classes in choose_rows(photos)] == [(0, 2), (2,)]
-    assert [classes for _, classes in choose_rows(photos, per_class=True)] == [(0,), (2,), (2,)]
-    assert [classes for _, classes in choose_rows(photos, [2])] == [(2,), (2,)]
-    with pytest.raises(ValueError, match='b.png shows none of the chosen classes'):
-        choose_rows(photos, [0])
+
+    def chosen(*arguments):
+        return [(row.classes, row.title) for row in choose_rows(config, photos, *arguments)]
+
+    assert chosen() == [((0, 2), 'a\ncat, tvmonitor'), ((2,), 'b\ntvmonitor')]
+    assert [row for row, _ in chosen((), True)] == [(0,), (2,), (2,)]
+    assert [row for row, _ in chosen(['tvmonitor'])] == [(2,), (2,)]
+    with pytest.raises(ValueError, match='b.png shows none of cat'):
+        chosen(['cat'])
 
 
 def test_the_tool_draws_photos_by_path(tiny_run):

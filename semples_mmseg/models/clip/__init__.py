@@ -2,7 +2,16 @@
 
 from .image_head import CLIPImageHead
 from .loading import as_clip, build_clip
+from .patch_features import patch_features, window_features
 from .prompt_learner import PromptLearner
 from .text_head import CLIPTextHead
 
-__all__ = ['CLIPImageHead', 'CLIPTextHead', 'PromptLearner', 'as_clip', 'build_clip']
+__all__ = [
+    'CLIPImageHead',
+    'CLIPTextHead',
+    'PromptLearner',
+    'as_clip',
+    'build_clip',
+    'patch_features',
+    'window_features',
+]

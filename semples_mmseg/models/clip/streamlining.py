@@ -80,8 +80,23 @@ class FrozenBlock(nn.Module):
         mixed = F.scaled_dot_product_attention(query, key, value, mask)
         return self._finish(tokens[rows, positions][:, None], mixed)[:, 0]
 
+    def attend_to_self(self, tokens: Tensor) -> Tensor:
+        """Run the block with an attention in which every token sees itself alone.
 
-class _FirstToken(nn.Module):
+        MaskCLIP (arXiv 2112.01071) reads the last block so; residual and MLP are kept here.
+
+        Args:
+            tokens: (n, L, C).
+
+        Returns:
+            (n, L, C).
+        """
+        width = tokens.shape[-1]
+        weight, bias = self.attn.in_proj_weight[2 * width :], self.attn.in_proj_bias[2 * width :]
+        return self._finish(tokens, self._heads(F.linear(self.ln_1(tokens), weight, bias)))
+
+
+class FirstToken(nn.Module):
     """A last block of which only the first token is read."""
 
     def __init__(self, block: FrozenBlock) -> None:
@@ -154,7 +169,7 @@ def streamline(network: nn.Module) -> Any:
         network.conv1 = _PatchProduct(network.conv1)
         only_first = network.pool_type == 'tok' and network.attn_pool is None
         if only_first and not network.output_tokens and isinstance(blocks[-1], FrozenBlock):
-            blocks[-1] = _FirstToken(blocks[-1])
+            blocks[-1] = FirstToken(blocks[-1])
     return network.to(memory_format=torch.channels_last)
 
 

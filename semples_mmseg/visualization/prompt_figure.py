@@ -1,0 +1,148 @@
+"""Where in an image CLIP sees a prompt: the learned one beside manual ones (SemPLeS, figure 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..models.clip import patch_features, window_features
+from ..models.soft_masks import min_max
+from .pictures import overlay_cam, picture_grid
+
+CLIMS_BACKGROUNDS = (
+    *('tree', 'river', 'sea', 'lake', 'water'),
+    *('railway', 'railroad', 'track', 'stone', 'rocks'),
+)
+"""The backgrounds that CLIMS (arXiv 2203.02668) names by hand for VOC."""
+
+METHODS = ('patches', 'dense', 'windows')
+
+
+@dataclass(frozen=True)
+class PromptMaps:
+    """Similarity of the patches of an image with prompts.
+
+    Attributes:
+        maps: float32 (n, h, w), cosines clamped at 0, on a grid over the image.
+        scores: float32 (n,), cosines of the whole image's feature with the prompts.
+    """
+
+    maps: np.ndarray
+    scores: np.ndarray
+
+
+@torch.no_grad()
+def prompt_maps(
+    model: Any, image: np.ndarray, features: Tensor, method: str = 'patches'
+) -> PromptMaps:
+    """Compare the parts of an image with text features.
+
+    Args:
+        model: A ``SemPLeS``.
+        image: uint8 RGB (H, W, 3). CLIP sees it at its own input size, without its aspect ratio.
+        features: (n, D) unit vectors, of ``model.prompt_features`` or
+            ``model.text_head.encode_sentences``.
+        method: ``'patches'`` or ``'dense'`` for ``patch_features``, ``'windows'`` for
+            ``window_features``.
+
+    Raises:
+        ValueError: If the method is unknown, or this CLIP has no patch tokens.
+    """
+    if method not in METHODS:
+        raise ValueError(f'method is one of {", ".join(METHODS)}, got {method!r}')
+    bgr = torch.from_numpy(np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1)))
+    (normalised,) = model.data_preprocessor(dict(inputs=[[bgr]]))['inputs'][0]
+    head = model.image_head
+    pixels = head.prepare(normalised[None])
+    if method == 'windows':
+        parts = window_features(head, normalised[None])[0]
+    else:
+        parts = patch_features(head, pixels, method == 'dense')[0]
+    maps = (parts @ features.T).clamp(min=0).permute(2, 0, 1)
+    scores = (head(pixels) @ features.T)[0]
+    return PromptMaps(maps.cpu().numpy(), scores.cpu().numpy())
+
+
+def trained_prompts(model: Any, checkpoint: dict[str, Any], path: str) -> Tensor:
+    """Features (K, D) of the learned prompts of a checkpoint that the model has loaded.
+
+    Args:
+        model: With the checkpoint's weights.
+        checkpoint: Its content.
+        path: Its name, for error messages.
+
+    Raises:
+        ValueError: If model or checkpoint have no prompts, or those have not been trained.
+    """
+    learner = getattr(model, 'prompt_learner', None)
+    if learner is None:
+        raise ValueError(
+            f'{type(model).__name__} has no prompts: give the config of a SemPLeS and the weights '
+            'of its stage prompt or refine'
+        )
+    given = checkpoint.get('state_dict', checkpoint)
+    lacking = [key for key in learner.state_dict() if f'prompt_learner.{key}' not in given]
+    prompts = getattr(learner, 'prompts', None)
+    noise = prompts is not None and bool((prompts >= 0).all() and (prompts < 1).all())
+    if lacking or noise:
+        what = 'has no prompts' if lacking else 'has prompts that are not trained yet'
+        raise ValueError(f'{path} {what}: give the weights of stage prompt or refine')
+    with torch.no_grad():
+        return model.prompt_features(torch.arange(model.num_classes))
+
+
+def draw_prompts(
+    images: Sequence[np.ndarray],
+    maps: Sequence[PromptMaps],
+    words: Sequence[str] = (),
+    rows: Sequence[str] = (),
+    cell: int = 160,
+) -> Image.Image:
+    """Draw rows of image, learned prompt, and the manual prompts nearest to and farthest from it.
+
+    Every map is stretched from blue at its lowest to red at its highest value, which stand below,
+    after the cosine of the prompt with the whole image. By this cosine a manual prompt is highest
+    or lowest. The last column is the mean of the maps of all manual prompts.
+
+    Args:
+        images: uint8 RGB (H, W, 3).
+        maps: Of each image: first that of the learned prompt, then those of ``words``.
+        words: The n words of the manual prompts; without any there are no columns for them.
+        rows: Titles of the rows.
+        cell: Side of a picture in pixels.
+    """
+    columns: dict[str, Sequence[np.ndarray]] = {'image': images}
+    captions: dict[str, list[str]] = {}
+
+    def add(title: str, chosen: Sequence[tuple[str, np.ndarray, float]]) -> None:
+        captions[title] = [
+            f'{name} ({score:.2f})\n{values.min():.2f} to {values.max():.2f}'
+            for name, values, score in chosen
+        ]
+        columns[title] = [
+            overlay_cam(image, min_max(torch.from_numpy(values), 1e-8).numpy())
+            for image, (_, values, _) in zip(images, chosen, strict=True)
+        ]
+
+    add('learned prompt', [('prompt', one.maps[0], one.scores[0]) for one in maps])
+    if words:
+        for title, pick in (('highest', np.argmax), ('lowest', np.argmin)):
+            best = [int(pick(one.scores[1:])) for one in maps]
+            add(
+                f'manual, {title}',
+                [
+                    (words[n], one.maps[n + 1], one.scores[n + 1])
+                    for one, n in zip(maps, best, strict=True)
+                ],
+            )
+        add(
+            f'manual, mean of {len(words)}',
+            [('mean', one.maps[1:].mean(0), one.scores[1:].mean()) for one in maps],
+        )
+    return Image.fromarray(picture_grid(columns, cell, rows=rows, captions=captions))
