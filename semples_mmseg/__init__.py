@@ -10,7 +10,7 @@ from typing import Any
 from . import environment
 from .version import __version__
 
-_CALLS = {'export': 'own_photos.export'}
+_CALLS = {'label': 'own_photos.fit', 'export': 'own_photos.export'}
 """What the commands are made of, and its module, which is imported when it is asked for."""
 
 __all__ = ['__version__', 'environment', 'register_components', *_CALLS]

@@ -38,6 +38,9 @@ MODULES = tuple(STACKS['onedl'])
 _OTHERS = ('torch', 'torchvision', 'numpy', 'scipy', 'pillow', 'opencv-python', 'open_clip_torch',
            'safetensors', 'pycocotools', 'timm', 'pydensecrf2')  # fmt: skip
 _THIS = 'semples-mmseg'
+_MMSEG_PARTS = [
+    f'mmseg.{part}' for part in ('datasets', 'engine', 'evaluation', 'models', 'visualization')
+]
 _PACKAGE = __name__.partition('.')[0]
 
 
@@ -185,10 +188,16 @@ def register_config_packages() -> None:
     """Let configs inherit from ``'mmseg::...'`` and ``'semples_mmseg::...'`` with either stack.
 
     MMEngine looks the configs of a package up by the name of its distribution, which it keeps in a
-    table; OneDL's names and ours are not in it.
+    table; OneDL's names and ours are not in it. It builds what it inherits in the package's own
+    registries; ours are empty and pass every request on to MMSeg's.
     """
+    from mmengine import Registry
     from mmengine.config.utils import MODULE2PACKAGE
+    from mmseg import registry as registries
 
+    for registry in vars(registries).values():
+        if isinstance(registry, Registry) and _PACKAGE not in registry.children:
+            Registry(registry.name, parent=registry, scope=_PACKAGE, locations=_MMSEG_PARTS)
     MODULE2PACKAGE['semples_mmseg'] = 'semples_mmseg'
     versions = installed()
     for module in ('mmseg', 'mmpretrain'):

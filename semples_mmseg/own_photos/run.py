@@ -6,7 +6,8 @@
 ``configs/``          ``semples.py`` and ``segmenter.py``, which ``tools/train.py`` reruns
 ``semples/``          work folder of the stages: ``classify.pth`` ... ``refine.pth``, stages.json
 ``masks/``            the pseudo masks, in the photos' folder tree, with ``classes.json``
-``confidence.csv``    for every photo and tag
+``predictions/``      what the Segmenter predicts for the same photos
+``confidence.csv``    for every photo and tag, how far its mask can be trusted
 ``segmenter/``        work folder of the retraining
 ``model/``            ``segmenter.py``, ``segmenter.pth``, ``segmenter.onnx``, ``classes.json``
 ``logs/``             the output of every step
@@ -21,8 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..utils.classes import people_name
 from ..utils.files import read_json
 from ..utils.io import atomic_write
+from ..utils.lists import read_image_ids, read_label_file
 
 _RECORD = 'run.json'
 
@@ -76,6 +79,15 @@ class Run:
         """Folder of the list of photos and of their labels."""
         return self.folder / 'data'
 
+    def labels(self) -> dict[str, list[str]]:
+        """Class names of every photo that is trained on, by its id, in the order of the list."""
+        labels = read_label_file(str(self.data / 'labels.json'))
+        return {photo: labels[photo] for photo in read_image_ids(str(self.data / 'list.txt'))}
+
+    def class_names(self) -> list[str]:
+        """Names of the object classes, for people; their ids in masks begin with 1."""
+        return [people_name(name) for name in self.read()['classes']]
+
     @property
     def semples_config(self) -> Path:
         """Config of stages and CAMs."""
@@ -99,6 +111,11 @@ class Run:
     def masks(self) -> Path:
         """Folder of the pseudo masks."""
         return self.folder / 'masks'
+
+    @property
+    def predictions(self) -> Path:
+        """Folder of the Segmenter's label maps of the same photos."""
+        return self.folder / 'predictions'
 
     @property
     def confidence(self) -> Path:

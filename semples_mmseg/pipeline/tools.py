@@ -37,12 +37,14 @@ class Tools:
         options: Sequence[str],
         inputs: Sequence[Path],
         outputs: Sequence[str],
+        *arguments: str,
         **details: Any,
     ) -> Step:
         """``tools/train.py``, resumed when interrupted; writes ``outputs`` into ``work_dir``."""
+        start = ('--work-dir', str(work_dir), *arguments)
         return Step(
             name,
-            self._command('train.py', config, '--work-dir', str(work_dir), options=options),
+            self._command('train.py', config, *start, options=options),
             inputs=tuple(inputs),
             outputs=tuple(work_dir / output for output in outputs),
             config=self.root / config,
@@ -104,7 +106,7 @@ class Tools:
         if self.gpus > 1:
             launcher = ('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node')
             command = (*launcher, str(self.gpus), *command, '--launcher', 'pytorch')
-        return (*command, '--cfg-options', *options)
+        return (*command, '--cfg-options', *options) if options else command
 
 
 def dataset_options(loaders: Sequence[str], **settings: str | Path) -> list[str]:

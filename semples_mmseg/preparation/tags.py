@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -79,11 +79,30 @@ def match_photos(root: Path, photos: Sequence[str], table: TagTable) -> TaggedPh
     return TaggedPhotos(root, table.form, table.classes, frozen, untagged)
 
 
+def image_ids(photos: Iterable[str]) -> dict[str, str]:
+    """Image id by photo: the path without suffix, or with it where two photos differ in it alone.
+
+    Masks are called ``<id>.png``, so no two photos have one id.
+    """
+    photos = set(photos)
+    stems = Counter(str(PurePosixPath(photo).with_suffix('')) for photo in photos)
+    ids = {}
+    for photo in sorted(photos):
+        stem = str(PurePosixPath(photo).with_suffix(''))
+        ids[photo] = stem if stems[stem] == 1 and stem not in photos else photo
+    return ids
+
+
+def suffixes_of(ids: Mapping[str, str]) -> list[str]:
+    """The ``img_suffix`` by which a data set finds photos by their ids."""
+    return sorted({photo.removeprefix(name) for photo, name in ids.items()}, key=len, reverse=True)
+
+
 def write_dataset(tagged: TaggedPhotos, folder: Path, overwrite: bool = False) -> None:
     """Write what a ``WeakLabelDataset`` reads.
 
-    ``list.txt`` has the ids of the tagged photos, their paths without suffix; ``labels.json``
-    their class names for people; ``classes.txt`` the class names as they were written.
+    ``list.txt`` has the ids of the tagged photos, see ``image_ids``; ``labels.json`` their class
+    names for people; ``classes.txt`` the class names as they were written.
 
     Args:
         tagged: Photos and tags.
@@ -91,22 +110,15 @@ def write_dataset(tagged: TaggedPhotos, folder: Path, overwrite: bool = False) -
         overwrite: Whether files of other content may be replaced.
 
     Raises:
-        ValueError: If two photos differ in their suffix alone.
         FileExistsError: If the folder holds lists or labels of other content.
     """
-    ids: dict[str, str] = {}
-    for photo in tagged.tags:
-        other = ids.setdefault(str(PurePosixPath(photo).with_suffix('')), photo)
-        if other != photo:
-            raise ValueError(
-                f'{tagged.root}: {other} and {photo} differ in their suffix alone, so their masks '
-                'would be one file; rename one of them'
-            )
-    labels = {name: [people_name(tag) for tag in tagged.tags[photo]] for name, photo in ids.items()}
+    ids = image_ids(tagged.tags)
+    labels = {ids[photo]: [people_name(tag) for tag in tags] for photo, tags in tagged.tags.items()}
+    names = list(labels)
     # Both are looked at before anything is written.
-    list_is_current(folder / 'list.txt', ids, overwrite)
+    list_is_current(folder / 'list.txt', names, overwrite)
     labels_are_current(folder / 'labels.json', labels, overwrite)
-    write_list(folder / 'list.txt', list(ids), overwrite)
+    write_list(folder / 'list.txt', names, overwrite)
     write_label_file(folder / 'labels.json', labels, overwrite)
     with atomic_write(folder / 'classes.txt') as file:
         file.writelines(f'{name}\n' for name in tagged.classes)

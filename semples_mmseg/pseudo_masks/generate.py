@@ -18,7 +18,7 @@ from torch.utils.data import SequentialSampler
 
 from ..engine.processes import process_group
 from ..refinement.presets import REFINEMENTS
-from ..utils.label_png import check_num_classes, class_colours, mask_path
+from ..utils.label_png import check_num_classes, class_colours, mask_path, write_classes
 from ..utils.locks import folder_lock
 from ..utils.shards import Shard, positions
 from ..weights import with_scheme
@@ -48,8 +48,8 @@ def make_pseudo_masks(
     the config has one. Images whose mask is finished are not predicted again.
 
     The folder is locked, so that no other run writes to it at the same time.
-    ``pseudo_masks.json`` in it records the settings, and name and colour of each id; a
-    folder of other settings or classes is refused.
+    ``pseudo_masks.json`` in it records the settings; a folder of other settings or classes is
+    refused. ``classes.json`` says name and colour of each id.
 
     With a launcher, every process predicts its share of the missing images. The main process lists
     them before any mask is written.
@@ -132,6 +132,7 @@ def make_pseudo_masks(
                         found = recorded_score(out_dir, manifest['checkpoint']) or found
                 manifest['background_score'] = found
             open_folder(out_dir, manifest, overwrite, shared=shard is not None)
+            write_classes(out_dir, manifest['classes'], manifest['palette'])
             own = wanted if shard is None else shard.of(wanted)
             missing = [i for i, name in own if not mask_path(out_dir, name).exists()]
             return manifest['background_score'], missing, len(own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,6 +39,22 @@ def full_palette(colours: Sequence[Sequence[int]] = ()) -> list[int]:
 def class_colours(count: int) -> list[list[int]]:
     """VOC's RGB colours of the ids 0..count - 1; background is black."""
     return np.reshape(full_palette(), (256, 3))[:count].tolist()
+
+
+def write_classes(
+    folder: str | os.PathLike, classes: Sequence[str], palette: Sequence[Sequence[int]] = ()
+) -> None:
+    """Write ``classes.json``: id, name and colour of the classes of a folder's masks.
+
+    Args:
+        folder: Folder of the masks.
+        classes: Names, the background first.
+        palette: RGB of the first ids, see ``full_palette``.
+    """
+    colours = np.reshape(full_palette(palette), (256, 3)).tolist()
+    entries = [dict(id=k, name=name, colour=colours[k]) for k, name in enumerate(classes)]
+    with atomic_write(Path(folder) / 'classes.json') as file:
+        json.dump(entries, file, indent=2, ensure_ascii=False)
 
 
 def write_mask(

@@ -14,6 +14,7 @@ from torch import nn
 from .fitting import misfit
 from .layouts import Weights, describe, name_weights, read_weights
 from .reading import SCHEME, find_tensors, read_checkpoint, resolve
+from .timm_hub import TIMM, timm_file
 
 
 def with_scheme(path: str) -> str:
@@ -87,17 +88,22 @@ def _nothing_fits(module: nn.Module, weights: Weights) -> str:
 class PretrainedWeights(PretrainedInit):
     """``dict(type='Pretrained', checkpoint='weights:PATH', prefix=...)`` in MMSeg's scope.
 
-    For a path that begins with ``weights:``, every tensor must fit; see ``load_weights``. MMEngine
-    loads all other paths, and only warns where shapes differ. The name must be ``Pretrained``,
+    For a path that begins with ``weights:``, every tensor must fit; see ``load_weights``. So it is
+    for ``timm:NAME``, weights by their name in timm, see ``timm_file``. MMEngine loads all other
+    paths, and only warns where shapes differ. The name must be ``Pretrained``,
     because MMEngine initialises such modules last.
     """
 
     def __call__(self, module: nn.Module) -> None:
         """Initialise a module."""
-        if not self.checkpoint.startswith(SCHEME):
+        if self.checkpoint.startswith(TIMM):
+            path = str(timm_file(self.checkpoint.removeprefix(TIMM)))
+        elif self.checkpoint.startswith(SCHEME):
+            path = self.checkpoint.removeprefix(SCHEME)
+        else:
             super().__call__(module)
             return
-        load_weights(module, self.checkpoint.removeprefix(SCHEME), self.prefix)
+        load_weights(module, path, self.prefix)
         if hasattr(module, '_params_init_info'):
             update_init_info(module, init_info=self._get_init_info())
 

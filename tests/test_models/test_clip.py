@@ -341,7 +341,7 @@ def test_a_download_that_fails_says_why(empty_caches, monkeypatch):
     def fail(known):
         raise ConnectionError('reset by peer')
 
-    monkeypatch.setattr(downloads, '_reachable', lambda address: True)
+    monkeypatch.setattr(downloads, 'reachable', lambda address: True)
     monkeypatch.setattr(open_clip.pretrained, 'download_pretrained', fail)
     with pytest.raises(FileNotFoundError, match='(?s)reset by peer.*set clip.pretrained'):
         build_clip('ViT-B-32', 'openai')
@@ -351,7 +351,7 @@ def test_cached_files_need_no_network(monkeypatch, tmp_path):
     def fail(*_):
         raise AssertionError('asked the network')
 
-    monkeypatch.setattr(downloads, '_reachable', fail)
+    monkeypatch.setattr(downloads, 'reachable', fail)
     kept = tmp_path / 'model.safetensors'
     monkeypatch.setattr(huggingface_hub, 'try_to_load_from_cache', lambda *_: str(kept))
     assert downloads.find_tag('ViT-B-32', 'openai') == (kept, True)

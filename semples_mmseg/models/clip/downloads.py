@@ -1,10 +1,6 @@
 """Files of open_clip's pretrained tags."""
 
 import os
-import queue
-import threading
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +9,7 @@ import huggingface_hub
 import open_clip
 from open_clip import constants
 
-# Seconds to wait for the server to answer.
-_PATIENCE = 3
+from ...weights.hub import PATIENCE, kept_file, reachable
 
 
 def find_tag(model: str, tag: str) -> tuple[Path, bool]:
@@ -40,8 +35,8 @@ def find_tag(model: str, tag: str) -> tuple[Path, bool]:
     quick_gelu = bool(known.get('quick_gelu', False))
     if (kept := _cached(known)) is not None:
         return kept, quick_gelu
-    reason = f'no answer within {_PATIENCE} s'
-    if _reachable(_address(known)):
+    reason = f'no answer within {PATIENCE} s'
+    if reachable(_address(known)):
         try:
             return Path(open_clip.pretrained.download_pretrained(known)), quick_gelu
         except Exception as error:  # each of the download's libraries raises its own kind
@@ -65,29 +60,6 @@ def _cached(known: Mapping[str, Any]) -> Path | None:
         safe = f'{os.path.splitext(name)[0]}.safetensors'
         if not name:
             safe, name = constants.HF_SAFE_WEIGHTS_NAME, constants.HF_WEIGHTS_NAME
-        for wanted in (safe, name):
-            found = huggingface_hub.try_to_load_from_cache(repository, wanted)
-            if isinstance(found, str):
-                return Path(found)
-        return None
+        return kept_file(repository, (safe, name))
     kept = Path('~/.cache/clip', os.path.basename(known['url'])).expanduser()
     return kept if kept.is_file() else None
-
-
-def _reachable(address: str) -> bool:
-    """Whether a server answers; the downloads themselves try for a minute."""
-    answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
-
-    def ask() -> None:
-        try:
-            urllib.request.urlopen(address, timeout=_PATIENCE).close()
-            answers.put(True)
-        except OSError as error:  # an answer, if only that this address has no page
-            answers.put(isinstance(error, urllib.error.HTTPError))
-
-    # In a thread, as no time limit holds for the look-up of the name.
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        return answers.get(timeout=_PATIENCE)
-    except queue.Empty:
-        return False

@@ -1,0 +1,35 @@
+"""``semples-mmseg check``: what is there, what is wrong, and what ``fit`` would do."""
+
+import argparse
+
+from ..photo_options import add_photo_options
+
+HELP = 'look at photos and tags: what is there, what is wrong, what fit would do'
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_photo_options(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what is found; 1 if something is wrong or doubtful."""
+    from ... import register_components
+
+    register_components()
+    from rich.console import Console
+
+    from ...own_photos.fit import recipe_for, show_inspection, show_recipe
+    from ...own_photos.photos import inspect_photos
+
+    console = Console(soft_wrap=True)
+    found = inspect_photos(args.photos, args.tags, args.classes)
+    show_inspection(found, console)
+    usable = found.usable(skip_unreadable=True, skip_rare=True)
+    recipe = recipe_for(
+        found, usable, args.weights, args.backbone, args.clip, args.seed, args.epochs
+    )
+    show_recipe(recipe, len(usable.tags), console)
+    findings = found.findings()
+    console.print(f'{len(findings)} findings' if findings else 'all is well')
+    return int(bool(findings))

@@ -1,0 +1,87 @@
+"""How far the pseudo mask of each tag can be trusted, without any pixel label.
+
+The confidence of a photo and tag is the IoU of its pseudo mask with what the Segmenter, trained on
+all pseudo masks, predicts there for that class: masks that other photos contradict agree least.
+docs/own_photos.md has how it ranks masks by their true IoU on the demo world.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..utils.io import atomic_write
+from ..utils.label_png import mask_path, read_mask
+from ..utils.parallel import parallel_map
+from .run import Run
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """One row of ``confidence.csv``.
+
+    Attributes:
+        photo: Id of the photo.
+        tag: Name of the class.
+        confidence: IoU of pseudo mask and prediction, 0..1.
+        share: Share of the photo that the pseudo mask of the class covers, 0..1.
+    """
+
+    photo: str
+    tag: str
+    confidence: float
+    share: float
+
+
+def write_confidence(run: Run) -> None:
+    """Write ``confidence.csv``: every tag of every photo, the least confident first.
+
+    Args:
+        run: A run with pseudo masks and predictions.
+    """
+    rows = sorted(measure_confidence(run), key=lambda row: (row.confidence, row.photo, row.tag))
+    with atomic_write(run.confidence) as file:
+        writer = csv.writer(file, lineterminator='\n')
+        writer.writerow(['photo', 'tag', 'confidence', 'share'])
+        for row in rows:
+            writer.writerow([row.photo, row.tag, f'{row.confidence:.4f}', f'{row.share:.4f}'])
+
+
+def read_confidence(run: Run) -> list[Confidence]:
+    """Read ``confidence.csv``."""
+    with open(run.confidence, newline='', encoding='utf-8') as file:
+        return [
+            Confidence(row['photo'], row['tag'], float(row['confidence']), float(row['share']))
+            for row in csv.DictReader(file)
+        ]
+
+
+def measure_confidence(run: Run) -> list[Confidence]:
+    """Compare pseudo masks with predictions, for the tags of every photo."""
+    labels, names = run.labels(), run.class_names()
+    jobs = [
+        (mask_path(run.masks, photo), mask_path(run.predictions, photo), classes)
+        for photo, tags in labels.items()
+        if (classes := [names.index(tag) + 1 for tag in tags])
+    ]
+    photos = [photo for photo, tags in labels.items() if tags]
+    return [
+        Confidence(photo, tag, iou, share)
+        for photo, values in zip(photos, parallel_map(_agreement, jobs), strict=True)
+        for tag, (iou, share) in zip(labels[photo], values, strict=True)
+    ]
+
+
+def _agreement(job: tuple[Path, Path, list[int]]) -> list[tuple[float, float]]:
+    """IoU of two label maps, and share of the first, for each of some ids."""
+    mask, prediction = read_mask(job[0]), read_mask(job[1])
+    return [_iou(mask == number, prediction == number) for number in job[2]]
+
+
+def _iou(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
+    union = np.count_nonzero(first | second)
+    common = np.count_nonzero(first & second)
+    return common / union if union else 0.0, float(first.mean())

@@ -1,0 +1,287 @@
+"""From photos and tags to masks and a model: ``semples-mmseg fit``."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import time
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from .. import environment
+from ..models.clip.downloads import find_tag
+from ..pipeline.steps import Step, run_steps
+from ..pipeline.tools import Tools
+from ..preparation.tags import TaggedPhotos, image_ids, suffixes_of, write_dataset
+from ..utils.classes import people_name
+from ..utils.locks import folder_lock
+from ..utils.parallel import usable_cores
+from ..version import __version__
+from ..weights.timm_hub import TIMM, timm_file
+from .confidence import write_confidence
+from .configs import DEIT, write_configs
+from .photos import Inspection, describe_sizes, inspect_photos
+from .recipe import Recipe, choose_recipe, shorten
+from .run import Run
+
+_MEGABYTES = {'pretrained': 3000, 'demo': 60}
+"""Of checkpoints and logs; masks and predictions come to it."""
+
+
+def label(
+    photos: str | Path,
+    tags: str | Path | None = None,
+    out: str | Path = 'run',
+    *,
+    classes: Path | None = None,
+    weights: str = 'pretrained',
+    backbone: Path | None = None,
+    clip: Path | None = None,
+    seed: int = 0,
+    epochs: int | None = None,
+    skip_unreadable: bool = False,
+    skip_rare: bool = False,
+    dry_run: bool = False,
+    verbose: bool = False,
+) -> Run:
+    """Make masks of tagged photos, and a model. The same call goes on where a stopped one was.
+
+    Args:
+        photos: Folder of the photos, sub-folders included.
+        tags: Tag table of any form, see ``preparation.tag_tables``; None for a folder per class.
+        out: Folder of the run; see ``own_photos.run`` for what it holds afterwards.
+        classes: Text file of the class names, one a line, if their order matters.
+        weights: What training starts from: ``'pretrained'`` (DeiT-S and CLIP ViT-B/32, downloaded
+            once) or ``'demo'`` (small models that are shipped).
+        backbone: File of DeiT-S, in place of the download.
+        clip: File of CLIP ViT-B/32, in place of the download.
+        seed: Seed of training.
+        epochs: Most epochs of each training; by the number of photos if not given.
+        skip_unreadable: Leave out photos that cannot be read.
+        skip_rare: Leave out classes of fewer than two photos.
+        dry_run: Show what would be done, and write nothing.
+        verbose: Show the output of all steps.
+
+    Returns:
+        The run: ``run.masks`` is the folder of the masks.
+
+    Raises:
+        FileNotFoundError: If there are no photos, table or weights.
+        FileExistsError: If the folder holds another run, or other files.
+        ValueError: If photos or tags are wrong; the message names file and row.
+        RuntimeError: If a step fails.
+    """
+    console = Console(soft_wrap=True)
+    run = Run(Path(out))
+    photos, tags = Path(photos), None if tags is None else Path(tags)
+    found = inspect_photos(photos, tags, classes)
+    usable = found.usable(skip_unreadable, skip_rare)
+    recipe = recipe_for(found, usable, weights, backbone, clip, seed, epochs)
+    show_inspection(found, console)
+    if dry_run:
+        show_recipe(recipe, len(usable.tags), console)
+        return run
+    check_weights(recipe)
+    recipe = begin(run, usable, tags, recipe)
+    show_recipe(recipe, len(usable.tags), console)
+    fit_run(run, recipe, console, verbose)
+    return run
+
+
+def recipe_for(
+    found: Inspection,
+    usable: TaggedPhotos,
+    weights: str = 'pretrained',
+    backbone: Path | None = None,
+    clip: Path | None = None,
+    seed: int = 0,
+    epochs: int | None = None,
+) -> Recipe:
+    """Choose a recipe for this machine; arguments as of ``label``."""
+    recipe = choose_recipe(
+        len(usable.tags),
+        found.mean_pixels,
+        weights=weights,
+        backbone=None if backbone is None else str(backbone.resolve()),
+        clip=None if clip is None else str(clip.resolve()),
+        crf=importlib.util.find_spec('pydensecrf') is not None,
+        gpu=torch.cuda.is_available(),
+        cores=usable_cores(),
+        seed=seed,
+    )
+    return recipe if epochs is None else shorten(recipe, epochs)
+
+
+def check_weights(recipe: Recipe) -> None:
+    """See that the weights are there, or download them, before long work.
+
+    Raises:
+        FileNotFoundError: If a file is missing, or there is no connection; says what to put where.
+        ValueError: If files are given for the shipped models.
+    """
+    files = {'--backbone': recipe.backbone, '--clip': recipe.clip}
+    if recipe.weights == 'demo':
+        if given := [option for option, file in files.items() if file]:
+            raise ValueError(f'{given[0]} has no effect with --weights demo: leave one of them out')
+        return
+    for option, file in files.items():
+        if file and not Path(file).is_file():
+            raise FileNotFoundError(f'{option}: there is no file {file}')
+    missing = []
+    if not recipe.backbone:
+        try:
+            timm_file(DEIT.removeprefix(TIMM))
+        except FileNotFoundError as error:
+            missing.append(f'{error}, and give it with --backbone FILE')
+    if not recipe.clip:
+        try:
+            find_tag('ViT-B-32', 'openai')
+        except FileNotFoundError as error:
+            missing.append(f'{error}, or give it with --clip FILE')
+    if missing:
+        raise FileNotFoundError(
+            '; '.join(missing) + '. To try the program without them: --weights demo'
+        )
+
+
+def show_inspection(found: Inspection, console: Console) -> None:
+    """Print what the photos and the table hold, and what is wrong with them."""
+    tagged = found.tagged
+    console.print(
+        f'{tagged.root}: {len(tagged.tags)} tagged photos ({tagged.form}), '
+        f'{describe_sizes(list(found.sizes.values()))}, {found.negatives} of no class',
+        markup=False,
+    )
+    table = Table('class', 'in the prompt', 'photos')
+    for name, count in found.counts.items():
+        prompt = name.rpartition('|')[2].strip()
+        table.add_row(people_name(name), f'a photo of {prompt}.', str(count))
+    console.print(table)
+    for finding in found.findings():
+        console.print(f'- {finding}', markup=False)
+
+
+def show_recipe(recipe: Recipe, photos: int, console: Console) -> None:
+    """Print what ``fit`` does with so many photos."""
+    table = Table('', 'chosen', title='Recipe')
+    for name, text in recipe.rows(photos):
+        table.add_row(name, text)
+    console.print(table)
+
+
+def begin(run: Run, tagged: TaggedPhotos, tags: Path | None, recipe: Recipe) -> Recipe:
+    """Write the lists, labels and configs of a run; nothing of a run that was begun is changed.
+
+    Args:
+        run: Its folder may be new, empty, or hold a run of these photos and tags.
+        tagged: Photos and tags to train on.
+        tags: Tag table.
+        recipe: What is trained.
+
+    Returns:
+        The recipe of the run: of one that was begun, its own.
+
+    Raises:
+        FileExistsError: If the folder holds other files or another run.
+        OSError: If the disk has too little room.
+    """
+    record = dict(
+        photos=str(tagged.root.resolve()),
+        tags=None if tags is None else str(tags.resolve()),
+        form=tagged.form,
+        classes=list(tagged.classes),
+        weights=recipe.weights,
+        seed=recipe.seed,
+    )
+    if run.exists:
+        there = run.read()
+        for key, value in record.items():
+            if there[key] != value:
+                raise FileExistsError(
+                    f'{run.folder} holds another run: its {key} are {there[key]}, now {value}. '
+                    'Choose another folder with --out'
+                )
+        write_dataset(tagged, run.data)  # refuses other photos or labels
+        return Recipe.from_json(there['recipe'])
+    if run.folder.exists() and any(run.folder.iterdir()):
+        raise FileExistsError(
+            f'{run.folder} holds files that are no run: choose a new folder with --out'
+        )
+    _check_room(run.folder, recipe, len(tagged.tags))
+    ids = image_ids(tagged.tags)
+    write_dataset(tagged, run.data)
+    write_configs(run, tagged.root, tagged.classes, suffixes_of(ids), recipe)
+    run.write(dict(record, version=__version__, recipe=recipe.to_json()))
+    return recipe
+
+
+def fit_run(run: Run, recipe: Recipe, console: Console, verbose: bool = False) -> None:
+    """Train, make masks, train the Segmenter and write the model; steps that are complete are
+    skipped.
+
+    Args:
+        run: A run that was begun.
+        recipe: Its recipe.
+        console: Where progress is shown.
+        verbose: Whether the output of all steps is shown too.
+
+    Raises:
+        RuntimeError: If a step fails; what is complete stays complete.
+    """
+    start = time.monotonic()
+    with folder_lock(run.folder):
+        run_steps(_steps(run, recipe), run.folder, console, verbose)
+        write_confidence(run)
+    minutes = (time.monotonic() - start) / 60
+    table = Table(title=f'Finished after {minutes:.1f} minutes', show_header=False)
+    table.add_row('masks', f'{run.masks} (ids and colours: classes.json)')
+    table.add_row('doubtful ones', f'{run.confidence}, least confident first')
+    table.add_row('model', str(_segmenter_weights(run, recipe)))
+    table.add_row('configs', f'{run.semples_config.parent}, for tools/train.py')
+    console.print(table)
+
+
+def _steps(run: Run, recipe: Recipe) -> list[Step]:
+    tools = Tools(environment.clone_or_installed(), run.folder)
+    semples, segmenter = (
+        str(path.resolve()) for path in (run.semples_config, run.segmenter_config)
+    )
+    data = [run.data / 'list.txt', run.data / 'labels.json']
+    amp = ('--amp',) if recipe.amp else ()
+    weights = _segmenter_weights(run, recipe)
+    files = [f'{stage}.pth' for stage in recipe.stages]
+    return [
+        tools.train('stages', semples, run.semples, [], data, [*files, 'stages.json'], *amp),
+        tools.pseudo_masks(semples, run.stage_file('refine'), run.masks, [], data),
+        tools.train('Segmenter', segmenter, run.segmenter, [], [run.masks], [weights.name], *amp),
+        tools.test(
+            'predictions',
+            segmenter,
+            weights,
+            'predictions.json',
+            [],
+            '--out',
+            str(run.predictions),
+            outputs=[run.predictions],
+        ),
+    ]
+
+
+def _segmenter_weights(run: Run, recipe: Recipe) -> Path:
+    return run.segmenter / f'epoch_{recipe.segmenter.epochs}.pth'
+
+
+def _check_room(folder: Path, recipe: Recipe, photos: int) -> None:
+    there = folder.resolve()
+    while not there.exists():
+        there = there.parent
+    needed = _MEGABYTES[recipe.weights] + photos * 0.1
+    free = shutil.disk_usage(there).free / 2**20
+    if free < needed:
+        raise OSError(
+            f'{there} has {free:.0f} MB free, a run takes about {needed:.0f}: make room, or choose '
+            'another disk with --out'
+        )
