@@ -1,14 +1,17 @@
-"""Draw what a model has learned: its CAMs, and where CLIP sees its prompts.
+"""Show what a model has learned: its CAMs, where CLIP sees its prompts, the words nearest to them.
 
 python tools/visualize.py cams CONFIG match.pth refine.pth --images cow.jpg --tags cow,car \\
     --out cams.png
 python tools/visualize.py prompts CONFIG refine.pth --images cow.jpg --tags cow --out prompts.png
+python tools/visualize.py words CONFIG refine.pth
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import json
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,7 +64,7 @@ def parse_args() -> argparse.Namespace:
     photos.add_argument('--out', required=True, type=picture_path, help='the picture to write')
     photos.add_argument('--cell', type=int, default=160, help='side of a picture in pixels')
 
-    parser = argparse.ArgumentParser(description='Draw what a model has learned')
+    parser = argparse.ArgumentParser(description='Show what a model has learned')
     figures = parser.add_subparsers(dest='figure', required=True, metavar='FIGURE')
     cams = figures.add_parser(
         'cams', parents=[common, photos], help='CAMs of checkpoints beside image and mask'
@@ -86,7 +89,14 @@ def parse_args() -> argparse.Namespace:
     ):
         method.add_argument(f'--{name}', dest='method', action='store_const', const=name, help=text)
     prompts.set_defaults(method='patches')
-    for command in (cams, prompts):
+    words = figures.add_parser('words', parents=[common], help='the words nearest to the prompts')
+    words.add_argument('checkpoint', help='path of the weights')
+    words.add_argument(
+        '--words', type=Path, help='list of words, one a line (default: 1,657 nouns)'
+    )
+    words.add_argument('--count', type=int, default=10, help='words for each class')
+    words.add_argument('--json', type=Path, help='write them to this file as well')
+    for command in (cams, prompts, words):
         add_common_options(command)
     args = parser.parse_args()
     if args.figure == 'cams' and len(args.labels or args.checkpoint) != len(args.checkpoint):
@@ -99,20 +109,28 @@ def main() -> None:
     args = parse_args()
     register_components()
     from semples_mmseg.cli.launch import load_config
-    from semples_mmseg.utils import atomic_write
     from semples_mmseg.weights import resolve
 
-    args.work_dir = args.work_dir or str(args.out.parent)
+    out = args.json if args.figure == 'words' else args.out
+    args.work_dir = args.work_dir or str(out.parent if out else tempfile.gettempdir())
     config = load_config(args)
-    checkpoints = args.checkpoint if args.figure == 'cams' else [args.checkpoint]
-    for checkpoint in checkpoints:
+    for checkpoint in args.checkpoint if args.figure == 'cams' else [args.checkpoint]:
         resolve(checkpoint)
-    picture = (draw_cams if args.figure == 'cams' else draw_prompts)(args, config)
+    if args.figure == 'words':
+        list_words(args, config)
+    else:
+        save((draw_cams if args.figure == 'cams' else draw_prompts)(args, config), out)
+
+
+def save(picture: Image.Image, out: Path) -> None:
+    """Write a picture in the format of its suffix."""
+    from semples_mmseg.utils import atomic_write
+
     buffer = io.BytesIO()
-    picture.save(buffer, FORMATS[args.out.suffix.lower()])
-    with atomic_write(args.out, 'wb') as file:
+    picture.save(buffer, FORMATS[out.suffix.lower()])
+    with atomic_write(out, 'wb') as file:
         file.write(buffer.getvalue())
-    print(f'{args.out}: {picture.width} x {picture.height} pixels')
+    print(f'{out}: {picture.width} x {picture.height} pixels')
 
 
 def draw_cams(args: argparse.Namespace, config: Config) -> Image.Image:
@@ -174,6 +192,35 @@ def draw_prompts(args: argparse.Namespace, config: Config) -> Image.Image:
         features = torch.cat([learned[list(row.classes)], manual])
         maps.append(visualization.prompt_maps(model, image, features, args.method))
     return visualization.draw_prompts(images, maps, words, [row.title for row in rows], args.cell)
+
+
+def list_words(args: argparse.Namespace, config: Config) -> None:
+    """Print the words nearest to the prompt of every class."""
+    from semples_mmseg.utils import atomic_write
+    from semples_mmseg.visualization.photos import build_model, classes_of, load_model
+    from semples_mmseg.visualization.prompt_figure import trained_prompts
+    from semples_mmseg.visualization.words import (
+        NOUNS,
+        encode_words,
+        nearest_words,
+        read_words,
+        words_table,
+    )
+
+    listed = read_words(args.words or NOUNS)
+    model = build_model(config)
+    prompts = trained_prompts(model, load_model(model, args.checkpoint), args.checkpoint)
+    words, features = encode_words(model.text_head, listed)
+    found = nearest_words(prompts, classes_of(config).names, words, features, args.count)
+    if args.json:
+        with atomic_write(args.json) as file:
+            content = {
+                name: [near.as_dict() for near in near_words] for name, near_words in found.items()
+            }
+            json.dump(content, file, indent=2, ensure_ascii=False)
+    if len(words) < len(listed):
+        print(f'{len(listed) - len(words)} of {len(listed)} words are unknown to this CLIP')
+    print(words_table(found))
 
 
 def column_titles(checkpoints: Sequence[str]) -> list[str]:
