@@ -202,7 +202,16 @@ def config_at(path: str) -> Config:
 
 
 # Keys that are good without being in a config.
-OPTIONAL = ('load_from', 'resume', 'randomness', 'label_file', 'pretrained', 'dtype', 'fused')
+OPTIONAL = (
+    'load_from',
+    'resume',
+    'randomness',
+    'label_file',
+    'pretrained',
+    'dtype',
+    'fused',
+    'augment_on',
+)
 
 
 def has_key(config, key: str) -> bool:

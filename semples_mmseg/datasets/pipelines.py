@@ -51,6 +51,44 @@ def set_max_side(node: Any, max_side: int) -> int:
     return 0
 
 
+def augmented_on_device(pipeline: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The training pipeline that leaves augmentation to the device, with the same distribution.
+
+    ``CAMDataPreprocessor`` does what is drawn here. Loading and the random crop become
+    one step, and the random numbers of an image depend on (seed, epoch, image) alone.
+
+    Args:
+        pipeline: Configs: ``LoadCheckedImage``, maybe ``RandomResizedCrop``, what
+            ``DeferAugmentation`` takes, and ``PackWeakInputs``.
+
+    Raises:
+        ValueError: If the order or a transform is another.
+    """
+    load, *steps = with_checked_loader(pipeline)
+    pack = steps.pop() if steps else {}
+    if _base_name(load) != 'LoadCheckedImage' or _base_name(pack) != 'PackWeakInputs':
+        raise ValueError(
+            "model.data_preprocessor.augment_on='device' needs a training pipeline that begins "
+            f'with LoadCheckedImage and ends with PackWeakInputs, got {_base_name(load)} and '
+            f'{_base_name(pack)}'
+        )
+    load = dict(load)
+    if steps and _base_name(steps[0]) == 'RandomResizedCrop':
+        crop = dict(steps.pop(0))
+        del crop['type']
+        load.update(type='LoadRandomCrop', crop=crop)
+    return [
+        dict(type='SeedEachImage'),
+        load,
+        dict(type='DeferAugmentation', transforms=steps),
+        pack,
+    ]
+
+
+def _base_name(step: Mapping[str, Any]) -> str:
+    return str(step.get('type', 'nothing')).rsplit('.', 1)[-1]
+
+
 def annotation_loaders(pipeline: Any) -> list[str]:
     """Names of the transforms that load annotations, those inside other transforms included."""
     names = (name.split('.')[-1] for name in _transform_names(pipeline))

@@ -1,6 +1,7 @@
 """Random numbers depend only on the epoch, so that a resumed run draws the same ones."""
 
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ class EpochSeedHook(Hook):
 
     A run that is killed and resumed at an epoch then draws the same numbers as an unbroken one,
     without stored state. ``seed_worker`` seeds the loader workers, and the order of the images
-    depends on (seed, epoch) too. A run that is resumed with another seed keeps that of its
-    checkpoint.
+    depends on (seed, epoch) too. ``SeedEachImage`` is told both. A run that is resumed with another
+    seed keeps that of its checkpoint.
     """
 
     # After the switch of stages: what that draws, a resumed run may draw twice or not at all.
@@ -36,11 +37,24 @@ class EpochSeedHook(Hook):
         sampler: Any = runner.train_loop.dataloader.sampler
         if getattr(sampler, 'seed', None) == self._seed_of_config:
             sampler.seed = runner.seed
+        for transform in _seeded_transforms(runner.train_loop.dataloader.dataset):
+            transform.start_epoch(runner.seed or 0, runner.epoch)
         words = np.random.SeedSequence([runner.seed or 0, runner.epoch, get_rank()])
         seed = int(words.generate_state(1)[0])
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)
+
+
+def _seeded_transforms(dataset: Any) -> Iterator[Any]:
+    """Transforms that want to know seed and epoch, inside wrappers of the data set too."""
+    inner = getattr(dataset, 'dataset', None)
+    for part in getattr(dataset, 'datasets', [] if inner is None else [inner]):
+        yield from _seeded_transforms(part)
+    pipeline = getattr(dataset, 'pipeline', None)
+    for transform in getattr(pipeline, 'transforms', ()):
+        if hasattr(transform, 'start_epoch'):
+            yield transform
 
 
 @FUNCTIONS.register_module()

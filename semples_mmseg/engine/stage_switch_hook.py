@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from mmengine.runner import BaseLoop, Runner
 from mmseg.registry import HOOKS
 from torch import Tensor
 
+from ..datasets.pipelines import augmented_on_device
 from ..utils import atomic_write
 from .check_classes_hook import check_classes
 from .global_batches import images_each, keep_whole_batches
@@ -25,13 +26,13 @@ from .weights_file import bare, save_weights
 _SNAPSHOTS = 'stage_snapshots'
 
 
-def _set_pipeline(dataset: Any, pipeline: Any) -> None:
-    """Give a data set's config another pipeline, inside wrappers such as ClassBalancedDataset."""
+def _change_pipeline(dataset: Any, change: Callable[[Any], Any]) -> None:
+    """Change the pipeline in a data set's config, inside wrappers such as ClassBalancedDataset."""
     parts = dataset.get('datasets') or [dataset.dataset] if 'pipeline' not in dataset else []
     if not parts:
-        dataset.pipeline = pipeline
+        dataset.pipeline = change(dataset.pipeline)
     for part in parts:
-        _set_pipeline(part, pipeline)
+        _change_pipeline(part, change)
 
 
 @HOOKS.register_module()
@@ -209,10 +210,16 @@ class StageSwitchHook(Hook):
 
     def _build_loader(self, runner: Runner, spec: StageSpec) -> Any:
         loader = self._base_loader
-        if spec.train_pipeline is not None or spec.batch_size is not None:
+        preprocessor = getattr(bare(runner.model), 'data_preprocessor', None)
+        on_device = getattr(preprocessor, 'augment_on', 'loader') == 'device'
+        if on_device or spec.train_pipeline is not None or spec.batch_size is not None:
             config = copy.deepcopy(runner.cfg.train_dataloader)
             if spec.train_pipeline is not None:
-                _set_pipeline(config.dataset, spec.train_pipeline)
+                _change_pipeline(config.dataset, lambda _: spec.train_pipeline)
+            if on_device:
+                _change_pipeline(config.dataset, augmented_on_device)
+                # One tensor of a batch passes from a worker in less time than many.
+                config.setdefault('collate_fn', dict(type='default_collate'))
             config.batch_size = self._batch_size(spec)
             config.setdefault('pin_memory', torch.cuda.is_available())
             different = runner._randomness_cfg.get('diff_rank_seed', False)

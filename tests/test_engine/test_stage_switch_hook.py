@@ -406,6 +406,28 @@ def test_fused_adamw_takes_the_same_steps_and_is_not_switched_on_in_a_run(make_c
         train(config)
 
 
+def test_augmentation_on_the_device(make_config, tmp_path):
+    """A pipeline of its own for each stage; resumed runs end as unbroken ones."""
+    pipeline = [PIPELINE[0] | dict(imdecode_backend='pillow'), *PIPELINE[1:]]
+    pipeline[1] = dict(pipeline[1], backend='pillow')
+    stages = [STAGES[0], dict(STAGES[1], train_pipeline=[*pipeline[:2], pipeline[-1]])]
+    on_device = {
+        'model.data_preprocessor': dict(type='CAMDataPreprocessor', augment_on='device'),
+        'train_dataloader.dataset.pipeline': pipeline,
+    }
+    config = no_validation(make_config('whole', stages=stages, **on_device))
+    dataset = train(config).train_loop.dataloader.dataset
+    names = [type(transform).__name__ for transform in dataset.pipeline.transforms]
+    assert names == ['SeedEachImage', 'LoadRandomCrop', 'DeferAugmentation', 'PackWeakInputs']
+    config = no_validation(make_config('broken', stages=stages, **on_device))
+    train_until(config, lambda run, name, batch: name == 'before_train_epoch' and run.epoch == 3)
+    choose_start(config, resume=True)
+    train(config)
+    for name in ('match', 'prompt'):
+        a, b = (weights(tmp_path / run / f'{name}.pth') for run in ('whole', 'broken'))
+        assert not changed(a, b), name
+
+
 @pytest.mark.parametrize('gpu', [True, False])
 def test_images_are_pinned_where_there_is_a_gpu(make_config, monkeypatch, gpu):
     config = no_validation(make_config(stages=[dict(STAGES[0], batch_size=4)]))

@@ -49,6 +49,7 @@ class PackWeakInputs(BaseTransform):
             'scale_factor',
             'flip',
             'flip_direction',
+            'augmentation',
             'reduce_zero_label',
         ),
     ) -> None:
@@ -66,7 +67,7 @@ class PackWeakInputs(BaseTransform):
         Returns:
             ``inputs`` and ``data_samples``.
         """
-        img = np.ascontiguousarray(results['img'])
+        img = results['img']
         # Some transforms write (h, w, channels) here, some nothing at all.
         results['img_shape'] = img.shape[:2]
         sample = SegDataSample(
@@ -79,6 +80,7 @@ class PackWeakInputs(BaseTransform):
             sample.gt_sem_seg = PixelData(data=torch.from_numpy(mask.astype(np.int64))[None])
         if self.scales is None:
             return dict(inputs=_to_tensor(img), data_samples=sample)
+        img = np.ascontiguousarray(img)
         inputs = [_to_tensor(_scaled(img, scale)) for scale in self.scales]
         return dict(inputs=inputs, data_samples=sample)
 
