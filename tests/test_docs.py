@@ -6,6 +6,7 @@ import argparse
 import ast
 import functools
 import importlib
+import inspect
 import re
 import runpy
 import shlex
@@ -22,6 +23,8 @@ import pytest
 import torch
 from mmengine.config import Config
 from PIL import Image
+
+from semples_mmseg.models import CAMDataPreprocessor
 
 from semples_mmseg.utils.config_options import read_options
 
@@ -216,6 +219,8 @@ OPTIONAL = (
 
 def has_key(config, key: str) -> bool:
     *parents, last = key.split('.')
+    if parents == ['model', 'data_preprocessor']:  # options of the model's own preprocessor
+        return last in inspect.signature(CAMDataPreprocessor).parameters
     for part in parents:
         try:
             config = config[int(part) if isinstance(config, (list, tuple)) else part]

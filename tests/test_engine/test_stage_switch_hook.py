@@ -412,7 +412,7 @@ def test_augmentation_on_the_device(make_config, tmp_path):
     pipeline[1] = dict(pipeline[1], backend='pillow')
     stages = [STAGES[0], dict(STAGES[1], train_pipeline=[*pipeline[:2], pipeline[-1]])]
     on_device = {
-        'model.data_preprocessor': dict(type='CAMDataPreprocessor', augment_on='device'),
+        'model.data_preprocessor.augment_on': 'device',
         'train_dataloader.dataset.pipeline': pipeline,
     }
     config = no_validation(make_config('whole', stages=stages, **on_device))

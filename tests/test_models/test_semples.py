@@ -246,7 +246,7 @@ def test_preprocessor_normalises_every_scale_alike(tiny_semples):
 @pytest.mark.parametrize('non_blocking', [True, False])
 def test_images_are_copied_while_the_program_goes_on(tiny_semples, monkeypatch, non_blocking):
     if not non_blocking:
-        tiny_semples['data_preprocessor'] = dict(type='CAMDataPreprocessor', non_blocking=False)
+        tiny_semples['data_preprocessor'] = dict(non_blocking=False)
     model = build(tiny_semples)
     asked = []
     original = torch.Tensor.to

@@ -34,7 +34,7 @@ class CAMSegmentor(BaseSegmentor):
     Args:
         mask_generator: Config of the mask generator, e.g. ``WeakTrGenerator``; its
             ``num_classes`` may be left out where ``class_names`` are given.
-        data_preprocessor: Config of ``CAMDataPreprocessor``, the default.
+        data_preprocessor: Options of ``CAMDataPreprocessor``, or the config of another one.
         background_score: Score of background, 0..1; a pixel is foreground if a CAM is higher.
         flip: Whether CAM prediction sums each image and its mirror image.
         init_cfg: MMEngine's initialisation.
@@ -70,7 +70,7 @@ class CAMSegmentor(BaseSegmentor):
                 'by model.mask_generator.backbone.init_cfg, those of the whole model by load_from'
             )
         super().__init__(
-            data_preprocessor=data_preprocessor or dict(type='CAMDataPreprocessor'),
+            data_preprocessor=dict(type='CAMDataPreprocessor') | dict(data_preprocessor or {}),
             init_cfg=init_cfg,
         )
         self.class_names: tuple[str, ...] | None = None
