@@ -25,7 +25,6 @@ from mmengine.config import Config
 from PIL import Image
 
 from semples_mmseg.models import CAMDataPreprocessor
-
 from semples_mmseg.utils.config_options import read_options
 
 ROOT = Path(__file__).parents[1]
@@ -213,7 +212,6 @@ OPTIONAL = (
     'pretrained',
     'dtype',
     'fused',
-    'augment_on',
 )
 
 
