@@ -144,16 +144,18 @@ def draw_cams(args: argparse.Namespace, config: Config) -> Image.Image:
         classes_of,
         find_photos,
         load_model,
+        pipeline_without_masks,
         predict_cams,
     )
 
     photos = find_photos(config, args.images, args.tags, args.masks)
-    rows = choose_rows(config, photos, args.classes, args.per_class)
+    rows = choose_rows(photos, classes_of(config), args.classes, args.per_class)
     model, columns = build_model(config), {}
+    pipeline = pipeline_without_masks(config)
     titles = args.labels or column_titles(args.checkpoint)
     for title, checkpoint in zip(titles, args.checkpoint, strict=True):
         load_model(model, checkpoint)
-        cams = {photo: predict_cams(model, config, photo) for photo in progress(photos, title)}
+        cams = {photo: predict_cams(model, pipeline, photo) for photo in progress(photos, title)}
         columns[title] = [
             cams[row.photo][[row.photo.classes.index(k) for k in row.classes]] for row in rows
         ]
@@ -176,13 +178,14 @@ def draw_prompts(args: argparse.Namespace, config: Config) -> Image.Image:
     from semples_mmseg.visualization.photos import (
         build_model,
         choose_rows,
+        classes_of,
         find_photos,
         load_model,
     )
     from semples_mmseg.visualization.prompt_figure import CLIMS_BACKGROUNDS, trained_prompts
 
     photos = find_photos(config, args.images, args.tags)
-    rows = choose_rows(config, photos, args.classes, per_class=True)
+    rows = choose_rows(photos, classes_of(config), args.classes, per_class=True)
     model = build_model(config)
     learned = trained_prompts(model, load_model(model, args.checkpoint), args.checkpoint)
     words = args.manual or CLIMS_BACKGROUNDS

@@ -141,20 +141,22 @@ class Row:
 
 
 def choose_rows(
-    config: Config, photos: Sequence[Photo], wanted: Sequence[str] = (), per_class: bool = False
+    photos: Sequence[Photo],
+    classes: ObjectClasses,
+    wanted: Sequence[str] = (),
+    per_class: bool = False,
 ) -> list[Row]:
     """Choose the rows of a figure.
 
     Args:
-        config: Names the classes.
         photos: The photos.
+        classes: The classes of the model.
         wanted: Names of the classes to draw; empty for all.
         per_class: Whether each class of a photo gets a row of its own.
 
     Raises:
         ValueError: If a name is no class, or a photo shows none of the classes.
     """
-    classes = classes_of(config)
     chosen = find_classes(wanted, classes, '--classes') or range(len(classes.names))
     rows = []
     for photo in photos:
@@ -223,24 +225,26 @@ def load_model(model: Any, checkpoint: str) -> dict[str, Any]:
     return content
 
 
-def pack(config: Config, photo: Photo, num_classes: int) -> dict[str, Any]:
-    """A photo as the test pipeline of a config hands it over, without its mask."""
-    pipeline = [
-        transform
-        for transform in config.test_dataloader.dataset.pipeline
-        if 'Annotations' not in str(transform['type'])
-    ]
-    labels = np.zeros(num_classes, np.float32)
-    labels[list(photo.classes)] = 1
-    return Compose(pipeline)(dict(img_path=photo.path, image_labels=labels))
+def pipeline_without_masks(config: Config) -> list[dict[str, Any]]:
+    """The test pipeline of a config without what loads masks."""
+    pipeline = config.test_dataloader.dataset.pipeline
+    return [step for step in pipeline if 'Annotations' not in str(step['type'])]
 
 
 @torch.no_grad()
-def predict_cams(model: Any, config: Config, photo: Photo) -> np.ndarray:
-    """CAMs of the classes of a photo at its size, as pseudo masks are made of.
+def predict_cams(model: Any, pipeline: Sequence[dict[str, Any]], photo: Photo) -> np.ndarray:
+    """CAMs of the classes of a photo at its size.
+
+    Args:
+        model: In eval mode.
+        pipeline: Transforms from ``img_path`` to the model's input, such as
+            ``pipeline_without_masks``, which gives the CAMs that pseudo masks are made of.
+        photo: The photo.
 
     Returns:
         float32 (n, H, W) in [0, 1], in the order of ``photo.classes``.
     """
-    sample = model.test_step(pseudo_collate([pack(config, photo, model.num_classes)]))[0]
-    return sample.cams.data.cpu().numpy()
+    labels = np.zeros(model.num_classes, np.float32)
+    labels[list(photo.classes)] = 1
+    item = Compose(pipeline)(dict(img_path=photo.path, image_labels=labels))
+    return model.test_step(pseudo_collate([item]))[0].cams.data.cpu().numpy()

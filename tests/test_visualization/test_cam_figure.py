@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from mmengine.config import Config
 from PIL import Image
 from run_tool import run_tool
 
+from semples_mmseg.utils.classes import read_classes
 from semples_mmseg.visualization import draw_cams, overlay_cam
 from semples_mmseg.visualization.photos import Photo, choose_rows
 
@@ -28,12 +28,12 @@ def test_columns_are_image_mask_and_checkpoints():
     assert without.width == 4 + 2 * 44
 
 
-def test_rows_are_photos_or_pairs_of_photo_and_class(tiny_run):
-    config = Config.fromfile(tiny_run / 'cfg.py')
+def test_rows_are_photos_or_pairs_of_photo_and_class():
+    classes = read_classes(['cat', 'dog', 'tvmonitor|tv monitor'])
     photos = [Photo('a.png', (0, 2)), Photo('b.png', (2,))]
 
     def chosen(*arguments):
-        return [(row.classes, row.title) for row in choose_rows(config, photos, *arguments)]
+        return [(row.classes, row.title) for row in choose_rows(photos, classes, *arguments)]
 
     assert chosen() == [((0, 2), 'a\ncat, tvmonitor'), ((2,), 'b\ntvmonitor')]
     assert [row for row, _ in chosen((), True)] == [(0,), (2,), (2,)]

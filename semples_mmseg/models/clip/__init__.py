@@ -2,7 +2,7 @@
 
 from .image_head import CLIPImageHead
 from .loading import as_clip, build_clip
-from .patch_features import patch_features, window_features
+from .patch_features import has_patch_tokens, patch_features, window_features
 from .prompt_learner import PromptLearner
 from .text_head import CLIPTextHead
 
@@ -12,6 +12,7 @@ __all__ = [
     'PromptLearner',
     'as_clip',
     'build_clip',
+    'has_patch_tokens',
     'patch_features',
     'window_features',
 ]

@@ -12,6 +12,13 @@ from .image_head import CLIPImageHead
 from .streamlining import FirstToken, FrozenBlock
 
 
+def has_patch_tokens(head: CLIPImageHead) -> bool:
+    """Whether the image encoder has patch tokens in the space of CLIP's features."""
+    visual: Any = head.encoder.network
+    transformer = isinstance(visual, VisionTransformer)
+    return transformer and visual.attn_pool is None and visual.proj is not None
+
+
 @torch.no_grad()
 def patch_features(head: CLIPImageHead, images: Tensor, dense: bool = False) -> Tensor:
     """Features of all patches: tokens through the last norm and the projection, normalised.
@@ -32,7 +39,7 @@ def patch_features(head: CLIPImageHead, images: Tensor, dense: bool = False) -> 
         ValueError: If the image encoder has no patch tokens in CLIP's feature space.
     """
     visual: Any = head.encoder.network
-    if not isinstance(visual, VisionTransformer) or visual.attn_pool or visual.proj is None:
+    if not has_patch_tokens(head):
         raise ValueError(
             f'the image encoder of this CLIP, {type(visual).__name__}, has no patch tokens in the '
             'space of its features, as vision transformers of open_clip without attention pooling '

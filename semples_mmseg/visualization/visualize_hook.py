@@ -1,0 +1,107 @@
+"""CAMs and prompts of a few training images while a model trains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+from PIL import Image
+
+from ..models.clip import has_patch_tokens
+from ..utils.classes import ObjectClasses
+from .cam_figure import draw_cams
+from .photos import Photo, choose_rows, predict_cams
+from .prompt_figure import draw_prompts, prompt_maps
+
+_PIPELINE: list[dict[str, Any]] = [
+    dict(type='LoadCheckedImage'),
+    dict(type='PackWeakInputs', scales=(1.0,)),
+]
+
+
+@HOOKS.register_module()
+class VisualizeHook(Hook):
+    """Give pictures of CAMs and of learned prompts to MMEngine's visualizer every N epochs.
+
+    Every backend gets them as ``cams`` and ``prompts`` with the epoch as step: files
+    (``LocalVisBackend``), TensorBoard, Weights & Biases. CAMs, at scale 1 and mirrored, are drawn
+    where the generator trains; prompts in stages that learn or use them. Images and tags are those
+    of the training data, without masks, which training does not open. The training itself is not
+    changed.
+
+    Args:
+        interval: Epochs from one picture to the next.
+        images: How many images, evenly spread over those that have tags.
+
+    Raises:
+        ValueError: If one is not positive.
+    """
+
+    priority = 'LOW'
+
+    def __init__(self, interval: int = 10, images: int = 6) -> None:
+        if interval < 1 or images < 1:
+            raise ValueError(f'VisualizeHook: {interval=} and {images=} have to be positive')
+        self.interval, self.images = interval, images
+
+    def before_train(self, runner: Runner) -> None:
+        """Choose the images."""
+        dataset: Any = runner.train_loop.dataloader.dataset
+        infos = [dataset.get_data_info(index) for index in range(len(dataset))]
+        tagged = [info for info in infos if np.any(info.get('image_labels'))]
+        if not tagged:
+            raise ValueError('VisualizeHook: no image of the training data has tags')
+        chosen = np.unique(np.linspace(0, len(tagged) - 1, self.images).astype(int))
+        self._photos = [
+            Photo(info['img_path'], tuple(np.flatnonzero(info['image_labels']).tolist()))
+            for info in (tagged[index] for index in chosen)
+        ]
+        names = tuple(dataset.metainfo['classes'])[1:]
+        self._classes = ObjectClasses(names, names)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Draw."""
+        if self.every_n_epochs(runner, self.interval):
+            self._draw(runner)
+
+    @master_only
+    @torch.no_grad()
+    def _draw(self, runner: Runner) -> None:
+        model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        step, training = runner.epoch + 1, model.training
+        learning = any(p.requires_grad for p in model.mask_generator.parameters())
+        model.eval()
+        try:
+            if learning:
+                self._add(runner, 'cams', self._cams(model, f'epoch {step}'))
+            if {'prompt', 'refine'} & set(model.stage.losses):
+                self._add(runner, 'prompts', self._prompts(model))
+        finally:
+            model.train(training)
+
+    @staticmethod
+    def _add(runner: Runner, name: str, picture: Image.Image) -> None:
+        runner.visualizer.add_image(name, np.asarray(picture), runner.epoch + 1)
+
+    def _cams(self, model: Any, title: str) -> Image.Image:
+        rows = choose_rows(self._photos, self._classes)
+        cams = {title: [predict_cams(model, _PIPELINE, row.photo) for row in rows]}
+        return draw_cams([row.photo.image() for row in rows], cams, rows=[r.title for r in rows])
+
+    def _prompts(self, model: Any) -> Image.Image:
+        rows = choose_rows(self._photos, self._classes, per_class=True)
+        images = [row.photo.image() for row in rows]
+        method = 'patches' if has_patch_tokens(model.image_head) else 'windows'
+        device = model.text_head.class_features.device
+        features = model.prompt_features(torch.arange(model.num_classes, device=device))
+        maps = [
+            prompt_maps(model, image, features[list(row.classes)], method)
+            for row, image in zip(rows, images, strict=True)
+        ]
+        return draw_prompts(images, maps, rows=[row.title for row in rows])
