@@ -92,7 +92,7 @@ def parse_args() -> argparse.Namespace:
     words = figures.add_parser('words', parents=[common], help='the words nearest to the prompts')
     words.add_argument('checkpoint', help='path of the weights')
     words.add_argument(
-        '--words', type=Path, help='list of words, one a line (default: 1,657 nouns)'
+        '--words', type=Path, help='list of words, one a line (default: shipped nouns)'
     )
     words.add_argument('--count', type=int, default=10, help='words for each class')
     words.add_argument('--json', type=Path, help='write them to this file as well')
@@ -127,7 +127,7 @@ def save(picture: Image.Image, out: Path) -> None:
     from semples_mmseg.utils import atomic_write
 
     buffer = io.BytesIO()
-    picture.save(buffer, FORMATS[out.suffix.lower()])
+    picture.save(buffer, FORMATS[out.suffix.lower()], optimize=True)
     with atomic_write(out, 'wb') as file:
         file.write(buffer.getvalue())
     print(f'{out}: {picture.width} x {picture.height} pixels')

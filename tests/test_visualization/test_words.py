@@ -1,6 +1,7 @@
 """Nearest words: the shipped list, lists of one's own, ranks, and the tool."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -23,6 +24,8 @@ def test_the_shipped_list_is_whole():
     assert words == sorted(words) and len({word.lower() for word in words}) == len(words)
     assert all(word.replace(' ', '').replace('-', '').isalpha() for word in words)
     assert {'railway', 'sky', 'grass', 'wall', 'cow', 'steel', 'river'} <= set(words)
+    page = Path(__file__).parents[2] / 'docs' / 'figures.md'
+    assert f'The words are {len(words):,}\ncommon English nouns' in page.read_text()
     assert NOUNS.read_text().startswith('# SPDX-License-Identifier: Apache-2.0\n')
 
 
