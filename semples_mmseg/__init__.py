@@ -5,12 +5,17 @@ so that they answer at once; they call ``register_components`` where they need M
 """
 
 import importlib
+import importlib.util
 from typing import Any
 
 from . import environment
 from .version import __version__
 
-_CALLS = {'label': 'own_photos.fit', 'export': 'own_photos.export'}
+_CALLS = {
+    'label': 'own_photos.fit',
+    'load': 'own_photos.loading',
+    'export': 'own_photos.export',
+}
 """What the commands are made of, and its module, which is imported when it is asked for."""
 
 __all__ = ['__version__', 'environment', 'register_components', *_CALLS]
@@ -48,5 +53,6 @@ def register_components() -> None:
     from .refinement import crf, pamr  # noqa: F401
 
 
-if not environment.is_command_line():
+# Without PyTorch there are no components, and `load` of an ONNX file works.
+if not environment.is_command_line() and importlib.util.find_spec('torch') is not None:
     register_components()

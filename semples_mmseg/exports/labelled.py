@@ -10,11 +10,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from scipy import ndimage
 
-from ..preparation.tags import find_photos
 from ..pseudo_masks.manifest import MANIFEST
 from ..utils.files import read_json
 from ..utils.label_png import read_mask
-from ..utils.lists import files_below, name_some
+from ..utils.lists import files_below, find_photos, name_some
 
 UNDECIDED = 255
 

@@ -27,13 +27,9 @@ from typing import Any
 
 from ..datasets.voc import read_object_names
 from ..utils.files import read_json, read_text
-from ..utils.images import PHOTO_SUFFIXES as USUAL_SUFFIXES
+from ..utils.images import PHOTO_SUFFIXES
 from .cls_labels import read_cls_labels
 
-PHOTO_SUFFIXES = {suffix.lower() for suffix in USUAL_SUFFIXES} | {
-    *('.jpe', '.jfif', '.ppm', '.pgm', '.pbm', '.pnm', '.j2k', '.avif', '.heif')
-}
-"""In lower case."""
 IMAGE_COLUMNS = frozenset(
     (
         'image', 'images', 'img', 'photo', 'photos', 'picture', 'file', 'filename', 'file_name',

@@ -9,9 +9,10 @@ from pathlib import Path, PurePosixPath
 
 from ..utils import atomic_write
 from ..utils.classes import people_name, prompt_name
-from ..utils.lists import files_below, folded
+from ..utils.lists import find_photos as find_photos
+from ..utils.lists import folded
 from .outputs import labels_are_current, list_is_current, write_label_file, write_list
-from .tag_tables import PHOTO_SUFFIXES, Entry, TagTable
+from .tag_tables import Entry, TagTable
 
 
 @dataclass(frozen=True)
@@ -31,27 +32,6 @@ class TaggedPhotos:
     classes: tuple[str, ...]
     tags: Mapping[str, tuple[str, ...]]
     untagged: tuple[str, ...]
-
-
-def find_photos(root: Path) -> list[str]:
-    """Paths, below a folder and with slashes, of all photos in it, sorted.
-
-    Suffixes of any case count. Hidden files and folders (``._x.jpg``, ``.ipynb_checkpoints``) do
-    not.
-
-    Raises:
-        FileNotFoundError: If the folder is not there or holds no photo.
-    """
-    if not root.is_dir():
-        raise FileNotFoundError(f'there is no folder of photos at {root}')
-    files = files_below(root, '')
-    found = [name for name in files if PurePosixPath(name).suffix.lower() in PHOTO_SUFFIXES]
-    if not found:
-        raise FileNotFoundError(
-            f'{root} holds no photo: none of its files ends in one of '
-            f'{", ".join(sorted(PHOTO_SUFFIXES))}'
-        )
-    return found
 
 
 def match_photos(root: Path, photos: Sequence[str], table: TagTable) -> TaggedPhotos:

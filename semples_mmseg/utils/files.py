@@ -6,8 +6,6 @@ import re
 from collections import Counter
 from typing import Any
 
-from mmengine import fileio
-
 
 def read_bytes(
     path: str | os.PathLike, kind: str = 'file', backend_args: dict | None = None
@@ -29,6 +27,8 @@ def read_bytes(
     """
     path = os.fspath(path)
     if backend_args is not None or '://' in path:
+        from mmengine import fileio  # predictions run where it is not installed
+
         return bytes(fileio.get(path, backend_args=backend_args))
     if os.path.exists(path) and not os.path.isfile(path):  # opening a pipe would block
         raise ValueError(f'{kind} {path} is a folder, a pipe or a device, not a file')

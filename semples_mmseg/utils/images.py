@@ -16,9 +16,12 @@ DEFAULT_MAX_PIXELS = 89_478_485
 """Pillow's own limit, a quarter of a gigabyte of RGB."""
 
 _FORMATS = ('JPEG', 'PNG', 'TIFF', 'WEBP', 'BMP', 'GIF', 'JPEG2000', 'AVIF', 'PPM', 'HEIF')
-_SUFFIXES = ('.jpg', '.jpeg', '.png', '.tif', '.tiff', '.webp', '.bmp', '.gif', '.jp2', '.heic')
+_SUFFIXES = (
+    *('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.tif', '.tiff', '.webp', '.bmp', '.gif'),
+    *('.jp2', '.j2k', '.ppm', '.pgm', '.pbm', '.pnm', '.avif', '.heic', '.heif'),
+)
 PHOTO_SUFFIXES = (*_SUFFIXES, *(suffix.upper() for suffix in _SUFFIXES))
-"""Usual suffixes of photos."""
+"""Usual suffixes of photos, in lower and in upper case."""
 
 _ORIENTATION = 274  # EXIF tag
 _TURNS = {  # to bring a photo upright, by its orientation
@@ -214,6 +217,22 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         ValueError: If it cannot be decoded; see ``decode_image``.
     """
     return decode_image(read_image_bytes(path), path)
+
+
+def photo_pixels(photo: str | os.PathLike | np.ndarray) -> np.ndarray:
+    """The pixels of a photo that is given as a path or an array, uint8 RGB (H, W, 3).
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be read, or the array is another one.
+    """
+    if not isinstance(photo, np.ndarray):
+        return read_image(photo)
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
+        raise ValueError(
+            f'a photo is a path or an array uint8 (H, W, 3) in RGB, got {photo.dtype} {photo.shape}'
+        )
+    return photo
 
 
 def limited_size(size: tuple[int, int], max_side: int) -> tuple[int, int]:

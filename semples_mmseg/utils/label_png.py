@@ -6,14 +6,21 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image
 
 from .images import open_image, read_image_bytes
 from .io import atomic_write
 from .names import check_image_id
+
+if TYPE_CHECKING:  # predictions run where it is not installed
+    import torch
+
+
+CLASSES = 'classes.json'
+"""Names and colours of the ids of a folder of masks."""
 
 
 def full_palette(colours: Sequence[Sequence[int]] = ()) -> list[int]:
@@ -87,6 +94,29 @@ def write_mask(
             f'mask {path} cannot be written ({error.strerror or error}); make room there or write '
             'to another folder. Finished masks are complete.',
         ) from error
+
+
+def write_classes(
+    folder: str | os.PathLike, classes: Sequence[str], palette: Sequence[Sequence[int]] = ()
+) -> Path:
+    """Write ``classes.json``, which says what the ids of the masks of a folder are.
+
+    Args:
+        folder: Where it goes.
+        classes: Names of the ids, background first.
+        palette: RGB of the first ids, see ``full_palette``.
+
+    Returns:
+        The file: a list of ``{"id": 0, "name": "background", "colour": [0, 0, 0]}``.
+    """
+    colours = np.reshape(full_palette(palette), (256, 3)).tolist()
+    content = [
+        dict(id=index, name=name, colour=colours[index]) for index, name in enumerate(classes)
+    ]
+    path = Path(folder) / CLASSES
+    with atomic_write(path) as file:
+        json.dump(content, file, indent=2, ensure_ascii=False)
+    return path
 
 
 def read_mask(path: str | os.PathLike) -> np.ndarray:

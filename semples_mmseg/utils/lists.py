@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmengine import fileio
-
 from .files import read_json, read_lines
+from .images import PHOTO_SUFFIXES
 from .names import check_image_id
 
 
@@ -103,6 +102,8 @@ def find_images(
     Returns:
         A path for each id, and those of them that are not existing files.
     """
+    from mmengine import fileio  # predictions run where it is not installed
+
     ends = suffix_list(suffixes)
     candidates = [[fileio.join_path(folder, i + end) for end in ends] for i in img_ids]
     absent = {*missing_files(path for group in candidates for path in group)}
@@ -140,6 +141,27 @@ def files_below(folder: str | os.PathLike, suffix: str | Sequence[str]) -> list[
             elif entry.name.endswith(ends):
                 found.append(below + entry.name)
     return sorted(found)
+
+
+def find_photos(root: Path) -> list[str]:
+    """Paths, below a folder and with slashes, of all photos in it, sorted.
+
+    Suffixes of any case count. Hidden files and folders (``._x.jpg``, ``.ipynb_checkpoints``) do
+    not.
+
+    Raises:
+        FileNotFoundError: If the folder is not there or holds no photo.
+    """
+    if not root.is_dir():
+        raise FileNotFoundError(f'there is no folder of photos at {root}')
+    files = files_below(root, '')
+    found = [name for name in files if os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES]
+    if not found:
+        raise FileNotFoundError(
+            f'{root} holds no photo: none of its files ends in one of '
+            f'{", ".join(end for end in PHOTO_SUFFIXES if end.islower())}'
+        )
+    return found
 
 
 def ids_below(

@@ -10,8 +10,9 @@ from PIL import Image
 from run_tool import run_tool
 
 from semples_mmseg.preparation.tag_tables import read_tags
-from semples_mmseg.preparation.tags import find_photos, match_photos
+from semples_mmseg.preparation.tags import match_photos
 from semples_mmseg.utils.classes import people_name, prompt_name
+from semples_mmseg.utils.lists import find_photos
 
 LABELS = {
     'a.jpg': ('cat',),

@@ -32,8 +32,9 @@ def main() -> None:
     args = build_parser().parse_args()
     register_components()
     from semples_mmseg.preparation.tag_tables import read_tags
-    from semples_mmseg.preparation.tags import find_photos, match_photos, write_dataset
+    from semples_mmseg.preparation.tags import match_photos, write_dataset
     from semples_mmseg.utils.files import read_lines
+    from semples_mmseg.utils.lists import find_photos
 
     classes = read_lines(args.classes, '--classes') if args.classes else None
     photos = find_photos(args.photos)

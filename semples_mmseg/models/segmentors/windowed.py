@@ -13,11 +13,8 @@ from torch import Tensor
 
 from ...utils.classes import model_metainfo, read_classes
 from ...utils.enlarging import enlarged_labels
+from ...utils.windows import enlarged_size
 from ...weights.fitting import check_state_dict
-
-LONGEST_RATIO = 10
-"""Images whose sides differ by a larger factor are padded and not enlarged: 20 x 2000 pixels would
-become 480 x 48000."""
 
 
 @MODELS.register_module()
@@ -172,23 +169,3 @@ def _label_original(sample: SegDataSample, scores: Tensor | None = None) -> None
     labels = enlarged_labels(scores.float().cpu().numpy(), sample.ori_shape)
     data = torch.from_numpy(labels).to(scores.device, torch.int64)[None]
     sample.pred_sem_seg = PixelData(data=data)
-
-
-def enlarged_size(size: tuple[int, int], window: Sequence[int]) -> tuple[int, int]:
-    """Size of an image after it was enlarged, if necessary, so that a window fits.
-
-    Args:
-        size: Height and width of the image.
-        window: Height and width of a window.
-
-    Returns:
-        ``int(side * window / short side)`` for both sides where the short side is below the
-        window, else ``size``; ``size`` also for a strip, see ``LONGEST_RATIO``.
-    """
-    (height, width), (rows, columns) = size, window
-    strip = max(height, width) > LONGEST_RATIO * min(height, width)
-    if strip or (height >= rows and width >= columns):
-        return size
-    # The side that lacks more decides. Integers, so that it becomes exactly the window's.
-    target, given = (rows, height) if rows * width >= columns * height else (columns, width)
-    return height * target // given, width * target // given

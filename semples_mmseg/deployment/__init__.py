@@ -1,0 +1,1 @@
+"""Finished models: as ONNX files, run without PyTorch, and over folders of photos."""

@@ -1,0 +1,216 @@
+"""Segmentation models of MMSegmentation as ONNX files."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.apis import init_model
+from mmseg.models import EncoderDecoder
+from torch import Tensor, nn
+
+from ..models.segmentors import WindowedEncoderDecoder
+from ..utils.io import atomic_write
+from ..utils.label_png import full_palette
+from ..version import __version__
+from ..weights import with_scheme
+from .card import KEY, Card
+from .onnx_model import require_onnxruntime
+from .torch_model import prediction_steps
+
+PACKAGES = ('onnx', 'onnxscript', 'onnxruntime')
+"""What exporting needs besides PyTorch: the extra ``onnx``."""
+AGREEMENT = 0.999
+"""Least share of pixels that PyTorch and onnxruntime have to label alike."""
+
+_EXAMPLE = (2, 3, 123, 97)
+"""Sizes that no patch size divides: a graph of others would lack the padding to whole patches."""
+
+
+def check_packages() -> None:
+    """See that ONNX files can be written.
+
+    Raises:
+        ImportError: If a package is missing; says how to install it.
+    """
+    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f'writing ONNX files needs {", ".join(missing)}: pip install "semples-mmseg[onnx]", '
+            f'or pip install {" ".join(missing)}'
+        )
+
+
+def export_onnx(
+    config: Config | str | os.PathLike, checkpoint: str | os.PathLike, out: str | os.PathLike
+) -> None:
+    """Write a model as an ONNX file that ``OnnxModel`` runs as the test pipeline says.
+
+    The graph takes ``image`` (batch, 3, height, width), RGB in 0..255, float32, normalises it and
+    gives ``logits`` (batch, classes, height, width); batch, height and width are free. Sizes and
+    sliding windows, classes and colours are in the metadata. The file is compared with PyTorch
+    before it is put in its place.
+
+    Args:
+        config: The config of an ``EncoderDecoder``, or its path.
+        checkpoint: Path of the weights.
+        out: The file.
+
+    Raises:
+        ImportError: If a package is missing.
+        FileNotFoundError: If config or weights are missing.
+        ValueError: If the model or its test pipeline is of a kind that the file could not hold.
+        RuntimeError: If PyTorch and onnxruntime do not agree.
+    """
+    check_packages()
+    config = config if isinstance(config, Config) else Config.fromfile(os.fspath(config))
+    init_default_scope(config.get('default_scope', 'mmseg'))
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        model = init_model(config, with_scheme(os.fspath(checkpoint)), device='cpu')
+    card = card_of(config, model)
+    graph = Graph(model).eval()
+    with tempfile.TemporaryDirectory(dir=Path(out).absolute().parent) as folder:
+        file = Path(folder) / 'model.onnx'
+        _write(graph, card, file)
+        _compare(graph, file)
+        with atomic_write(out, 'wb') as stream:
+            stream.write(file.read_bytes())
+
+
+class Graph(nn.Module):
+    """From RGB images to logits of their size: what becomes the graph.
+
+    Args:
+        model: An ``EncoderDecoder``.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: EncoderDecoder) -> None:
+        super().__init__()
+        self.model = model
+        preprocessor = model.data_preprocessor
+        normalized = getattr(preprocessor, '_enable_normalize', False)
+        one, zero = torch.ones(3, 1, 1), torch.zeros(3, 1, 1)
+        # of the channels as the network takes them
+        self.register_buffer('mean', preprocessor.mean.clone() if normalized else zero)
+        self.register_buffer('std', preprocessor.std.clone() if normalized else one)
+        self.rgb = bool(getattr(preprocessor, 'channel_conversion', False))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits (B, C, H, W) of images (B, 3, H, W), RGB in 0..255."""
+        image = image if self.rgb else image.flip(1)
+        features = self.model.extract_feat((image - self.mean) / self.std)
+        logits = self.model.decode_head.forward(features)
+        return F.interpolate(
+            logits, image.shape[2:], mode='bilinear', align_corners=self.model.align_corners
+        )
+
+
+def card_of(config: Config, model: EncoderDecoder) -> Card:
+    """What the graph of a model does not do.
+
+    Raises:
+        ValueError: If that is something that ``OnnxModel`` does not do either.
+    """
+    kind = type(model).__name__
+    if not isinstance(model, EncoderDecoder) or isinstance(model.decode_head, nn.ModuleList):
+        raise ValueError(f'{kind} cannot be exported: only models of the kind EncoderDecoder can')
+    if model.out_channels != model.num_classes or model.num_classes > 255:
+        raise ValueError(
+            f'a model of {model.num_classes} classes and {model.out_channels} outputs cannot be '
+            'exported: it has to have one output for each of at most 255 classes'
+        )
+    if model.test_cfg.get('restrict_to_image_labels'):
+        raise ValueError('test_cfg.restrict_to_image_labels needs tags: take it out to export')
+    if getattr(model.data_preprocessor, 'test_cfg', None):
+        raise ValueError('data_preprocessor.test_cfg (padding) cannot be exported: take it out')
+    graph = Graph(model)
+    mean = graph.mean.flatten().tolist()
+    sizes: dict[str, Any] = {}
+    for step in prediction_steps(config):
+        name = str(step['type']).split('.')[-1]
+        if name == 'LimitSide' and not sizes:
+            sizes['max_side'] = step['max_side']
+        elif name == 'Resize' and 'scale' not in sizes and step.get('scale'):
+            scale = step['scale']
+            sizes['scale'] = (scale, scale) if isinstance(scale, int) else tuple(scale)
+            sizes['keep_ratio'] = bool(step.get('keep_ratio'))
+        elif not name.startswith('Pack'):
+            raise ValueError(
+                f'the test pipeline has {name}, which cannot be exported: it may have LimitSide, '
+                'then Resize with a scale, then a transform that packs'
+            )
+    slides = model.test_cfg.get('mode', 'whole') == 'slide'
+    meta: Mapping[str, Any] = model.dataset_meta
+    colours = np.reshape(full_palette(meta.get('palette') or ()), (256, 3))
+    return Card(
+        classes=tuple(meta['classes']),
+        palette=tuple(map(tuple, colours[: model.num_classes].tolist())),
+        mean=tuple(mean if graph.rgb else mean[::-1]),
+        window=tuple(model.test_cfg['crop_size']) if slides else None,
+        stride=tuple(model.test_cfg['stride']) if slides else None,
+        enlarge=slides and isinstance(model, WindowedEncoderDecoder),
+        align_corners=bool(model.align_corners),
+        **sizes,
+    )
+
+
+def _write(graph: Graph, card: Card, file: Path) -> None:
+    size = torch.export.Dim.AUTO
+    logger = logging.getLogger('torch.onnx')
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            program = torch.onnx.export(
+                graph,
+                (torch.rand(_EXAMPLE) * 255,),
+                dynamo=True,
+                verbose=False,
+                input_names=['image'],
+                output_names=['logits'],
+                dynamic_shapes=dict(image={0: size, 2: size, 3: size}),
+            )
+    except Exception as error:
+        raise ValueError(
+            f'{type(graph.model.backbone).__name__} with {type(graph.model.decode_head).__name__} '
+            f'cannot be exported by PyTorch: {error}'
+        ) from error
+    finally:
+        logger.setLevel(level)
+    assert program is not None
+    program.model.metadata_props.update({KEY: card.to_json(), 'version': __version__})
+    program.save(str(file), external_data=False)
+
+
+def _compare(graph: Graph, file: Path) -> None:
+    """See that the file labels images of several sizes and batches as PyTorch does."""
+    session = require_onnxruntime().InferenceSession(str(file), providers=['CPUExecutionProvider'])
+    generator = torch.Generator().manual_seed(0)
+    for batch, height, width in ((1, 128, 128), (2, 96, 160), (1, 173, 141)):
+        coarse = torch.rand(batch, 3, 9, 9, generator=generator) * 255
+        image = F.interpolate(coarse, (height, width), mode='bicubic').clamp(0, 255)
+        with torch.no_grad():
+            expected = graph(image).argmax(1).numpy()
+        found = session.run(None, dict(image=image.numpy()))[0].argmax(1)
+        share = float((found == expected).mean())
+        if share < AGREEMENT:
+            raise RuntimeError(
+                f'onnxruntime labels {share:.2%} of the pixels of an image {height} x {width} as '
+                'PyTorch does: a part of this model cannot be exported faithfully'
+            )

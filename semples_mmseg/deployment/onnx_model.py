@@ -1,0 +1,145 @@
+"""Prediction with an ONNX file: NumPy, Pillow and onnxruntime, without PyTorch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..utils.enlarging import enlarged_labels
+from ..utils.images import limited_size, photo_pixels, resize_bicubic
+from ..utils.windows import enlarged_size, windows
+from .card import KEY, Card
+
+
+class OnnxModel:
+    """A model of ``tools/export_onnx.py`` or of a run.
+
+    Args:
+        path: The ONNX file.
+        max_side: Photos with a longer side are computed at this one; by default as the model's
+            test pipeline says.
+
+    Attributes:
+        classes: Names of the ids, background first.
+        palette: RGB of the ids.
+        max_side: As above; None for no limit.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ImportError: If onnxruntime is not installed.
+        ValueError: If it is no ONNX file, or none of this package.
+    """
+
+    def __init__(self, path: str | os.PathLike, max_side: int | None = None) -> None:
+        if not Path(path).is_file():
+            raise FileNotFoundError(f'there is no model at {path}')
+        runtime = require_onnxruntime()
+        try:
+            self._session = runtime.InferenceSession(
+                os.fspath(path), providers=runtime.get_available_providers()
+            )
+        except Exception as error:  # onnxruntime has no common type
+            raise ValueError(f'{path} cannot be read as an ONNX file ({error})') from error
+        about = self._session.get_modelmeta().custom_metadata_map
+        if KEY not in about:
+            raise ValueError(
+                f'{path} says nothing about its classes and sizes: it was not written by '
+                'tools/export_onnx.py or semples-mmseg fit'
+            )
+        try:
+            self._card = Card.from_json(about[KEY])
+        except ValueError as error:
+            raise ValueError(f'{path}: {error}; export it again') from error
+        self.classes, self.palette = self._card.classes, self._card.palette
+        self.max_side = self._card.max_side if max_side is None else max_side
+
+    def predict(self, photo: str | os.PathLike | np.ndarray) -> np.ndarray:
+        """The label map of a photo.
+
+        Args:
+            photo: Path, or uint8 RGB of shape ``(H, W, 3)``.
+
+        Returns:
+            Class ids, uint8 of shape ``(H, W)``; ``classes`` names them.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it cannot be read.
+        """
+        pixels, card = photo_pixels(photo), self._card
+        size = pixels.shape[:2]
+        limited = size if self.max_side is None else limited_size(size, self.max_side)
+        image = resize_bicubic(pixels, limited).transpose(2, 0, 1).astype(np.float32)
+        image = np.rint(resize_linear(image, card.resized(limited)))
+        logits = resize_linear(self._logits(image), limited, card.align_corners)
+        if limited == size:
+            return logits.argmax(0).astype(np.uint8)
+        return enlarged_labels(logits, size)
+
+    def _logits(self, image: np.ndarray) -> np.ndarray:
+        """Logits (C, h, w) of an image (3, H, W); mean over the windows, if there are any."""
+        card = self._card
+        if card.window is None or card.stride is None:
+            return self._run(image)
+        if card.enlarge:
+            image = resize_linear(image, enlarged_size(image.shape[1:], card.window))
+        height, width = image.shape[1:]
+        if card.enlarge:  # a strip is padded
+            missing = (max(card.window[0] - height, 0), max(card.window[1] - width, 0))
+            mean = np.array(card.mean, np.float32)[:, None, None]
+            image = np.pad(image - mean, ((0, 0), (0, missing[0]), (0, missing[1]))) + mean
+        total = np.zeros((len(card.classes), *image.shape[1:]), np.float32)
+        count = np.zeros(image.shape[1:], np.float32)
+        for where in windows(image.shape[1:], card.window, card.stride):
+            total[(slice(None), *where)] += self._run(image[(slice(None), *where)])
+            count[where] += 1
+        return (total / count)[:, :height, :width]
+
+    def _run(self, image: np.ndarray) -> np.ndarray:
+        inputs = {self._session.get_inputs()[0].name: np.ascontiguousarray(image[None])}
+        return self._session.run(None, inputs)[0][0]
+
+
+def require_onnxruntime() -> Any:
+    """Import onnxruntime.
+
+    Raises:
+        ImportError: If it is not installed; says how to install it.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ImportError(
+            f'ONNX files are run by onnxruntime: pip install onnxruntime ({error})'
+        ) from error
+    return onnxruntime
+
+
+def resize_linear(
+    planes: np.ndarray, size: tuple[int, int], align_corners: bool = False
+) -> np.ndarray:
+    """Resize bilinearly without antialiasing, as OpenCV and PyTorch do.
+
+    Args:
+        planes: Floats of shape ``(C, H, W)``.
+        size: Height and width of the result.
+        align_corners: Whether the outermost pixels keep their places, as in PyTorch.
+    """
+    for axis, length in ((1, size[0]), (2, size[1])):
+        given = planes.shape[axis]
+        if given == length:
+            continue
+        if align_corners:
+            at = np.linspace(0, given - 1, length)
+        else:
+            at = ((np.arange(length) + 0.5) * (given / length) - 0.5).clip(0, given - 1)
+        low = at.astype(np.int64)
+        shape = (1, length, 1) if axis == 1 else (1, 1, length)
+        share = (at - low).astype(np.float32).reshape(shape)
+        first = planes.take(low, axis)
+        second = planes.take(np.minimum(low + 1, given - 1), axis)
+        planes = first + (second - first) * share
+    return planes

@@ -1,0 +1,193 @@
+"""Label maps of a folder of photos on disk; runs where PyTorch is not installed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+import numpy as np
+from PIL import Image
+
+from ..utils.files import read_json
+from ..utils.images import limited_size, read_image, resize_bicubic
+from ..utils.io import atomic_write, remove_leftovers
+from ..utils.label_png import check_num_classes, mask_path, write_classes, write_mask
+from ..utils.lists import find_photos
+from ..utils.locks import folder_lock
+from ..utils.progress import progress
+
+MANIFEST = 'predictions.json'
+"""What the masks of a folder were predicted with."""
+OVERLAY_SIDE = 1600
+"""Longest side of an overlay in pixels."""
+
+
+class Model(Protocol):
+    """``OnnxModel`` or ``TorchModel``.
+
+    Attributes:
+        classes: Names of the ids, background first.
+        palette: RGB of the ids.
+    """
+
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, ...], ...]
+
+    def predict(self, photo: str | os.PathLike | np.ndarray) -> np.ndarray:
+        """Class ids, uint8 (H, W), of a photo: a path or uint8 RGB (H, W, 3)."""
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What was done.
+
+    Attributes:
+        masks: Number of masks written now.
+        there: Number of masks that were there already.
+        unreadable: A message for every photo that could not be read.
+    """
+
+    masks: int
+    there: int
+    unreadable: tuple[str, ...]
+
+
+def named_photos(sources: Sequence[str | os.PathLike]) -> dict[str, Path]:
+    """Photos by the name of their masks.
+
+    Args:
+        sources: Photos, and folders with photos in them and below.
+
+    Returns:
+        For ``FOLDER/a/b.jpg`` the name ``a/b``, for a single photo that of the file. Of photos that
+        differ in their suffix alone it becomes a part of the name: ``a/b_jpg`` and ``a/b_png``.
+
+    Raises:
+        FileNotFoundError: If a source is not there, or a folder holds no photo.
+        ValueError: If the masks of two photos would be one file.
+    """
+    found: list[tuple[PurePosixPath, Path]] = []
+    for source in map(Path, sources):
+        if source.is_dir():
+            found += [(PurePosixPath(name), source / name) for name in find_photos(source)]
+        elif source.is_file():
+            found.append((PurePosixPath(source.name), source))
+        else:
+            raise FileNotFoundError(f'there is no photo and no folder at {source}')
+    stems = Counter(str(name.with_suffix('')).casefold() for name, _ in found)
+    photos: dict[str, Path] = {}
+    for name, path in found:
+        stem = str(name.with_suffix(''))
+        if stems[stem.casefold()] > 1:
+            stem += f'_{name.suffix[1:]}'
+        other = photos.setdefault(stem, path)
+        if other != path:
+            raise ValueError(
+                f'the masks of {other} and {path} would be one file, {stem}.png: predict them into '
+                'different folders'
+            )
+    return photos
+
+
+def predict_photos(
+    model: Model,
+    photos: dict[str, Path],
+    out: str | os.PathLike,
+    settings: dict[str, Any],
+    overlays: bool = False,
+) -> Predicted:
+    """Write the mask of every photo, and go on where an earlier call has stopped.
+
+    Masks are 8-bit palette PNGs, ``<out>/<name>.png``, written atomically; ``classes.json`` beside
+    them names the ids. Photos that cannot be read are left out.
+
+    Args:
+        model: The model.
+        photos: See ``named_photos``.
+        out: Folder of the masks.
+        settings: What the masks depend on, JSON; a folder of others is refused.
+        overlays: Whether to write ``<out>/overlays/<name>.jpg`` too, the mask over the photo.
+
+    Raises:
+        ValueError: If the folder holds masks of other settings.
+        OSError: If files cannot be written.
+    """
+    out = Path(out)
+    check_num_classes(len(model.classes), 'the model')
+    out.mkdir(parents=True, exist_ok=True)
+    with folder_lock(out):
+        _open(out, settings)
+        write_classes(out, model.classes, model.palette)
+        missing = {
+            name: path
+            for name, path in photos.items()
+            if not mask_path(out, name).exists()
+            or (overlays and not _overlay_path(out, name).exists())
+        }
+        unreadable = []
+        for name, path in progress(missing.items(), 'predicting', len(missing)):
+            try:
+                pixels = read_image(path)
+            except (OSError, ValueError) as error:
+                unreadable.append(str(error))
+                continue
+            label = model.predict(pixels)
+            if overlays:
+                _write_overlay(_overlay_path(out, name), pixels, label, model.palette)
+            write_mask(mask_path(out, name), label, model.palette)
+    done = len(missing) - len(unreadable)
+    return Predicted(done, len(photos) - len(missing), tuple(unreadable))
+
+
+def file_digest(paths: Iterable[str | os.PathLike]) -> str:
+    """SHA-256 of the content of files, one after another."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, 'rb') as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def _open(out: Path, settings: dict[str, Any]) -> None:
+    """Record the settings in a folder, or refuse one that has others."""
+    file = out / MANIFEST
+    if file.is_file():
+        found = read_json(file)
+        if found != settings:
+            raise ValueError(
+                f'{out} holds masks of another model or --max-side ({found} there, {settings} '
+                'now): choose another folder with --out, or delete it'
+            )
+        remove_leftovers(out, recursive=True)
+        return
+    if any(out.rglob('*.png')):
+        raise ValueError(
+            f'{out} holds PNG files but no {MANIFEST}: choose a new or empty folder with --out'
+        )
+    with atomic_write(file) as stream:
+        json.dump(settings, stream, indent=2)
+
+
+def _overlay_path(out: Path, name: str) -> Path:
+    return mask_path(out / 'overlays', name).with_suffix('.jpg')
+
+
+def _write_overlay(
+    path: Path, pixels: np.ndarray, label: np.ndarray, palette: Sequence[Sequence[int]]
+) -> None:
+    """The colours of the objects, half transparent, over a photo of at most ``OVERLAY_SIDE``."""
+    height, width = limited_size(label.shape, OVERLAY_SIDE)  # type: ignore[arg-type]
+    photo = resize_bicubic(pixels, (height, width))
+    small = np.asarray(Image.fromarray(label).resize((width, height), Image.Resampling.NEAREST))
+    colours = np.zeros((256, 3), np.uint8)
+    colours[: len(palette)] = palette
+    mixed = np.where((small > 0)[..., None], photo // 2 + colours[small] // 2, photo)
+    with atomic_write(path, 'wb') as file:
+        Image.fromarray(mixed).save(file, 'JPEG', quality=90)

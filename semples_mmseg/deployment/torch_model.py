@@ -1,0 +1,108 @@
+"""Prediction with a config and a checkpoint, for any segmentation model of MMSegmentation."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.registry import init_default_scope
+from mmseg.apis import init_model
+
+from ..datasets.pipelines import set_max_side
+from ..utils.images import photo_pixels
+from ..utils.label_png import full_palette
+from ..weights import with_scheme
+
+
+class TorchModel:
+    """A trained model and the test pipeline of its config.
+
+    Args:
+        config: The config, or its path.
+        checkpoint: Path of the weights.
+        device: As PyTorch names it; by default a GPU, if there is one.
+        max_side: Photos with a longer side are computed at this one; by default as the pipeline
+            says.
+
+    Attributes:
+        classes: Names of the ids, background first.
+        palette: RGB of the ids.
+
+    Raises:
+        FileNotFoundError: If a file is missing.
+        ValueError: If the model needs tags, or the pipeline has no limit of sizes that
+            ``max_side`` could set.
+    """
+
+    def __init__(
+        self,
+        config: Config | str | os.PathLike,
+        checkpoint: str | os.PathLike,
+        device: str | None = None,
+        max_side: int | None = None,
+    ) -> None:
+        config = config if isinstance(config, Config) else Config.fromfile(os.fspath(config))
+        init_default_scope(config.get('default_scope', 'mmseg'))
+        device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
+        self._model = init_model(config, with_scheme(os.fspath(checkpoint)), device=device)
+        if hasattr(self._model, 'mask_generator'):
+            raise ValueError(
+                f'{checkpoint} is a model of CAMs, which needs tags (SemPLeSInferencer); predict '
+                'with a Segmenter that was trained on its masks'
+            )
+        steps = prediction_steps(config)
+        if max_side is not None and not set_max_side(steps, max_side):
+            raise ValueError(
+                "max_side has no effect: the test pipeline has no dict(type='LimitSide', ...)"
+            )
+        self._pipeline = Compose(steps)
+        meta = self._model.dataset_meta
+        self.classes = tuple(meta['classes'])
+        colours = np.reshape(full_palette(meta.get('palette') or ()), (256, 3))
+        self.palette = tuple(map(tuple, colours[: len(self.classes)].tolist()))
+
+    @torch.no_grad()
+    def predict(self, photo: str | os.PathLike | np.ndarray) -> np.ndarray:
+        """The label map of a photo.
+
+        Args:
+            photo: Path, or uint8 RGB of shape ``(H, W, 3)``.
+
+        Returns:
+            Class ids, uint8 of shape ``(H, W)``; ``classes`` names them.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+            ValueError: If it cannot be read.
+        """
+        pixels = photo_pixels(photo)[:, :, ::-1]
+        size = pixels.shape[:2]
+        item = dict(img=np.ascontiguousarray(pixels), img_shape=size, ori_shape=size)
+        (sample,) = self._model.test_step(pseudo_collate([self._pipeline(item)]))
+        return sample.pred_sem_seg.data[0].to(torch.uint8).cpu().numpy()
+
+
+def prediction_steps(config: Config) -> list[dict[str, Any]]:
+    """The test pipeline of a config, without the transforms that load files.
+
+    Raises:
+        ValueError: If the config has none.
+    """
+    content = config.to_dict()
+    dataset = (content.get('test_dataloader') or {}).get('dataset') or {}
+    pipeline = dataset.get('pipeline') or content.get('test_pipeline')
+    if not pipeline:
+        raise ValueError(
+            f'{config.filename} has no test pipeline: test_dataloader.dataset.pipeline'
+        )
+    return [step for step in pipeline if not _loads(step)]
+
+
+def _loads(step: dict[str, Any]) -> bool:
+    kind = step['type']
+    name = kind if isinstance(kind, str) else kind.__name__
+    return name.split('.')[-1].startswith('Load')
