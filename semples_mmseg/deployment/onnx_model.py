@@ -72,8 +72,8 @@ class OnnxModel:
         pixels, card = photo_pixels(photo), self._card
         size = pixels.shape[:2]
         limited = size if self.max_side is None else limited_size(size, self.max_side)
-        image = resize_bicubic(pixels, limited).transpose(2, 0, 1).astype(np.float32)
-        image = np.rint(resize_linear(image, card.resized(limited)))
+        image = resize_bicubic(pixels, limited).transpose(2, 0, 1)
+        image = resize_as_opencv(image, card.resized(limited)).astype(np.float32)
         logits = resize_linear(self._logits(image), limited, card.align_corners)
         if limited == size:
             return logits.argmax(0).astype(np.uint8)
@@ -121,25 +121,51 @@ def require_onnxruntime() -> Any:
 def resize_linear(
     planes: np.ndarray, size: tuple[int, int], align_corners: bool = False
 ) -> np.ndarray:
-    """Resize bilinearly without antialiasing, as OpenCV and PyTorch do.
+    """Resize bilinearly without antialiasing, as PyTorch does.
 
     Args:
         planes: Floats of shape ``(C, H, W)``.
         size: Height and width of the result.
-        align_corners: Whether the outermost pixels keep their places, as in PyTorch.
+        align_corners: Whether the outermost pixels keep their places.
     """
     for axis, length in ((1, size[0]), (2, size[1])):
-        given = planes.shape[axis]
-        if given == length:
+        if planes.shape[axis] == length:
             continue
-        if align_corners:
-            at = np.linspace(0, given - 1, length)
-        else:
-            at = ((np.arange(length) + 0.5) * (given / length) - 0.5).clip(0, given - 1)
-        low = at.astype(np.int64)
-        shape = (1, length, 1) if axis == 1 else (1, 1, length)
-        share = (at - low).astype(np.float32).reshape(shape)
-        first = planes.take(low, axis)
-        second = planes.take(np.minimum(low + 1, given - 1), axis)
-        planes = first + (second - first) * share
+        low, high, share = _places(planes.shape[axis], length, align_corners)
+        first, second = planes.take(low, axis), planes.take(high, axis)
+        planes = first + (second - first) * (share[:, None] if axis == 1 else share)
     return planes
+
+
+def resize_as_opencv(planes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize bilinearly with the integers of OpenCV, which MMCV's ``Resize`` calls.
+
+    Args:
+        planes: uint8 of shape ``(C, H, W)``.
+        size: Height and width of the result.
+
+    Returns:
+        uint8 (C, h, w); of random pixels, some in a thousand differ from OpenCV's by one.
+    """
+    if planes.shape[1:] == tuple(size):
+        return planes
+    low, high, share = _places(planes.shape[2], size[1])
+    first, second = np.rint((1 - share) * 2048), np.rint(share * 2048)
+    whole = planes.astype(np.int32)
+    rows = whole[:, :, low] * first.astype(np.int32) + whole[:, :, high] * second.astype(np.int32)
+    low, high, share = _places(planes.shape[1], size[0])
+    first, second = (np.rint(part * 2048).astype(np.int32)[:, None] for part in (1 - share, share))
+    upper, lower = (rows[:, low] >> 4) * first >> 16, (rows[:, high] >> 4) * second >> 16
+    return (upper + lower + 2 >> 2).astype(np.uint8)
+
+
+def _places(
+    given: int, length: int, align_corners: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each of ``length`` pixels its two neighbours of ``given``, and the second one's share."""
+    if align_corners:
+        at = np.linspace(0, given - 1, length)
+    else:
+        at = ((np.arange(length) + 0.5) * (given / length) - 0.5).clip(0, given - 1)
+    low = at.astype(np.int64)
+    return low, np.minimum(low + 1, given - 1), (at - low).astype(np.float32)

@@ -166,6 +166,6 @@ class ProbabilityTTA(SegTTAModel):
 def _label_original(sample: SegDataSample, scores: Tensor | None = None) -> None:
     """Set the label map at the original size, from scores (C, h, w), by default the logits."""
     scores = sample.seg_logits.data if scores is None else scores
-    labels = enlarged_labels(scores.float().cpu().numpy(), sample.ori_shape)
+    labels = enlarged_labels(scores.detach().float().cpu().numpy(), sample.ori_shape)
     data = torch.from_numpy(labels).to(scores.device, torch.int64)[None]
     sample.pred_sem_seg = PixelData(data=data)
