@@ -81,12 +81,12 @@ dataset = dict(
 )
 workers = dict(num_workers=num_workers, persistent_workers=num_workers > 0)
 cams = dict(type='PackWeakInputs', scales=(1.0, 1.2))
-test_pipeline = [_base_.load_test_image, cams]
+test_pipeline = [_base_.load_test_image, _base_.limit_side, cams]
 train_dataloader = dict(**workers, dataset=dict(**dataset, pipeline={train_pipeline}))
 pseudo_mask_dataloader = dict(
     batch_size=1,
     **workers,
-    dataset=dict(**dataset, pipeline=[_base_.load_image, cams], test_mode=True),
+    dataset=dict(**dataset, pipeline=[_base_.load_image, _base_.limit_side, cams], test_mode=True),
 )
 test_dataloader = dict(
     batch_size=1,

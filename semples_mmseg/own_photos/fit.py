@@ -23,6 +23,7 @@ from ..version import __version__
 from ..weights.timm_hub import TIMM, timm_file
 from .confidence import write_confidence
 from .configs import DEIT, write_configs
+from .model_out import FILES, write_model
 from .photos import Inspection, describe_sizes, inspect_photos
 from .recipe import Recipe, choose_recipe, shorten
 from .run import Run
@@ -235,11 +236,12 @@ def fit_run(run: Run, recipe: Recipe, console: Console, verbose: bool = False) -
     with folder_lock(run.folder):
         run_steps(_steps(run, recipe), run.folder, console, verbose)
         write_confidence(run)
+        model = _write_model(run, recipe, console)
     minutes = (time.monotonic() - start) / 60
     table = Table(title=f'Finished after {minutes:.1f} minutes', show_header=False)
     table.add_row('masks', f'{run.masks} (ids and colours: classes.json)')
     table.add_row('doubtful ones', f'{run.confidence}, least confident first')
-    table.add_row('model', str(_segmenter_weights(run, recipe)))
+    table.add_row('model', ', '.join(str(file) for file in model))
     table.add_row('configs', f'{run.semples_config.parent}, for tools/train.py')
     console.print(table)
 
@@ -268,6 +270,16 @@ def _steps(run: Run, recipe: Recipe) -> list[Step]:
             outputs=[run.predictions],
         ),
     ]
+
+
+def _write_model(run: Run, recipe: Recipe, console: Console) -> list[Path]:
+    """The files of the finished model; they are kept if they are newer than its weights."""
+    files = [run.model / name for name in FILES]
+    weights = _segmenter_weights(run, recipe)
+    if all(file.is_file() and file.stat().st_mtime > weights.stat().st_mtime for file in files):
+        return files
+    with console.status('writing the model'):
+        return write_model(run)
 
 
 def _segmenter_weights(run: Run, recipe: Recipe) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from ..version import __version__
 from ..weights import read_checkpoint
 from ..weights.latest_checkpoint import latest_whole_checkpoint
 from .run import Run
+
+FILES = ('segmenter.py', 'segmenter.pth', 'segmenter.onnx', 'classes.json')
 
 
 def write_model(run: Run) -> list[Path]:
@@ -44,22 +47,22 @@ def write_model(run: Run) -> list[Path]:
     source = Config.fromfile(run.segmenter_config)
     named = read_classes(source.model.class_names, 'model.class_names')
     meta = model_metainfo(named)
-    files = [run.model / f'segmenter.{end}' for end in ('py', 'pth', 'onnx')]
+    files = [run.model / name for name in FILES]
     with atomic_write(files[0]) as text:
         text.write(_inference_config(source, meta).pretty_text)
     with atomic_write(files[1], 'wb') as stream:
         state = read_checkpoint(checkpoint)['state_dict']
         about = dict(dataset_meta=meta, semples_mmseg_version=__version__)
         torch.save(dict(state_dict=state, meta=about), stream)
-    classes = write_classes(run.model, meta['classes'], meta['palette'])
+    write_classes(run.model, meta['classes'], meta['palette'])
     try:
         check_packages()
     except ImportError as error:
-        files[2].unlink(missing_ok=True)
-        print_log(f'no ONNX file was written: {error}', logger='current')
-        return [*files[:2], classes]
+        files.pop(2).unlink(missing_ok=True)
+        print_log(f'no ONNX file was written: {error}', logger='current', level=logging.WARNING)
+        return files
     export_onnx(files[0], files[1], files[2])
-    return [*files, classes]
+    return files
 
 
 _KEPT = (

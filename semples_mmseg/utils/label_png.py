@@ -19,10 +19,6 @@ if TYPE_CHECKING:  # predictions run where it is not installed
     import torch
 
 
-CLASSES = 'classes.json'
-"""Names and colours of the ids of a folder of masks."""
-
-
 def full_palette(colours: Sequence[Sequence[int]] = ()) -> list[int]:
     """Colours of all 256 ids as PNG wants them.
 
@@ -94,29 +90,6 @@ def write_mask(
             f'mask {path} cannot be written ({error.strerror or error}); make room there or write '
             'to another folder. Finished masks are complete.',
         ) from error
-
-
-def write_classes(
-    folder: str | os.PathLike, classes: Sequence[str], palette: Sequence[Sequence[int]] = ()
-) -> Path:
-    """Write ``classes.json``, which says what the ids of the masks of a folder are.
-
-    Args:
-        folder: Where it goes.
-        classes: Names of the ids, background first.
-        palette: RGB of the first ids, see ``full_palette``.
-
-    Returns:
-        The file: a list of ``{"id": 0, "name": "background", "colour": [0, 0, 0]}``.
-    """
-    colours = np.reshape(full_palette(palette), (256, 3)).tolist()
-    content = [
-        dict(id=index, name=name, colour=colours[index]) for index, name in enumerate(classes)
-    ]
-    path = Path(folder) / CLASSES
-    with atomic_write(path) as file:
-        json.dump(content, file, indent=2, ensure_ascii=False)
-    return path
 
 
 def read_mask(path: str | os.PathLike) -> np.ndarray:
