@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,7 +17,7 @@ from ..utils.files import read_json
 from ..utils.images import limited_size, read_image, resize_bicubic
 from ..utils.io import atomic_write, remove_leftovers
 from ..utils.label_png import check_num_classes, mask_path, write_classes, write_mask
-from ..utils.lists import find_photos
+from ..utils.lists import find_photos, image_ids
 from ..utils.locks import folder_lock
 from ..utils.progress import progress
 
@@ -65,34 +64,29 @@ def named_photos(sources: Sequence[str | os.PathLike]) -> dict[str, Path]:
         sources: Photos, and folders with photos in them and below.
 
     Returns:
-        For ``FOLDER/a/b.jpg`` the name ``a/b``, for a single photo that of the file. Of photos that
-        differ in their suffix alone it becomes a part of the name: ``a/b_jpg`` and ``a/b_png``.
+        For ``FOLDER/a/b.jpg`` the name ``a/b``, for a single photo that of the file; with suffix
+        where two photos differ in it alone (``image_ids``).
 
     Raises:
         FileNotFoundError: If a source is not there, or a folder holds no photo.
         ValueError: If the masks of two photos would be one file.
     """
-    found: list[tuple[PurePosixPath, Path]] = []
+    found: dict[str, Path] = {}
     for source in map(Path, sources):
         if source.is_dir():
-            found += [(PurePosixPath(name), source / name) for name in find_photos(source)]
+            photos = {name: source / name for name in find_photos(source)}
         elif source.is_file():
-            found.append((PurePosixPath(source.name), source))
+            photos = {source.name: source}
         else:
             raise FileNotFoundError(f'there is no photo and no folder at {source}')
-    stems = Counter(str(name.with_suffix('')).casefold() for name, _ in found)
-    photos: dict[str, Path] = {}
-    for name, path in found:
-        stem = str(name.with_suffix(''))
-        if stems[stem.casefold()] > 1:
-            stem += f'_{name.suffix[1:]}'
-        other = photos.setdefault(stem, path)
-        if other != path:
-            raise ValueError(
-                f'the masks of {other} and {path} would be one file, {stem}.png: predict them into '
-                'different folders'
-            )
-    return photos
+        for name, path in photos.items():
+            other = found.setdefault(name, path)
+            if other != path:
+                raise ValueError(
+                    f'the masks of {other} and {path} would be one file: predict them into '
+                    'different folders'
+                )
+    return {name: found[photo] for photo, name in image_ids(found).items()}
 
 
 def predict_photos(

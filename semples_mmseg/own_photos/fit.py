@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import shutil
 import time
@@ -15,8 +16,9 @@ from .. import environment
 from ..models.clip.downloads import find_tag
 from ..pipeline.steps import Step, run_steps
 from ..pipeline.tools import Tools
-from ..preparation.tags import TaggedPhotos, image_ids, suffixes_of, write_dataset
+from ..preparation.tags import TaggedPhotos, suffixes_of, write_dataset
 from ..utils.classes import people_name
+from ..utils.lists import image_ids
 from ..utils.locks import folder_lock
 from ..utils.parallel import usable_cores
 from ..version import __version__
@@ -241,7 +243,7 @@ def fit_run(run: Run, recipe: Recipe, console: Console, verbose: bool = False) -
     table = Table(title=f'Finished after {minutes:.1f} minutes', show_header=False)
     table.add_row('masks', f'{run.masks} (ids and colours: classes.json)')
     table.add_row('doubtful ones', f'{run.confidence}, least confident first')
-    table.add_row('model', ', '.join(str(file) for file in model))
+    table.add_row('model', f'{run.model}: {", ".join(file.name for file in model)}')
     table.add_row('configs', f'{run.semples_config.parent}, for tools/train.py')
     console.print(table)
 
@@ -278,7 +280,11 @@ def _write_model(run: Run, recipe: Recipe, console: Console) -> list[Path]:
     weights = _segmenter_weights(run, recipe)
     if all(file.is_file() and file.stat().st_mtime > weights.stat().st_mtime for file in files):
         return files
-    with console.status('writing the model'):
+    with (
+        console.status('writing the model'),
+        open(run.logs / 'model.log', 'w', encoding='utf-8') as log,
+        contextlib.redirect_stdout(log),
+    ):
         return write_model(run)
 
 

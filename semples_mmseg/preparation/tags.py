@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from ..utils import atomic_write
 from ..utils.classes import people_name, prompt_name
 from ..utils.lists import find_photos as find_photos
-from ..utils.lists import folded
+from ..utils.lists import folded, image_ids
 from .outputs import labels_are_current, list_is_current, write_label_file, write_list
 from .tag_tables import Entry, TagTable
 
@@ -57,20 +57,6 @@ def match_photos(root: Path, photos: Sequence[str], table: TagTable) -> TaggedPh
     untagged = tuple(photo for photo in photos if photo not in tags)
     frozen = {photo: tuple(own) for photo, own in sorted(tags.items())}
     return TaggedPhotos(root, table.form, table.classes, frozen, untagged)
-
-
-def image_ids(photos: Iterable[str]) -> dict[str, str]:
-    """Image id by photo: the path without suffix, or with it where two photos differ in it alone.
-
-    Masks are called ``<id>.png``, so no two photos have one id.
-    """
-    photos = set(photos)
-    stems = Counter(str(PurePosixPath(photo).with_suffix('')) for photo in photos)
-    ids = {}
-    for photo in sorted(photos):
-        stem = str(PurePosixPath(photo).with_suffix(''))
-        ids[photo] = stem if stems[stem] == 1 and stem not in photos else photo
-    return ids
 
 
 def suffixes_of(ids: Mapping[str, str]) -> list[str]:

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mmseg.registry import DATASETS
-
 from .label_png import class_colours
 from .names import check_class_names
 
@@ -98,6 +96,8 @@ def merge_class_names(
 
 def _classes_of(dataset: str, where: str) -> ObjectClasses:
     """The classes of a registered data set."""
+    from mmseg.registry import DATASETS  # predictions run where it is not installed
+
     known = DATASETS.get(dataset)
     if known is None:
         raise ValueError(

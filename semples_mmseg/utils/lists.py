@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .files import read_json, read_lines
@@ -162,6 +162,20 @@ def find_photos(root: Path) -> list[str]:
             f'{", ".join(end for end in PHOTO_SUFFIXES if end.islower())}'
         )
     return found
+
+
+def image_ids(photos: Iterable[str]) -> dict[str, str]:
+    """Image id by photo: the path without suffix, or with it where two photos differ in it alone.
+
+    Masks are called ``<id>.png``, so no two photos have one id.
+    """
+    photos = set(photos)
+    stems = Counter(str(PurePosixPath(photo).with_suffix('')) for photo in photos)
+    ids = {}
+    for photo in sorted(photos):
+        stem = str(PurePosixPath(photo).with_suffix(''))
+        ids[photo] = stem if stems[stem] == 1 and stem not in photos else photo
+    return ids
 
 
 def ids_below(
