@@ -63,8 +63,8 @@ def read_run(text: str) -> RunFigures:
         FileNotFoundError: If it holds no staged run.
         ValueError: If a file of it is damaged.
     """
-    name, _, path = text.rpartition('=')
-    folder = Path(path)
+    name, _, path = ('', '', text) if Path(text).is_dir() else text.partition('=')
+    folder = Path(path or name)
     works = [folder / part for part in _SEMPLES_FOLDERS]
     work = next((one for one in works if (one / 'stages.json').is_file()), None)
     configs = sorted(work.glob('*.py'), key=lambda file: file.stat().st_mtime) if work else []
@@ -202,6 +202,8 @@ def compare(runs: Sequence[RunFigures], table: str) -> Table:
     )
     if home not in runs[0].data:
         made.notes.append('They are on other data than the runs: not to be compared.')
+    if table in ('1', *_ABLATIONS) and (without := [r.name for r in runs if r.last not in r.seeds]):
+        made.notes.append(f'Without seeds of their last stage: {", ".join(without)}.')
     validated = [run.name for run in runs if run.from_validation]
     if validated and table in ('1', *_ABLATIONS):
         made.notes.append(
@@ -365,7 +367,8 @@ def _ours(entries: Sequence[tuple[RunFigures, str]], row: str) -> list[str]:
     """Cells "ours" and "runs" of a row."""
     for stage in {stage for _, stage in entries}:
         _check_alike([run for run, at in entries if at == stage], row, stage)
-    return [_cell([run.seeds.get(stage) for run, stage in entries]), str(len(entries))]
+    seeds = [run.seeds[stage] for run, stage in entries if stage in run.seeds]
+    return [_cell(seeds), str(len(seeds))]
 
 
 def _cell(values: Sequence[float | None]) -> str:

@@ -118,6 +118,18 @@ def test_seeds_of_validation_are_told(make_run):
     assert any('not of tools/test.py: voc_refine' in note for note in table.notes)
 
 
+def test_a_run_that_has_not_ended_counts_for_nothing(make_run, tmp_path):
+    make_run('voc_refine', 'lr=1', files={'other.json': {}})
+    path = tmp_path / 'lr=1' / 'stages.json'
+    path.write_text(json.dumps(json.loads(path.read_text())[:1]))
+    table = compare([read_run(str(tmp_path / 'lr=1'))], '5')
+    assert [row[1:3] for row in table.rows if row[0] in ('0', '0.05')] == [
+        ['51.0', '1'],
+        ['-', '0'],
+    ]
+    assert 'Without seeds of their last stage: lr=1.' in table.notes
+
+
 def test_what_cannot_be_compared_is_refused(make_run, tmp_path):
     run = make_run('voc_refine')
     other = make_run('voc_refine', 'b', options={'model.match_loss.background_weight': 1.0})

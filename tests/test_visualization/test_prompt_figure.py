@@ -10,7 +10,7 @@ from run_tool import run_tool
 
 from semples_mmseg.models.clip import CLIPImageHead, build_clip, patch_features, window_features
 from semples_mmseg.visualization import draw_prompts, prompt_maps
-from semples_mmseg.visualization.prompt_figure import PromptMaps
+from semples_mmseg.visualization.prompt_figure import PromptMaps, trained_prompts
 
 
 def direct(visual, pixels, dense):
@@ -130,3 +130,9 @@ def test_a_checkpoint_without_prompts_is_named(tiny_run, edit, message):
             *('visualize.py', 'prompts', tiny_run / 'cfg.py', tiny_run / 'm.pth'),
             *('--images', tiny_run / 'a.png', '--tags', 'cat', '--out', tiny_run / 'x.png'),
         )
+
+
+def test_a_model_without_prompts_is_named(tiny_generator):
+    model = MODELS.build(dict(type='CAMSegmentor', mask_generator=tiny_generator))
+    with pytest.raises(ValueError, match='CAMSegmentor has no prompts: give the config of a SemP'):
+        trained_prompts(model, {}, 'classify.pth')
