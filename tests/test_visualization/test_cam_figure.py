@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from mmengine.config import Config
 from PIL import Image
 from run_tool import run_tool
 
 from semples_mmseg.utils.classes import read_classes
 from semples_mmseg.visualization import draw_cams, overlay_cam
-from semples_mmseg.visualization.photos import Photo, choose_rows
+from semples_mmseg.visualization.photos import Photo, choose_rows, find_photos
 
 
 def cams_tool(folder, *arguments, checkpoints=('match.pth', 'refine.pth')):
@@ -81,3 +82,28 @@ def test_wrong_files_are_named(tiny_run):
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(tiny_run / 'mask.png')
     with pytest.raises(ValueError, match='mask.png is 9 x 9, its image .* 64 x 48'):
         cams_tool(tiny_run, '--images', tiny_run / 'a.png', *tags, '--masks', tiny_run / 'mask.png')
+
+
+def test_image_ids_bring_tags_and_masks_of_the_test_data(tiny_run, make_voc_tree):
+    root = make_voc_tree({'x': ['cat', 'dog'], 'y': []})
+    data = dict(
+        type='WeakVOCDataset',
+        data_root=str(root),
+        ann_file='ImageSets/Segmentation/train.txt',
+        class_names=['aeroplane', 'cat', 'dog'],
+        label_file='labels.json',
+        data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClassAug'),
+        pipeline=[dict(type='LoadCheckedImage')],
+        test_mode=True,
+    )
+    model = dict(class_names=data['class_names'])
+    config = Config(dict(model=model, test_dataloader=dict(dataset=data)))
+    file, by_id = find_photos(config, [str(tiny_run / 'a.png'), 'x'], [['dog']])
+    assert (file.classes, file.mask()) == ((2,), None)
+    assert by_id.classes == (1, 2)
+    mask = by_id.mask()
+    assert mask is not None and mask.shape == by_id.image().shape[:2] and mask.any()
+    with pytest.raises(FileNotFoundError, match='z is neither an image file nor an image id'):
+        find_photos(config, ['z'])
+    with pytest.raises(ValueError, match='y.jpg shows no class, so there is nothing to draw'):
+        choose_rows(find_photos(config, ['y']), read_classes(data['class_names']))
