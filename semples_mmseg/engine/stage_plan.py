@@ -129,8 +129,8 @@ class StagePlan:
         wanted = {m for s in later for m, source in s.restore.items() if source == name}
         return sorted(wanted | set(self.specs[index].keeps))
 
-    def trained_until_wanted(self, module: str, index: int) -> tuple[str, ...]:
-        """Modules that train from a stage on until the last stage that restores a module."""
+    def stages_until_wanted(self, module: str, index: int) -> list[Stage]:
+        """The stages from one on until the last that restores a module."""
         name, last = self.specs[index].name, len(self)
         if module not in self.specs[index].keeps:
             last = max(
@@ -138,6 +138,4 @@ class StagePlan:
                 for later in range(index + 1, len(self))
                 if self.specs[later].restore.get(module) == name
             )
-        return tuple(
-            sorted({path for spec in self.specs[index:last] for path in spec.stage.trains})
-        )
+        return [spec.stage for spec in self.specs[index:last]]

@@ -190,7 +190,8 @@ class StageSwitchHook(Hook):
         model.set_stage(spec.stage)
         if not resumed:
             for module in self.plan.snapshots_at(index):
-                trained = self.plan.trained_until_wanted(module, index)
+                until = self.plan.stages_until_wanted(module, index)
+                trained = {path for stage in until for path in model.trained_by(stage)}
                 self._snapshots[f'{module}@{spec.name}'] = take_snapshot(model, module, trained)
             for module, source in spec.restore.items():
                 put_back(model, self._snapshots[f'{module}@{source}'])
@@ -253,7 +254,7 @@ class StageSwitchHook(Hook):
                 batch_size=spec.batch_size or self._base_loader.batch_size * get_world_size(),
                 steps_per_epoch=self._steps_per_epoch(spec, runner),
                 losses=spec.stage.losses,
-                trains=spec.stage.trains,
+                trains=bare(runner.model).trained_by(spec.stage),
                 restore=spec.restore,
                 optim_wrapper=self._optimizer_config(runner, spec),
                 param_scheduler=self._schedulers_config(runner, spec),
@@ -266,7 +267,7 @@ class StageSwitchHook(Hook):
         start = self.plan.start_of(index)
         trained = {
             path: sum(p.numel() for p in model.get_submodule(path).parameters())
-            for path in spec.stage.trains
+            for path in model.trained_by(spec.stage)
         }
         frozen = sum(p.numel() for p in model.parameters() if not p.requires_grad)
         runner.message_hub.update_info('stage', spec.name)

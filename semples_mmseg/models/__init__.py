@@ -3,7 +3,13 @@
 from .backbones import MultiTokenViT
 from .clip import CLIPImageHead, CLIPTextHead, PromptLearner, build_clip
 from .losses import GradientClippingLoss, MatchLoss, PromptLoss, RefineLoss
-from .mask_generators import AdaptiveAttentionFusion, CAMGenerator, GeneratorOutput, WeakTrGenerator
+from .mask_generators import (
+    AdaptiveAttentionFusion,
+    CAMGenerator,
+    GeneratorOutput,
+    MaskGenerator,
+    WeakTrGenerator,
+)
 from .segmentors import (
     CAMDataPreprocessor,
     CAMSegmentor,
@@ -21,6 +27,7 @@ __all__ = [
     'CLIPTextHead',
     'GeneratorOutput',
     'GradientClippingLoss',
+    'MaskGenerator',
     'MatchLoss',
     'MultiTokenViT',
     'PromptLearner',

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 LOSSES = ('classification', 'match', 'prompt', 'refine')
-_HEAD_AND_FUSION = ('mask_generator.head', 'mask_generator.fusion')
 
 
 @dataclass(frozen=True)
@@ -15,7 +14,9 @@ class Stage:
     Attributes:
         name: Its name in configs, logs and checkpoints.
         losses: Some of ``LOSSES``.
-        trains: Dotted paths of the modules that train; everything else is frozen.
+        trains: Roles of what trains, or dotted paths of modules; everything else is frozen. The
+            roles are ``'generator'``, ``'prompts'``, and those of the mask generator, ``'masks'``
+            among them (see ``MaskGenerator.roles``).
         mask_eps: Added to the range in the min-max normalisation of masks. Positive, because a
             constant map would be divided by zero otherwise.
     """
@@ -30,12 +31,12 @@ STAGES = {
     stage.name: stage
     for stage in (
         # Stage 0, WeakTr's own training; masks play no part in it.
-        Stage('classify', ('classification',), ('mask_generator',)),
-        Stage('match', ('match',), _HEAD_AND_FUSION),
-        Stage('prompt', ('prompt',), ('prompt_learner',), mask_eps=1e-4),
-        Stage('refine', ('match', 'refine'), _HEAD_AND_FUSION),
+        Stage('classify', ('classification',), ('generator',)),
+        Stage('match', ('match',), ('masks',)),
+        Stage('prompt', ('prompt',), ('prompts',), mask_eps=1e-4),
+        Stage('refine', ('match', 'refine'), ('masks',)),
         # Table 6: all losses at once.
-        Stage('joint', ('match', 'prompt', 'refine'), (*_HEAD_AND_FUSION, 'prompt_learner')),
+        Stage('joint', ('match', 'prompt', 'refine'), ('masks', 'prompts')),
     )
 }
 

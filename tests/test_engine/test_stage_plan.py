@@ -24,8 +24,8 @@ def test_snapshots_are_taken_on_the_first_entry():
     plan = StagePlan(ALTERNATING)
     assert plan.snapshots_at(0) == ['mask_generator']
     assert [plan.snapshots_at(index) for index in range(1, 5)] == [[], [], [], []]
-    trained = plan.trained_until_wanted('mask_generator', 0)
-    assert trained == ('mask_generator.fusion', 'mask_generator.head', 'prompt_learner')
+    until = [stage.name for stage in plan.stages_until_wanted('mask_generator', 0)]
+    assert until == ['match', 'prompt']
 
 
 def test_what_a_stage_keeps_is_stored_though_nothing_here_wants_it_back():

@@ -2,7 +2,14 @@
 
 from .attention_fusion import AdaptiveAttentionFusion
 from .cam_generator import CAMGenerator
-from .output import GeneratorOutput
+from .protocol import GeneratorOutput, MaskGenerator, check_generator
 from .weaktr import WeakTrGenerator
 
-__all__ = ['AdaptiveAttentionFusion', 'CAMGenerator', 'GeneratorOutput', 'WeakTrGenerator']
+__all__ = [
+    'AdaptiveAttentionFusion',
+    'CAMGenerator',
+    'GeneratorOutput',
+    'MaskGenerator',
+    'WeakTrGenerator',
+    'check_generator',
+]

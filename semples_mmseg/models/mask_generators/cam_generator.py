@@ -1,22 +1,20 @@
 """The plain CAM: a 1x1 classifier on the feature map of any backbone."""
 
-import contextlib
-from typing import Any
+from typing import Any, ClassVar
 
-import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from .output import GeneratorOutput
+from .protocol import GeneratorOutput, gradients_if_trained
 
 
 @MODELS.register_module()
 class CAMGenerator(BaseModule):
     """Class activation maps of a convolutional classifier (Zhou et al., 2016).
 
-    The stages match and refine train ``head``. There is no attention to fuse.
+    The stages match and refine train ``head``.
 
     Args:
         num_classes: K, object classes without background.
@@ -26,6 +24,8 @@ class CAMGenerator(BaseModule):
         in_channels: Channels of that map.
         init_cfg: MMEngine's initialisation.
     """
+
+    roles: ClassVar = dict(features=('backbone',), masks=('head',))
 
     def __init__(
         self,
@@ -38,7 +38,6 @@ class CAMGenerator(BaseModule):
         self.num_classes = num_classes
         self.backbone = MODELS.build(backbone)
         self.head = nn.Conv2d(in_channels, num_classes, 1, bias=False)
-        self.fusion = nn.Identity()
 
     def forward(self, images: Tensor, detach_coarse: bool = False) -> GeneratorOutput:
         """Compute CAMs and the image-level prediction.
@@ -50,8 +49,7 @@ class CAMGenerator(BaseModule):
         Returns:
             ReLU of the class maps (B, K, h, w) and their averages as prediction ``coarse``.
         """
-        trains = any(parameter.requires_grad for parameter in self.backbone.parameters())
-        with contextlib.nullcontext() if trains else torch.no_grad():
+        with gradients_if_trained(self.backbone):
             features = self.backbone(images)
         features = features[-1] if isinstance(features, (tuple, list)) else features
         maps = self.head(features)

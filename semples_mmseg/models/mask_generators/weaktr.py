@@ -1,7 +1,6 @@
 """WeakTr: class activation maps refined by the attention of a plain vision transformer."""
 
-import contextlib
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +9,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from .attention_fusion import AdaptiveAttentionFusion
-from .output import GeneratorOutput
+from .protocol import GeneratorOutput, gradients_if_trained
 
 CAMS = ('fine', 'seed', 'coarse')
 
@@ -42,6 +41,8 @@ class WeakTrGenerator(BaseModule):
     Raises:
         ValueError: If there is no such ``cam``.
     """
+
+    roles: ClassVar = dict(features=('backbone',), masks=('head', 'fusion'))
 
     def __init__(
         self,
@@ -76,8 +77,7 @@ class WeakTrGenerator(BaseModule):
             gradients are needed.
         """
         maps = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
-        trains = any(parameter.requires_grad for parameter in self.backbone.parameters())
-        with contextlib.nullcontext() if trains else torch.no_grad():
+        with gradients_if_trained(self.backbone):
             tokens, (height, width), traces = self.backbone(images, maps)
         classes = self.num_classes
         patches = tokens[:, classes:].transpose(1, 2).unflatten(2, (height, width))

@@ -13,11 +13,12 @@ from mmseg.models.segmentors import BaseSegmentor
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...utils.classes import model_metainfo, read_classes
 from ...utils.enlarging import enlarged_labels
 from ...weights.fitting import check_state_dict
-from ..mask_generators import GeneratorOutput
+from ..mask_generators import GeneratorOutput, check_generator
 from ..soft_masks import label_map, min_max
 from ..stages import STAGES, Stage
 
@@ -86,6 +87,7 @@ class CAMSegmentor(BaseSegmentor):
                 )
             mask_generator = dict(mask_generator, num_classes=number)
         self.mask_generator = MODELS.build(mask_generator)
+        check_generator(self.mask_generator)
         self.num_classes: int = self.mask_generator.num_classes
         self.background_score = background_score
         self.flip = flip
@@ -101,21 +103,48 @@ class CAMSegmentor(BaseSegmentor):
         Raises:
             ValueError: If the model lacks a module that the stage trains or has no such loss.
         """
-        unknown = [path for path in stage.trains if not self._has(path)]
-        if unknown:
-            raise ValueError(
-                f'stage {stage.name!r} trains {unknown}, but {type(self).__name__} has no such '
-                f'module; it has {[name for name, _ in self.named_children()]}'
-            )
+        trained = self.trained_by(stage)
         self._check_losses(stage)
         self.stage = stage
         self.requires_grad_(False)
-        for path in stage.trains:
+        for path in trained:
             self.get_submodule(path).requires_grad_(True)
         self.train(self.training)
 
-    def _has(self, path: str) -> bool:
-        return path in dict(self.named_modules())
+    def roles(self) -> dict[str, tuple[str, ...]]:
+        """Dotted paths of the modules of each role that a stage can train."""
+        own = {
+            role: tuple(f'mask_generator.{path}' for path in paths)
+            for role, paths in self.mask_generator.roles.items()
+        }
+        return dict(own, generator=('mask_generator',))
+
+    def trained_by(self, stage: Stage) -> tuple[str, ...]:
+        """Dotted paths of the modules that a stage trains.
+
+        Raises:
+            ValueError: If the model has neither such a role nor such a module.
+        """
+        roles, modules = self.roles(), dict(self.named_modules())
+        unknown = [name for name in stage.trains if name not in roles and name not in modules]
+        if unknown:
+            raise ValueError(
+                f'stage {stage.name!r} trains {unknown}, but {type(self).__name__} has no such '
+                f'module; it has the roles {sorted(roles)} and the modules '
+                f'{[name for name, _ in self.named_children()]}'
+            )
+        return tuple(path for name in stage.trains for path in roles.get(name, (name,)))
+
+    def train(self, mode: bool = True) -> 'CAMSegmentor':
+        """Set the mode; batch normalisation that is frozen stays in eval mode.
+
+        Otherwise it would go on to collect statistics, which no stage puts back.
+        """
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, _BatchNorm) and module.affine:
+                module.train(mode and module.weight.requires_grad)
+        return self
 
     def _check_losses(self, stage: Stage) -> None:
         if set(stage.losses) != {'classification'}:

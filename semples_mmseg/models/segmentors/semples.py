@@ -24,10 +24,10 @@ class SemPLeS(CAMSegmentor):
     | stage | losses | trains |
     |---|---|---|
     | classify | classification | mask generator (stage 0, WeakTr) |
-    | match | eq. 1 | head and fusion of the mask generator |
+    | match | eq. 1 | ``masks`` of the mask generator (WeakTr: head and fusion) |
     | prompt | eq. 2 | prompts; the generator is in eval mode |
-    | refine | eq. 1 + second term of eq. 3 | head and fusion of the mask generator |
-    | joint | eq. 1 to 3 | head, fusion and prompts |
+    | refine | eq. 1 + second term of eq. 3 | ``masks`` of the mask generator |
+    | joint | eq. 1 to 3 | ``masks`` and prompts |
 
     Everything after the mask generator runs on the P (image, present class) pairs of a batch;
     an image without labels has no pairs and adds nothing.
@@ -46,8 +46,8 @@ class SemPLeS(CAMSegmentor):
         prompt_loss: Options of ``PromptLoss``.
         refine_loss: Options of ``RefineLoss``.
         stage: Name of the stage to begin in; ``StageSwitchHook`` changes it.
-        backbone_eval: Whether the frozen backbone is in eval mode while head and fusion train;
-            ``False`` (published) leaves its stochastic depth on.
+        backbone_eval: Whether the generator's ``features`` are in eval mode while ``masks``
+            train; ``False`` (published) leaves their stochastic depth on.
         **kwargs: Options of ``CAMSegmentor``.
 
     Raises:
@@ -111,6 +111,10 @@ class SemPLeS(CAMSegmentor):
         super().set_stage(stage)
         self._prompt_features = None
 
+    def roles(self) -> dict[str, tuple[str, ...]]:
+        """Dotted paths of the modules of each role that a stage can train."""
+        return dict(super().roles(), prompts=('prompt_learner',))
+
     def _check_losses(self, stage: Stage) -> None:
         if 'classification' in stage.losses and len(stage.losses) > 1:
             raise ValueError(f'stage {stage.name!r}: classification stands alone (stage 0)')
@@ -123,7 +127,8 @@ class SemPLeS(CAMSegmentor):
             if not any(p.requires_grad for p in self.mask_generator.parameters()):
                 self.mask_generator.eval()
             elif self.backbone_eval:
-                self.mask_generator.backbone.eval()
+                for path in self.mask_generator.roles['features']:
+                    self.mask_generator.get_submodule(path).eval()
         return self
 
     def num_frozen_outside(self) -> int:

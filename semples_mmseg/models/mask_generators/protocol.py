@@ -1,0 +1,90 @@
+"""What every mask generator is, and what it returns."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass
+class GeneratorOutput:
+    """Class activation maps and class predictions of a batch of images.
+
+    Attributes:
+        cams: (B, K, h, w), non-negative maps on the patch grid, not normalised. Masks and
+            pseudo masks are made from them (WeakTr: the fine CAM by default).
+        logits: Image-level predictions by name, each (B, K); stage 0 trains them all.
+        affinity: (B, h * w, h * w), how similar patches are, row = query; ``None`` without
+            attention, or where no gradient is needed.
+        coarse: Like ``cams``: the ReLU of the classifier's maps (WeakTr: the patch CAM).
+        seed: Like ``cams``: WeakTr's CAM before it is refined by the patch affinity; ``None``
+            without attention.
+    """
+
+    cams: Tensor
+    logits: dict[str, Tensor] = field(default_factory=dict)
+    affinity: Tensor | None = None
+    coarse: Tensor | None = None
+    seed: Tensor | None = None
+
+
+class MaskGenerator(Protocol):
+    """The socket for a mask generator S: any registered ``nn.Module`` with these three members.
+
+    Its constructor takes ``num_classes``, which the segmentor fills in.
+
+    Attributes:
+        num_classes: K, object classes without background.
+        roles: For each role, the dotted paths of its modules inside the generator. Stages train
+            roles: ``'masks'`` are the modules that match, refine and joint train, those that make
+            maps of features. ``'features'`` are the modules that make the features; these stages
+            put them into eval mode if the segmentor's ``backbone_eval`` is set. Other names are
+            for ``trains`` of stages of one's own.
+    """
+
+    num_classes: int
+    roles: Mapping[str, Sequence[str]]
+
+    def forward(self, images: Tensor, detach_coarse: bool = False) -> GeneratorOutput:
+        """Compute CAMs and image-level predictions.
+
+        Args:
+            images: (B, 3, H, W), normalised by the data preprocessor.
+            detach_coarse: True in stage 0 alone, where each of ``logits`` has a loss: whether
+                maps that are made from the classifier's maps are to be cut off from them.
+
+        Returns:
+            CAMs of all K classes, differentiable with respect to what trains.
+        """
+        ...
+
+
+def check_generator(generator: nn.Module) -> None:
+    """Refuse a module that is no mask generator.
+
+    Raises:
+        ValueError: If it lacks ``num_classes``, ``roles``, or the role ``masks``, or a role names
+            a module that it has not.
+    """
+    name = type(generator).__name__
+    roles: Any = getattr(generator, 'roles', None)
+    if not hasattr(generator, 'num_classes') or not roles or not {'masks', 'features'} <= {*roles}:
+        raise ValueError(
+            f'model.mask_generator: {name} is no mask generator: it needs num_classes and roles '
+            'with masks and features, see semples_mmseg.models.MaskGenerator'
+        )
+    known = dict(generator.named_modules())
+    unknown = [path for paths in roles.values() for path in paths if path not in known]
+    if unknown:
+        raise ValueError(
+            f'model.mask_generator: the roles of {name} name {unknown}, but it has no such modules'
+        )
+
+
+def gradients_if_trained(module: nn.Module) -> AbstractContextManager[Any]:
+    """A context without gradients for a frozen module; one without effect if any of it trains."""
+    trains = any(parameter.requires_grad for parameter in module.parameters())
+    return nullcontext() if trains else torch.no_grad()
