@@ -125,6 +125,15 @@ PATHS = {
         batch=STEP_BATCH,
         matmul=False,
     ),
+    'compile': Path(
+        'stage (c), training step, compiled',
+        {
+            OURS: partial(OurStep, stage='refine', compiled=True),
+            'not compiled': partial(OurStep, stage='refine'),
+        },
+        batch=STEP_BATCH,
+        matmul=False,
+    ),
     'adamw': Path(
         'ten steps of AdamW, stage 0',
         {OURS: partial(AdamWStep, fused=True), 'not fused': partial(AdamWStep, fused=None)},

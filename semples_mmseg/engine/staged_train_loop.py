@@ -20,7 +20,8 @@ class StagedTrainLoop(EpochBasedTrainLoop):
         max_epochs: Refused: the length of a stage is its ``epochs``.
 
     Raises:
-        ValueError: If ``max_epochs`` is given, or the stages cannot be read.
+        ValueError: If ``max_epochs`` or the config's ``compile`` is given, or the stages cannot be
+            read.
     """
 
     def __init__(
@@ -30,6 +31,12 @@ class StagedTrainLoop(EpochBasedTrainLoop):
             raise ValueError(
                 'train_cfg.max_epochs has no effect in a run of stages: set stages.0.epochs and '
                 'those of the other stages'
+            )
+        if runner.cfg.get('compile'):
+            raise ValueError(
+                'compile is refused in a run of stages: MMEngine would compile the whole training '
+                'step, again for every image path in it, and what is compiled outlives the change '
+                'of what trains at the next stage. Set model.compile_options=dict() in its place'
             )
         length = StagePlan(runner.cfg.get('stages')).total_epochs
         super().__init__(runner, dataloader, length, val_interval=val_interval)

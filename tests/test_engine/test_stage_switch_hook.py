@@ -338,6 +338,8 @@ def test_joint_and_alternating_schemes(make_config, tmp_path):
             'differ in their names:\n.*tvmonitor\n.*tv\n',
         ),
         (dict(train_cfg=dict(max_epochs=3)), r'train_cfg.max_epochs .*stages\.0\.epochs'),
+        (dict(compile=True), 'compile is refused .*model.compile_options'),
+        (dict(compile=dict(backend='eager')), 'compile is refused in a run of stages'),
     ],
 )
 def test_refusals_before_any_work(make_config, changes, message):
