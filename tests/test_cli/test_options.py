@@ -1,9 +1,13 @@
 """Options that would change nothing are refused; the message names the key that works."""
 
+import inspect
+
 import pytest
+import torch
 from mmengine.config import Config
 
-from semples_mmseg.cli.options import merge_options
+from semples_mmseg.cli.options import _KNOWN, merge_options
+from semples_mmseg.models import CAMDataPreprocessor, CLIPImageHead, CLIPTextHead
 
 
 @pytest.fixture
@@ -77,3 +81,20 @@ def test_new_keys(config):
     )
     assert config.stages[0].optim_wrapper.optimizer.lr == 5.0
     assert config.anything.new == 3 and config.optim_wrapper.clip_grad.max_norm == 1.0
+
+
+@pytest.mark.parametrize(
+    ('part', 'function'),
+    [
+        ('image_head', CLIPImageHead),
+        ('text_head', CLIPTextHead),
+        ('data_preprocessor', CAMDataPreprocessor),
+        ('compile_options', torch.compile),
+    ],
+)
+def test_options_of_parts_without_a_type(part, function):
+    assert {*_KNOWN[part]} <= inspect.signature(function).parameters.keys()
+    for name in _KNOWN[part]:
+        config = Config(dict(model=dict(type='SemPLeS', **{part: dict()})))
+        merge_options(config, {f'model.{part}.{name}': 1})
+        assert config.model[part] == {name: 1}
