@@ -79,13 +79,17 @@ def merge_class_names(
 ) -> dict[str, Any] | None:
     """Put the options ``class_names`` and ``metainfo`` of a data set together.
 
+    Classes of ``metainfo`` take the place of ``class_names='DATASET'``, which a config inherits.
+
     Raises:
-        ValueError: If both name classes, and not the same ones; see ``read_classes`` too.
+        ValueError: If both list classes, and not the same ones; see ``read_classes`` too.
     """
     if class_names is None:
         return dict(metainfo) if metainfo else None
     named = read_classes(class_names).metainfo
     given = tuple((metainfo or {}).get('classes', named['classes']))
+    if given != named['classes'] and isinstance(class_names, str):
+        return dict(metainfo or {})
     if given != named['classes']:
         raise ValueError(
             f"class_names {named['classes'][1:]} and metainfo['classes'] {given} differ; the "

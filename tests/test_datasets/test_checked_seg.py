@@ -104,6 +104,14 @@ def test_masks_of_0_and_255_are_refused(make_voc_tree):
     assert data.metainfo['palette'] == [[0, 0, 0], [128, 0, 0]]
 
 
+def test_classes_of_metainfo_take_the_place_of_an_inherited_data_set(make_voc_tree):
+    root = make_voc_tree(IDS)
+    own = dict(classes=('background', 'cup', 'key'), palette=[[0, 0, 0], [9, 9, 9], [8, 8, 8]])
+    assert build(root, class_names='WeakVOCDataset', metainfo=own).metainfo['palette'][1] == [9] * 3
+    with pytest.raises(ValueError, match='differ'):
+        build(root, class_names=['key', 'cup'], metainfo=own)
+
+
 def test_a_folder_without_a_list(make_voc_tree, monkeypatch):
     logged = []
     monkeypatch.setattr(checked_seg, 'print_log', lambda message, **_: logged.append(message))
