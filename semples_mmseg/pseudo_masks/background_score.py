@@ -17,6 +17,8 @@ from ..utils.progress import progress
 
 SCORES = tuple(step / 50 for step in range(15, 41))
 """Candidates: 0.30, 0.32, ..., 0.80."""
+TOLERANCE = 0.0075
+"""Fits, means of logarithms, that differ by less count as equal."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class ScoreChoice:
     """A background score, and the figures that decided.
 
     Attributes:
-        score: The highest candidate whose fit is within one standard error of the best fit.
+        score: The highest candidate whose fit is within ``TOLERANCE`` of the best one.
         scores: The T candidates.
         fit: Mean fit of each, over all pairs.
         pairs: Number of (image, present class) pairs.
@@ -73,9 +75,10 @@ def choose_background_score(
 ) -> ScoreChoice:
     """Choose the background score at which the foregrounds fit their tags best.
 
-    The fit changes little around its best, less below than above. So the highest score is chosen
-    whose fit is within one standard error of the best one's (of the differences over pairs). No
-    pixel label is used. CLIP sees the first scale of each image.
+    The fit changes little around its best, and less below than above, as CLIP hardly minds some
+    background around an object. Where the best is depends on chance then. So the highest score is
+    chosen whose fit is within ``TOLERANCE`` of the best: there the fit falls more steeply. No pixel
+    label is used. CLIP sees the first scale of each image.
 
     Args:
         model: A ``SemPLeS`` after prompt learning, on the device to work on; it is put in eval
@@ -104,11 +107,9 @@ def choose_background_score(
     if not fits:
         raise ValueError('no image has a tag, so there is nothing to choose a background score by')
     fit = torch.cat(fits, dim=1)
-    pairs = fit.shape[1]
-    loss = fit[fit.mean(1).argmax()] - fit
-    as_good = loss.mean(1) <= loss.std(1, correction=0) / pairs**0.5
-    chosen = scores[int(as_good.nonzero().max())]
-    choice = ScoreChoice(chosen, tuple(scores), tuple(fit.mean(1).tolist()), pairs)
+    mean, pairs = fit.mean(1), fit.shape[1]
+    chosen = scores[int((mean >= mean.max() - TOLERANCE).nonzero().max())]
+    choice = ScoreChoice(chosen, tuple(scores), tuple(mean.tolist()), pairs)
     print_log(
         f'background score {choice.score:g}, chosen by CLIP on {pairs} pairs of image and tag; no '
         'pixel label was looked at',
