@@ -135,8 +135,9 @@ class WorkerPool:
 
 
 def _start_worker() -> None:
-    """Prepare a worker: one thread, no reaction to Ctrl-C, and an end with its parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends the workers
+    """Prepare a worker: one thread, a silent end at Ctrl-C, and an end with its parent."""
+    # The parent gets Ctrl-C too. It would wait for tasks of many seconds.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

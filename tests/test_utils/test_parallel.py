@@ -3,6 +3,9 @@
 import multiprocessing
 import operator
 import os
+import signal
+import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -59,6 +62,29 @@ def test_a_killed_worker_is_one_clear_error():
     pool.put('__import__("os").kill(__import__("os").getpid(), 9)')
     with pytest.raises(RuntimeError, match='worker process was killed.*num_workers'):
         pool.wait()
+
+
+def test_ctrl_c_does_not_wait_for_the_tasks(tmp_path):
+    code = (
+        'import time\n'
+        'from semples_mmseg.utils.parallel import WorkerPool\n'
+        'if __name__ == "__main__":\n'
+        '    with WorkerPool(eval, 1) as pool:\n'
+        '        pool.put("print(flush=True) or __import__(\'time\').sleep(600)")\n'
+        '        pool.wait()\n'
+    )
+    (tmp_path / 'long.py').write_text(code)
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / 'long.py'],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # as in a terminal, the signal goes to the whole group
+    )
+    process.stdout.readline()
+    os.killpg(process.pid, signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode != 0 and 'KeyboardInterrupt' in error
 
 
 def test_a_worker_ends_when_its_parent_is_gone(monkeypatch):
