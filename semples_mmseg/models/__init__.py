@@ -8,6 +8,7 @@ from .mask_generators import (
     CAMGenerator,
     GeneratorOutput,
     MaskGenerator,
+    MCTformerGenerator,
     WeakTrGenerator,
 )
 from .segmentors import (
@@ -27,6 +28,7 @@ __all__ = [
     'CLIPTextHead',
     'GeneratorOutput',
     'GradientClippingLoss',
+    'MCTformerGenerator',
     'MaskGenerator',
     'MatchLoss',
     'MultiTokenViT',

@@ -34,6 +34,8 @@ _VIT_KEYS = (
     (r'^norm\.', 'ln1.'),
     (r'^(layers\.\d+)\.norm1\.', r'\1.ln1.'),
     (r'^(layers\.\d+)\.norm2\.', r'\1.ln2.'),
+    (r'^(layers\.\d+)\.ls1\.gamma$', r'\1.attn.gamma1.weight'),
+    (r'^(layers\.\d+)\.ls2\.gamma$', r'\1.ffn.gamma2.weight'),
     (r'^(layers\.\d+)\.mlp\.fc1\.', r'\1.ffn.layers.0.0.'),
     (r'^(layers\.\d+)\.mlp\.fc2\.', r'\1.ffn.layers.1.'),
 )
@@ -119,7 +121,8 @@ def _vit_names(keys: Iterable[str]) -> set[str]:
         f'layers.{index}.{name}' for index in range(_depth(keys, 'blocks.')) for name in block
     ]
     modules += ['patch_embed.projection', 'ln1']
-    return {'cls_token', 'pos_embed'} | {f'{m}.{kind}' for m in modules for kind in _BOTH}
+    scales = {_vit_name(key) for key in keys if re.search(r'^blocks\.\d+\.ls[12]\.gamma$', key)}
+    return {'cls_token', 'pos_embed', *scales} | {f'{m}.{kind}' for m in modules for kind in _BOTH}
 
 
 def _weaktr_name(key: str) -> str:

@@ -1,10 +1,12 @@
 """Mask generators of every kind go through the three stages."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmseg.registry import MODELS
 from tiny import TINY_GENERATOR, TINY_SEMPLES
 
@@ -12,12 +14,25 @@ from semples_mmseg.models import GeneratorOutput
 from semples_mmseg.models.mask_generators import check_generator
 from semples_mmseg.models.stages import STAGES
 
+ROOT = Path(__file__).parents[2]
 TINY_RESNET = dict(
     type='mmpretrain.ResNet', depth=18, base_channels=8, stem_channels=8, out_indices=(3,)
 )
+TIMM = dict(type='mmpretrain.TIMMBackbone', features_only=True)
 GENERATORS: dict[str, dict[str, Any]] = dict(
     weaktr=TINY_GENERATOR,
+    weaktr_dinov2=dict(
+        TINY_GENERATOR, backbone=dict(TINY_GENERATOR['backbone'], patch_size=14, layer_scale=0.1)
+    ),
+    mctformer=dict(type='MCTformerGenerator', backbone=TINY_GENERATOR['backbone'], last_blocks=1),
     cam_resnet=dict(type='CAMGenerator', backbone=TINY_RESNET, in_channels=64),
+    cam_resnet38=dict(type='CAMGenerator', backbone=dict(type='ResNet38', width=1 / 16)),
+    cam_timm=dict(type='CAMGenerator', backbone=dict(TIMM, model_name='test_convnext')),
+    cam_timm_vit=dict(
+        type='CAMGenerator',
+        size_divisor=16,
+        backbone=dict(TIMM, model_name='test_vit', dynamic_img_size=True, out_indices=(-1,)),
+    ),
 )
 
 
@@ -66,6 +81,59 @@ def test_outputs_keep_the_protocol(name):
     output = generator(torch.randn(2, 3, 48, 80))
     assert output.cams.shape[:2] == (2, 3) and (output.cams >= 0).all()
     assert output.logits and all(value.shape == (2, 3) for value in output.logits.values())
+
+
+@pytest.mark.parametrize('last', [1, 2])
+def test_mctformer_equals_its_formulas(last):
+    generator = dict(GENERATORS['mctformer'], last_blocks=last, num_classes=3)
+    generator = MODELS.build(generator).double().eval()
+    generator.init_weights()
+    images = torch.randn(2, 3, 48, 64, dtype=torch.float64)
+    tokens, (h, w), traces = generator.backbone(images)  # with its attention maps
+    attention = torch.stack([trace.attention for trace in traces[-last:]]).mean((0, 2))
+    patches = tokens[:, 3:].transpose(1, 2).reshape(2, -1, h, w)
+    head = generator.head
+    coarse = torch.nn.functional.conv2d(patches, head.weight, head.bias, padding=1)
+    seed = torch.zeros(2, 3, h * w, dtype=torch.float64)
+    fine = torch.zeros_like(seed)
+    for b in range(2):
+        for k in range(3):
+            seed[b, k] = attention[b, k, 3:] * coarse[b, k].relu().flatten()
+            fine[b, k] = attention[b, 3:, 3:] @ seed[b, k]
+    output = generator(images)
+    torch.testing.assert_close(output.seed, seed.reshape(2, 3, h, w))
+    torch.testing.assert_close(output.cams, fine.reshape(2, 3, h, w))
+    torch.testing.assert_close(output.logits['token'], tokens[:, :3].mean(-1))
+    torch.testing.assert_close(output.logits['coarse'], coarse.mean((2, 3)))
+    with pytest.raises(ValueError, match='last_blocks must be 1 to 2, the blocks'):
+        MODELS.build(dict(GENERATORS['mctformer'], last_blocks=3, num_classes=3))
+
+
+def test_resnet38_is_of_the_papers_size():
+    with torch.device('meta'):
+        network = MODELS.build(dict(type='ResNet38'))
+    convolutions = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert len([c for c in convolutions if c.stride != (2, 2) or c.kernel_size != (1, 1)]) >= 37
+    assert network(torch.zeros(1, 3, 64, 96, device='meta'))[0].shape == (1, 4096, 8, 12)
+
+
+def test_a_backbone_without_maps_is_refused():
+    vit = dict(type='mmpretrain.VisionTransformer', arch='deit-tiny', img_size=32)
+    with pytest.raises(ValueError, match='VisionTransformer returns no maps'):
+        MODELS.build(dict(type='CAMGenerator', num_classes=3, backbone=vit, img_size=32))
+
+
+@pytest.mark.parametrize('path', sorted((ROOT / 'configs/semples/generators').glob('*.py')))
+def test_configs_build_and_have_all_stages(path):
+    config = Config.fromfile(path)
+    assert [stage.name for stage in config.stages] == ['classify', 'match', 'prompt', 'refine']
+    generator = dict(config.model.mask_generator, num_classes=20)
+    generator['backbone'] = dict(generator['backbone'], init_cfg=None)
+    if 'pretrained' in generator['backbone']:
+        generator['backbone']['pretrained'] = False
+    foreign = generator['backbone']['type'].startswith('mmpretrain.')  # these read numbers
+    with torch.device('cpu' if foreign else 'meta'):
+        check_generator(MODELS.build(generator))
 
 
 def test_backbone_eval_reaches_the_features_of_any_generator():

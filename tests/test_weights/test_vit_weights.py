@@ -199,3 +199,15 @@ def test_other_checkpoints_are_mmengines_affair(tmp_path):
     )
     vit.init_weights()
     assert all(torch.equal(value, source[key]) for key, value in vit.state_dict().items())
+
+
+def test_dinov2_has_the_scales_of_its_branches(tmp_path):
+    """timm's and torch-hub's names; with one class the tokens are those of timm."""
+    vit = timm_vit(init_values=0.1)
+    save_file(vit.state_dict(), tmp_path / 'dinov2.safetensors')
+    vit.norm = nn.Identity()  # not applied in a generator
+    backbone = generator_backbone(tmp_path / 'dinov2.safetensors', classes=1, layer_scale=1e-5)
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        tokens, _, _ = backbone(images)
+        torch.testing.assert_close(tokens, vit.forward_features(images), rtol=1e-3, atol=1e-4)

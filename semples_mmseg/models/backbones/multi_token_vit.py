@@ -103,6 +103,7 @@ class MultiTokenViT(_VisionTransformer):
         img_size: Side of the square training images in pixels; sets the position embeddings.
         patch_size: Side of a patch in pixels.
         drop_path_rate: Stochastic depth of the last block; it rises linearly from 0.
+        layer_scale: Initial value of the scales after attention and MLP (DINOv2: 1e-5); 0 for none.
         patch_cfg: Options of the patch embedding, e.g. ``dict(conv_type='ConvStem')``.
         init_cfg: MMEngine's initialisation.
     """
@@ -114,6 +115,7 @@ class MultiTokenViT(_VisionTransformer):
         img_size: int = 224,
         patch_size: int = 16,
         drop_path_rate: float = 0.1,
+        layer_scale: float = 0.0,
         patch_cfg: dict[str, Any] | None = None,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
@@ -122,6 +124,7 @@ class MultiTokenViT(_VisionTransformer):
             img_size=img_size,
             patch_size=patch_size,
             drop_path_rate=drop_path_rate,
+            layer_scale_init_value=layer_scale,
             final_norm=False,
             out_type='raw',
             patch_cfg=dict(padding=0, **(patch_cfg or {})),

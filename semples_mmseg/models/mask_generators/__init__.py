@@ -2,6 +2,7 @@
 
 from .attention_fusion import AdaptiveAttentionFusion
 from .cam_generator import CAMGenerator
+from .mctformer import MCTformerGenerator
 from .protocol import GeneratorOutput, MaskGenerator, check_generator
 from .weaktr import WeakTrGenerator
 
@@ -9,6 +10,7 @@ __all__ = [
     'AdaptiveAttentionFusion',
     'CAMGenerator',
     'GeneratorOutput',
+    'MCTformerGenerator',
     'MaskGenerator',
     'WeakTrGenerator',
     'check_generator',

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..backbones import BlockTrace
@@ -93,36 +94,29 @@ class AdaptiveAttentionFusion(nn.Module):
         fused = _weighted_sum(weights, map(_written_out, traces))
         return fused[..., columns] / weights[0].numel()
 
-    def rows(self, weights: Tensor, traces: Sequence[BlockTrace], queries: slice) -> Tensor:
-        """Some rows of what ``forward`` returns, from traces without maps.
 
-        Args:
-            weights: Weights of the heads, from ``head_weights``.
-            traces: For each block, its queries and keys (B, heads, T, d).
-            queries: The wanted rows, e.g. the class tokens. Their maps are formed.
+def attention_cams(
+    weights: Tensor, traces: Sequence[BlockTrace], activation: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Seed and fine CAMs from traces without maps; of the attention only class rows are formed.
 
-        Returns:
-            (B, number of rows, T), non-negative.
-        """
-        maps = (trace.rows(queries) for trace in traces)
-        return _weighted_sum(weights, maps) / weights[0].numel()
+    The fused attention is the mean over heads and blocks of weight x attention.
 
-    def product(
-        self, weights: Tensor, traces: Sequence[BlockTrace], queries: slice, values: Tensor
-    ) -> Tensor:
-        """Some rows of what ``forward`` returns, times a matrix, without forming any map.
+    Args:
+        weights: (B, heads, blocks).
+        traces: For each block, its queries and keys (B, heads, K + N, d), class tokens first.
+        activation: (B, K, N), non-negative maps of the classes.
 
-        Args:
-            weights: Weights of the heads, from ``head_weights``.
-            traces: For each block, its queries and keys (B, heads, T, d).
-            queries: The wanted rows, e.g. the patches.
-            values: (B, T, n).
-
-        Returns:
-            (B, number of rows, n).
-        """
-        products = (trace.mix(queries, values) for trace in traces)
-        return _weighted_sum(weights, products) / weights[0].numel()
+    Returns:
+        (B, K, N) class-to-patch part of the fused attention x activation, and (B, K, N) the
+        patch-to-patch part, applied to it.
+    """
+    classes, total = activation.shape[1], weights[0].numel()
+    class_attention = _weighted_sum(weights, (trace.rows(slice(classes)) for trace in traces))
+    seed = class_attention[..., classes:] / total * activation
+    values, patches = F.pad(seed, (classes, 0)).transpose(1, 2), slice(classes, None)
+    fine = _weighted_sum(weights, (trace.mix(patches, values) for trace in traces)) / total
+    return seed, fine.transpose(1, 2)
 
 
 def _written_out(trace: BlockTrace) -> Tensor:

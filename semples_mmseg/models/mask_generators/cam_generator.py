@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
@@ -12,7 +13,7 @@ from .protocol import GeneratorOutput, gradients_if_trained
 
 @MODELS.register_module()
 class CAMGenerator(BaseModule):
-    """Class activation maps of a convolutional classifier (Zhou et al., 2016).
+    """Class activation maps of an image classifier (Zhou et al., 2016), of any backbone.
 
     The stages match and refine train ``head``.
 
@@ -21,8 +22,14 @@ class CAMGenerator(BaseModule):
         backbone: Config of a backbone that returns feature maps, e.g.
             ``dict(type='mmpretrain.ResNet', depth=50)`` or ``dict(type='mmpretrain.TIMMBackbone',
             model_name='resnet50', features_only=True)``; the last map is used.
-        in_channels: Channels of that map.
+        in_channels: Channels of that map; ``None`` looks what an image of ``img_size`` gives.
+        img_size: Side of that image.
+        size_divisor: Images are resized (bilinearly) to the nearest multiple of this in both
+            sides, for backbones that need whole patches or windows.
         init_cfg: MMEngine's initialisation.
+
+    Raises:
+        ValueError: If the backbone returns no maps.
     """
 
     roles: ClassVar = dict(features=('backbone',), masks=('head',))
@@ -31,13 +38,39 @@ class CAMGenerator(BaseModule):
         self,
         num_classes: int,
         backbone: dict[str, Any],
-        in_channels: int,
+        in_channels: int | None = None,
+        img_size: int = 224,
+        size_divisor: int = 1,
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg)
         self.num_classes = num_classes
         self.backbone = MODELS.build(backbone)
+        self.size_divisor = size_divisor
+        if in_channels is None:
+            self.backbone.eval()
+            with torch.no_grad():
+                in_channels = self._features(torch.zeros(1, 3, img_size, img_size)).shape[1]
+            self.backbone.train()
         self.head = nn.Conv2d(in_channels, num_classes, 1, bias=False)
+
+    def _features(self, images: Tensor) -> Tensor:
+        features = self.backbone(images)
+        features = features[-1] if isinstance(features, (tuple, list)) else features
+        if not isinstance(features, Tensor) or features.ndim != 4:
+            raise ValueError(
+                f'model.mask_generator.backbone: {type(self.backbone).__name__} returns no maps '
+                "(B, C, h, w); transformers need out_type='featmap' (MMPretrain) or "
+                'features_only=True (timm)'
+            )
+        return features
+
+    def _divisible(self, images: Tensor) -> Tensor:
+        divisor, size = self.size_divisor, images.shape[-2:]
+        wanted = [max(round(side / divisor), 1) * divisor for side in size]
+        if list(size) == wanted:
+            return images
+        return F.interpolate(images, wanted, mode='bilinear', align_corners=False)
 
     def forward(self, images: Tensor, detach_coarse: bool = False) -> GeneratorOutput:
         """Compute CAMs and the image-level prediction.
@@ -50,8 +83,7 @@ class CAMGenerator(BaseModule):
             ReLU of the class maps (B, K, h, w) and their averages as prediction ``coarse``.
         """
         with gradients_if_trained(self.backbone):
-            features = self.backbone(images)
-        features = features[-1] if isinstance(features, (tuple, list)) else features
+            features = self._features(self._divisible(images))
         maps = self.head(features)
         cams = F.relu(maps)
         return GeneratorOutput(cams, dict(coarse=maps.mean((2, 3))), coarse=cams)

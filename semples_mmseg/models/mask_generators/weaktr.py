@@ -8,7 +8,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from .attention_fusion import AdaptiveAttentionFusion
+from .attention_fusion import AdaptiveAttentionFusion, attention_cams
 from .protocol import GeneratorOutput, gradients_if_trained
 
 CAMS = ('fine', 'seed', 'coarse')
@@ -93,11 +93,7 @@ class WeakTrGenerator(BaseModule):
             fine = torch.bmm(seed, affinity.transpose(1, 2))
         else:
             weights = self.fusion.head_weights([trace.features for trace in traces])
-            class_rows, patch_rows = slice(classes), slice(classes, None)
-            class_attention = self.fusion.rows(weights, traces, class_rows)[..., classes:]
-            seed = class_attention * activation
-            values = F.pad(seed, (classes, 0)).transpose(1, 2)
-            fine = self.fusion.product(weights, traces, patch_rows, values).transpose(1, 2)
+            seed, fine = attention_cams(weights, traces, activation)
         fine = fine.unflatten(2, (height, width))
         earlier = {
             name: value.unflatten(2, (height, width))

@@ -1,0 +1,82 @@
+"""MCTformer: patch CAMs times the attention of class tokens, refined by patch affinity."""
+
+from typing import Any, ClassVar
+
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from .attention_fusion import attention_cams
+from .protocol import GeneratorOutput, gradients_if_trained
+
+
+@MODELS.register_module()
+class MCTformerGenerator(BaseModule):
+    """Multi-class token transformer with patch CAM (MCTformer-V2, arXiv 2203.02891, section 3).
+
+    The attention of the last blocks is averaged over blocks and heads, all with the same weight.
+    The maps (B, K, h, w) are
+
+    - the patch CAM: 3x3 convolution of the patch tokens, ReLU;
+    - the seed CAM: class-to-patch attention x patch CAM;
+    - the fine CAM: patch-to-patch attention, the affinity, applied to the seed CAM.
+
+    Masks and pseudo masks normalise the fine CAM; the factors are not normalised before. There are
+    no weights of heads to learn, so match and refine train the convolution ``head`` alone.
+
+    Args:
+        num_classes: K, object classes without background.
+        backbone: Config of a ``MultiTokenViT``; ``num_cls_tokens`` is filled in.
+        last_blocks: How many of the last blocks give their attention (3 in the paper).
+        init_cfg: MMEngine's initialisation.
+
+    Raises:
+        ValueError: If the backbone has not so many blocks.
+    """
+
+    roles: ClassVar = dict(features=('backbone',), masks=('head',))
+
+    def __init__(
+        self,
+        num_classes: int,
+        backbone: dict[str, Any],
+        last_blocks: int = 3,
+        init_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.num_classes = num_classes
+        self.backbone = MODELS.build(dict(backbone, num_cls_tokens=num_classes))
+        if not 1 <= last_blocks <= self.backbone.num_layers:
+            raise ValueError(
+                f'mask_generator.last_blocks must be 1 to {self.backbone.num_layers}, the blocks '
+                f'of the backbone, got {last_blocks}'
+            )
+        self.last_blocks = last_blocks
+        self.head = nn.Conv2d(self.backbone.embed_dims, num_classes, 3, padding=1)
+
+    def forward(self, images: Tensor, detach_coarse: bool = False) -> GeneratorOutput:
+        """Compute CAMs and image-level predictions.
+
+        Args:
+            images: (B, 3, H, W), ImageNet-normalised.
+            detach_coarse: Not used, because no prediction is made of the attention.
+
+        Returns:
+            The CAMs; the predictions ``token`` (mean over the channels of each class token) and
+            ``coarse`` (mean of the maps before the ReLU).
+        """
+        with gradients_if_trained(self.backbone):
+            tokens, grid, traces = self.backbone(images, maps=False)
+        classes = self.num_classes
+        coarse = self.head(tokens[:, classes:].transpose(1, 2).unflatten(2, grid))
+        activation = F.relu(coarse)
+        last = traces[-self.last_blocks :]
+        uniform = tokens.new_ones(len(tokens), self.backbone.num_heads, len(last))
+        seed, fine = attention_cams(uniform, last, activation.flatten(2))
+        return GeneratorOutput(
+            cams=fine.unflatten(2, grid),
+            logits=dict(token=tokens[:, :classes].mean(2), coarse=coarse.mean((2, 3))),
+            coarse=activation,
+            seed=seed.unflatten(2, grid),
+        )
