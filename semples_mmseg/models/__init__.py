@@ -1,7 +1,7 @@
 """Models: mask generators, CLIP heads, prompts, losses, segmentors."""
 
 from .backbones import MultiTokenViT
-from .clip import CLIPImageHead, CLIPTextHead, PromptLearner, build_clip
+from .clip import CLIPImageHead, CLIPTextHead, ManualPrompts, PromptLearner, build_clip
 from .losses import GradientClippingLoss, MatchLoss, PromptLoss, RefineLoss
 from .mask_generators import (
     AdaptiveAttentionFusion,
@@ -29,6 +29,7 @@ __all__ = [
     'GeneratorOutput',
     'GradientClippingLoss',
     'MCTformerGenerator',
+    'ManualPrompts',
     'MaskGenerator',
     'MatchLoss',
     'MultiTokenViT',

@@ -2,6 +2,7 @@
 
 from .image_head import CLIPImageHead
 from .loading import as_clip, build_clip
+from .manual_prompts import ManualPrompts
 from .patch_features import has_patch_tokens, patch_features, window_features
 from .prompt_learner import PromptLearner
 from .text_head import CLIPTextHead
@@ -9,6 +10,7 @@ from .text_head import CLIPTextHead
 __all__ = [
     'CLIPImageHead',
     'CLIPTextHead',
+    'ManualPrompts',
     'PromptLearner',
     'as_clip',
     'build_clip',

@@ -50,6 +50,24 @@ class PromptLearner(BaseModule):
         self.init_words = init_words
         self.prompts = nn.Parameter(torch.rand(num_classes, num_tokens, width))
 
+    def prepare(self, text_head: CLIPTextHead, class_names: Sequence[str]) -> None:
+        """Check the prompts against a CLIP and set those that start from words.
+
+        Raises:
+            ValueError: If the prompts are longer than CLIP takes, or the words than the prompts.
+        """
+        if self.prompts.shape[1] > text_head.max_prompt_tokens:
+            raise ValueError(
+                f'prompt_learner.num_tokens is {self.prompts.shape[1]}, this CLIP has room for '
+                f'{text_head.max_prompt_tokens}'
+            )
+        self.start_from_words(text_head)
+
+    def features(self, text_head: CLIPTextHead, classes: Tensor | None = None) -> Tensor:
+        """Features u_b (n, D) of the prompts of n classes, or of all; see ``encode_prompts``."""
+        chosen = self.prompts if classes is None else self.prompts[classes]
+        return text_head.encode_prompts(chosen)
+
     @torch.no_grad()
     def start_from_words(self, text_head: CLIPTextHead) -> None:
         """Set the prompts to the token embeddings of ``init_words``, if there are any.

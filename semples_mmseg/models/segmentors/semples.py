@@ -9,7 +9,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from ...utils.classes import read_classes
-from ..clip import PromptLearner, as_clip
+from ..clip import ManualPrompts, PromptLearner, as_clip
 from ..soft_masks import soft_masks
 from ..stages import STAGES, Stage, resolve_stage
 from .cam_segmentor import CAMSegmentor
@@ -41,7 +41,7 @@ class SemPLeS(CAMSegmentor):
             place of the model's.
         image_head: Options of ``CLIPImageHead``.
         prompt_learner: Options of ``PromptLearner``: ``num_tokens``, ``init_words``,
-            ``init_cfg``.
+            ``init_cfg``; or config of ``ManualPrompts``.
         match_loss: Options of ``MatchLoss``.
         prompt_loss: Options of ``PromptLoss``.
         refine_loss: Options of ``RefineLoss``.
@@ -87,16 +87,11 @@ class SemPLeS(CAMSegmentor):
         self.text_head = build(
             dict(type='CLIPTextHead', clip=both, class_names=prompts) | text_head
         )
-        self.prompt_learner: PromptLearner = build(
+        self.prompt_learner: PromptLearner | ManualPrompts = build(
             dict(type='PromptLearner', num_classes=self.num_classes, width=self.text_head.width)
             | (prompt_learner or {})
         )
-        if self.prompt_learner.prompts.shape[1] > self.text_head.max_prompt_tokens:
-            raise ValueError(
-                f'prompt_learner.num_tokens is {self.prompt_learner.prompts.shape[1]}, this CLIP '
-                f'has room for {self.text_head.max_prompt_tokens}'
-            )
-        self.prompt_learner.start_from_words(self.text_head)
+        self.prompt_learner.prepare(self.text_head, self.class_names or ())
         self.match_loss = build(dict(type='MatchLoss') | (match_loss or {}))
         self.prompt_loss = build(dict(type='PromptLoss') | (prompt_loss or {}))
         self.refine_loss = build(dict(type='RefineLoss') | (refine_loss or {}))
@@ -122,6 +117,11 @@ class SemPLeS(CAMSegmentor):
     def _check_losses(self, stage: Stage) -> None:
         if 'classification' in stage.losses and len(stage.losses) > 1:
             raise ValueError(f'stage {stage.name!r}: classification stands alone (stage 0)')
+        if 'prompt' in stage.losses and isinstance(self.prompt_learner, ManualPrompts):
+            raise ValueError(
+                f'stage {stage.name!r} learns prompts, but model.prompt_learner is ManualPrompts: '
+                'take the stage out of stages'
+            )
 
     def train(self, mode: bool = True) -> 'SemPLeS':
         """Set the mode; modules that the stage fixes stay in eval mode."""
@@ -196,12 +196,11 @@ class SemPLeS(CAMSegmentor):
         Returns:
             (P, D) unit vectors.
         """
-        prompts = self.prompt_learner()
-        if prompts.requires_grad:
+        if any(parameter.requires_grad for parameter in self.prompt_learner.parameters()):
             present, rows = classes.unique(return_inverse=True)
-            return self.text_head.encode_prompts(prompts[present])[rows]
+            return self.prompt_learner.features(self.text_head, present)[rows]
         if self._prompt_features is None:
-            self._prompt_features = self.text_head.encode_prompts(prompts)
+            self._prompt_features = self.prompt_learner.features(self.text_head)
         return self._prompt_features[classes]
 
     def _no_pairs(self) -> dict[str, Tensor]:
