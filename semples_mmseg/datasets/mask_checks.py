@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ..utils.label_png import check_ids, read_mask
+from ..utils.label_png import IGNORED, check_ids, read_mask
 
-IGNORED = 255
 _SAMPLE = 16
 _FEWEST = 3
 

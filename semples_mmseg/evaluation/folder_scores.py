@@ -16,15 +16,12 @@ from rich.table import Table
 
 from ..datasets.mask_checks import check_masks_have_classes
 from ..utils.files import read_lines
-from ..utils.label_png import check_ids, read_mask
+from ..utils.label_png import IGNORED, check_ids, read_mask
 from ..utils.lists import files_below, name_some, read_image_ids
 from ..utils.names import check_class_names
 from ..utils.parallel import parallel_map
 from ..utils.progress import progress
 from .scores import confusion_matrix, segmentation_scores
-
-IGNORED = 255
-"""In ground truth: not evaluated. In a prediction: undecided."""
 
 
 def class_names(classes: str | None, num_classes: int | None) -> list[str]:

@@ -15,7 +15,8 @@ from typing import IO
 
 import numpy as np
 
-from ..utils.images import open_image, read_image_bytes
+from ..utils.files import read_bytes
+from ..utils.images import open_image
 from ..utils.lists import name_some, read_image_ids
 from ..utils.progress import progress
 from .voc_submission import COMPETITIONS, LAYOUT, NUM_CLASSES
@@ -99,7 +100,7 @@ def check_submission(submission: str | Path, ann_file: str, image_dir: str) -> S
         if name not in paths:
             report.add(f'images that are not in {ann_file}', name)
             continue
-        with open_image(read_image_bytes(paths[name]), paths[name]) as image:
+        with open_image(read_bytes(paths[name], 'image'), paths[name]) as image:
             size = image.size
         for problem in _problems(content, size):
             report.add(problem, name)

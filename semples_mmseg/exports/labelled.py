@@ -12,10 +12,8 @@ from scipy import ndimage
 
 from ..pseudo_masks.manifest import MANIFEST
 from ..utils.files import read_json
-from ..utils.label_png import read_mask
+from ..utils.label_png import IGNORED, read_mask
 from ..utils.lists import files_below, find_photos, name_some
-
-UNDECIDED = 255
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class LabelledPhotos:
         """Path of each photo and its mask, uint8 (H, W); undecided pixels (255) are background."""
         for photo, mask in self.names:
             label = read_mask(self.masks / mask)
-            yield photo, np.where(label == UNDECIDED, 0, label).astype(np.uint8)
+            yield photo, np.where(label == IGNORED, 0, label).astype(np.uint8)
 
     def flat_names(self) -> dict[str, str]:
         """A file stem of its own for every photo, for formats that have one folder alone.

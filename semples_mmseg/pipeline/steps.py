@@ -83,6 +83,14 @@ def _version(path: Path | None) -> list[int] | None:
     return [path.stat().st_ino, path.stat().st_mtime_ns]
 
 
+def _made_from(step: Step) -> dict[str, Any]:
+    settings = None
+    if step.config is not None:
+        text = repr(Config.fromfile(step.config).to_dict())
+        settings = hashlib.sha256(text.encode()).hexdigest()
+    return dict(command=list(step.command), settings=settings, inputs=_digests(step.inputs))
+
+
 class Record:
     """State of the steps, kept in a JSON file.
 
@@ -95,43 +103,40 @@ class Record:
         text = path.read_text(encoding='utf-8') if path.exists() else '{}'
         self.steps: dict[str, Any] = json.loads(text)
 
-    def is_complete(self, step: Step) -> bool:
-        """Whether the step ran with this command on these inputs and its outputs are unchanged."""
-        entry = self._entry(step)
-        return 'outputs' in entry and entry['outputs'] == _digests(step.outputs)
+    def state(self, step: Step, made_from: dict[str, Any] | None = None) -> str:
+        """What the record and the files say of a step.
 
-    def is_interrupted(self, step: Step) -> bool:
-        """Whether the step was started with this command on these inputs and can resume."""
-        entry = self._entry(step)
-        if not entry or 'outputs' in entry:
-            return False
-        return step.resume_from is None or entry['found'] != _version(step.resume_from)
+        Args:
+            step: The step.
+            made_from: Its command, settings and inputs, if they are known already.
 
-    def begin(self, step: Step) -> bool:
-        """Note that the step starts, and return whether it resumes."""
-        resumed = self.is_interrupted(step)
-        found = self.steps[step.name]['found'] if resumed else _version(step.resume_from)
-        self._write(step, found=found)
-        return resumed
+        Returns:
+            ``complete`` if it ran with this command on these inputs and its outputs are unchanged,
+            ``interrupted`` if it was started so and can resume, otherwise nothing.
+        """
+        entry = self.steps.get(step.name, {})
+        if entry.get('made_from') != (made_from or _made_from(step)):
+            return ''
+        if 'outputs' in entry:
+            return 'complete' if entry['outputs'] == _digests(step.outputs) else ''
+        started = step.resume_from is None or entry['found'] != _version(step.resume_from)
+        return 'interrupted' if started else ''
+
+    def begin(self, step: Step) -> str:
+        """Note that the step starts, unless it is complete, and return its `state` before."""
+        made_from = _made_from(step)  # once: inputs may be large
+        state = self.state(step, made_from)
+        if state == '':
+            self._write(step, made_from, found=_version(step.resume_from))
+        return state
 
     def complete(self, step: Step, seconds: float) -> None:
-        """Note that the step is complete."""
-        self._write(step, outputs=_digests(step.outputs), seconds=round(seconds, 1))
+        """Note that the step is complete, made from what was there when it began."""
+        made_from = self.steps[step.name]['made_from']
+        self._write(step, made_from, outputs=_digests(step.outputs), seconds=round(seconds, 1))
 
-    def _entry(self, step: Step) -> dict[str, Any]:
-        """What is noted of the step; empty if command, settings or inputs differ now."""
-        entry = self.steps.get(step.name, {})
-        return entry if entry.get('made_from') == self._made_from(step) else {}
-
-    def _made_from(self, step: Step) -> dict[str, Any]:
-        settings = None
-        if step.config is not None:
-            text = repr(Config.fromfile(step.config).to_dict())
-            settings = hashlib.sha256(text.encode()).hexdigest()
-        return dict(command=list(step.command), settings=settings, inputs=_digests(step.inputs))
-
-    def _write(self, step: Step, **entry: Any) -> None:
-        self.steps[step.name] = dict(made_from=self._made_from(step), **entry)
+    def _write(self, step: Step, made_from: dict[str, Any], **entry: Any) -> None:
+        self.steps[step.name] = dict(made_from=made_from, **entry)
         with atomic_write(self.path) as file:
             json.dump(self.steps, file, indent=2)
 
@@ -149,10 +154,8 @@ def show_plan(steps: Sequence[Step], folder: Path, console: Console) -> None:
     for column in ('', 'step', 'work', 'disk', 'state'):
         table.add_column(column, justify='right' if column == 'disk' else 'left')
     for number, step in enumerate(steps, 1):
-        interrupted = 'interrupted' if record.is_interrupted(step) else ''
-        state = 'complete' if record.is_complete(step) else interrupted
         disk = f'{step.megabytes:.0f} MB' if step.megabytes else ''
-        table.add_row(str(number), step.name, step.work, disk, state)
+        table.add_row(str(number), step.name, step.work, disk, record.state(step))
     total = sum(step.megabytes for step in steps)
     if total:
         table.add_section()
@@ -188,14 +191,15 @@ def run_steps(
         for number, step in enumerate(steps, 1):
             title = f'[{number}/{len(steps)}] {step.name}'
             progress.update(task, description=step.name, completed=number - 1, left='')
-            if record.is_complete(step):
+            state = record.begin(step)
+            if state == 'complete':
                 console.print(f'{title}: complete, skipped', markup=False)
                 continue
             slug = '-'.join(re.findall('[a-z0-9]+', step.name.lower()))
             log = folder / 'logs' / f'{number:02}-{slug}.log'
             if hidden:
                 console.print(title, markup=False)
-            resumed = record.begin(step)
+            resumed = state == 'interrupted'
             command = [*step.command, *(step.resume if resumed else step.fresh)]
             start = time.monotonic()
 

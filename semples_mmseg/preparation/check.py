@@ -9,10 +9,10 @@ import numpy as np
 from mmengine.fileio import join_path
 
 from ..datasets.labels import Label
-from ..datasets.mask_checks import IGNORED, swapped_classes
+from ..datasets.mask_checks import swapped_classes
 from ..datasets.weak_label import WeakLabelDataset
 from ..utils.images import PHOTO_SUFFIXES, read_image
-from ..utils.label_png import read_mask
+from ..utils.label_png import IGNORED, read_mask
 from ..utils.lists import (
     find_images,
     ids_below,

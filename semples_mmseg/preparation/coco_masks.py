@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from ..utils.images import open_image, read_image_bytes
-from ..utils.label_png import write_mask
+from ..utils.files import read_bytes
+from ..utils.images import open_image
+from ..utils.label_png import IGNORED, write_mask
 
 PAINTING = 'smaller over larger by area in pixels, later over earlier of one size, crowd 255'
-CROWD = 255
 
 
 @dataclass
@@ -77,7 +77,7 @@ def paint(regions: Sequence[Region], size: tuple[int, int]) -> np.ndarray:
     # stable: of one area, the later region is painted later
     for index in sorted(range(len(regions)), key=lambda index: -int(decoded[index].sum())):
         region = regions[index]
-        mask[decoded[index]] = CROWD if region.crowd else region.label
+        mask[decoded[index]] = IGNORED if region.crowd else region.label
     return mask
 
 
@@ -99,7 +99,7 @@ def write_image_mask(
         ValueError: If the image cannot be read or has another size, or a segmentation is not valid.
     """
     try:
-        with open_image(read_image_bytes(image), image) as opened:
+        with open_image(read_bytes(image, 'image'), image) as opened:
             found = opened.size[::-1]
     except (OSError, ValueError) as error:
         raise ValueError(f'image {image} cannot be read ({error}): download it again') from error

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 from scipy.io import loadmat
 
-from ..datasets.mask_checks import IGNORED
 from ..utils import atomic_write
-from ..utils.label_png import read_mask, write_mask
+from ..utils.label_png import IGNORED, read_mask, write_mask
 
 
 def classes_in_mask(

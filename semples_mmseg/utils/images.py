@@ -69,13 +69,6 @@ def max_pixels() -> int:
     return limit
 
 
-def read_image_bytes(
-    path: str | os.PathLike, kind: str = 'image', backend_args: dict | None = None
-) -> bytes:
-    """Read an image file without decoding it; see ``read_bytes``."""
-    return read_bytes(path, kind, backend_args)
-
-
 def open_image(
     content: bytes,
     path: str | os.PathLike,
@@ -216,7 +209,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         FileNotFoundError: If there is no such file.
         ValueError: If it cannot be decoded; see ``decode_image``.
     """
-    return decode_image(read_image_bytes(path), path)
+    return decode_image(read_bytes(path, 'image'), path)
 
 
 def photo_pixels(photo: str | os.PathLike | np.ndarray) -> np.ndarray:

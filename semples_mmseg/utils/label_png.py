@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from .images import open_image, read_image_bytes
+from .files import read_bytes
+from .images import open_image
 from .io import atomic_write
 from .names import check_image_id
+
+IGNORED = 255
+"""The id of pixels without a class: ignored in ground truth, undecided in a prediction."""
 
 if TYPE_CHECKING:  # predictions run where it is not installed
     import torch
@@ -99,7 +103,7 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is an image of another kind, too large or damaged.
     """
-    return decode_mask(read_image_bytes(path, 'mask'), path)
+    return decode_mask(read_bytes(path, 'mask'), path)
 
 
 def decode_mask(content: bytes, path: str | os.PathLike) -> np.ndarray:
@@ -141,7 +145,7 @@ def check_ids(
     label: np.ndarray | torch.Tensor,
     num_classes: int,
     path: str | os.PathLike,
-    ignore_index: int = 255,
+    ignore_index: int = IGNORED,
 ) -> None:
     """Refuse a mask with an id that is no class.
 

@@ -9,7 +9,8 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-IGNORED = 255
+from ..utils.label_png import IGNORED
+
 # Latin, Greek, Cyrillic, Arabic; Pillow's own font is smaller.
 FONT = Path(matplotlib.get_data_path()) / 'fonts' / 'ttf' / 'DejaVuSans.ttf'
 

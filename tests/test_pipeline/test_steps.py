@@ -59,6 +59,16 @@ def test_a_complete_step_is_skipped_until_content_changes(make_step, tmp_path):
     assert target.read_text() == 'two' and len(log.read_text().splitlines()) == 3
 
 
+def test_a_step_whose_input_changed_while_it_ran_is_not_complete(make_step, tmp_path):
+    make, source, _, log = make_step
+    step = make()
+    changing = Path(step.command[0])
+    changing.write_text(changing.read_text() + 'pathlib.Path(source).write_text("two")\n')
+    for _ in range(3):
+        run_steps([step], tmp_path / 'record', quiet())
+    assert log.read_text().splitlines() == ['run'] * 2
+
+
 def test_settings_of_the_config_decide_and_comments_do_not(make_step, tmp_path):
     make, _, _, log = make_step
     base, config = tmp_path / 'base.py', tmp_path / 'config.py'

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from mmpretrain.datasets.transforms import RandomResizedCrop
 from mmseg.registry import TRANSFORMS
 
-from ...utils.images import decode_crop, read_image_bytes
+from ...utils.files import read_bytes
+from ...utils.images import decode_crop
 from .load_image import LoadCheckedImage
 
 
@@ -58,7 +59,7 @@ class LoadRandomCrop(LoadCheckedImage):
             return self.crop.rand_crop_params(np.broadcast_to(np.uint8(0), (height, width, 3)))
 
         try:
-            content = read_image_bytes(path, backend_args=self.backend_args)
+            content = read_bytes(path, 'image', self.backend_args)
             upright = self.color_type == 'color'
             part = decode_crop(content, path, draw, tuple(self.crop.scale), upright)
         except Exception:

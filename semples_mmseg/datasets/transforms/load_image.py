@@ -5,7 +5,8 @@ from typing import Any
 from mmcv.transforms import LoadImageFromFile
 from mmseg.registry import TRANSFORMS
 
-from ...utils.images import decode_image, read_image_bytes
+from ...utils.files import read_bytes
+from ...utils.images import decode_image
 
 
 @TRANSFORMS.register_module()
@@ -47,7 +48,7 @@ class LoadCheckedImage(LoadImageFromFile):
         """
         path = results['img_path']
         try:
-            content = read_image_bytes(path, backend_args=self.backend_args)
+            content = read_bytes(path, 'image', self.backend_args)
             image = decode_image(content, path, upright=self.color_type == 'color', rgb=False)
         except Exception:
             if self.ignore_empty:

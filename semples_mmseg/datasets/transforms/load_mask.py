@@ -4,8 +4,8 @@ import numpy as np
 from mmseg.datasets import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 
-from ...utils.images import read_image_bytes
-from ...utils.label_png import decode_mask
+from ...utils.files import read_bytes
+from ...utils.label_png import IGNORED, decode_mask
 
 
 @TRANSFORMS.register_module()
@@ -39,11 +39,11 @@ class LoadCheckedAnnotations(LoadAnnotations):
         path = results.get('seg_map_path')
         if path is None:
             return results
-        mask = decode_mask(read_image_bytes(path, 'mask', self.backend_args), path)
+        mask = decode_mask(read_bytes(path, 'mask', self.backend_args), path)
         _check_size(mask, results)
         ids = np.arange(256)
         if self.reduce_zero_label or results.get('reduce_zero_label'):
-            ids = np.where((ids == 0) | (ids == 255), 255, ids - 1)
+            ids = np.where((ids == 0) | (ids == IGNORED), IGNORED, ids - 1)
         renamed = ids.copy()
         for old, new in (results.get('label_map') or {}).items():
             renamed[ids == old] = new
