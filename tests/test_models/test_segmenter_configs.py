@@ -170,12 +170,44 @@ TINY_SEGNEXT = {
     'model.decode_head.norm_cfg.num_groups': 2,
     **{name: value for name, value in SMALL_WINDOWS.items() if 'img_size' not in name},
 }
+SMALL = {
+    'model.backbone.init_cfg': None,
+    'model.decode_head.channels': 8,
+    **{name: value for name, value in SMALL_WINDOWS.items() if 'img_size' not in name},
+}
 TINY_VIT = {**TINY_ENCODER, **SMALL_WINDOWS}
 VARIANTS = {
     'segmenter_deit-s_voc12.py': TINY_VIT,
     'segmenter_deit-s_coco14.py': TINY_VIT,
     'segmenter_vit-s_voc12.py': TINY_VIT,
     'segnext_mscan-b_voc12.py': TINY_SEGNEXT,
+    'deeplabv3plus_r101_voc12.py': {
+        'model.backbone.depth': 18,
+        'model.backbone.base_channels': 8,
+        'model.backbone.stem_channels': 8,
+        'model.decode_head.in_channels': 64,
+        'model.decode_head.c1_in_channels': 8,
+        'model.decode_head.c1_channels': 4,
+        **SMALL,
+    },
+    'deeplab-largefov_resnet38_voc12.py': {
+        'model.backbone.width': 1 / 16,
+        'model.decode_head.in_channels': 256,
+        **SMALL,
+    },
+    'upernet_swin-l_voc12.py': {
+        'model.backbone.embed_dims': 12,
+        'model.backbone.depths': [1, 1, 1, 1],
+        'model.backbone.num_heads': [1, 1, 2, 2],
+        'model.decode_head.in_channels': [12, 24, 48, 96],
+        **SMALL,
+    },
+    'segformer_mit-b5_voc12.py': {
+        'model.backbone.embed_dims': 4,
+        'model.backbone.num_layers': [1, 1, 1, 1],
+        'model.decode_head.in_channels': [4, 8, 20, 32],
+        **SMALL,
+    },
 }
 
 
