@@ -46,6 +46,7 @@ def turned(orientation: int) -> Image.Exif:
         ('RGB', 'WEBP'),
         ('RGB', 'JPEG2000'),
         ('RGB', 'AVIF'),
+        ('RGB', 'HEIF'),
         ('RGB', 'PPM'),
         ('L', 'PPM'),
     ],
