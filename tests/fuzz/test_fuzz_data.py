@@ -6,7 +6,6 @@ SEED and INPUTS can be set in the environment for a longer search.
 import io
 import json
 import os
-import pickle
 import random
 import struct
 import zlib
@@ -107,20 +106,3 @@ def test_damage_is_survived_and_named(name, tmp_path):
             read(path)
         except ValueError as error:
             assert path.name in str(error), (number, error)
-
-
-def test_no_pickle_runs_anything(tmp_path):
-    class Hostile:
-        def __reduce__(self):
-            return os.mkdir, (str(tmp_path / 'ran'),)
-
-    path = tmp_path / 'labels.npy'
-    for protocol in (2, 4):
-        with path.open('wb') as file:
-            np.lib.format.write_array_header_1_0(
-                file, dict(descr='|O', fortran_order=False, shape=())
-            )
-            pickle.dump(np.array({'a': Hostile()}, object), file, protocol)
-        with pytest.raises(ValueError, match='labels.npy'):
-            read_cls_labels(path, CLASSES)
-    assert not (tmp_path / 'ran').exists()

