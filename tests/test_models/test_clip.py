@@ -18,6 +18,7 @@ from tiny import TINY_SEMPLES
 from semples_mmseg.models import CLIPImageHead, CLIPTextHead, PromptLearner, build_clip
 from semples_mmseg.models.clip import downloads, loading
 from semples_mmseg.models.clip.text_head import A_PHOTO_OF, END, FULL_STOP, START
+from semples_mmseg.models.stages import STAGES
 
 NAMES = ['cat', 'potted plant', 'player']
 SENTENCES = ['a photo of a dog.', 'Water, and a very small boat', 'sky']
@@ -110,9 +111,15 @@ def test_text_head_errors(tiny_clip):
     with pytest.raises(ValueError, match='tokens, CLIP takes 77'):
         text_head(tiny_clip, None, names=['very ' * 80])
     config = dict(tiny_clip, custom_text=True)
-    config['text_cfg'] = dict(config['text_cfg'], no_causal_mask=True, pool_type='last')
-    with pytest.raises(ValueError, match='causal transformer'):
-        text_head(config, None)
+    other = dict(tiny_clip, text_cfg=dict(tiny_clip['text_cfg'], vocab_size=32000))
+    with pytest.raises(
+        ValueError, match='byte-pair vocabulary of CLIP, 49408 entries, and this .*32000'
+    ):
+        text_head(other, None)
+    for refused in (dict(embed_cls=True), dict(no_causal_mask=True, pool_type='first')):
+        config['text_cfg'] = dict(tiny_clip['text_cfg'], **refused)
+        with pytest.raises(ValueError, match='causal transformer'):
+            text_head(config, None)
 
 
 def test_text_and_image_of_the_custom_text_class(tiny_clip, weights):
@@ -374,3 +381,64 @@ def test_prompt_learner_starts_uniform_or_from_words(tiny_clip, weights):
         PromptLearner(3, 4, 24, init_words=['a', 'b'])
     with pytest.raises(ValueError, match='positive sizes'):
         PromptLearner(3, 0, 24)
+
+
+SIGLIP = dict(no_causal_mask=True, pool_type='last', proj_bias=True, context_length=64)
+
+
+def siglip(tiny_clip):
+    text = dict(tiny_clip['text_cfg'], **SIGLIP)
+    means = dict(mean=(0.5, 0.4, 0.3), std=(0.5, 0.6, 0.7))
+    return dict(tiny_clip, custom_text=True, text_cfg=text, preprocess_cfg=means)
+
+
+def test_text_towers_like_siglips(tiny_clip):
+    """Bidirectional, 64 tokens, read at the last position, which is padding."""
+    torch.manual_seed(0)
+    clip = build_clip(siglip(tiny_clip), None)
+    tokens = open_clip.SimpleTokenizer(context_length=64)(SENTENCES)
+    expected = clip.encode_text(tokens, normalize=True).detach()
+    head = CLIPTextHead(NAMES, clip)
+    got = head.encode_sentences(SENTENCES)
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+    assert head.max_prompt_tokens == 58 and len(got[0]) == 16
+    prompts = torch.rand(2, 58, 24, requires_grad=True)
+    head.encode_prompts(prompts)[:, 0].sum().backward()
+    assert (prompts.grad.abs().sum(-1) > 0).all()
+    words = head.token_ids('very blue sky')
+    row = [START, *A_PHOTO_OF, *words, FULL_STOP, END]
+    plain = build_clip(siglip(tiny_clip), None)
+    head = CLIPTextHead(NAMES, copy.deepcopy(plain))
+    expected = plain.encode_text(torch.tensor([row + [0] * (64 - len(row))]), normalize=True)
+    got = head.encode_prompts(head.embed(words)[None])
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_images_get_the_mean_and_deviation_of_the_model(tiny_clip):
+    head = CLIPImageHead(dict(model=siglip(tiny_clip), pretrained=None))
+    pixels = torch.rand(1, 3, 32, 32)
+    given = (pixels * 255 - head_mean((123.675, 116.28, 103.53))) / head_mean(
+        (58.395, 57.12, 57.375)
+    )
+    wanted = (pixels - head_mean((0.5, 0.4, 0.3))) / head_mean((0.5, 0.6, 0.7))
+    torch.testing.assert_close(head.prepare(given), wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize('kind', ['vit', 'resnet', 'siglip'])
+def test_three_stages_with_clips_of_other_kinds(tiny_clip, make_samples, kind):
+    config = dict(tiny_clip)
+    if kind == 'siglip':
+        config = siglip(tiny_clip)
+    if kind == 'resnet':
+        vision = dict(image_size=32, layers=[1, 1, 1, 1], width=8, head_width=16)
+        config['vision_cfg'] = vision
+    model = MODELS.build(dict(TINY_SEMPLES, clip=dict(model=config, pretrained=None)))
+    model.init_weights()
+    model.mask_generator.head.weight.data *= 50
+    for stage in ('match', 'prompt', 'refine'):
+        model.set_stage(STAGES[stage])
+        images = torch.randn(4, 3, 64, 64)  # of some pairs the cosine is above the clamp
+        loss = sum(model.loss(images, make_samples(*[[1, 1, 1]] * 4)).values())
+        loss.backward()
+        trained = [p for p in model.parameters() if p.requires_grad]
+        assert loss.isfinite() and any(p.grad.abs().sum() > 0 for p in trained)

@@ -74,8 +74,11 @@ class CLIPImageHead(nn.Module):
         round_weights(self.encoder.network, half)
         self.input_size: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)
         own = normalization == 'clip'
-        mean = torch.tensor(OPENAI_DATASET_MEAN) * 255 if own else torch.tensor(input_mean)
-        std = torch.tensor(OPENAI_DATASET_STD) * 255 if own else torch.tensor(input_std)
+        preprocessing = getattr(visual, 'preprocess_cfg', {})
+        own_mean = preprocessing.get('mean') or OPENAI_DATASET_MEAN
+        own_std = preprocessing.get('std') or OPENAI_DATASET_STD
+        mean = torch.tensor(own_mean) * 255 if own else torch.tensor(input_mean)
+        std = torch.tensor(own_std) * 255 if own else torch.tensor(input_std)
         scale = torch.tensor(input_std) / std
         shift = (torch.tensor(input_mean) - mean) / std
         self.register_buffer('scale', scale.view(1, 3, 1, 1), persistent=False)

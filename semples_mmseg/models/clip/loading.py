@@ -43,12 +43,12 @@ def _read_clip(path: Path) -> tuple[dict[str, Tensor], bool]:
     return {key: value.float() for key, value in tensors.items()}, is_openai
 
 
-def _config_beside(path: Path) -> dict[str, Any]:
-    """Model config that open_clip's downloads have beside their weights; empty without one."""
+def _config_beside(path: Path, part: str = 'model_cfg') -> dict[str, Any]:
+    """A part of the config that open_clip's downloads have beside their weights; else empty."""
     config = path.parent / 'open_clip_config.json'
     if not config.is_file():
         return {}
-    return json.loads(config.read_text(encoding='utf-8')).get('model_cfg', {})
+    return json.loads(config.read_text(encoding='utf-8')).get(part, {})
 
 
 @MODELS.register_module('OpenCLIP')
@@ -61,7 +61,8 @@ def build_clip(
 
     Args:
         model: A model name of open_clip's, the path of a JSON config in open_clip's form, or such
-            a config as a dictionary.
+            a config as a dictionary; `preprocess_cfg` in it names mean and std (0..1) of images,
+            which otherwise are those of the tag, of the config beside the file, or OpenAI's.
         pretrained: A tag of open_clip's (downloaded when it is not in its cache), the path of a
             checkpoint (OpenAI's archive or state dict, open_clip's, safetensors), or ``None`` for
             random weights.
@@ -78,12 +79,14 @@ def build_clip(
     """
     config = _model_config(model)
     tensors: dict[str, Tensor] | None = None
+    preprocessing: dict[str, Any] = {}
     if pretrained is not None:
         is_file = Path(pretrained).suffix != '' or Path(pretrained).exists()
         if is_file:
             path = resolve(pretrained)
             tensors, openai = _read_clip(path)
             tagged = openai or _config_beside(path).get('quick_gelu', False)
+            preprocessing = _config_beside(path, 'preprocess_cfg')
         else:
             if not isinstance(model, str) or model.endswith('.json'):
                 raise FileNotFoundError(
@@ -93,11 +96,14 @@ def build_clip(
             path, tagged = find_tag(model, pretrained)
             tensors, openai = _read_clip(path)
             tagged = tagged or openai
+            preprocessing = open_clip.get_pretrained_cfg(model.replace('/', '-'), pretrained)
         if quick_gelu is None and tagged:
             quick_gelu = True
     if quick_gelu is not None:
         config['quick_gelu'] = quick_gelu
+    preprocessing = config.pop('preprocess_cfg', preprocessing)
     clip = untrained_clip(config)
+    clip.visual.preprocess_cfg = {key: preprocessing.get(key) for key in ('mean', 'std')}
     if tensors is None:
         print_log(f'CLIP {model} has random weights (pretrained=None)', 'current')
         return clip

@@ -23,7 +23,7 @@ FULL_STOP = 13
 class _TextTower(nn.Module):
     """The text side of either of open_clip's model classes, without the image side."""
 
-    attn_mask: Tensor
+    attn_mask: Tensor | None
     positional_embedding: nn.Parameter
     token_embedding: nn.Embedding
     transformer: Any
@@ -33,25 +33,47 @@ class _TextTower(nn.Module):
         super().__init__()
         tower = clip.text if isinstance(clip, open_clip.CustomTextCLIP) else clip
         pooling = getattr(tower, 'pool_type', None) or getattr(tower, 'text_pool_type', None)
-        causal = getattr(tower, 'attn_mask', None) is not None
-        if pooling != 'argmax' or not causal or getattr(tower, 'cls_emb', None) is not None:
+        mask = getattr(tower, 'attn_mask', None)
+        # At the end token under a causal mask (CLIP), or at the last position without one (SigLIP).
+        self.reads_last = pooling == 'last' and mask is None
+        known = self.reads_last or (pooling == 'argmax' and mask is not None)
+        masked = getattr(tower, 'use_pad_mask', False)
+        if not known or masked or getattr(tower, 'cls_emb', None) is not None:
             raise ValueError(
-                'prompts need a CLIP text encoder with a causal transformer read at the end token; '
-                f'this one pools by {pooling!r}'
+                'prompts need a CLIP text encoder with a causal transformer read at the end token, '
+                'or a bidirectional one read at the last position, without class token and mask '
+                f'of padding; this one ({type(tower).__name__}) pools by {pooling!r}: set '
+                'clip.model to another model'
             )
+        entries = tower.token_embedding.num_embeddings
+        if entries != END + 1:
+            raise ValueError(
+                f'prompts need the byte-pair vocabulary of CLIP, {END + 1} entries, and this text '
+                f'encoder has {entries}: set clip.model to another model'
+            )
+        self.pad_id: int = getattr(tower, 'pad_id', 0)
         self.token_embedding = tower.token_embedding
         self.positional_embedding = tower.positional_embedding
         self.transformer = tower.transformer
         self.ln_final = tower.ln_final
         self.text_projection = tower.text_projection
-        self.register_buffer('attn_mask', tower.attn_mask, persistent=False)
+        self.register_buffer('attn_mask', mask, persistent=False)
+
+    def _filled(self, embeddings: Tensor) -> Tensor:
+        """Padding up to the context's length, which a bidirectional transformer sees."""
+        lacking = len(self.positional_embedding) - embeddings.shape[1]
+        padding = self.token_embedding.weight[self.pad_id].expand(len(embeddings), lacking, -1)
+        return torch.cat([embeddings, padding.to(embeddings.dtype)], dim=1)
 
     def forward(self, embeddings: Tensor, ends: Tensor) -> Tensor:
         """Encode token embeddings (n, L, C) and read feature (n, D) at the positions ``ends``."""
+        if self.reads_last:
+            embeddings = self._filled(embeddings)
+            ends = torch.full_like(ends, embeddings.shape[1] - 1)
         length = embeddings.shape[1]
         dtype = self.positional_embedding.dtype
         x = embeddings.to(dtype) + self.positional_embedding[:length].to(dtype)
-        mask = self.attn_mask[:length, :length]
+        mask = None if self.attn_mask is None else self.attn_mask[:length, :length]
         *earlier, last = self.transformer.resblocks
         for block in earlier:
             x = block(x, attn_mask=mask)
@@ -141,9 +163,9 @@ class CLIPTextHead(nn.Module):
                 raise ValueError(
                     f'{sentence!r} has {len(row)} tokens, CLIP takes {self.context_length}'
                 )
-        # The transformer is causal: tokens after the end token change nothing.
-        length = max(map(len, rows))
-        padded = torch.tensor([row + [0] * (length - len(row)) for row in rows])
+        # In a causal transformer tokens after the end token change nothing; others are filled up.
+        length, pad = max(map(len, rows)), self.encoder.network.pad_id
+        padded = torch.tensor([row + [pad] * (length - len(row)) for row in rows])
         table = self.encoder.network.token_embedding
         padded = padded.to(table.weight.device)
         ends = torch.tensor([len(row) - 1 for row in rows], device=padded.device)
