@@ -26,7 +26,14 @@ def parse_args() -> argparse.Namespace:
         '--stage',
         help='run one stage by itself (its name or number), from the weights in load_from',
     )
-    parser.add_argument('--amp', action='store_true', help='train with automatic mixed precision')
+    parser.add_argument(
+        '--amp',
+        nargs='?',
+        const='auto',
+        choices=['auto', 'bfloat16', 'float16'],
+        help='train in mixed precision; auto or no value: bfloat16, or float16 (with a loss '
+        'scaler) on a GPU that lacks it',
+    )
     add_common_options(parser)
     return parser.parse_args()
 
@@ -53,8 +60,9 @@ def main() -> None:
     check_stages(config)
     check_validation(config)
     if args.amp:
-        config.optim_wrapper.type = 'AmpOptimWrapper'
-        config.optim_wrapper.setdefault('loss_scale', 'dynamic')
+        config.optim_wrapper.type = 'MixedPrecisionOptimWrapper'
+        if args.amp != 'auto':
+            config.optim_wrapper.dtype = args.amp
     with folder_lock(config.work_dir):
         choose_start(config, args.resume)
         with process_group(config):

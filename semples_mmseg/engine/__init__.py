@@ -5,6 +5,7 @@ from .check_classes_hook import CheckClassesHook, check_classes
 from .cpu_wrapper import CPUDistributedDataParallel
 from .epoch_seed_hook import EpochSeedHook, seed_worker
 from .finite_step_hook import FiniteStepHook
+from .mixed_precision import MixedPrecisionOptimWrapper
 from .optim_constructor import TrainableOptimWrapperConstructor
 from .poly_ratio_lr import PolyRatioLR
 from .stage_plan import StagePlan, StageSpec
@@ -18,6 +19,7 @@ __all__ = [
     'CPUDistributedDataParallel',
     'EpochSeedHook',
     'FiniteStepHook',
+    'MixedPrecisionOptimWrapper',
     'PolyRatioLR',
     'StagePlan',
     'StageSpec',

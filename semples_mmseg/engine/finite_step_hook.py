@@ -178,7 +178,7 @@ class FiniteStepHook(Hook):
                 f'{self._streak} training steps in a row had a loss or gradients that are not '
                 f'finite, the last one at {where}; {what}. They were left out, so weights and '
                 f'checkpoints are good. Lower the learning rate (now {", ".join(rates)}), look at '
-                'these images, or with --amp use optim_wrapper.dtype=bfloat16. '
+                'these images, or train with --amp bfloat16 or without --amp. '
                 'default_hooks.finite_steps.patience sets the number of steps'
             )
 
