@@ -214,10 +214,12 @@ def python_blocks(page: Path) -> list[tuple[str, str]]:
 
 
 EXAMPLES = [ROOT / 'docs' / name for name in ('api.md', 'mmseg_tools.md')]
+# Run by tests/test_own_photos/test_fit.py after a run of the commands.
+OWN_PHOTOS = ROOT / 'docs' / 'own_photos.md'
 SETTINGS = [
     pytest.param(code, id=place)
     for page in PAGES
-    if page not in EXAMPLES
+    if page not in (*EXAMPLES, OWN_PHOTOS)
     for place, code in python_blocks(page)
 ]
 

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -148,7 +150,7 @@ def test_configs_name_classes_data_and_weights(tmp_path):
         assert 'seg_map_path' not in semples.train_dataloader.dataset.data_prefix
 
 
-def test_a_whole_run(photos, tmp_path, capfd):
+def test_a_whole_run(photos, tmp_path, capfd, monkeypatch):
     folder, table, labels = photos
     out = tmp_path / 'run'
     words = ['fit', folder, '--tags', table, '--weights', 'demo', '--epochs', '1', '--out', out]
@@ -177,6 +179,13 @@ def test_a_whole_run(photos, tmp_path, capfd):
     assert run_command(*words) == 0
     assert {path: path.stat().st_mtime_ns for path in out.rglob('*.pth')} == before
     assert capfd.readouterr().out.count('complete, skipped') == 4
+    # So does the example of the documentation, which then exports the masks.
+    monkeypatch.chdir(tmp_path)
+    page = Path(__file__).parents[2] / 'docs' / 'own_photos.md'
+    (example,) = re.findall(r'```python\n(.*?)```', page.read_text(encoding='utf-8'), re.S)
+    exec(example, {})
+    coco = json.loads((tmp_path / 'masks.json').read_text())
+    assert len(coco['images']) == 12
 
 
 def test_label_is_a_call_of_the_package():
