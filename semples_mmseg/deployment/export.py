@@ -186,14 +186,18 @@ def _write(graph: Graph, card: Card, file: Path) -> None:
             logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            program = torch.onnx.export(
+            # Captured here, as the exporter captures several times.
+            captured = torch.export.export(
                 graph,
                 (torch.rand(_EXAMPLE) * 255,),
+                dynamic_shapes=dict(image={0: size, 2: size, 3: size}),
+            )
+            program = torch.onnx.export(
+                captured,
                 dynamo=True,
                 verbose=False,
                 input_names=['image'],
                 output_names=['logits'],
-                dynamic_shapes=dict(image={0: size, 2: size, 3: size}),
             )
     except Exception as error:
         raise ValueError(
