@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from ..version import __version__
 from .errors import explained
 
-COMMANDS = ('check', 'fit', 'predict', 'export', 'explore', 'demo', 'doctor')
+COMMANDS = ('check', 'fit', 'predict', 'export', 'report', 'explore', 'demo', 'doctor')
 """In the order of ``--help``."""
 
 

@@ -18,6 +18,7 @@ from ..utils.files import read_json
 from ..utils.label_png import class_colours
 from ..visualization.pictures import colour_label, overlay_cam
 from ..visualization.prompt_figure import prompt_maps
+from ..visualization.words import NearWord, encode_words, nearest_words, read_words
 from .run import Run
 
 _MASK_OPACITY = 0.55
@@ -45,6 +46,7 @@ class Explorer:
 
     Args:
         run: The run; its stages must be finished.
+        stage: The stage after which the mask generator is taken.
 
     Attributes:
         classes: Names of the object classes, as people call them.
@@ -55,8 +57,8 @@ class Explorer:
         FileNotFoundError: If the run has no weights or no pseudo masks yet.
     """
 
-    def __init__(self, run: Run) -> None:
-        weights = run.stage_file('refine')
+    def __init__(self, run: Run, stage: str = 'refine') -> None:
+        weights = run.stage_file(stage)
         for needed in (run.semples_config, weights, run.masks / MANIFEST):
             if not needed.is_file():
                 raise FileNotFoundError(
@@ -112,6 +114,17 @@ class Explorer:
         """CAMs over the photo, uint8 RGB; of one tag, or the highest of all."""
         cams = look.cams if tag is None else look.cams[look.tags.index(tag)]
         return overlay_cam(look.photo, cams)
+
+    @torch.no_grad()
+    def nearest_words(self, count: int = 5) -> dict[str, list[NearWord]]:
+        """The nouns nearest to the learned background prompt of each class.
+
+        Raises:
+            ValueError: If this CLIP knows none of the words.
+        """
+        known, features = encode_words(self._model.text_head, read_words())
+        prompts = self._model.prompt_features(torch.arange(len(self.classes)))
+        return nearest_words(prompts, self.classes, known, features, count)
 
     @torch.no_grad()
     def prompt_picture(self, look: Look, tag: str) -> np.ndarray:

@@ -1,7 +1,6 @@
 """``semples-mmseg explore``: its answers, and its page in a browser where there is one."""
 
 import io
-import json
 import re
 import shutil
 import signal
@@ -11,41 +10,18 @@ import urllib.request
 
 import numpy as np
 import pytest
-import torch
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmseg.registry import MODELS
 from PIL import Image
 
 from semples_mmseg.own_photos.explorer import Explorer, fit_within
-from semples_mmseg.own_photos.fit import begin, recipe_for
-from semples_mmseg.own_photos.photos import inspect_photos
 from semples_mmseg.own_photos.run import Run
 
+
+@pytest.fixture
+def run(explored):
+    return explored
+
+
 CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser')
-
-
-@pytest.fixture(scope='module')
-def run(tmp_path_factory):
-    """A run whose weights are random, as after ``fit``."""
-    root = tmp_path_factory.mktemp('explore')
-    rng = np.random.default_rng(0)
-    for name in ('cup/1.png', 'cup/2.png', 'key/3.png', 'key/4.png'):
-        (root / 'photos' / name).parent.mkdir(parents=True, exist_ok=True)
-        coarse = rng.integers(0, 256, (6, 8, 3), np.uint8)
-        Image.fromarray(coarse).resize((64, 48)).save(root / 'photos' / name)
-    found = inspect_photos(root / 'photos', None)
-    usable, run = found.usable(False, False), Run(root / 'run')
-    begin(run, usable, None, recipe_for(found, usable, 'demo'))
-    config = Config.fromfile(run.semples_config)
-    init_default_scope('mmseg')
-    torch.manual_seed(0)
-    model = MODELS.build(config.model)
-    run.semples.mkdir()
-    torch.save(dict(state_dict=model.state_dict()), run.stage_file('refine'))
-    run.masks.mkdir()
-    (run.masks / 'pseudo_masks.json').write_text(json.dumps(dict(background_score=0.4)))
-    return run
 
 
 def test_an_unfinished_run_says_so(run, tmp_path):

@@ -1,0 +1,26 @@
+"""``semples-mmseg report``: a page about a run, with the masks to look at first."""
+
+import argparse
+from pathlib import Path
+
+HELP = 'write RUN/report.html: what was done, and the masks to look at first'
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument('folder', type=Path, metavar='RUN', help='folder of a finished run')
+    parser.add_argument('--photos', type=int, default=24, help='rows of pictures')
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the page."""
+    from ...own_photos.run import Run
+
+    opened = Run.open(args.folder)
+    from ... import register_components
+
+    register_components()
+    from ...own_photos.report import write_report
+
+    print(f'written: {write_report(opened, args.photos)}')
+    return 0
