@@ -3,7 +3,9 @@
 =========================================== ========================== =========
 what                                        what is printed            exit code
 =========================================== ========================== =========
-the package refuses what it was given       ``error: ...`` alone       2
+the package refuses what it was given;      ``error: ...`` alone       2
+a config names a type or an argument that
+there is not
 the package ends a run: numbers that are    ``error: ...`` alone       1
 not finite, a process of the job lost
 the machine fails: disk, memory, a worker   traceback, ``error: ...``  1
@@ -103,6 +105,9 @@ def explained() -> Iterator[None]:
             refused = isinstance(error, _REFUSALS) and not isinstance(error, ConnectionError)
             quoted = isinstance(error, KeyError) and error.args
             _end(f'error: {error.args[0] if quoted else error}', 2 if refused else 1, error)
+        wrong = _wrong_argument(error)
+        if wrong is not None:
+            _end(f'error: {wrong}', 2, error)
         known = advice(error)
         if known is None:
             raise
@@ -133,6 +138,14 @@ def advice(error: BaseException) -> str | None:
             at = '' if part.filename is None else f'{os.fsdecode(part.filename)}: '
             return at + _BY_NUMBER[part.errno]
     return None
+
+
+def _wrong_argument(error: Exception) -> str | None:
+    if 'mmengine' not in sys.modules or not isinstance(error, (TypeError, KeyError)):
+        return None
+    from .wrong_arguments import wrong_argument
+
+    return wrong_argument(error)
 
 
 def _is_ours(error: BaseException) -> bool:
