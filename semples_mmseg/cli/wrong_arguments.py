@@ -67,7 +67,11 @@ def _hint(wrong: str, known: Collection[str]) -> str:
 
 def _parameters(built: Callable) -> Iterator[str]:
     """Names of the arguments of a class, those that it hands to its bases too."""
-    calls = [base.__init__ for base in built.__mro__] if inspect.isclass(built) else [built]
+    calls = (
+        [vars(base)['__init__'] for base in built.__mro__ if '__init__' in vars(base)]
+        if inspect.isclass(built)
+        else [built]
+    )
     for call in calls:
         parameters = inspect.signature(call).parameters.values()
         named = (p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
