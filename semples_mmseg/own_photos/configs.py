@@ -36,9 +36,11 @@ def write_configs(
         data_root=str(run.data.resolve()),
         photos=str(photos.resolve()),
         suffixes=list(suffixes),
+        num_workers=recipe.workers,
+        test_batch=recipe.test_batch,
     )
     semples, segmenter = _BASES[recipe.weights]
-    named = dict(common, stage_settings=_stages(recipe), num_workers=recipe.workers)
+    named = dict(common, stage_settings=_stages(recipe))
     _write(run.semples_config, semples, named, _semples_parts(recipe))
     named = dict(
         common,
@@ -46,7 +48,6 @@ def write_configs(
         masks=str(run.masks.resolve()),
         epochs=recipe.segmenter.epochs,
         batch_size=recipe.segmenter.batch,
-        num_workers=recipe.workers,
     )
     _write(run.segmenter_config, segmenter, named, _segmenter_parts(recipe))
 
@@ -84,12 +85,12 @@ cams = dict(type='PackWeakInputs', scales=(1.0, 1.2))
 test_pipeline = [_base_.load_test_image, _base_.limit_side, cams]
 train_dataloader = dict(**workers, dataset=dict(**dataset, pipeline={train_pipeline}))
 pseudo_mask_dataloader = dict(
-    batch_size=1,
+    batch_size=test_batch,
     **workers,
     dataset=dict(**dataset, pipeline=[_base_.load_image, _base_.limit_side, cams], test_mode=True),
 )
 test_dataloader = dict(
-    batch_size=1,
+    batch_size=test_batch,
     **workers,
     dataset=dict(**dataset, pipeline=test_pipeline, test_mode=True),
 )
@@ -157,6 +158,7 @@ test_pipeline = [
     step for step in _base_.test_pipeline if step['type'] != 'LoadCheckedAnnotations'
 ]
 test_dataloader = dict(
+    batch_size=test_batch,
     **workers,
     dataset=dict(
         **dataset, data_prefix=dict(img_path=photos), pipeline=test_pipeline, test_mode=True

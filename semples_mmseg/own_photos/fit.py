@@ -111,6 +111,7 @@ def recipe_for(
         backbone=None if backbone is None else str(backbone.resolve()),
         clip=None if clip is None else str(clip.resolve()),
         crf=importlib.util.find_spec('pydensecrf') is not None,
+        one_size=len(set(found.sizes.values())) == 1,
         gpu=torch.cuda.is_available(),
         cores=usable_cores(),
         seed=seed,

@@ -44,6 +44,7 @@ class Recipe:
         stages: Work of each stage by name.
         segmenter: Work of the retraining.
         workers: Processes that load photos.
+        test_batch: Photos that are predicted at once; 1 where their sizes differ.
         crf: Whether pseudo masks are refined by the dense CRF.
         amp: Whether training uses bfloat16.
         seed: Seed of training.
@@ -55,6 +56,7 @@ class Recipe:
     stages: Mapping[str, Work]
     segmenter: Work
     workers: int
+    test_batch: int
     crf: bool
     amp: bool
     seed: int
@@ -118,6 +120,7 @@ def choose_recipe(
     backbone: str | None = None,
     clip: str | None = None,
     crf: bool = False,
+    one_size: bool = False,
     gpu: bool = False,
     cores: int = 1,
     seed: int = 0,
@@ -134,6 +137,7 @@ def choose_recipe(
         backbone: File of the backbone's weights.
         clip: File of CLIP's weights.
         crf: Whether the dense CRF can be used.
+        one_size: Whether all photos have the same size.
         gpu: Whether there is a GPU.
         cores: CPU cores.
         seed: Seed of training.
@@ -148,6 +152,7 @@ def choose_recipe(
         stages={name: _work(photos, *plan['stages'][name]) for name in STAGES},
         segmenter=_work(photos, *plan['segmenter']),
         workers=0 if small else min(cores, 8),
+        test_batch=50 if small and one_size else 1,
         crf=crf and not demo,
         amp=gpu,
         seed=seed,

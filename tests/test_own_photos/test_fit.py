@@ -39,7 +39,7 @@ def photos(tmp_path):
     tags = [['cup'], ['key'], ['cup', 'key']] * 4
     labels = dict(zip(names, tags[:11] + [[]], strict=True))
     for name, own in labels.items():
-        draw(tmp_path / 'photos' / name, own, rng)
+        draw(tmp_path / 'photos' / name, own, rng, (48, 40) if name == 'none.png' else (32, 40))
     with open(tmp_path / 'tags.csv', 'w', encoding='utf-8') as file:
         file.write('image,tags\n')
         file.writelines(f'{name},{";".join(own)}\n' for name, own in labels.items())
@@ -56,7 +56,7 @@ def test_a_clean_set_is_described(photos, capsys):
     folder, table, _ = photos
     assert run_command('check', folder, '--tags', table, '--weights', 'demo') == 0
     shown = capsys.readouterr().out
-    assert '12 tagged photos (list CSV), 40 x 32 pixels, 1 of no class' in shown
+    assert '12 tagged photos (list CSV), 40 x 32 pixels to 40 x 48, 1 of no class' in shown
     assert 'a photo of cup.' in shown and 'all is well' in shown
 
 
@@ -160,7 +160,7 @@ def test_a_whole_run(photos, tmp_path, capfd, monkeypatch):
     assert sorted(run.labels()) == sorted(names)
     for name in names:
         mask = Image.open(run.masks / f'{name}.png')
-        assert mask.mode == 'P' and mask.size == (40, 32)
+        assert mask.mode == 'P' and mask.size == (40, 48 if name == 'none' else 32)
         assert mask.getpalette()[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]
         allowed = {0, *(1 + list(COLOURS).index(tag) for tag in run.labels()[name])}
         assert {*np.unique(read_mask(run.masks / f'{name}.png'))} <= allowed
