@@ -148,7 +148,8 @@ class OurCRF(_CRF):
             img_path=str(self.data.file('image', index)),
             cam_classes=self.data.present[index],
         )
-        return self.out / f'{name}.png', self.labels[index], sample, None
+        label = self.labels[index]
+        return self.out / f'{name}.png', label, label.shape, sample, None
 
     def prepare(self) -> None:
         """Start the workers: a whole data set pays for that once."""
