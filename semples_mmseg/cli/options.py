@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ..engine.stage_plan import RUN_KEYS, STAGE_KEYS
+from ..utils.config_options import parts
 
 _LOADER = (
     *('batch_size', 'num_workers', 'persistent_workers', 'prefetch_factor', 'pin_memory'),
@@ -137,10 +138,5 @@ def _uses(at: Any, value: Any, where: str = '') -> Iterator[str]:
     if where and same and (at == value or isinstance(at, str) and at.startswith(value)):
         yield where
         return
-    children: Any = ()
-    if isinstance(at, Mapping):
-        children = at.items()
-    elif isinstance(at, (list, tuple)):
-        children = enumerate(at)
-    for name, child in children:
-        yield from _uses(child, value, f'{where}.{name}' if where else str(name))
+    for key, child in parts(at, where):
+        yield from _uses(child, value, key)

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from ..own_photos.recipe import WEIGHTS
+
 
 def add_photo_options(parser: argparse.ArgumentParser) -> None:
     """Add photos, tags, and what is done with them."""
@@ -16,7 +18,7 @@ def add_photo_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--classes', type=Path, help='text file: one class name a line, in order')
     parser.add_argument(
         '--weights',
-        choices=['pretrained', 'demo'],
+        choices=WEIGHTS,
         default='pretrained',
         help='what training starts from: DeiT-S and CLIP ViT-B/32, downloaded once; or the small '
         'models of the demo, to try the program offline (default: %(default)s)',

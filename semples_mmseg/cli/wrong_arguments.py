@@ -11,6 +11,8 @@ from typing import Any
 
 from mmengine.config import Config
 
+from ..utils.config_options import parts
+
 _UNKNOWN = re.compile(r"got an unexpected keyword argument '(\w+)'")
 _MISSING = re.compile(r'missing \d+ required (?:positional|keyword-only) arguments?: (.+)')
 # MMEngine's functions that build from a config -> their variables for the class and its arguments.
@@ -102,10 +104,5 @@ def _places(at: Any, kind: str, argument: str | None, where: str = '') -> Iterat
         fits = named.rpartition('.')[2] == kind.rpartition('.')[2]
         if fits and (argument is None or argument in at):
             yield where
-    children: Any = ()
-    if isinstance(at, Mapping):
-        children = at.items()
-    elif isinstance(at, (list, tuple)):
-        children = enumerate(at)
-    for name, child in children:
-        yield from _places(child, kind, argument, f'{where}.{name}' if where else str(name))
+    for key, child in parts(at, where):
+        yield from _places(child, kind, argument, key)

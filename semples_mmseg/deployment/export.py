@@ -7,7 +7,6 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
-from mmseg.apis import init_model
 from mmseg.models import EncoderDecoder
 from torch import Tensor, nn
 
 from ..models.segmentors import WindowedEncoderDecoder
 from ..utils.images import resize_bicubic
 from ..utils.io import atomic_write
-from ..utils.label_png import full_palette
 from ..version import __version__
-from ..weights import with_scheme
 from .card import KEY, Card
 from .onnx_model import OnnxModel, require_onnxruntime
 from .torch_model import TorchModel, prediction_steps
@@ -79,13 +74,11 @@ def export_onnx(
     """
     check_packages()
     config = config if isinstance(config, Config) else Config.fromfile(os.fspath(config))
-    init_default_scope(config.get('default_scope', 'mmseg'))
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        model = init_model(config, with_scheme(os.fspath(checkpoint)), device='cpu')
-    card = card_of(config, model)
-    graph = Graph(model).eval()
-    expected = TorchModel(config, checkpoint, device='cpu')
+        expected = TorchModel(config, checkpoint, device='cpu')
+    card = card_of(config, expected)
+    graph = Graph(expected.model).eval()
     with tempfile.TemporaryDirectory(dir=Path(out).absolute().parent) as folder:
         file = Path(folder) / 'model.onnx'
         _write(graph, card, file)
@@ -128,12 +121,13 @@ class Graph(nn.Module):
         )
 
 
-def card_of(config: Config, model: EncoderDecoder) -> Card:
+def card_of(config: Config, trained: TorchModel) -> Card:
     """What the graph of a model does not do.
 
     Raises:
         ValueError: If that is something that ``OnnxModel`` does not do either.
     """
+    model: Any = trained.model
     kind = type(model).__name__
     if not isinstance(model, EncoderDecoder) or isinstance(model.decode_head, nn.ModuleList):
         raise ValueError(f'{kind} cannot be exported: only models of the kind EncoderDecoder can')
@@ -163,11 +157,9 @@ def card_of(config: Config, model: EncoderDecoder) -> Card:
                 'then Resize with a scale, then a transform that packs'
             )
     slides = model.test_cfg.get('mode', 'whole') == 'slide'
-    meta: Mapping[str, Any] = model.dataset_meta
-    colours = np.reshape(full_palette(meta.get('palette') or ()), (256, 3))
     return Card(
-        classes=tuple(meta['classes']),
-        palette=tuple(map(tuple, colours[: model.num_classes].tolist())),
+        classes=trained.classes,
+        palette=trained.palette,
         mean=tuple(mean if graph.rgb else mean[::-1]),
         window=tuple(model.test_cfg['crop_size']) if slides else None,
         stride=tuple(model.test_cfg['stride']) if slides else None,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -137,16 +136,6 @@ def predict_photos(
             write_mask(mask_path(out, name), label, model.palette)
     done = len(missing) - len(unreadable)
     return Predicted(done, len(photos) - len(missing), tuple(unreadable))
-
-
-def file_digest(paths: Iterable[str | os.PathLike]) -> str:
-    """SHA-256 of the content of files, one after another."""
-    digest = hashlib.sha256()
-    for path in paths:
-        with open(path, 'rb') as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()
 
 
 def _open(out: Path, settings: dict[str, Any]) -> None:

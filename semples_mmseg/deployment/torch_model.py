@@ -14,7 +14,7 @@ from mmseg.apis import init_model
 
 from ..datasets.pipelines import set_max_side
 from ..utils.images import photo_pixels
-from ..utils.label_png import full_palette
+from ..utils.label_png import class_colours
 from ..weights import with_scheme
 
 
@@ -29,6 +29,7 @@ class TorchModel:
             says.
 
     Attributes:
+        model: The segmentor, in eval mode.
         classes: Names of the ids, background first.
         palette: RGB of the ids.
 
@@ -48,8 +49,8 @@ class TorchModel:
         config = config if isinstance(config, Config) else Config.fromfile(os.fspath(config))
         init_default_scope(config.get('default_scope', 'mmseg'))
         device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
-        self._model = init_model(config, with_scheme(os.fspath(checkpoint)), device=device)
-        if hasattr(self._model, 'mask_generator'):
+        self.model = init_model(config, with_scheme(os.fspath(checkpoint)), device=device)
+        if hasattr(self.model, 'mask_generator'):
             raise ValueError(
                 f'{checkpoint} is a model of CAMs, which needs tags (SemPLeSInferencer); predict '
                 'with a Segmenter that was trained on its masks'
@@ -60,10 +61,10 @@ class TorchModel:
                 "max_side has no effect: the test pipeline has no dict(type='LimitSide', ...)"
             )
         self._pipeline = Compose(steps)
-        meta = self._model.dataset_meta
+        meta = self.model.dataset_meta
         self.classes = tuple(meta['classes'])
-        colours = np.reshape(full_palette(meta.get('palette') or ()), (256, 3))
-        self.palette = tuple(map(tuple, colours[: len(self.classes)].tolist()))
+        colours = class_colours(len(self.classes), meta.get('palette') or ())
+        self.palette = tuple(map(tuple, colours))
 
     @torch.no_grad()
     def predict(self, photo: str | os.PathLike | np.ndarray) -> np.ndarray:
@@ -82,7 +83,7 @@ class TorchModel:
         pixels = photo_pixels(photo)[:, :, ::-1]
         size = pixels.shape[:2]
         item = dict(img=np.ascontiguousarray(pixels), img_shape=size, ori_shape=size)
-        (sample,) = self._model.test_step(pseudo_collate([self._pipeline(item)]))
+        (sample,) = self.model.test_step(pseudo_collate([self._pipeline(item)]))
         return sample.pred_sem_seg.data[0].to(torch.uint8).cpu().numpy()
 
 

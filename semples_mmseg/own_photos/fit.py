@@ -17,7 +17,7 @@ from ..models.clip.downloads import find_tag
 from ..pipeline.steps import Step, run_steps
 from ..pipeline.tools import Tools
 from ..preparation.tags import TaggedPhotos, suffixes_of, write_dataset
-from ..utils.classes import people_name
+from ..utils.classes import people_name, prompt_name
 from ..utils.lists import image_ids
 from ..utils.locks import folder_lock
 from ..utils.parallel import usable_cores
@@ -161,8 +161,7 @@ def show_inspection(found: Inspection, console: Console) -> None:
     )
     table = Table('class', 'in the prompt', 'photos')
     for name, count in found.counts.items():
-        prompt = name.rpartition('|')[2].strip()
-        table.add_row(people_name(name), f'a photo of {prompt}.', str(count))
+        table.add_row(people_name(name), f'a photo of {prompt_name(name)}.', str(count))
     console.print(table)
     for finding in found.findings():
         console.print(f'- {finding}', markup=False)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..preparation.tag_tables import read_tags
-from ..preparation.tags import TaggedPhotos, find_photos, match_photos
+from ..preparation.tags import TaggedPhotos, match_photos
 from ..utils.files import read_lines
 from ..utils.images import read_image
 from ..utils.label_png import check_num_classes
-from ..utils.lists import name_some
+from ..utils.lists import find_photos, name_some
 from ..utils.parallel import parallel_map
 from ..utils.progress import progress
 

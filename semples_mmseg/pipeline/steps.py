@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ..utils import atomic_write
+from ..utils.files import file_digest
 from .child import start_child
 
 RECORD = 'pipeline.json'
@@ -65,11 +66,7 @@ def digest(path: Path) -> str | None:
         return hashlib.sha256(names.encode()).hexdigest()
     if not path.is_file():
         return None
-    total = hashlib.sha256()
-    with open(path, 'rb') as file:
-        while block := file.read(1 << 20):
-            total.update(block)
-    return total.hexdigest()
+    return file_digest(path)
 
 
 def _digests(paths: Sequence[Path]) -> dict[str, str | None]:

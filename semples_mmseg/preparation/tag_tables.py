@@ -83,7 +83,7 @@ def read_tags(
 
     Args:
         source: File or folder; None for a folder per class.
-        photos: See ``tags.find_photos``.
+        photos: See ``utils.lists.find_photos``.
         classes: Class names in order; needed for ``cls_labels.npy``. With other forms they set the
             order, and a tag that is not among them is an error.
 

@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 
 from ..utils import atomic_write
 from ..utils.classes import people_name, prompt_name
-from ..utils.lists import find_photos as find_photos
 from ..utils.lists import folded, image_ids
 from .outputs import labels_are_current, list_is_current, write_label_file, write_list
 from .tag_tables import Entry, TagTable

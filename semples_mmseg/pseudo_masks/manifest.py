@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tempfile
@@ -12,7 +11,7 @@ from typing import Any
 
 from mmengine.logging import MMLogger
 
-from ..utils.files import read_json
+from ..utils.files import file_digest, read_json
 from ..utils.io import atomic_write, remove_leftovers
 
 MANIFEST = 'pseudo_masks.json'
@@ -28,11 +27,7 @@ def checkpoint_entry(path: str | os.PathLike | None) -> dict[str, str] | None:
         return None
     if not Path(path).is_file():
         raise FileNotFoundError(f'Checkpoint {path} does not exist; check the path.')
-    with open(path, 'rb') as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return dict(path=str(path), sha256=digest.hexdigest())
+    return dict(path=str(path), sha256=file_digest(path))
 
 
 def _what_matters(manifest: Mapping[str, Any]) -> dict[str, Any]:

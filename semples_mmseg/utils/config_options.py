@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 
@@ -16,6 +16,22 @@ def option(text: str) -> str:
     if '=' not in text:
         raise argparse.ArgumentTypeError(f'{text!r} is not of the form key=value')
     return text
+
+
+def parts(at: Any, where: str = '') -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of the items of a dictionary or a list; none for other values.
+
+    Args:
+        at: A part of a config.
+        where: Its dotted key.
+    """
+    items: Any = ()
+    if isinstance(at, Mapping):
+        items = at.items()
+    elif isinstance(at, (list, tuple)):
+        items = enumerate(at)
+    for name, value in items:
+        yield (f'{where}.{name}' if where else str(name)), value
 
 
 def read_options(texts: Iterable[str]) -> dict[str, Any]:

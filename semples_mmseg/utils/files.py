@@ -1,10 +1,21 @@
 """Reading text, lists and strict JSON; every error names the file."""
 
+import hashlib
 import json
 import os
 import re
 from collections import Counter
 from typing import Any
+
+
+def file_digest(*paths: str | os.PathLike) -> str:
+    """SHA-256 of the content of files, one after another, in hexadecimal."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, 'rb') as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def read_bytes(

@@ -43,9 +43,9 @@ def full_palette(colours: Sequence[Sequence[int]] = ()) -> list[int]:
     return table.ravel().tolist()
 
 
-def class_colours(count: int) -> list[list[int]]:
-    """VOC's RGB colours of the ids 0..count - 1; background is black."""
-    return np.reshape(full_palette(), (256, 3))[:count].tolist()
+def class_colours(count: int, palette: Sequence[Sequence[int]] = ()) -> list[list[int]]:
+    """RGB of the ids 0..count - 1: those of a palette, then VOC's, whose background is black."""
+    return np.reshape(full_palette(palette), (256, 3))[:count].tolist()
 
 
 def write_classes(
@@ -58,7 +58,7 @@ def write_classes(
         classes: Names, the background first.
         palette: RGB of the first ids, see ``full_palette``.
     """
-    colours = np.reshape(full_palette(palette), (256, 3)).tolist()
+    colours = class_colours(len(classes), palette)
     entries = [dict(id=k, name=name, colour=colours[k]) for k, name in enumerate(classes)]
     with atomic_write(Path(folder) / 'classes.json') as file:
         json.dump(entries, file, indent=2, ensure_ascii=False)

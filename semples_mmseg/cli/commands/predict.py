@@ -31,12 +31,13 @@ def run(args: argparse.Namespace) -> int:
     """Write the masks; 2 where photos could not be read."""
     import sys
 
-    from ...deployment.predicting import file_digest, named_photos, predict_photos
+    from ...deployment.predicting import named_photos, predict_photos
     from ...own_photos.loading import load, model_files
+    from ...utils.files import file_digest
 
     photos = named_photos(args.photos)
     files = model_files(args.model)
-    settings = dict(sha256=file_digest(files), max_side=args.max_side)
+    settings = dict(sha256=file_digest(*files), max_side=args.max_side)
     model = load(args.model, device=args.device, max_side=args.max_side)
     done = predict_photos(model, photos, args.out, settings, args.overlays)
     there = f', {done.there} were there already' if done.there else ''
