@@ -25,11 +25,7 @@ model = dict(
         num_convs=1,
         dilation=12,
         concat_input=False,
-        norm_cfg=_base_.norm_cfg,
-        align_corners=False,
-        loss_decode=_base_.loss,
     ),
 )
 train_dataloader = dict(batch_size=16)
 optim_wrapper = _base_.sgd
-param_scheduler = dict(type='PolyLR', **_base_.poly)

@@ -31,11 +31,7 @@ model = dict(
         dilations=(1, 12, 24, 36),
         c1_in_channels=256,
         c1_channels=48,
-        norm_cfg=_base_.norm_cfg,
-        align_corners=False,
-        loss_decode=_base_.loss,
     ),
 )
 train_dataloader = dict(batch_size=16)
 optim_wrapper = _base_.sgd
-param_scheduler = dict(type='PolyLR', **_base_.poly)

@@ -29,11 +29,7 @@ model = dict(
         in_channels=[192, 384, 768, 1536],
         in_index=[0, 1, 2, 3],
         channels=512,
-        norm_cfg=_base_.norm_cfg,
-        align_corners=False,
-        loss_decode=_base_.loss,
     ),
 )
 train_dataloader = dict(batch_size=16)
 optim_wrapper = _base_.adamw
-param_scheduler = dict(type='PolyLR', **_base_.poly)

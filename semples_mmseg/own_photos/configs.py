@@ -14,8 +14,11 @@ from .run import Run
 
 DEIT = 'timm:deit_small_patch16_224.fb_in1k'
 _BASES = {
-    'demo': ('semples/demo_refine.py', 'segmenter/segmenter_demo.py'),
-    'pretrained': ('semples/voc_refine.py', 'segmenter/segmenter_deit-s_voc12.py'),
+    'demo': (['semples/demo_refine.py'], ['segmenter/segmenter_demo.py']),
+    'pretrained': (
+        ['semples/voc_refine.py', '_base_/schedules/stage_0.py'],
+        ['segmenter/segmenter_deit-s_voc12.py'],
+    ),
 }
 
 
@@ -64,7 +67,7 @@ _HEADER = '''"""{title} on photos of one's own, written by semples-mmseg fit.
 python tools/train.py {name}
 """
 
-_base_ = 'semples_mmseg::{base}'
+_base_ = {bases}
 '''
 
 _SEMPLES = """
@@ -110,27 +113,22 @@ stages = [dict(stage, **stage_settings[stage['name']]) for stage in _base_.stage
 # The learning rates are those of the published configs, in proportion to the batch.
 _PRETRAINED_STAGES = """
 rates = dict(classify=6e-4, match=5.12e-4, prompt=0.1, refine=5.12e-4)
-scaled = {
-    name: dict(optimizer=dict(lr=rates[name] * stage['batch_size'] / 512))
-    for name, stage in stage_settings.items()
-}
 stages = [
-    # Stage 0: from ImageNet's weights.
     dict(
-        name='classify',
-        **stage_settings['classify'],
-        optim_wrapper=scaled['classify'],
-        param_scheduler=dict(
-            type='WarmupCosineLR',
-            total=stage_settings['classify']['epochs'],
-            warmup=min(5, stage_settings['classify']['epochs'] - 1),
-            by_epoch=True,
+        stage,
+        **stage_settings[stage['name']],
+        optim_wrapper=dict(
+            optimizer=dict(
+                lr=rates[stage['name']] * stage_settings[stage['name']]['batch_size'] / 512
+            )
         ),
     )
-] + [
-    dict(stage, **stage_settings[stage['name']], optim_wrapper=scaled[stage['name']])
-    for stage in _base_.stages
+    for stage in [_base_.stage_0] + _base_.stages
 ]
+total = stage_settings['classify']['epochs']
+stages[0]['param_scheduler'] = dict(
+    _base_.stage_0['param_scheduler'], total=total, warmup=min(5, total - 1)
+)
 """
 
 _SEGMENTER = """
@@ -212,10 +210,16 @@ def _imports(demo: bool) -> str:
     return f'dict(imports={modules!r}, allow_failed_imports=False)'
 
 
-def _write(path: Path, base: str, named: dict[str, Any], body: str) -> None:
+def _write(path: Path, bases: Sequence[str], named: dict[str, Any], body: str) -> None:
     title = 'The Segmenter' if path.stem == 'segmenter' else 'SemPLeS'
     lines = [f'{key} = {pprint.pformat(value, width=96)}\n' for key, value in named.items()]
-    text = _HEADER.format(title=title, name=path.name, base=base) + ''.join(lines) + body
+    text = (
+        _HEADER.format(
+            title=title, name=path.name, bases=[f'semples_mmseg::{base}' for base in bases]
+        )
+        + ''.join(lines)
+        + body
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
         file.write(text)

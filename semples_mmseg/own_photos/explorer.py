@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
 from ..inference import SemPLeSInferencer
 from ..models.soft_masks import label_map
 from ..pseudo_masks.manifest import MANIFEST
 from ..refinement.crf import DenseCRF, crf_on_labels
 from ..utils.files import read_json
+from ..utils.images import limited_size, resize_bicubic
 from ..utils.label_png import class_colours
+from ..visualization.photos import load_model
 from ..visualization.pictures import colour_label, overlay_cam
-from ..visualization.prompt_figure import prompt_maps
+from ..visualization.prompt_figure import prompt_maps, usual_method
 from ..visualization.words import NearWord, encode_words, nearest_words, read_words
 from .run import Run
 
@@ -46,7 +47,6 @@ class Explorer:
 
     Args:
         run: The run; its stages must be finished.
-        stage: The stage after which the mask generator is taken.
 
     Attributes:
         classes: Names of the object classes, as people call them.
@@ -57,8 +57,8 @@ class Explorer:
         FileNotFoundError: If the run has no weights or no pseudo masks yet.
     """
 
-    def __init__(self, run: Run, stage: str = 'refine') -> None:
-        weights = run.stage_file(stage)
+    def __init__(self, run: Run) -> None:
+        weights = run.stage_file('refine')
         for needed in (run.semples_config, weights, run.masks / MANIFEST):
             if not needed.is_file():
                 raise FileNotFoundError(
@@ -69,10 +69,15 @@ class Explorer:
             str(run.semples_config), f'weights:{weights}', scope='mmseg', device='cpu'
         )
         self._inferencer.show_progress = False
+        self._run = run
         self._model: Any = self._inferencer.model
         self.classes = tuple(run.class_names())
         self.palette = class_colours(len(self.classes) + 1)
         self.background_score = float(read_json(run.masks / MANIFEST)['background_score'])
+
+    def use_stage(self, stage: str) -> None:
+        """Take the mask generator and the prompts as they were after a stage; CLIP stays."""
+        load_model(self._model, str(self._run.stage_file(stage)))
 
     def look(self, photo: np.ndarray, tags: Sequence[str]) -> Look:
         """Compute the CAMs of a photo.
@@ -134,18 +139,16 @@ class Explorer:
         """
         classes = torch.tensor([look.classes[look.tags.index(tag)]])
         features = self._model.prompt_features(classes)
-        try:
-            maps = prompt_maps(self._model, look.photo, features, 'patches').maps[0]
-        except ValueError:  # a CLIP without patch tokens
-            maps = prompt_maps(self._model, look.photo, features, 'windows').maps[0]
+        method = usual_method(self._model.image_head)
+        maps = prompt_maps(self._model, look.photo, features, method).maps[0]
         spread = maps.max() - maps.min()
         return overlay_cam(look.photo, (maps - maps.min()) / max(spread, 1e-12))
 
-    def mask_picture(self, look: Look, mask: np.ndarray) -> np.ndarray:
-        """A mask over the photo, uint8 RGB; the background stays as it is."""
+    def mask_picture(self, photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """A mask over its photo, uint8 RGB; the background stays as it is."""
         colours = colour_label(mask, self.palette)
-        mixed = (1 - _MASK_OPACITY) * look.photo + _MASK_OPACITY * colours
-        return np.where(mask[..., None] > 0, np.rint(mixed), look.photo).astype(np.uint8)
+        mixed = (1 - _MASK_OPACITY) * photo + _MASK_OPACITY * colours
+        return np.where(mask[..., None] > 0, np.rint(mixed), photo).astype(np.uint8)
 
     def shares(self, mask: np.ndarray) -> dict[str, float]:
         """Share of the photo that each class of a mask covers, 0..1."""
@@ -156,8 +159,4 @@ class Explorer:
 def fit_within(photo: np.ndarray, side: int) -> np.ndarray:
     """Shrink a photo whose longer side is longer than ``side`` pixels."""
     height, width = photo.shape[:2]
-    scale = side / max(height, width)
-    if scale >= 1:
-        return photo
-    size = (max(round(width * scale), 1), max(round(height * scale), 1))
-    return np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS))
+    return resize_bicubic(photo, limited_size((height, width), side))

@@ -25,12 +25,14 @@ from ..utils.progress import progress
 from ..version import __version__
 from .confidence import Confidence, read_confidence
 from .explorer import Explorer, fit_within
-from .recipe import STAGES, Recipe
+from .recipe import Recipe
 from .run import Run
 
 CAM_STAGES = {'classify': 'CAM, stage 0', 'match': 'CAM, match', 'refine': 'CAM, refine'}
 _SIDE = 224
 """Longer side of a picture in pixels; a row of six takes some 60 kB."""
+_CAM_SIDE = 640
+"""Longest side at which CAMs are computed."""
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; }
@@ -197,29 +199,28 @@ def _rows(run: Run, confidence: Sequence[Confidence], explorer: Explorer, number
     paths, missing = find_images(folder, names, suffixes)
     if missing:
         raise FileNotFoundError(f'the photos of {run.folder} are not in {folder} any more')
-    stages = {
-        stage: explorer if stage == STAGES[-1] else Explorer(run, stage) for stage in CAM_STAGES
+    pictures: dict[str, list[str]] = {name: [] for name in names}
+    photos = {
+        name: fit_within(read_image(path), _CAM_SIDE)
+        for name, path in zip(names, paths, strict=True)
     }
-    rows = []
-    for name, path in progress(list(zip(names, paths, strict=True)), 'report'):
-        photo = read_image(path)
-        own = labels[name]
-        caption = f'<br>{_text(name)}<br>{_text(", ".join(own))}<br>{lowest[name].confidence:.2f}'
-        cells = [_picture(photo, f'photo {name}') + caption]
-        small = fit_within(photo, 640)
-        for stage, title in CAM_STAGES.items():
-            look = stages[stage].look(small, own)
-            cells.append(_picture(stages[stage].cam_picture(look), f'{title} of {name}'))
-        look = stages[STAGES[-1]].look(small, own)
-        for kind, masks in (('pseudo mask', run.masks), ('model', run.predictions)):
-            label = read_mask(mask_path(masks, name))
-            label = np.asarray(
-                Image.fromarray(label).resize(small.shape[1::-1], Image.Resampling.NEAREST)
-            )
-            cells.append(_picture(explorer.mask_picture(look, label), f'{kind} of {name}'))
-        rows.append(cells)
+    for name, photo in photos.items():
+        about = [name, ', '.join(labels[name]), f'{lowest[name].confidence:.2f}']
+        caption = ''.join(f'<br>{_text(line)}' for line in about)
+        pictures[name].append(_picture(photo, f'photo {name}') + caption)
+    for stage, title in CAM_STAGES.items():
+        explorer.use_stage(stage)
+        for name in progress(names, title):
+            look = explorer.look(photos[name], labels[name])
+            pictures[name].append(_picture(explorer.cam_picture(look), f'{title} of {name}'))
+    for kind, masks in (('pseudo mask', run.masks), ('model', run.predictions)):
+        for name, photo in photos.items():
+            mask = Image.fromarray(read_mask(mask_path(masks, name)))
+            label = np.asarray(mask.resize(photo.shape[1::-1], Image.Resampling.NEAREST))
+            painted = explorer.mask_picture(photo, label)
+            pictures[name].append(_picture(painted, f'{kind} of {name}'))
     head = ('photo, tags, lowest confidence', *CAM_STAGES.values(), 'pseudo mask', 'model')
-    return _table(head, rows, 'rows')
+    return _table(head, pictures.values(), 'rows')
 
 
 def _picture(pixels: np.ndarray, text: str) -> str:

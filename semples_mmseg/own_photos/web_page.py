@@ -79,7 +79,7 @@ def build_page(explorer: Explorer, title: str) -> gradio.Blocks:
             raise gr.Error(str(error)) from error
         path = Path(downloads.name) / f'mask_{os.urandom(8).hex()}.png'
         write_mask(path, mask, explorer.palette)
-        return explorer.mask_picture(seen, mask), _legend(explorer, mask), str(path)
+        return explorer.mask_picture(seen.photo, mask), _legend(explorer, mask), str(path)
 
     shown_image: dict[str, Any] = dict(
         interactive=False, format='png', height=300, buttons=['download', 'fullscreen']

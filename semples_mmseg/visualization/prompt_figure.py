@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..models.clip import patch_features, window_features
+from ..models.clip import CLIPImageHead, has_patch_tokens, patch_features, window_features
 from ..models.soft_masks import min_max
 from .pictures import overlay_cam, picture_grid
 
@@ -35,6 +35,11 @@ class PromptMaps:
 
     maps: np.ndarray
     scores: np.ndarray
+
+
+def usual_method(head: CLIPImageHead) -> str:
+    """``'patches'`` as in the paper; ``'windows'`` for a CLIP that has no patch tokens."""
+    return 'patches' if has_patch_tokens(head) else 'windows'
 
 
 @torch.no_grad()

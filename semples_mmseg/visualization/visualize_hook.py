@@ -13,11 +13,10 @@ from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from PIL import Image
 
-from ..models.clip import has_patch_tokens
 from ..utils.classes import ObjectClasses
 from .cam_figure import draw_cams
 from .photos import Photo, choose_rows, predict_cams
-from .prompt_figure import draw_prompts, prompt_maps
+from .prompt_figure import draw_prompts, prompt_maps, usual_method
 
 _PIPELINE: list[dict[str, Any]] = [
     dict(type='LoadCheckedImage'),
@@ -97,7 +96,7 @@ class VisualizeHook(Hook):
     def _prompts(self, model: Any) -> Image.Image:
         rows = choose_rows(self._photos, self._classes, per_class=True)
         images = [row.photo.image() for row in rows]
-        method = 'patches' if has_patch_tokens(model.image_head) else 'windows'
+        method = usual_method(model.image_head)
         device = model.text_head.class_features.device
         features = model.prompt_features(torch.arange(model.num_classes, device=device))
         maps = [

@@ -43,7 +43,7 @@ def test_answers(run):
     assert set(np.unique(mask)) <= {0, 2}
     shares = explorer.shares(mask)
     assert shares == {'key': pytest.approx((mask == 2).mean())}
-    painted = explorer.mask_picture(look, mask)
+    painted = explorer.mask_picture(photo, mask)
     assert np.array_equal(painted[mask == 0], photo[mask == 0])
     assert not np.array_equal(painted[mask == 2], photo[mask == 2])
     both = explorer.look(photo, ['key', 'cup'])

@@ -235,7 +235,8 @@ def test_the_tool_refuses_what_an_onnx_file_cannot_hold(model_folder, tmp_path):
             run_tool('export_onnx.py', tmp_path / 'changed.py', weights, '--out', out)
 
     refused('needs tags', **{'model.test_cfg.restrict_to_image_labels': True})
-    refused('has RandomFlip', **{'test_dataloader.dataset.pipeline.2.type': 'RandomFlip'})
+    flip = dict(_delete_=True, type='RandomFlip', prob=0.5)
+    refused('has RandomFlip', **{'test_dataloader.dataset.pipeline.2': flip})
     with pytest.raises(FileNotFoundError, match='no config at'):
         run_tool('export_onnx.py', tmp_path / 'gone.py', weights, '--out', out)
     assert not out.exists()

@@ -2,7 +2,6 @@
 # the gradient clipping loss. model.decode_head.loss_decode.start=0 is the plain cross entropy.
 crop_size = (480, 480)
 norm_cfg = dict(type='BN', requires_grad=True)  # SyncBN where several GPUs have small batches
-loss = dict(type='GradientClippingLoss', start=1.2, tile=120)
 model = dict(
     type='WindowedEncoderDecoder',
     data_preprocessor=dict(
@@ -14,12 +13,23 @@ model = dict(
         pad_val=0,
         seg_pad_val=255,
     ),
+    decode_head=dict(
+        norm_cfg=norm_cfg,
+        align_corners=False,
+        loss_decode=dict(type='GradientClippingLoss', start=1.2, tile=120),
+    ),
     train_cfg=dict(),
     test_cfg=dict(mode='slide', crop_size=crop_size, stride=(320, 320)),
 )
 epochs = 60
-poly = dict(
-    power=0.9, eta_min=0.0, begin=0, end=epochs, by_epoch=True, convert_to_iter_based=True
+param_scheduler = dict(
+    type='PolyLR',
+    power=0.9,
+    eta_min=0.0,
+    begin=0,
+    end=epochs,
+    by_epoch=True,
+    convert_to_iter_based=True,
 )
 sgd = dict(
     type='OptimWrapper',
