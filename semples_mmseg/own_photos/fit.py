@@ -257,10 +257,35 @@ def _steps(run: Run, recipe: Recipe) -> list[Step]:
     amp = ('--amp',) if recipe.amp else ()
     weights = _segmenter_weights(run, recipe)
     files = [f'{stage}.pth' for stage in recipe.stages]
+    photos = len(run.labels())
+    trained = sum(work.steps(photos) * work.batch for work in recipe.stages.values())
+    retrained = recipe.segmenter.steps(photos) * recipe.segmenter.batch
+    # The lengths count photos, in the time that one takes in the training of the stages: as
+    # measured on the demo world.
     return [
-        tools.train('stages', semples, run.semples, [], data, [*files, 'stages.json'], *amp),
-        tools.pseudo_masks(semples, run.stage_file('refine'), run.masks, [], data),
-        tools.train('Segmenter', segmenter, run.segmenter, [], [run.masks], [weights.name], *amp),
+        tools.train(
+            'stages',
+            semples,
+            run.semples,
+            [],
+            data,
+            [*files, 'stages.json'],
+            *amp,
+            length=trained,
+        ),
+        tools.pseudo_masks(
+            semples, run.stage_file('refine'), run.masks, [], data, length=8 * photos
+        ),
+        tools.train(
+            'Segmenter',
+            segmenter,
+            run.segmenter,
+            [],
+            [run.masks],
+            [weights.name],
+            *amp,
+            length=2 * retrained,
+        ),
         tools.test(
             'predictions',
             segmenter,
@@ -270,6 +295,7 @@ def _steps(run: Run, recipe: Recipe) -> list[Step]:
             '--out',
             str(run.predictions),
             outputs=[run.predictions],
+            length=4 * photos,
         ),
     ]
 

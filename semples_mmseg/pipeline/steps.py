@@ -12,18 +12,17 @@ from typing import Any
 
 from mmengine.config import Config
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ..utils import atomic_write
 from ..utils.files import file_digest
 from .child import start_child
+from .time_left import TimeLeft, duration, logged_eta
 
 RECORD = 'pipeline.json'
 TAIL = 20
 """Lines of the log that are shown when a step fails."""
-_ETA = re.compile(r'eta: ((?:\d+ days?, )?[\d:]+)')
-"""Time left in the log lines of MMEngine."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,7 @@ class Step:
             belongs to an older run, perhaps with other settings.
         work: Amount of work, shown in the plan.
         megabytes: Approximate size of the outputs, shown in the plan.
+        length: Relative to the other steps', for the time left of all; 0 if it is not known.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Step:
     resume_from: Path | None = None
     work: str = ''
     megabytes: float = 0.0
+    length: float = 0.0
 
 
 def digest(path: Path) -> str | None:
@@ -166,7 +167,7 @@ def run_steps(
     """Run the steps that are not complete, each in a process of its own.
 
     Their output goes to ``<folder>/logs/NN-name.log``. On a terminal, a progress line shows the
-    time left in the running step according to its log.
+    running step and the time left of all steps; of the running one, if lengths are not known.
 
     Args:
         steps: In order.
@@ -180,34 +181,51 @@ def run_steps(
     console = console or Console()
     record = Record(folder / RECORD)
     (folder / 'logs').mkdir(parents=True, exist_ok=True)
-    columns = (TextColumn('{task.description}', markup=False), BarColumn(), MofNCompleteColumn())
-    times = (TimeElapsedColumn(), TextColumn('{task.fields[left]}'))
+    times = TimeLeft([step.length for step in steps])
+    unit = 'left' if all(step.length for step in steps) else 'left in this step'
+    columns = (
+        TextColumn('{task.description}', markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn('{task.fields[left]}'),
+    )
     hidden = verbose or not console.is_terminal
-    with Progress(*columns, *times, console=console, transient=True, disable=hidden) as progress:
-        task = progress.add_task('steps', total=len(steps), left='')
-        for number, step in enumerate(steps, 1):
-            title = f'[{number}/{len(steps)}] {step.name}'
-            progress.update(task, description=step.name, completed=number - 1, left='')
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+        task = progress.add_task('', total=None, left='')
+        for number, step in enumerate(steps):
+            title = f'[{number + 1}/{len(steps)}] {step.name}'
+            progress.update(task, description=title, left='')
             state = record.begin(step)
             if state == 'complete':
+                times.finish(number, record.steps[step.name]['seconds'])
                 console.print(f'{title}: complete, skipped', markup=False)
                 continue
             slug = '-'.join(re.findall('[a-z0-9]+', step.name.lower()))
-            log = folder / 'logs' / f'{number:02}-{slug}.log'
+            log = folder / 'logs' / f'{number + 1:02}-{slug}.log'
             if hidden:
                 console.print(title, markup=False)
             resumed = state == 'interrupted'
             command = [*step.command, *(step.resume if resumed else step.fresh)]
             start = time.monotonic()
+            ends: float | None = None
 
-            def show(text: str) -> None:
+            def show(text: str, number: int = number, start: float = start) -> None:
+                nonlocal ends
                 if verbose:
                     console.out(text, end='', highlight=False)
-                if found := _ETA.findall(text):
-                    progress.update(task, left=f'{found[-1]} left in this step')
+                now = time.monotonic()
+                if (eta := logged_eta(text)) is not None:
+                    ends = now + eta
+                own = None if ends is None else max(ends - now, 0)
+                if (left := times.seconds(number, now - start, own)) is not None:
+                    spent = times.spent + now - start
+                    progress.update(task, total=spent + left, completed=spent)
+                    progress.update(task, left=f'{duration(left)} {unit}')
 
             code = _run([sys.executable, *command], log, 'ab' if resumed else 'wb', show)
             _check(step, code, log)
+            times.finish(number, time.monotonic() - start)
             record.complete(step, time.monotonic() - start)
             console.print(f'{title}: {time.monotonic() - start:.0f} s', markup=False)
     console.print('all steps are complete')

@@ -1,6 +1,8 @@
 """Steps: skipped when complete by content, resumed when broken off, errors."""
 
 import dataclasses
+import io
+import re
 import subprocess
 import sys
 import time
@@ -11,6 +13,7 @@ from rich.console import Console
 
 from semples_mmseg.pipeline import child
 from semples_mmseg.pipeline.steps import Step, run_steps
+from semples_mmseg.pipeline.time_left import TimeLeft, logged_eta
 from semples_mmseg.utils import atomic_write
 
 
@@ -187,3 +190,33 @@ def test_output_goes_to_a_log_and_is_shown_on_request(tmp_path, verbose):
     text = console.export_text()
     assert ('one' in text and 'two' in text) == verbose
     assert text.count('[1/1] Talk (loud)') == 2
+
+
+def test_a_terminal_sees_the_step_and_the_time_left_of_all(tmp_path):
+    script = tmp_path / 'work.py'
+    script.write_text('import time; print("eta: 0:10:00", flush=True); time.sleep(0.5)')
+    steps = [Step(name, (str(script),), (), (script,), length=3) for name in ('one', 'two')]
+    screen = io.StringIO()
+    terminal = Console(file=screen, force_terminal=True, width=120)
+    run_steps(steps, tmp_path / 'known', terminal)
+    shown = screen.getvalue()
+    # the first step says ten minutes, so the second is as long; nothing is left after it
+    assert re.search(r'\[1/2\] one .* 0:(20:0[01]|19:5\d) left', shown)
+    assert re.search(r'\[2/2\] two .* 0:(10:00|09:5\d) left', shown)
+    run_steps([Step('one', (str(script),), (), (script,))], tmp_path / 'unknown', terminal)
+    assert 'left in this step' in screen.getvalue()
+
+
+def test_steps_that_end_correct_the_time_left():
+    times = TimeLeft([10, 30, 60])
+    assert times.seconds(0, 2.0, None) is None
+    assert times.seconds(0, 2.0, 8.0) == 8 + 90
+    times.finish(0, 20.0)  # twice as long as thought
+    assert times.seconds(1, 5.0, None) == 55 + 120
+    assert times.seconds(1, 5.0, 25.0) == pytest.approx(25 + 50 / 40 * 60)
+    assert times.seconds(2, 0.0, 7.0) == 7
+
+
+def test_the_time_left_is_read_from_a_log():
+    assert logged_eta('eta: 0:00:09\n... eta: 1 day, 2:03:04  time') == 93784
+    assert logged_eta('no time') is None
