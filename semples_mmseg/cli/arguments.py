@@ -16,6 +16,13 @@ def add_max_side(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_overlays(parser: argparse.ArgumentParser) -> None:
+    """Add the option that also writes masks over their photos."""
+    parser.add_argument(
+        '--overlays', action='store_true', help='write the masks over the photos too: OUT/overlays'
+    )
+
+
 def positive(text: str) -> int:
     """Read a positive number of the command line.
 

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from PIL import Image
 
 from ..utils.files import read_json
-from ..utils.images import limited_size, read_image, resize_bicubic
+from ..utils.images import read_image
 from ..utils.io import atomic_write, remove_leftovers
 from ..utils.label_png import check_num_classes, mask_path, write_classes, write_mask
 from ..utils.lists import find_photos, image_ids
 from ..utils.locks import folder_lock
+from ..utils.overlays import overlay_path, write_overlay
 from ..utils.progress import progress
 
 MANIFEST = 'predictions.json'
 """What the masks of a folder were predicted with."""
-OVERLAY_SIDE = 1600
-"""Longest side of an overlay in pixels."""
+OVERLAYS = 'overlays'
+"""Folder, in that of the masks, of the masks over their photos."""
 
 
 class Model(Protocol):
@@ -121,7 +121,7 @@ def predict_photos(
             name: path
             for name, path in photos.items()
             if not mask_path(out, name).exists()
-            or (overlays and not _overlay_path(out, name).exists())
+            or (overlays and not overlay_path(out / OVERLAYS, name).exists())
         }
         unreadable = []
         for name, path in progress(missing.items(), 'predicting', len(missing)):
@@ -132,7 +132,7 @@ def predict_photos(
                 continue
             label = model.predict(pixels)
             if overlays:
-                _write_overlay(_overlay_path(out, name), pixels, label, model.palette)
+                write_overlay(overlay_path(out / OVERLAYS, name), pixels, label, model.palette)
             write_mask(mask_path(out, name), label, model.palette)
     done = len(missing) - len(unreadable)
     return Predicted(done, len(photos) - len(missing), tuple(unreadable))
@@ -156,21 +156,3 @@ def _open(out: Path, settings: dict[str, Any]) -> None:
         )
     with atomic_write(file) as stream:
         json.dump(settings, stream, indent=2)
-
-
-def _overlay_path(out: Path, name: str) -> Path:
-    return mask_path(out / 'overlays', name).with_suffix('.jpg')
-
-
-def _write_overlay(
-    path: Path, pixels: np.ndarray, label: np.ndarray, palette: Sequence[Sequence[int]]
-) -> None:
-    """The colours of the objects, half transparent, over a photo of at most ``OVERLAY_SIDE``."""
-    height, width = limited_size(label.shape, OVERLAY_SIDE)  # type: ignore[arg-type]
-    photo = resize_bicubic(pixels, (height, width))
-    small = np.asarray(Image.fromarray(label).resize((width, height), Image.Resampling.NEAREST))
-    colours = np.zeros((256, 3), np.uint8)
-    colours[: len(palette)] = palette
-    mixed = np.where((small > 0)[..., None], photo // 2 + colours[small] // 2, photo)
-    with atomic_write(path, 'wb') as file:
-        Image.fromarray(mixed).save(file, 'JPEG', quality=90)

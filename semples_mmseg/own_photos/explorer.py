@@ -16,13 +16,12 @@ from ..refinement.crf import DenseCRF, crf_on_labels
 from ..utils.files import read_json
 from ..utils.images import limited_size, resize_bicubic
 from ..utils.label_png import class_colours
+from ..utils.overlays import overlay_mask
 from ..visualization.photos import load_model
-from ..visualization.pictures import colour_label, overlay_cam
+from ..visualization.pictures import overlay_cam
 from ..visualization.prompt_figure import prompt_maps, usual_method
 from ..visualization.words import NearWord, encode_words, nearest_words, read_words
 from .run import Run
-
-_MASK_OPACITY = 0.55
 
 
 @dataclass(frozen=True)
@@ -146,9 +145,7 @@ class Explorer:
 
     def mask_picture(self, photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """A mask over its photo, uint8 RGB; the background stays as it is."""
-        colours = colour_label(mask, self.palette)
-        mixed = (1 - _MASK_OPACITY) * photo + _MASK_OPACITY * colours
-        return np.where(mask[..., None] > 0, np.rint(mixed), photo).astype(np.uint8)
+        return overlay_mask(photo, mask, self.palette)
 
     def shares(self, mask: np.ndarray) -> dict[str, float]:
         """Share of the photo that each class of a mask covers, 0..1."""

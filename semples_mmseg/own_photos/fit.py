@@ -18,15 +18,18 @@ from ..pipeline.steps import Step, run_steps
 from ..pipeline.tools import Tools
 from ..preparation.tags import TaggedPhotos, suffixes_of, write_dataset
 from ..utils.classes import people_name, prompt_name
+from ..utils.label_png import class_colours, mask_path
 from ..utils.lists import image_ids
 from ..utils.locks import folder_lock
-from ..utils.parallel import usable_cores
+from ..utils.overlays import overlay_files, overlay_path
+from ..utils.parallel import parallel_map, usable_cores
+from ..utils.progress import progress
 from ..version import __version__
 from ..weights.timm_hub import TIMM, timm_file
 from .confidence import write_confidence
 from .configs import DEIT, write_configs
 from .model_out import FILES, write_model
-from .photos import Inspection, describe_sizes, inspect_photos
+from .photos import Inspection, describe_sizes, inspect_photos, photo_paths
 from .recipe import Recipe, choose_recipe, shorten
 from .run import Run
 
@@ -47,6 +50,7 @@ def label(
     epochs: int | None = None,
     skip_unreadable: bool = False,
     skip_rare: bool = False,
+    overlays: bool = False,
     dry_run: bool = False,
     verbose: bool = False,
 ) -> Run:
@@ -65,6 +69,7 @@ def label(
         epochs: Most epochs of each training; by the number of photos if not given.
         skip_unreadable: Leave out photos that cannot be read.
         skip_rare: Leave out classes of fewer than two photos.
+        overlays: Write the masks over the photos too, ``run/overlays``.
         dry_run: Show what would be done, and write nothing.
         verbose: Show the output of all steps.
 
@@ -90,7 +95,7 @@ def label(
     check_weights(recipe)
     recipe = begin(run, usable, tags, recipe)
     show_recipe(recipe, len(usable.tags), console)
-    fit_run(run, recipe, console, verbose)
+    fit_run(run, recipe, console, verbose, overlays)
     return run
 
 
@@ -221,7 +226,9 @@ def begin(run: Run, tagged: TaggedPhotos, tags: Path | None, recipe: Recipe) -> 
     return recipe
 
 
-def fit_run(run: Run, recipe: Recipe, console: Console, verbose: bool = False) -> None:
+def fit_run(
+    run: Run, recipe: Recipe, console: Console, verbose: bool = False, overlays: bool = False
+) -> None:
     """Train, make masks, train the Segmenter and write the model; steps that are complete are
     skipped.
 
@@ -230,6 +237,7 @@ def fit_run(run: Run, recipe: Recipe, console: Console, verbose: bool = False) -
         recipe: Its recipe.
         console: Where progress is shown.
         verbose: Whether the output of all steps is shown too.
+        overlays: Whether the masks are written over the photos too.
 
     Raises:
         RuntimeError: If a step fails; what is complete stays complete.
@@ -239,9 +247,13 @@ def fit_run(run: Run, recipe: Recipe, console: Console, verbose: bool = False) -
         run_steps(_steps(run, recipe), run.folder, console, verbose)
         write_confidence(run)
         model = _write_model(run, recipe, console)
+        if overlays:
+            _write_overlays(run)
     minutes = (time.monotonic() - start) / 60
     table = Table(title=f'Finished after {minutes:.1f} minutes', show_header=False)
     table.add_row('masks', f'{run.masks} (ids and colours: classes.json)')
+    if overlays:
+        table.add_row('over photos', str(run.overlays))
     table.add_row('doubtful ones', f'{run.confidence}, least confident first')
     table.add_row('model', f'{run.model}: {", ".join(file.name for file in model)}')
     table.add_row('configs', f'{run.semples_config.parent}, for tools/train.py')
@@ -312,6 +324,18 @@ def _write_model(run: Run, recipe: Recipe, console: Console) -> list[Path]:
         contextlib.redirect_stdout(log),
     ):
         return write_model(run)
+
+
+def _write_overlays(run: Run) -> None:
+    """The pseudo masks over their photos; those that are newer than their masks are kept."""
+    palette = class_colours(len(run.class_names()) + 1)
+    jobs = []
+    for name, photo in photo_paths(run, list(run.labels())).items():
+        path, mask = overlay_path(run.overlays, name), mask_path(run.masks, name)
+        if not path.is_file() or path.stat().st_mtime <= mask.stat().st_mtime:
+            jobs.append((path, photo, mask, palette))
+    for _ in progress(parallel_map(overlay_files, jobs), 'overlays', len(jobs)):
+        pass
 
 
 def _segmenter_weights(run: Run, recipe: Recipe) -> Path:

@@ -7,14 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mmengine.config import Config
+
 from ..preparation.tag_tables import read_tags
 from ..preparation.tags import TaggedPhotos, match_photos
 from ..utils.files import read_lines
 from ..utils.images import read_image
 from ..utils.label_png import check_num_classes
-from ..utils.lists import find_photos, name_some
+from ..utils.lists import find_images, find_photos, name_some
 from ..utils.parallel import parallel_map
 from ..utils.progress import progress
+from .run import Run
 
 FEWEST = 2
 """A class of fewer photos cannot be told from what else its photo shows."""
@@ -151,3 +154,19 @@ def describe_sizes(sizes: Sequence[tuple[int, int]]) -> str:
     (low, high) = ordered[0], ordered[-1]
     same = f'{low[1]} x {low[0]} pixels'
     return same if low == high else f'{same} to {high[1]} x {high[0]}'
+
+
+def photo_paths(run: Run, names: Sequence[str]) -> dict[str, Path]:
+    """Files of some photos of a run, by their ids.
+
+    Raises:
+        FileNotFoundError: If one is not where it was.
+    """
+    folder = run.read()['photos']
+    paths, missing = find_images(folder, names, Config.fromfile(run.semples_config).suffixes)
+    if missing:
+        raise FileNotFoundError(
+            f'{len(missing)} photos of {run.folder} are not in {folder} any more, such as '
+            f'{missing[0]}: put them back'
+        )
+    return dict(zip(names, map(Path, paths), strict=True))

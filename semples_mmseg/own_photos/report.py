@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from mmengine.config import Config
 from PIL import Image
 
 from ..pipeline.steps import RECORD
@@ -20,11 +19,11 @@ from ..utils.files import read_json
 from ..utils.images import read_image
 from ..utils.io import atomic_write
 from ..utils.label_png import mask_path, read_mask
-from ..utils.lists import find_images
 from ..utils.progress import progress
 from ..version import __version__
 from .confidence import Confidence, read_confidence
 from .explorer import Explorer, fit_within
+from .photos import photo_paths
 from .recipe import Recipe
 from .run import Run
 
@@ -194,15 +193,10 @@ def _rows(run: Run, confidence: Sequence[Confidence], explorer: Explorer, number
     for row in confidence:
         lowest.setdefault(row.photo, row)
     names, labels = list(lowest)[:number], run.labels()
-    folder = run.read()['photos']
-    suffixes = Config.fromfile(run.semples_config).suffixes
-    paths, missing = find_images(folder, names, suffixes)
-    if missing:
-        raise FileNotFoundError(f'the photos of {run.folder} are not in {folder} any more')
     pictures: dict[str, list[str]] = {name: [] for name in names}
     photos = {
         name: fit_within(read_image(path), _CAM_SIDE)
-        for name, path in zip(names, paths, strict=True)
+        for name, path in photo_paths(run, names).items()
     }
     for name, photo in photos.items():
         about = [name, ', '.join(labels[name]), f'{lowest[name].confidence:.2f}']

@@ -10,6 +10,7 @@
 ``confidence.csv``    for every photo and tag, how far its mask can be trusted
 ``segmenter/``        work folder of the retraining
 ``model/``            ``segmenter.py``, ``segmenter.pth``, ``segmenter.onnx``, ``classes.json``
+``overlays/``         with ``--overlays``: the pseudo masks over their photos
 ``logs/``             the output of every step
 ``report.html``       written by ``semples-mmseg report``
 ===================== =============================================================================
@@ -111,6 +112,11 @@ class Run:
     def masks(self) -> Path:
         """Folder of the pseudo masks."""
         return self.folder / 'masks'
+
+    @property
+    def overlays(self) -> Path:
+        """Folder of the pseudo masks over their photos."""
+        return self.folder / 'overlays'
 
     @property
     def predictions(self) -> Path:

@@ -176,9 +176,11 @@ def test_a_whole_run(photos, tmp_path, capfd, monkeypatch):
     assert len(terminal) < 50
     # The same command has nothing left to do.
     before = {path: path.stat().st_mtime_ns for path in out.rglob('*.pth')}
-    assert run_command(*words) == 0
+    assert run_command(*words, '--overlays') == 0
     assert {path: path.stat().st_mtime_ns for path in out.rglob('*.pth')} == before
     assert capfd.readouterr().out.count('complete, skipped') == 4
+    overlays = {path.relative_to(run.overlays).as_posix() for path in run.overlays.rglob('*.*')}
+    assert overlays == {f'{name}.jpg' for name in names}
     # So does the example of the documentation, which then exports the masks.
     monkeypatch.chdir(tmp_path)
     page = Path(__file__).parents[2] / 'docs' / 'own_photos.md'

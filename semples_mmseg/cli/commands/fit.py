@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from ..arguments import add_overlays
 from ..photo_options import add_photo_options
 
 HELP = 'make masks of tagged photos, and a model; the same command goes on after a stop'
@@ -18,6 +19,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--skip-rare', action='store_true', help='leave out classes of fewer than two photos'
     )
+    add_overlays(parser)
     parser.add_argument('--dry-run', action='store_true', help='show what would be done and stop')
     parser.add_argument('-v', '--verbose', action='store_true', help='show the output of all steps')
 
@@ -41,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
         epochs=args.epochs,
         skip_unreadable=args.skip_unreadable,
         skip_rare=args.skip_rare,
+        overlays=args.overlays,
         dry_run=args.dry_run,
         verbose=args.verbose,
     )

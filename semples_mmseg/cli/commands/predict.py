@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ..arguments import add_max_side
+from ..arguments import add_max_side, add_overlays
 
 HELP = 'masks of new photos, without tags'
 
@@ -18,9 +18,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         '--out', type=Path, default=Path('masks'), help='folder of the masks (default: masks)'
     )
     add_max_side(parser)
-    parser.add_argument(
-        '--overlays', action='store_true', help='masks over the photos too: OUT/overlays'
-    )
+    add_overlays(parser)
     parser.add_argument(
         '--skip-unreadable', action='store_true', help='photos that cannot be read are no error'
     )

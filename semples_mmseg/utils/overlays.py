@@ -1,0 +1,63 @@
+"""Masks over their photos; runs where PyTorch is not installed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .images import limited_size, read_image, resize_bicubic
+from .io import atomic_write
+from .label_png import mask_path, read_mask
+
+OVERLAY_SIDE = 1600
+"""Longest side of an overlay in pixels."""
+_OPACITY = 0.55
+
+
+def overlay_mask(
+    photo: np.ndarray, label: np.ndarray, palette: Sequence[Sequence[int]]
+) -> np.ndarray:
+    """The colours of the objects over their photo; the background stays as it is.
+
+    Args:
+        photo: uint8 RGB, ``(H, W, 3)``.
+        label: Ids, uint8 ``(H, W)``; 0 is the background.
+        palette: RGB of each id; ids without one are black.
+
+    Returns:
+        uint8 RGB, ``(H, W, 3)``.
+    """
+    colours = np.zeros((256, 3), np.uint8)
+    colours[: len(palette)] = palette
+    mixed = np.rint((1 - _OPACITY) * photo + _OPACITY * colours[label]).astype(np.uint8)
+    return np.where((label > 0)[..., None], mixed, photo)
+
+
+def overlay_path(folder: Path, name: str) -> Path:
+    """Where the overlay of a photo is: ``<folder>/<name>.jpg``."""
+    return mask_path(folder, name).with_suffix('.jpg')
+
+
+def write_overlay(
+    path: Path, photo: np.ndarray, label: np.ndarray, palette: Sequence[Sequence[int]]
+) -> None:
+    """Write a mask over its photo as a JPEG of at most ``OVERLAY_SIDE``.
+
+    Args:
+        path: The file; its folder is made.
+        photo, label, palette: See ``overlay_mask``.
+    """
+    height, width = limited_size(label.shape, OVERLAY_SIDE)  # type: ignore[arg-type]
+    small = np.asarray(Image.fromarray(label).resize((width, height), Image.Resampling.NEAREST))
+    painted = overlay_mask(resize_bicubic(photo, (height, width)), small, palette)
+    with atomic_write(path, 'wb') as file:
+        Image.fromarray(painted).save(file, 'JPEG', quality=90)
+
+
+def overlay_files(job: tuple[Path, Path, Path, Sequence[Sequence[int]]]) -> None:
+    """``write_overlay`` of files: where it goes, a photo, its mask, and the palette."""
+    path, photo, mask, palette = job
+    write_overlay(path, read_image(photo), read_mask(mask), palette)
