@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -227,16 +228,16 @@ def test_the_tool_refuses_what_an_onnx_file_cannot_hold(model_folder, tmp_path):
     config = Config.fromfile(model_folder / 'segmenter.py')
     weights, out = model_folder / 'segmenter.pth', tmp_path / 'x.onnx'
 
-    def refused(message, **changes):
-        changed = config.copy()
-        changed.merge_from_dict(changes)
+    def refused(message, changed):
         changed.dump(tmp_path / 'changed.py')
         with pytest.raises(ValueError, match=message):
             run_tool('export_onnx.py', tmp_path / 'changed.py', weights, '--out', out)
 
-    refused('needs tags', **{'model.test_cfg.restrict_to_image_labels': True})
-    flip = dict(_delete_=True, type='RandomFlip', prob=0.5)
-    refused('has RandomFlip', **{'test_dataloader.dataset.pipeline.2': flip})
+    tagged, flipped = deepcopy(config), deepcopy(config)
+    tagged.model.test_cfg.restrict_to_image_labels = True
+    refused('needs tags', tagged)
+    flipped.test_dataloader.dataset.pipeline[2] = dict(type='RandomFlip', prob=0.5)
+    refused('has RandomFlip', flipped)
     with pytest.raises(FileNotFoundError, match='no config at'):
         run_tool('export_onnx.py', tmp_path / 'gone.py', weights, '--out', out)
     assert not out.exists()
