@@ -13,6 +13,7 @@ from mmengine.dataset import pseudo_collate
 from mmseg.datasets import PascalVOCDataset
 from mmseg.registry import DATASETS, MODELS
 from PIL import Image
+from run_tool import run_tool
 from tiny_segmenter import (
     ROOT,
     SMALL_VIEWS,
@@ -230,3 +231,16 @@ def test_an_option_the_config_cannot_serve_is_refused(run_test, capsys, option, 
     assert end.value.code == 2
     (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith('error: ')]
     assert line.startswith(f'error: {option}: ') and f'has no `{key}`' in line
+
+
+@pytest.mark.parametrize(
+    'written',
+    [
+        ('b/match.pth', '--out', 'masks'),
+        ('b/match.pth', '--show-dir', 'painted'),
+        ('b/refine.pth', '--metrics', 'seeds.json'),
+    ],
+)
+def test_a_checkpoint_does_not_overwrite_what_another_has_written(written):
+    with pytest.raises(ValueError, match='would overwrite'):
+        run_tool('test.py', 'config.py', 'a/refine.pth', *written)

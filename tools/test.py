@@ -2,11 +2,14 @@
 
 python tools/test.py configs/semples/voc_refine.py work_dirs/voc_refine/refine.pth
 python tools/test.py configs/segmenter/segmenter_deit-s_voc12.py CHECKPOINT --tta --crf
+python tools/test.py configs/semples/voc_refine.py work_dirs/voc_refine/{match,refine}.pth \\
+    --metrics seeds.json  # seeds_match.json and seeds_refine.json
 """
 
 import argparse
 import json
 from contextlib import nullcontext
+from pathlib import Path
 
 from semples_mmseg import register_components
 from semples_mmseg.cli.arguments import add_common_options, add_max_side
@@ -19,7 +22,9 @@ def parse_args() -> argparse.Namespace:
     """Read the command line; the options are MMSeg's."""
     parser = argparse.ArgumentParser(description='Evaluate a model')
     parser.add_argument('config', help='path of the config')
-    parser.add_argument('checkpoint', help='path of the weights')
+    parser.add_argument(
+        'checkpoint', nargs='+', help='path of the weights; several are measured one by one'
+    )
     parser.add_argument('--out', help='folder for the predicted masks, palette PNGs')
     parser.add_argument(
         '--shard',
@@ -27,7 +32,11 @@ def parse_args() -> argparse.Namespace:
         metavar='PART/PARTS',
         help='with --out: predict a part of the images, without measuring',
     )
-    parser.add_argument('--metrics', help='JSON file for the metrics')
+    parser.add_argument(
+        '--metrics',
+        type=Path,
+        help='JSON file for the metrics; of several checkpoints, each has its name appended',
+    )
     parser.add_argument('--show', action='store_true', help='show predictions')
     parser.add_argument('--show-dir', help='folder for painted predictions')
     parser.add_argument('--wait-time', type=float, default=2, help='seconds a prediction is shown')
@@ -57,8 +66,10 @@ def main() -> None:
     from semples_mmseg.utils import atomic_write
     from semples_mmseg.weights import resolve, with_scheme
 
+    files = metrics_files(args)
     config = load_config(args)
-    config.load_from = with_scheme(str(resolve(args.checkpoint)))
+    checkpoints = [with_scheme(str(resolve(path))) for path in args.checkpoint]
+    config.load_from = checkpoints[0]
     if args.show or args.show_dir:
         config.default_hooks.visualization.update(
             draw=True, interval=1, show=args.show, wait_time=args.wait_time
@@ -76,10 +87,36 @@ def main() -> None:
     if args.crf:
         use_crf(config)
     with folder_lock(args.out, args.shard) if args.out else nullcontext(), process_group(config):
-        metrics = Runner.from_cfg(config).test()
-        if args.metrics and is_main_process():
-            with atomic_write(args.metrics) as file:
-                json.dump({name: float(value) for name, value in metrics.items()}, file, indent=2)
+        runner = Runner.from_cfg(config)
+        for checkpoint, file in zip(checkpoints, files, strict=True):
+            if checkpoint != checkpoints[0]:
+                runner.load_checkpoint(checkpoint)
+            metrics = runner.test()
+            if file and is_main_process():
+                with atomic_write(file) as out:
+                    figures = {name: float(value) for name, value in metrics.items()}
+                    json.dump(figures, out, indent=2)
+
+
+def metrics_files(args: argparse.Namespace) -> list[Path | None]:
+    """File for the metrics of each checkpoint.
+
+    Raises:
+        ValueError: If several checkpoints would write the same files.
+    """
+    if len(args.checkpoint) == 1 or not args.metrics:
+        files = [args.metrics] * len(args.checkpoint)
+    else:
+        names = [Path(path).stem for path in args.checkpoint]
+        files = [args.metrics.with_stem(f'{args.metrics.stem}_{name}') for name in names]
+    written = (args.out, args.show_dir, len(set(files)) < len(files) and args.metrics)
+    if len(args.checkpoint) > 1 and any(written):
+        raise ValueError(
+            '--out, --show-dir and --metrics would overwrite what is written for one checkpoint by '
+            'that of the next: give one checkpoint at a time, or for --metrics files of different '
+            'names'
+        )
+    return files
 
 
 if __name__ == '__main__':

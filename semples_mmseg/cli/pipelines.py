@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -24,9 +25,19 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--work-dir', help='folder of the results (default: work_dirs/NAME)')
     parser.add_argument('--data-root', help='folder of the data')
     parser.add_argument('--seed', type=int, default=0, help='seed of training')
-    parser.add_argument('--dry-run', action='store_true', help='show the plan and stop')
+    add_dry_run(parser, 'show the plan and stop')
     parser.add_argument('-v', '--verbose', action='store_true', help='show the output of all steps')
     add_config_options(parser, 'semples', 'segmenter')
+
+
+def add_dry_run(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add ``--dry-run``, described by a text, and ``--measure``."""
+    parser.add_argument('--dry-run', action='store_true', help=text)
+    parser.add_argument(
+        '--measure',
+        action='store_true',
+        help='with --dry-run: run each step on a few images, and forecast time, memory and disk',
+    )
 
 
 def add_config_options(parser: argparse.ArgumentParser, *names: str) -> None:
@@ -47,15 +58,20 @@ def run_pipeline(args: argparse.Namespace, name: str, plan: Plan) -> None:
     """
     from rich.console import Console
 
+    from ..pipeline.forecast import check_measure, forecast, show_forecast
     from ..pipeline.steps import run_steps, show_plan
     from ..utils.locks import folder_lock
     from .launch import check_work_dir
 
+    check_measure(args.measure, args.dry_run)
     console = Console()
     folder = Path(args.work_dir or f'work_dirs/{name}')
     steps, report = plan(args, folder)
     if args.dry_run:
         show_plan(steps, folder, console)
+        if args.measure:
+            with tempfile.TemporaryDirectory(prefix='semples-forecast-') as short:
+                show_forecast(forecast(plan(args, Path(short))[0], Path(short), console), console)
         return
     check_work_dir(str(folder))
     with folder_lock(folder):

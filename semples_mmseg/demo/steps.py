@@ -65,21 +65,20 @@ def demo_steps(
             [*files, 'stages.json'],
         )
     ]
-    for stage in TITLES:
-        weights = stage_file(folder, stage)
-        steps.append(tools.test(f'seeds of {stage}', SEMPLES, weights, f'seeds_{stage}.json', data))
+    weights = [stage_file(folder, stage) for stage in TITLES]
+    steps.append(tools.test('seeds', SEMPLES, weights, 'seeds.json', data))
     steps.append(tools.pseudo_masks(SEMPLES, final, masks, data))
     data = [*segmenter_options(data_root, masks), *segmenter]
-    weights = segmenter_file(root, folder)
+    retrained = segmenter_file(root, folder)
     steps += [
         tools.train(
             'Segmenter training',
             SEGMENTER,
-            weights.parent,
+            retrained.parent,
             [*data, randomness],
             [masks],
-            [weights.name],
+            [retrained.name],
         ),
-        tools.test('Segmenter test', SEGMENTER, weights, 'segmenter.json', data),
+        tools.test('Segmenter test', SEGMENTER, [retrained], 'segmenter.json', data),
     ]
     return steps

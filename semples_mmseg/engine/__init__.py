@@ -11,6 +11,7 @@ from .poly_ratio_lr import PolyRatioLR
 from .stage_plan import StagePlan, StageSpec
 from .stage_switch_hook import StageSwitchHook
 from .staged_train_loop import StagedTrainLoop
+from .step_times_hook import StepTimesHook
 from .warmup_cosine_lr import WarmupCosineLR
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     'StageSpec',
     'StageSwitchHook',
     'StagedTrainLoop',
+    'StepTimesHook',
     'TrainableOptimWrapperConstructor',
     'WarmupCosineLR',
     'check_classes',

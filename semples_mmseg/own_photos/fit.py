@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import shutil
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from rich.table import Table
 
 from .. import environment
 from ..models.clip.downloads import find_tag
+from ..pipeline.forecast import check_measure, forecast, show_forecast
 from ..pipeline.steps import Step, run_steps
 from ..pipeline.tools import Tools
 from ..preparation.tags import TaggedPhotos, suffixes_of, write_dataset
@@ -52,6 +54,7 @@ def label(
     skip_rare: bool = False,
     overlays: bool = False,
     dry_run: bool = False,
+    measure: bool = False,
     verbose: bool = False,
 ) -> Run:
     """Make masks of tagged photos, and a model. The same call goes on where a stopped one was.
@@ -71,6 +74,7 @@ def label(
         skip_rare: Leave out classes of fewer than two photos.
         overlays: Write the masks over the photos too, ``run/overlays``.
         dry_run: Show what would be done, and write nothing.
+        measure: With ``dry_run``, run each step on a few photos, and forecast time and memory.
         verbose: Show the output of all steps.
 
     Returns:
@@ -79,9 +83,11 @@ def label(
     Raises:
         FileNotFoundError: If there are no photos, table or weights.
         FileExistsError: If the folder holds another run, or other files.
-        ValueError: If photos or tags are wrong; the message names file and row.
+        ValueError: If photos or tags are wrong; the message names file and row. Or ``measure``
+            comes without ``dry_run``.
         RuntimeError: If a step fails.
     """
+    check_measure(measure, dry_run)
     console = Console(soft_wrap=True)
     run = Run(Path(out))
     photos, tags = Path(photos), None if tags is None else Path(tags)
@@ -91,6 +97,9 @@ def label(
     show_inspection(found, console)
     if dry_run:
         show_recipe(recipe, len(usable.tags), console)
+        if measure:
+            check_weights(recipe)
+            _forecast(usable, tags, recipe, console)
         return run
     check_weights(recipe)
     recipe = begin(run, usable, tags, recipe)
@@ -260,6 +269,13 @@ def fit_run(
     console.print(table)
 
 
+def _forecast(usable: TaggedPhotos, tags: Path | None, recipe: Recipe, console: Console) -> None:
+    with tempfile.TemporaryDirectory(prefix='semples-forecast-') as folder:
+        short = Run(Path(folder) / 'run')
+        begin(short, usable, tags, recipe)
+        show_forecast(forecast(_steps(short, recipe), Path(folder), console), console)
+
+
 def _steps(run: Run, recipe: Recipe) -> list[Step]:
     tools = Tools(environment.clone_or_installed(), run.folder)
     semples, segmenter = (
@@ -301,7 +317,7 @@ def _steps(run: Run, recipe: Recipe) -> list[Step]:
         tools.test(
             'predictions',
             segmenter,
-            weights,
+            [weights],
             'predictions.json',
             [],
             '--out',

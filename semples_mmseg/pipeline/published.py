@@ -120,7 +120,7 @@ def published_steps(
         tools.test(
             'seeds (a diagnostic)',
             benchmark.semples,
-            final,
+            [final],
             'seeds.json',
             options,
             work=f'{views} views of each image that has a mask',
@@ -183,7 +183,7 @@ def _segmenter_steps(
         tools.test(
             'Segmenter on val',
             benchmark.segmenter,
-            weights,
+            [weights],
             'val.json',
             options,
             *settings.test,
@@ -196,7 +196,7 @@ def _segmenter_steps(
             tools.test(
                 'Segmenter on labelled training images (a diagnostic)',
                 benchmark.labelled,
-                weights,
+                [weights],
                 'labelled_train.json',
                 [*settings.segmenter, *dataset_options(['test'], **labelled)],
                 *settings.test,
@@ -212,7 +212,7 @@ def _segmenter_steps(
             tools.test(
                 'archive for the evaluation server',
                 benchmark.server,
-                weights,
+                [weights],
                 'test.json',
                 options,
                 *(argument for argument in settings.test if argument != '--crf'),

@@ -57,21 +57,26 @@ class Tools:
         self,
         name: str,
         config: str,
-        weights: Path,
+        weights: Sequence[Path],
         metrics: str,
         options: Sequence[str],
         *arguments: str,
         outputs: Sequence[Path] = (),
         **details: Any,
     ) -> Step:
-        """``tools/test.py``; writes the file ``metrics`` and whatever ``arguments`` ask for."""
+        """``tools/test.py``; writes the file ``metrics`` and whatever ``arguments`` ask for.
+
+        Of several weights, each has a file of its own, ``seeds_match.json`` for ``match.pth``.
+        """
         out = self.folder / metrics
-        start = (str(weights), '--metrics', str(out), '--work-dir', str(self.folder / 'test'))
+        files = [out.with_stem(f'{out.stem}_{file.stem}') for file in weights]
+        start = (*map(str, weights), '--metrics', str(out))
+        start += ('--work-dir', str(self.folder / 'test'))
         return Step(
             name,
             self._command('test.py', config, *start, *arguments, options=options),
-            inputs=(weights,),
-            outputs=(out, *outputs),
+            inputs=tuple(weights),
+            outputs=(*(files if len(files) > 1 else [out]), *outputs),
             config=self.root / config,
             **details,
         )

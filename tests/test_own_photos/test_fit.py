@@ -12,12 +12,14 @@ from PIL import Image
 
 import semples_mmseg
 from semples_mmseg.cli.main import main
+from semples_mmseg.own_photos import fit
 from semples_mmseg.own_photos.confidence import read_confidence
 from semples_mmseg.own_photos.configs import write_configs
 from semples_mmseg.own_photos.fit import begin, check_weights, recipe_for
 from semples_mmseg.own_photos.photos import inspect_photos
 from semples_mmseg.own_photos.recipe import choose_recipe, shorten
 from semples_mmseg.own_photos.run import Run
+from semples_mmseg.pipeline.forecast import Cost
 from semples_mmseg.utils.label_png import read_mask
 
 COLOURS = {'cup': (220, 40, 40), 'key': (40, 200, 60)}
@@ -194,3 +196,23 @@ def test_label_is_a_call_of_the_package():
     from semples_mmseg.own_photos import fit
 
     assert semples_mmseg.label is fit.label
+
+
+def test_measuring_forecasts_the_steps_and_leaves_nothing(photos, tmp_path, monkeypatch, capsys):
+    folder, table, _ = photos
+    asked = []
+
+    def forecast(steps, work_dir, console):
+        asked.extend(step.name for step in steps)
+        assert steps[0].config == work_dir.resolve() / 'run/configs/semples.py'
+        assert steps[0].config.is_file()
+        return [Cost('stages', 12, 90)]
+
+    monkeypatch.setattr(fit, 'forecast', forecast)
+    where = ('fit', folder, '--tags', table, '--out', tmp_path / 'run', '--weights', 'demo')
+    assert run_command(*where, '--dry-run', '--measure') == 0
+    assert asked == ['stages', 'pseudo masks', 'Segmenter', 'predictions']
+    assert '1.5 min' in capsys.readouterr().out
+    assert not (tmp_path / 'run').exists()
+    assert run_command(*where, '--measure') == 2
+    assert '--measure goes with --dry-run' in capsys.readouterr().err

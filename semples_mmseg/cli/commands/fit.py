@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..arguments import add_overlays
 from ..photo_options import add_photo_options
+from ..pipelines import add_dry_run
 
 HELP = 'make masks of tagged photos, and a model; the same command goes on after a stop'
 
@@ -20,7 +21,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         '--skip-rare', action='store_true', help='leave out classes of fewer than two photos'
     )
     add_overlays(parser)
-    parser.add_argument('--dry-run', action='store_true', help='show what would be done and stop')
+    add_dry_run(parser, 'show what would be done and stop')
     parser.add_argument('-v', '--verbose', action='store_true', help='show the output of all steps')
 
 
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace) -> int:
         skip_rare=args.skip_rare,
         overlays=args.overlays,
         dry_run=args.dry_run,
+        measure=args.measure,
         verbose=args.verbose,
     )
     return 0

@@ -1,0 +1,89 @@
+"""How long the parts of a run take, for the forecast of a longer one."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+
+from ..utils.io import atomic_write
+
+
+@HOOKS.register_module()
+class StepTimesHook(Hook):
+    """Write the moments of a run to a JSON file: ``{"moments": [[name, seconds], ...], ...}``.
+
+    The names are those of MMEngine's hook points, ``before_train_iter`` and so on; the seconds
+    count from an arbitrary start. ``gpu_megabytes`` is the largest amount of memory that PyTorch
+    held on this process's GPU, 0 without one.
+
+    Args:
+        out: The file; the main process writes it when training or testing ends.
+    """
+
+    priority = 'LOWEST'  # what the other hooks do counts as part of the run
+
+    def __init__(self, out: str) -> None:
+        self.out = Path(out)
+        self._moments: list[tuple[str, float]] = []
+
+    def _note(self, name: str) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self._moments.append((name, time.monotonic()))
+
+    def before_train(self, runner: Runner) -> None:
+        """Note the moment."""
+        self._note('before_train')
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Note the moment."""
+        self._note('before_train_epoch')
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Note that a batch has been loaded."""
+        self._note('before_train_iter')
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
+    ) -> None:
+        """Note that a step is done."""
+        self._note('after_train_iter')
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Note that an epoch is done and its checkpoint is written."""
+        self._note('after_train_epoch')
+
+    def before_val(self, runner: Runner) -> None:
+        """Note the moment."""
+        self._note('before_val')
+
+    def after_val(self, runner: Runner) -> None:
+        """Note the moment."""
+        self._note('after_val')
+
+    def before_test(self, runner: Runner) -> None:
+        """Note the moment."""
+        self._note('before_test')
+
+    def after_train(self, runner: Runner) -> None:
+        """Note the moment and write the file."""
+        self._note('after_train')
+        self._write()
+
+    def after_test(self, runner: Runner) -> None:
+        """Note the moment and write the file."""
+        self._note('after_test')
+        self._write()
+
+    def _write(self) -> None:
+        if not is_main_process():
+            return
+        gpu = torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else 0.0
+        with atomic_write(self.out) as file:
+            json.dump(dict(moments=self._moments, gpu_megabytes=gpu), file)
