@@ -22,7 +22,8 @@ def image_name(sample: dict[str, Any]) -> str:
     return str(sample.get('img_id') or sample.get('img_path') or 'unknown')
 
 
-def _enlarged(cams: Tensor, size: tuple[int, ...]) -> Tensor:
+def enlarged(cams: Tensor, size: tuple[int, ...]) -> Tensor:
+    """CAMs (n, h, w), n may be 0, at another height and width: bilinear."""
     if not len(cams):
         return cams.new_zeros(0, *size)
     return F.interpolate(cams[None], size, mode='bilinear', align_corners=False)[0]
@@ -110,7 +111,7 @@ class CAMMetric(BaseMetric):
                     raise ValueError(f'CAMMetric: image {name!r} has no `{key}`; {fix}.')
             cams, target = sample['cams']['data'], sample['gt_sem_seg']['data']
             if sample.get('limited_shape') is not None:
-                cams = _enlarged(cams, target.shape[-2:])
+                cams = enlarged(cams, target.shape[-2:])
             self.results.append(curve.histogram(cams, sample['cam_classes'], target, name))
 
     def compute_metrics(self, results: list) -> dict[str, float]:

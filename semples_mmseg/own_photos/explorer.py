@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..evaluation.cam_metric import enlarged
 from ..inference import SemPLeSInferencer
 from ..models.soft_masks import label_map
 from ..pseudo_masks.manifest import MANIFEST
@@ -89,7 +90,7 @@ class Explorer:
         bgr = np.ascontiguousarray(photo[..., ::-1])
         sample = self._inferencer([bgr], tags=[wanted], return_datasamples=True)
         classes = tuple(sample.cam_classes.tolist())
-        cams = sample.cams.data.float().cpu().numpy()
+        cams = enlarged(sample.cams.data.float().cpu(), photo.shape[:2]).numpy()
         return Look(photo, tuple(self.classes[k] for k in classes), classes, cams)
 
     def mask(self, look: Look, background_score: float, crf: bool = False) -> np.ndarray:
@@ -131,17 +132,16 @@ class Explorer:
         return nearest_words(prompts, self.classes, known, features, count)
 
     @torch.no_grad()
-    def prompt_picture(self, look: Look, tag: str) -> np.ndarray:
+    def prompt_picture(self, photo: np.ndarray, tag: str) -> np.ndarray:
         """Where CLIP sees the learned background prompt of a tag, over the photo, uint8 RGB.
 
         Red is the most similar part of this photo, blue the least.
         """
-        classes = torch.tensor([look.classes[look.tags.index(tag)]])
-        features = self._model.prompt_features(classes)
+        features = self._model.prompt_features(torch.tensor([self.classes.index(tag)]))
         method = usual_method(self._model.image_head)
-        maps = prompt_maps(self._model, look.photo, features, method).maps[0]
+        maps = prompt_maps(self._model, photo, features, method).maps[0]
         spread = maps.max() - maps.min()
-        return overlay_cam(look.photo, (maps - maps.min()) / max(spread, 1e-12))
+        return overlay_cam(photo, (maps - maps.min()) / max(spread, 1e-12))
 
     def mask_picture(self, photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """A mask over its photo, uint8 RGB; the background stays as it is."""

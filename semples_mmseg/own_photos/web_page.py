@@ -68,7 +68,7 @@ def build_page(explorer: Explorer, title: str) -> gradio.Blocks:
     def show_prompt(seen: Look | None, tag: str) -> np.ndarray | None:
         if seen is None:
             return None
-        return explorer.prompt_picture(seen, tag if tag in seen.tags else seen.tags[0])
+        return explorer.prompt_picture(seen.photo, tag if tag in seen.tags else seen.tags[0])
 
     def show_mask(seen: Look | None, score: float, crf: bool) -> tuple[Any, str, str | None]:
         if seen is None:

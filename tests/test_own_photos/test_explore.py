@@ -48,7 +48,7 @@ def test_answers(run):
     assert not np.array_equal(painted[mask == 2], photo[mask == 2])
     both = explorer.look(photo, ['key', 'cup'])
     assert explorer.cam_picture(both, 'cup').shape == photo.shape
-    prompt = explorer.prompt_picture(both, 'cup')
+    prompt = explorer.prompt_picture(photo, 'cup')
     assert prompt.shape == photo.shape and prompt.std() > 0
 
 
@@ -58,6 +58,14 @@ def test_the_crf_keeps_to_the_tags(run):
     photo = np.asarray(Image.open(run.folder.parent / 'photos/cup/1.png'))
     mask = explorer.mask(explorer.look(photo, ['key']), 0.3, crf=True)
     assert mask.dtype == np.uint8 and set(np.unique(mask)) <= {0, 2}
+
+
+def test_a_photo_above_the_limit_of_the_run_gets_a_mask_of_its_own_size(run):
+    explorer = Explorer(run)  # CAMs are computed at 96 pixels
+    photo = np.zeros((150, 200, 3), np.uint8)
+    look = explorer.look(photo, ['key', 'cup'])
+    assert look.cams.shape == (2, 150, 200)
+    assert explorer.mask_picture(photo, explorer.mask(look, 0.3)).shape == photo.shape
 
 
 def test_large_photos_are_shrunk():

@@ -10,6 +10,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument('folder', type=Path, metavar='RUN', help='folder of a finished run')
     parser.add_argument('--photos', type=int, default=24, help='rows of pictures')
+    parser.add_argument(
+        '--truth',
+        type=Path,
+        metavar='FOLDER',
+        help='true masks of some of the photos, with the names and ids of RUN/masks: adds the '
+        'quality of the CAMs at every background score',
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -22,5 +29,5 @@ def run(args: argparse.Namespace) -> int:
     register_components()
     from ...own_photos.report import write_report
 
-    print(f'written: {write_report(opened, args.photos)}')
+    print(f'written: {write_report(opened, args.photos, args.truth)}')
     return 0
