@@ -31,7 +31,7 @@ from ..weights.timm_hub import TIMM, timm_file
 from .confidence import write_confidence
 from .configs import DEIT, write_configs
 from .model_out import FILES, write_model
-from .photos import Inspection, describe_sizes, inspect_photos, photo_paths
+from .photos import Inspection, describe_sizes, inspect_photos, photo_paths, record_sizes
 from .recipe import Recipe, choose_recipe, shorten
 from .run import Run
 
@@ -91,7 +91,8 @@ def label(
     console = Console(soft_wrap=True)
     run = Run(Path(out))
     photos, tags = Path(photos), None if tags is None else Path(tags)
-    found = inspect_photos(photos, tags, classes)
+    record = run.data / 'sizes.json'
+    found = inspect_photos(photos, tags, classes, record=record)
     usable = found.usable(skip_unreadable, skip_rare)
     recipe = recipe_for(found, usable, weights, backbone, clip, seed, epochs)
     show_inspection(found, console)
@@ -103,6 +104,7 @@ def label(
         return run
     check_weights(recipe)
     recipe = begin(run, usable, tags, recipe)
+    record_sizes(found, record)
     show_recipe(recipe, len(usable.tags), console)
     fit_run(run, recipe, console, verbose, overlays)
     return run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,8 +12,9 @@ from mmengine.config import Config
 
 from ..preparation.tag_tables import read_tags
 from ..preparation.tags import TaggedPhotos, match_photos
-from ..utils.files import read_lines
+from ..utils.files import read_json, read_lines
 from ..utils.images import read_image
+from ..utils.io import atomic_write
 from ..utils.label_png import check_num_classes
 from ..utils.lists import find_images, find_photos, name_some
 from ..utils.parallel import parallel_map
@@ -110,7 +112,11 @@ class Inspection:
 
 
 def inspect_photos(
-    photos: Path, tags: Path | None, classes: Path | None = None, workers: int | None = None
+    photos: Path,
+    tags: Path | None,
+    classes: Path | None = None,
+    workers: int | None = None,
+    record: Path | None = None,
 ) -> Inspection:
     """Find photos, read their tags and decode every tagged photo.
 
@@ -119,6 +125,8 @@ def inspect_photos(
         tags: Tag table; None for a folder per class.
         classes: Text file of the class names, one a line.
         workers: Processes; all cores by default.
+        record: What ``record_sizes`` wrote, if it is there: photos that have not changed since are
+            not decoded again.
 
     Raises:
         FileNotFoundError: If there are no photos or no such table.
@@ -127,16 +135,33 @@ def inspect_photos(
     found = find_photos(photos)
     names = read_lines(str(classes), '--classes') if classes else None
     tagged = match_photos(photos, found, read_tags(tags, found, names))
-    paths = [photos / name for name in tagged.tags]
-    results = progress(parallel_map(_size_of, paths, workers), 'reading photos', len(paths))
+    known = read_json(record) if record and record.is_file() else {}
+    paths = {name: photos / name for name in tagged.tags}
+    new = [name for name, path in paths.items() if known.get(name, [])[:2] != _version(path)]
+    decoded = parallel_map(_size_of, [paths[name] for name in new], workers)
+    results = dict(zip(new, progress(decoded, 'reading photos', len(new)), strict=True))
     sizes: dict[str, tuple[int, int]] = {}
     unreadable: dict[str, str] = {}
-    for name, result in zip(tagged.tags, results, strict=True):
+    for name in tagged.tags:
+        result = results.get(name) or tuple(known[name][2:])
         if isinstance(result, str):
             unreadable[name] = result
         else:
             sizes[name] = result
     return Inspection(tagged, sizes, unreadable)
+
+
+def record_sizes(found: Inspection, record: Path) -> None:
+    """Write the sizes of photos that can be read, with what tells whether they have changed."""
+    entries = {n: [*_version(found.tagged.root / n), *size] for n, size in found.sizes.items()}
+    with atomic_write(record) as file:
+        json.dump(entries, file)
+
+
+def _version(path: Path) -> list[int]:
+    """Changes when a file is replaced: its bytes and time of change."""
+    found = path.stat()
+    return [found.st_size, found.st_mtime_ns]
 
 
 def _size_of(path: Path) -> tuple[int, int] | str:

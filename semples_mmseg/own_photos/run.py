@@ -2,7 +2,8 @@
 
 ===================== =============================================================================
 ``run.json``          photos, tags, classes and recipe; nothing else says them
-``data/``             ``list.txt``, ``labels.json``, ``classes.txt``: a ``WeakLabelDataset``
+``data/``             ``list.txt``, ``labels.json``, ``classes.txt``: a ``WeakLabelDataset``;
+                      ``sizes.json``, so that photos are checked once
 ``configs/``          ``semples.py`` and ``segmenter.py``, which ``tools/train.py`` reruns
 ``semples/``          work folder of the stages: ``classify.pth`` ... ``refine.pth``, stages.json
 ``masks/``            the pseudo masks, in the photos' folder tree, with ``classes.json``

@@ -16,7 +16,7 @@ from semples_mmseg.own_photos import fit
 from semples_mmseg.own_photos.confidence import read_confidence
 from semples_mmseg.own_photos.configs import write_configs
 from semples_mmseg.own_photos.fit import begin, check_weights, recipe_for
-from semples_mmseg.own_photos.photos import inspect_photos
+from semples_mmseg.own_photos.photos import inspect_photos, record_sizes
 from semples_mmseg.own_photos.recipe import choose_recipe, shorten
 from semples_mmseg.own_photos.run import Run
 from semples_mmseg.pipeline.forecast import Cost
@@ -113,6 +113,26 @@ def test_a_folder_of_another_run_is_refused(photos, tmp_path):
     (tmp_path / 'full' / 'letter.txt').write_text('mine')
     with pytest.raises(FileExistsError, match='no run'):
         begin(Run(tmp_path / 'full'), usable, table, recipe)
+
+
+def test_photos_that_have_not_changed_are_decoded_once(photos, tmp_path, monkeypatch):
+    folder, table, labels = photos
+    record, decoded = tmp_path / 'sizes.json', []
+    first = inspect_photos(folder, table, record=record)
+    record_sizes(first, record)
+
+    def decode(function, paths, workers):
+        decoded.extend(path.name for path in paths)
+        return map(function, paths)
+
+    monkeypatch.setattr('semples_mmseg.own_photos.photos.parallel_map', decode)
+    assert inspect_photos(folder, table, record=record) == first and not decoded
+    (folder / '3.png').write_bytes(b'no picture')
+    draw(folder / '5.png', ['cup'], np.random.default_rng(1), (40, 40))
+    changed = inspect_photos(folder, table, record=record)
+    assert decoded == ['3.png', '5.png'] and set(changed.unreadable) == {'3.png'}
+    assert changed.sizes == {**{n: s for n, s in first.sizes.items() if n != '3.png'},
+                             '5.png': (40, 40)}  # fmt: skip
 
 
 def test_missing_weights_name_the_option(tmp_path):
