@@ -24,6 +24,10 @@ LONGEST_SIDE = 1024
 """Photos are shrunk to this many pixels, so that an answer takes seconds."""
 
 _MANY_CLASSES = 40
+# Small photos fill their frames.
+_CSS = (
+    '#photo img, #mask img, #cam img, #prompt img {width: 100%; height: 100%; object-fit: contain}'
+)
 _ALL = 'all tags'
 
 
@@ -65,10 +69,12 @@ def build_page(explorer: Explorer, title: str) -> gradio.Blocks:
             return None
         return explorer.cam_picture(seen, tag if tag in seen.tags else None)
 
-    def show_prompt(seen: Look | None, tag: str) -> np.ndarray | None:
+    def show_prompt(seen: Look | None, tag: str) -> Any:
         if seen is None:
             return None
-        return explorer.prompt_picture(seen.photo, tag if tag in seen.tags else seen.tags[0])
+        shown = tag if tag in seen.tags else seen.tags[0]
+        picture = explorer.prompt_picture(seen.photo, shown)
+        return gr.Image(picture, label=f'Background prompt of {shown}, seen by CLIP')
 
     def show_mask(seen: Look | None, score: float, crf: bool) -> tuple[Any, str, str | None]:
         if seen is None:
@@ -90,9 +96,13 @@ def build_page(explorer: Explorer, title: str) -> gradio.Blocks:
         gr.Markdown(f'# {html.escape(title)}\nUpload a photo and tick what it shows.')
         seen = gr.State()
         with gr.Row():
-            with gr.Column():
+            with gr.Column(min_width=240):
                 photo = gr.Image(
-                    type='numpy', label='Photo', sources=['upload', 'clipboard'], height=300
+                    type='numpy',
+                    label='Photo',
+                    sources=['upload', 'clipboard'],
+                    height=300,
+                    elem_id='photo',
                 )
                 names = list(explorer.classes)
                 tags = (
@@ -110,11 +120,11 @@ def build_page(explorer: Explorer, title: str) -> gradio.Blocks:
                     info='Higher: smaller masks. It starts at the score of the run.',
                 )
                 crf = gr.Checkbox(label='Refine by the dense CRF')
-            with gr.Column():
+            with gr.Column(min_width=240):
                 mask = gr.Image(label='Mask', elem_id='mask', **shown_image)
                 legend = gr.HTML()
                 download = gr.DownloadButton('Download the mask (8-bit PNG of class ids)')
-            with gr.Column():
+            with gr.Column(min_width=240):
                 cams = gr.Image(label='CAM', elem_id='cam', **shown_image)
                 prompt = gr.Image(
                     label='Background prompt, seen by CLIP', elem_id='prompt', **shown_image
@@ -171,6 +181,7 @@ def serve(page: gradio.Blocks, port: int | None = None, open_browser: bool = Tru
         share=False,
         max_file_size=UPLOAD_LIMIT,
         theme=theme,
+        css=_CSS,
         show_error=True,
         quiet=True,
         footer_links=[],
