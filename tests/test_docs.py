@@ -327,6 +327,7 @@ def test_paths_in_backticks_exist():
 
 
 MESSAGES = re.compile(r'^### `(.+)`$', re.M)
+MESSAGES_OF_A_TABLE = re.compile(r'^\| `(.+?)` \| ', re.M)
 
 
 @functools.cache
@@ -343,9 +344,13 @@ def texts_of_package() -> list[str]:
     return texts
 
 
-def test_messages_of_the_faq_are_those_of_the_code():
+def test_messages_of_faq_and_own_photos_are_those_of_the_code():
     wrong = []
-    for place, match in lines_of(ROOT / 'docs' / 'faq.md', MESSAGES):
+    named = [
+        *lines_of(ROOT / 'docs' / 'faq.md', MESSAGES),
+        *lines_of(OWN_PHOTOS, MESSAGES_OF_A_TABLE),
+    ]
+    for place, match in named:
         parts = (re.escape(part) for part in match[1].split('...'))
         pattern = re.compile('.*'.join(parts), re.S)
         if not any(pattern.search(text) for text in texts_of_package()):

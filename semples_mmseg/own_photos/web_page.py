@@ -74,7 +74,7 @@ def build_page(explorer: Explorer, title: str) -> gradio.Blocks:
             return None
         shown = tag if tag in seen.tags else seen.tags[0]
         picture = explorer.prompt_picture(seen.photo, shown)
-        return gr.Image(picture, label=f'Background prompt of {shown}, seen by CLIP')
+        return gr.Image(picture, label=f'Background prompt of {shown}')
 
     def show_mask(seen: Look | None, score: float, crf: bool) -> tuple[Any, str, str | None]:
         if seen is None:
@@ -126,9 +126,7 @@ def build_page(explorer: Explorer, title: str) -> gradio.Blocks:
                 download = gr.DownloadButton('Download the mask (8-bit PNG of class ids)')
             with gr.Column(min_width=240):
                 cams = gr.Image(label='CAM', elem_id='cam', **shown_image)
-                prompt = gr.Image(
-                    label='Background prompt, seen by CLIP', elem_id='prompt', **shown_image
-                )
+                prompt = gr.Image(label='Background prompt', elem_id='prompt', **shown_image)
                 shown = gr.Dropdown([_ALL], value=_ALL, label='CAM and prompt of')
 
         def choices(given: Look | None) -> Any:
