@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import measuring, report, run
+from benchmarks import collection, measuring, report, run
 from benchmarks.cams import OurCAMs, TextbookCAMs
 from benchmarks.data_set import OurCRF, OurCurve, TextbookCRF, TextbookCurve
 from benchmarks.distributed import seconds_of_step
@@ -216,3 +216,9 @@ def test_bad_options_are_told(capsys):
         with pytest.raises(SystemExit):
             run.parse_args(options)
         assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('part', ['masks', 'predictions'])
+def test_every_photo_of_a_collection_gets_its_mask(part, tmp_path):
+    row = collection.measure(part, collection.DISTINCT + 3, tmp_path)
+    assert row['images'] == 103 and row['seconds'] > 0 and row['peak'] > 2**27
