@@ -2,7 +2,9 @@
 
 import copy
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +15,44 @@ from mmengine.registry import init_default_scope
 from mmseg.datasets import PascalVOCDataset
 from mmseg.structures import SegDataSample
 from PIL import Image
+from run_tool import run_tool
 from tiny import TINY_CLIP, TINY_GENERATOR, TINY_SEMPLES
 
 import semples_mmseg.demo  # noqa: F401
+from semples_mmseg.pipeline import steps
 
 VOC_CLASSES = PascalVOCDataset.METAINFO['classes']
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """One thread: more are no faster for tiny models, and those of several processes wait for
+    each other by spinning."""
+    os.environ.setdefault('OMP_NUM_THREADS', '1')  # of the processes that tests start
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
 def mmseg_scope() -> None:
     """Look types up as a run with ``default_scope = 'mmseg'`` does."""
     init_default_scope('mmseg')
+
+
+@pytest.fixture
+def steps_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The steps of pipelines run in this process: a new one takes seconds to import torch."""
+
+    def run(command: Sequence[str], log: Path, mode: str, show: Callable[[str], None]) -> int:
+        _, tool, *arguments = command
+        with (
+            open(log, mode.replace('b', ''), encoding='utf-8') as output,
+            redirect_stdout(output),
+            redirect_stderr(output),
+        ):
+            code = run_tool(tool, *arguments)
+        show(log.read_text(encoding='utf-8'))
+        return code
+
+    monkeypatch.setattr(steps, '_run', run)
 
 
 @pytest.fixture

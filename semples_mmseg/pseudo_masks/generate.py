@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from copy import deepcopy
 from typing import Any, TypeVar
 
 import numpy as np
@@ -81,7 +82,7 @@ def make_pseudo_masks(
         ImportError: If the refinement needs a library that is not installed.
         OSError: If the folder cannot be written.
     """
-    config = Config(config.to_dict(), filename=config.filename)
+    config = deepcopy(config)
     if not config.get(dataloader_key):
         raise KeyError(
             f'Config {config.filename} has no `{dataloader_key}`: a dataloader over the training '

@@ -1,10 +1,12 @@
 """What the tools check before anything is built."""
 
 import argparse
+import copy
 
 import pytest
 import torch
 from mmengine.config import Config
+from yapf.yapflib import yapf_api
 
 from semples_mmseg.cli import launch
 from semples_mmseg.cli.arguments import add_common_options, add_max_side
@@ -160,3 +162,16 @@ def test_workers_and_tensorboard(config_file, tmp_path, monkeypatch):
     monkeypatch.setattr(launch.importlib.util, 'find_spec', lambda name: None)
     with pytest.raises(ImportError, match='pip install tensorboard'):
         load_config(arguments(config_file, '--work-dir', tmp_path / 'w'))
+
+
+def test_the_text_of_a_config_is_formatted_once(config_file, tmp_path, monkeypatch):
+    config = load_config(arguments(config_file, '--work-dir', tmp_path / 'w'))
+    plain = Config.fromfile(config_file)
+    plain.update(launcher=config.launcher, work_dir=config.work_dir)
+    expected = plain.pretty_text
+    assert config.pretty_text == expected and config.text == plain.text
+    config.stages[0].epochs = 3
+    assert config.pretty_text != expected
+    config.stages[0].epochs = 2
+    monkeypatch.setattr(yapf_api, 'FormatCode', None)
+    assert copy.deepcopy(config).pretty_text == expected

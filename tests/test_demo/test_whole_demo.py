@@ -13,7 +13,7 @@ from semples_mmseg.pipeline.steps import run_steps
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_whole_demo_on_few_scenes(tmp_path):
+def test_the_whole_demo_on_few_scenes(tmp_path, steps_in_process):
     folder, data_root = tmp_path / 'my demo', tmp_path / 'my data'
     options = [f'stages.{n}.epochs=1' for n in range(4)]
     options += [f'stages.{n}.batch_size=16' for n in range(4)]

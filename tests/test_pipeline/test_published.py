@@ -71,7 +71,7 @@ def settings(tmp_path):
     )
 
 
-def test_every_step_from_the_download_to_the_table(devkit, settings, tmp_path):
+def test_every_step_from_the_download_to_the_table(devkit, settings, tmp_path, steps_in_process):
     pytest.importorskip('pydensecrf.densecrf')
     folder, console = tmp_path / 'voc12', Console(record=True, width=150)
     steps = published_steps(VOC12, ROOT, folder, devkit, settings)
