@@ -15,9 +15,14 @@ if TYPE_CHECKING:
 try:
     import fcntl
 except ImportError:  # Windows
+    import msvcrt
+
     fcntl = None  # type: ignore[assignment]
 
 _NAME = '.lock'
+# Bytes of the file that are locked, all or the one of a part. They are behind its text, which no
+# other process could read on Windows, and need not be there.
+_FIRST, _LENGTH = 2**20, 2**20
 _held: set[Path] = set()
 
 
@@ -25,10 +30,10 @@ _held: set[Path] = set()
 def folder_lock(path: str | os.PathLike, shard: Shard | None = None) -> Iterator[None]:
     """Hold a folder for the time of a block, so that no second run writes to it.
 
-    The kernel locks the file ``.lock`` in the folder and releases it when the process ends, also
-    when it is killed. The file stays. In a job of several processes the first one locks. A process
-    may lock a folder that it already holds. There is no lock on Windows and on file systems
-    without locks.
+    The kernel locks a range of the file ``.lock`` in the folder and releases it when the process
+    ends, also when it is killed. The file stays. In a job of several processes the first one locks.
+    A process may lock a folder that it already holds. There is no lock on file systems without
+    locks.
 
     Args:
         path: The folder; it is made if it does not exist.
@@ -42,37 +47,43 @@ def folder_lock(path: str | os.PathLike, shard: Shard | None = None) -> Iterator
     folder.mkdir(parents=True, exist_ok=True)
     folder = folder.resolve()
     first = int(os.environ.get('RANK') or os.environ.get('SLURM_PROCID') or 0) == 0
-    if fcntl is None or not first or folder in _held:
+    if not first or folder in _held:
         yield
         return
-    with contextlib.ExitStack() as files:
-        if shard is None:
-            files.enter_context(_locked(folder / _NAME, fcntl.LOCK_EX))
-        else:
-            files.enter_context(_locked(folder / _NAME, fcntl.LOCK_SH))
-            own = folder / f'{_NAME}-{shard.number}-of-{shard.total}'
-            files.enter_context(_locked(own, fcntl.LOCK_EX))
+    (folder / _NAME).touch()
+    with open(folder / _NAME, 'r+', encoding='utf-8') as file:
+        start, length = (_FIRST, _LENGTH) if shard is None else (_FIRST + shard.number, 1)
+        try:
+            _lock(file.fileno(), start, length)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                file.seek(0)
+                raise ValueError(
+                    f'another run is at work in {folder} (process '
+                    f'{file.read().strip() or "unknown"} began last): wait for its end, or choose '
+                    'another folder'
+                ) from None
+        file.seek(0)
+        file.write(f'{os.getpid():<20}')
+        file.flush()
         _held.add(folder)
         try:
             yield
         finally:
             _held.discard(folder)
+            _unlock(file.fileno(), start, length)
 
 
-@contextlib.contextmanager
-def _locked(path: Path, kind: int) -> Iterator[None]:
-    with open(path, 'a+', encoding='utf-8') as file:
-        try:
-            # Unlike flock's, this lock is not shared with loader workers, which may live longer.
-            fcntl.lockf(file, kind | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EACCES, errno.EAGAIN):
-                file.seek(0)
-                raise ValueError(
-                    f'another run is at work in {path.parent} (process '
-                    f'{file.read() or "unknown"}): wait for its end, or choose another folder'
-                ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
+def _lock(file: int, start: int, length: int) -> None:
+    if fcntl is not None:
+        # Unlike flock's, this lock is not shared with loader workers, which may live longer.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, length, start)
+    else:
+        os.lseek(file, start, os.SEEK_SET)
+        msvcrt.locking(file, msvcrt.LK_NBLCK, length)  # type: ignore[attr-defined]
+
+
+def _unlock(file: int, start: int, length: int) -> None:
+    if fcntl is None:  # Windows releases it some time after the file is closed
+        os.lseek(file, start, os.SEEK_SET)
+        msvcrt.locking(file, msvcrt.LK_UNLCK, length)  # type: ignore[attr-defined]
