@@ -1,8 +1,10 @@
 """CLIP heads and prompts against open_clip itself; loading of every layout of weights."""
 
 import copy
+import importlib.util
 import json
 import socket
+import sys
 import time
 
 import huggingface_hub
@@ -16,10 +18,11 @@ from safetensors.torch import save_file
 from tiny import TINY_SEMPLES
 
 from semples_mmseg.models import CLIPImageHead, CLIPTextHead, PromptLearner, build_clip
-from semples_mmseg.models.clip import downloads, loading
-from semples_mmseg.models.clip.text_head import A_PHOTO_OF, END, FULL_STOP, START
+from semples_mmseg.models.clip import downloads, loading, tokenizers
 from semples_mmseg.models.stages import STAGES
 
+# Ids of CLIP's vocabulary. The full stop is the one inside a word.
+START, A_PHOTO_OF, FULL_STOP, END = 49406, (320, 1125, 539), 13, 49407
 NAMES = ['cat', 'potted plant', 'player']
 SENTENCES = ['a photo of a dog.', 'Water, and a very small boat', 'sky']
 
@@ -66,7 +69,6 @@ def test_prompt_layout_and_position(tiny_clip, weights):
     row[:, :4] = torch.tensor([START, *A_PHOTO_OF])
     row[:, 4:7] = ids
     row[:, 7], row[:, 8] = FULL_STOP, END
-    assert (START, END, FULL_STOP, A_PHOTO_OF) == (49406, 49407, 13, (320, 1125, 539))
     x = clip.token_embedding(row) + clip.positional_embedding
     x = clip.ln_final(clip.transformer(x, attn_mask=clip.attn_mask))
     expected = F.normalize(x[:, 5 + 3] @ clip.text_projection, dim=-1)
@@ -108,18 +110,15 @@ def test_text_head_errors(tiny_clip):
         text_head(tiny_clip, None, names=[])
     with pytest.raises(ValueError, match='needs {} where'):
         text_head(tiny_clip, None, template='a photo')
-    with pytest.raises(ValueError, match='tokens, CLIP takes 77'):
+    with pytest.raises(ValueError, match='longer than the 77 tokens that CLIP takes'):
         text_head(tiny_clip, None, names=['very ' * 80])
-    config = dict(tiny_clip, custom_text=True)
     other = dict(tiny_clip, text_cfg=dict(tiny_clip['text_cfg'], vocab_size=32000))
-    with pytest.raises(
-        ValueError, match='byte-pair vocabulary of CLIP, 49408 entries, and this .*32000'
-    ):
+    with pytest.raises(ValueError, match='ids up to 49407, and .* 32000: set clip.tokenizer'):
         text_head(other, None)
-    for refused in (dict(embed_cls=True), dict(no_causal_mask=True, pool_type='first')):
-        config['text_cfg'] = dict(tiny_clip['text_cfg'], **refused)
-        with pytest.raises(ValueError, match='causal transformer'):
-            text_head(config, None)
+    other = dict(tiny_clip, custom_text=True)
+    other['text_cfg'] = dict(tiny_clip['text_cfg'], pool_type='none', output_tokens=True)
+    with pytest.raises(ValueError, match="(?s)gives one feature; .*TextTransformer.* by 'none'"):
+        text_head(other, None)
 
 
 def test_text_and_image_of_the_custom_text_class(tiny_clip, weights):
@@ -203,17 +202,13 @@ def test_parts_of_a_batch_have_the_gradients_of_the_whole(tiny_clip, weights):
         CLIPImageHead(dict(model=tiny_clip, pretrained=None), max_batch=0)
 
 
-@pytest.mark.parametrize('resnet', [False, True])
-def test_rounded_weights_compute_what_autocast_computes(tiny_clip, weights, resnet):
+@pytest.mark.parametrize('kind', ['vit', 'resnet', 'convnext', 'coca'])
+def test_rounded_weights_compute_what_autocast_computes(tiny_clip, kind):
     """Bit for bit: features, and gradients with respect to pixels and prompts."""
-    clip = dict(model=tiny_clip, pretrained=weights[1])
-    if resnet:
-        torch.manual_seed(0)
-        vision = dict(image_size=32, layers=(1, 1, 1, 1), width=8, head_width=8)
-        clip = build_clip(dict(tiny_clip, vision_cfg=vision), None)
+    clip = random_clip(of_kind(tiny_clip, kind))
     plain = CLIPImageHead(copy.deepcopy(clip))
     rounded = CLIPImageHead(copy.deepcopy(clip), dtype='bfloat16')
-    images = torch.randn(5, 3, 32, 32, requires_grad=True)
+    images = torch.randn(5, 3, *plain.input_size, requires_grad=True)
     aim = torch.randn(5, 16)
     with torch.autocast('cpu', torch.bfloat16):
         wanted = plain(images)
@@ -257,16 +252,6 @@ def test_folded_quick_gelu_computes_the_same_and_keeps_less(tiny_clip, weights):
     assert 'QuickGELU' not in repr(text.encoder.network)
     expected = clip.encode_text(open_clip.SimpleTokenizer()(SENTENCES), normalize=True)
     torch.testing.assert_close(text.encode_sentences(SENTENCES), expected, rtol=1e-4, atol=1e-5)
-
-
-def test_resnet_clip():
-    config = dict(
-        embed_dim=16,
-        vision_cfg=dict(image_size=32, layers=[1, 1, 1, 1], width=8, head_width=16),
-        text_cfg=dict(context_length=77, vocab_size=49408, width=16, heads=2, layers=1),
-    )
-    head = CLIPImageHead(dict(model=config, pretrained=None))
-    assert head(torch.randn(2, 3, 32, 32)).norm(dim=-1).tolist() == pytest.approx([1, 1])
 
 
 def test_both_heads_share_a_clip_that_is_read_once(tiny_clip, weights, monkeypatch):
@@ -383,62 +368,246 @@ def test_prompt_learner_starts_uniform_or_from_words(tiny_clip, weights):
         PromptLearner(3, 0, 24)
 
 
-SIGLIP = dict(no_causal_mask=True, pool_type='last', proj_bias=True, context_length=64)
+# Differences to the tiny CLIP: image tower, text tower, the rest of the config.
+SHORT = dict(context_length=32)
+BIDIRECTIONAL = dict(no_causal_mask=True)
+POOLER = dict(attentional_pool=True, attn_pooler_heads=2, output_tokens=True)
+COCA = dict(context_length=76, embed_cls=True, output_tokens=True)
+DECODER = dict(
+    context_length=76, vocab_size=49408, width=24, heads=2, layers=1, attn_pooler_heads=2
+)
+CUSTOM = dict(custom_text=True)
+MEANS = dict(mean=(0.5, 0.4, 0.3), std=(0.5, 0.6, 0.7))
 
 
-def siglip(tiny_clip):
-    text = dict(tiny_clip['text_cfg'], **SIGLIP)
-    means = dict(mean=(0.5, 0.4, 0.3), std=(0.5, 0.6, 0.7))
-    return dict(tiny_clip, custom_text=True, text_cfg=text, preprocess_cfg=means)
+def timm(name, size=64, pool='', projection='linear'):
+    return dict(timm_model_name=name, timm_pool=pool, timm_proj=projection, image_size=size)
 
 
-def test_text_towers_like_siglips(tiny_clip):
-    """Bidirectional, 64 tokens, read at the last position, which is padding."""
+KINDS = dict(
+    vit=({}, {}, {}),
+    resnet=(dict(image_size=32, layers=[1, 1, 1, 1], width=8, head_width=16), {}, {}),
+    convnext=(timm('test_convnext'), {}, {}),
+    coca=(POOLER, COCA, dict(CUSTOM, multimodal_cfg=DECODER)),
+    siglip=(
+        timm('test_vit3', 160, 'map', 'none'),
+        dict(BIDIRECTIONAL, pool_type='last', proj_bias=True, context_length=64),
+        dict(CUSTOM, embed_dim=96, preprocess_cfg=MEANS, init_logit_bias=-10),
+    ),
+    mobileclip=(timm('test_efficientnet'), BIDIRECTIONAL, CUSTOM),
+    perception=({}, SHORT, dict(CUSTOM, quick_gelu=True)),
+)
+# Text towers that no tiny CLIP above has; the last two as attributes, which no config sets.
+TEXT_TOWERS = dict(
+    clipa=(dict(BIDIRECTIONAL, pool_type='last', context_length=32), {}),
+    end_by_id=(dict(SHORT, pool_type='eos', eos_id=END), CUSTOM),
+    first=(dict(BIDIRECTIONAL, pool_type='first', proj_type='none', width=16), CUSTOM),
+    causal_last=(dict(pool_type='last', qk_norm=True), CUSTOM),
+    other_blocks_coca=(dict(embed_cls=True, qk_norm=True), CUSTOM),
+    cut_tokens=(dict(SHORT, tokenizer_kwargs=dict(clean='canonicalize')), {}),
+    hidden_padding=(BIDIRECTIONAL, CUSTOM),
+    exact_coca=(dict(embed_cls=True), CUSTOM),
+)
+ATTRIBUTES = dict(hidden_padding='use_pad_mask', exact_coca='correct_cls_mask')
+
+
+def of_kind(tiny_clip, kind):
+    """An open_clip config like those of a known family."""
+    vision, text, rest = KINDS[kind] if kind in KINDS else ({}, *TEXT_TOWERS[kind])
+    vision_cfg = (
+        vision
+        if 'layers' in vision or 'timm_pool' in vision
+        else {**tiny_clip['vision_cfg'], **vision}
+    )
+    return dict(
+        tiny_clip, vision_cfg=vision_cfg, text_cfg=dict(tiny_clip['text_cfg'], **text), **rest
+    )
+
+
+def random_clip(config):
     torch.manual_seed(0)
-    clip = build_clip(siglip(tiny_clip), None)
-    tokens = open_clip.SimpleTokenizer(context_length=64)(SENTENCES)
-    expected = clip.encode_text(tokens, normalize=True).detach()
+    clip = build_clip(config, None)
+    for name, parameter in clip.named_parameters():
+        if 'visual' not in name:
+            torch.nn.init.normal_(parameter, std=0.2)
+    return clip
+
+
+@pytest.mark.parametrize('kind', [*KINDS, *TEXT_TOWERS])
+def test_text_of_other_clips(tiny_clip, kind):
+    """Features of sentences, and of prompts of real words, are those of open_clip itself."""
+    clip = random_clip(of_kind(tiny_clip, kind))
+    if kind in ATTRIBUTES:
+        setattr(clip.text, ATTRIBUTES[kind], True)
+    template = ['a photo of very blue sky.', 'a photo of grass.']
+    tokens = clip.tokenizer(SENTENCES + template)
+    # Learned prompts are followed by the full stop inside a word.
+    prompted = tokens[-2:].where(tokens[-2:] != 269, torch.tensor(FULL_STOP))
+    with torch.no_grad():
+        expected = clip.encode_text(tokens, normalize=True)
+        wanted = clip.encode_text(prompted, normalize=True)
     head = CLIPTextHead(NAMES, clip)
-    got = head.encode_sentences(SENTENCES)
+    got = head.encode_sentences(SENTENCES + template)
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
-    assert head.max_prompt_tokens == 58 and len(got[0]) == 16
-    prompts = torch.rand(2, 58, 24, requires_grad=True)
-    head.encode_prompts(prompts)[:, 0].sum().backward()
-    assert (prompts.grad.abs().sum(-1) > 0).all()
-    words = head.token_ids('very blue sky')
-    row = [START, *A_PHOTO_OF, *words, FULL_STOP, END]
-    plain = build_clip(siglip(tiny_clip), None)
-    head = CLIPTextHead(NAMES, copy.deepcopy(plain))
-    expected = plain.encode_text(torch.tensor([row + [0] * (64 - len(row))]), normalize=True)
-    got = head.encode_prompts(head.embed(words)[None])
-    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+    assert len(got.unique(dim=0)) == len(got)
+    for words, feature in zip(('very blue sky', 'grass'), wanted, strict=True):
+        prompt = head.embed(head.token_ids(words))[None]
+        torch.testing.assert_close(head.encode_prompts(prompt)[0], feature, rtol=1e-4, atol=1e-5)
 
 
-def test_images_get_the_mean_and_deviation_of_the_model(tiny_clip):
-    head = CLIPImageHead(dict(model=siglip(tiny_clip), pretrained=None))
-    pixels = torch.rand(1, 3, 32, 32)
+@pytest.mark.parametrize('kind', KINDS)
+def test_images_of_other_clips(tiny_clip, kind):
+    """Mean, deviation and size are the model's own, and so are the features."""
+    clip = random_clip(of_kind(tiny_clip, kind))
+    mean, std = MEANS.values() if kind == 'siglip' else (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
+    size = KINDS[kind][0].get('image_size', 32)
+    pixels = torch.rand(2, 3, size, size)
+    wanted = (pixels - head_mean(mean)) / head_mean(std)
+    with torch.no_grad():
+        expected = clip.encode_image(wanted, normalize=True)
+    head = CLIPImageHead(clip)
+    assert head.input_size == (size, size)
     given = (pixels * 255 - head_mean((123.675, 116.28, 103.53))) / head_mean(
         (58.395, 57.12, 57.375)
     )
-    wanted = (pixels - head_mean((0.5, 0.4, 0.3))) / head_mean((0.5, 0.6, 0.7))
     torch.testing.assert_close(head.prepare(given), wanted, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(head(head.prepare(given)), expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize('kind', ['vit', 'resnet', 'siglip'])
-def test_three_stages_with_clips_of_other_kinds(tiny_clip, make_samples, kind):
-    config = dict(tiny_clip)
-    if kind == 'siglip':
-        config = siglip(tiny_clip)
-    if kind == 'resnet':
-        vision = dict(image_size=32, layers=[1, 1, 1, 1], width=8, head_width=16)
-        config['vision_cfg'] = vision
-    model = MODELS.build(dict(TINY_SEMPLES, clip=dict(model=config, pretrained=None)))
-    model.init_weights()
-    model.mask_generator.head.weight.data *= 50
+def test_room_for_prompts_in_other_contexts(tiny_clip):
+    rooms = dict(vit=71, coca=70, siglip=58, perception=26, cut_tokens=27)
+    for kind, room in rooms.items():
+        head = CLIPTextHead(NAMES, random_clip(of_kind(tiny_clip, kind)))
+        assert head.max_prompt_tokens == room
+        prompts = torch.rand(2, room, 24, requires_grad=True)
+        head.encode_prompts(prompts)[:, 0].sum().backward()
+        assert (prompts.grad.abs().sum(-1) > 0).all()
+        with pytest.raises(ValueError, match=f'at most {room} tokens'):
+            head.encode_prompts(torch.rand(1, room + 1, 24))
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_three_stages_with_other_clips(tiny_clip, make_samples, kind):
+    """An epoch of two steps each; what trains gets gradients through CLIP, and moves."""
+    torch.manual_seed(0)
+    clip = dict(model=of_kind(tiny_clip, kind), pretrained=None)
+    model = MODELS.build(dict(TINY_SEMPLES, clip=clip))
+    with torch.no_grad():  # classes like images and prompts: no cosine is clamped
+        images = model.image_head(torch.randn(4, 3, *model.image_head.input_size)).mean(0)
+        prompts = model.prompt_learner.features(model.text_head)
+        model.text_head.class_features.copy_(F.normalize(images + prompts, dim=-1))
     for stage in ('match', 'prompt', 'refine'):
         model.set_stage(STAGES[stage])
-        images = torch.randn(4, 3, 64, 64)  # of some pairs the cosine is above the clamp
-        loss = sum(model.loss(images, make_samples(*[[1, 1, 1]] * 4)).values())
-        loss.backward()
-        trained = [p for p in model.parameters() if p.requires_grad]
-        assert loss.isfinite() and any(p.grad.abs().sum() > 0 for p in trained)
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        before = [parameter.detach().clone() for parameter in trained]
+        optimizer = torch.optim.Adam(trained, lr=1e-3)
+        for _ in range(2):
+            images = torch.randn(4, 3, 64, 64)
+            loss = sum(model.loss(images, make_samples(*[[1, 1, 1]] * 4)).values())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            assert loss.isfinite() and any(p.grad.abs().sum() > 0 for p in trained)
+        if stage == 'prompt':
+            (prompts,) = trained
+            assert (prompts.grad.abs().sum(-1) > 0).all()
+        assert not any(map(torch.equal, before, trained))
+
+
+def test_hugging_face_text_towers_are_refused():
+    with pytest.raises(ValueError, match="'roberta-base' of Hugging Face, .* no learned prompts"):
+        build_clip('coca_roberta-ViT-B-32', None)
+
+
+TRANSFORMERS = """
+import json, pathlib, types, torch
+
+class AutoTokenizer:
+    def __init__(self, words):
+        self.words = words
+
+    @classmethod
+    def from_pretrained(cls, name, cache_dir, local_files_only, trust_remote_code):
+        assert local_files_only and not trust_remote_code
+        return cls(json.loads(pathlib.Path(name, 'tokenizer.json').read_text()))
+
+    def ids(self, text):
+        pieces = [[word] if word in self.words else [*word] for word in text.split()]
+        return [self.words.index(piece) for word in pieces for piece in word]
+
+    def __call__(self, texts, add_special_tokens=True, max_length=None, **options):
+        rows = [self.ids(text) for text in texts]
+        if add_special_tokens:
+            rows = [row[: max_length - 1] for row in rows]
+            rows = torch.tensor([row + [1] * (max_length - len(row)) for row in rows])
+        return types.SimpleNamespace(input_ids=rows)
+"""
+
+
+@pytest.fixture
+def own_words(tiny_clip, monkeypatch, tmp_path):
+    """A CLIP like SigLIP: no start token, padded with the end token, no punctuation; some words
+    are several tokens."""
+    (tmp_path / 'packages').mkdir()
+    (tmp_path / 'packages/transformers.py').write_text(TRANSFORMERS)
+    monkeypatch.delitem(sys.modules, 'transformers', raising=False)
+    monkeypatch.syspath_prepend(tmp_path / 'packages')
+    words = ['', '</s>', 'a', 'photo', 'of', *'cdgot', 'potted', 'plant', 'player']
+    words += ['very', 'blue', 'sky']
+    (tmp_path / 'tokenizer.json').write_text(json.dumps(words))
+    (tmp_path / 'tokenizer_config.json').write_text('{}')
+    config = of_kind(tiny_clip, 'siglip')
+    config['text_cfg'] |= dict(
+        vocab_size=len(words),
+        context_length=12,
+        hf_tokenizer_name=str(tmp_path),
+        tokenizer_kwargs=dict(clean='canonicalize'),
+    )
+    return config, tmp_path
+
+
+def test_tokenizers_of_hugging_face(own_words):
+    clip = random_clip(own_words[0])
+    row = torch.tensor([[2, 3, 4, 13, 14, 15, 1, 1, 1, 1, 1, 1]])
+    with torch.no_grad():
+        expected = clip.encode_text(row, normalize=True)
+    head = CLIPTextHead(NAMES, clip)
+    got = head.encode_sentences(['A photo of very blue sky.'])
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+    got = head.encode_prompts(head.embed(head.token_ids('Very blue sky.'))[None])
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+    assert head.max_prompt_tokens == 12 - 3 - 1
+    head.encode_sentences(['sky ' * 11])
+    with pytest.raises(ValueError, match='longer than the 12 tokens'):
+        head.encode_sentences(['sky ' * 12])
+    small = copy.deepcopy(own_words[0])
+    small['text_cfg']['vocab_size'] = 12
+    with pytest.raises(ValueError, match='ids up to 12, and .* 12: set clip.tokenizer'):
+        CLIPTextHead(NAMES, build_clip(small, None))
+
+
+def test_where_a_tokenizer_is_found(own_words):
+    """In the folder that is given, or beside the weights."""
+    config, folder = own_words
+    torch.save(build_clip(config, None).state_dict(), folder / 'clip.pt')
+    config['text_cfg']['hf_tokenizer_name'] = 'nobody/has-this'
+    given = build_clip(config, None, tokenizer=str(folder))
+    beside = build_clip(config, str(folder / 'clip.pt'))
+    assert given.tokenizer(['sky'])[0, 0] == beside.tokenizer(['sky'])[0, 0] == 15
+
+
+def test_a_tokenizer_that_is_missing_is_said_first(own_words, monkeypatch):
+    config, folder = own_words
+    (folder / 'tokenizer.json').unlink()
+    with pytest.raises(ValueError, match='cannot be read .FileNotFoundError.* set clip.tokenizer'):
+        build_clip(config, 'none.pt')
+    for name in ('nobody/has-this', '/no/folder/here'):
+        config['text_cfg']['hf_tokenizer_name'] = name
+        monkeypatch.setattr(tokenizers, 'reachable', lambda address: False)
+        with pytest.raises(ValueError, match=f"'{name}', and it is not on disk, and https://"):
+            build_clip(config, None)
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(ValueError, match='of clip.model needs .*: pip install .transformers'):
+        build_clip(config, None)
+    with pytest.raises(ValueError, match="ViT-B-16-SigLIP needs .*'timm/ViT-B-16-SigLIP'"):
+        build_clip('ViT-B-16-SigLIP', None)

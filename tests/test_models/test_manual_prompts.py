@@ -60,7 +60,7 @@ def test_refinement_pushes_away_from_them_and_learns_masks_alone(make_samples):
         (dict(PER_CLASS, dog=[]), {}, 'none of them empty'),
         (dict(cat=['sofa'], cow=['grass']), {}, r"missing are \['dog', 'tvmonitor'\], unknown"),
         (['sky'], dict(template='a photo'), 'needs {} for the text'),
-        (['very ' * 90], {}, 'tokens, CLIP takes 77'),
+        (['very ' * 90], {}, 'longer than the 77 tokens'),
     ],
 )
 def test_bad_texts(texts, options, message):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ...weights import read_state_dict, resolve
 from ...weights.torchscript import is_torchscript
 from .downloads import find_tag
+from .tokenizers import SETTINGS, find_tokenizer
 
 # Only OpenAI's files have these entries beside the tensors.
 _OPENAI_KEYS = ('input_resolution', 'context_length', 'vocab_size')
@@ -56,6 +57,7 @@ def build_clip(
     model: str | dict[str, Any] = 'ViT-B-32',
     pretrained: str | None = 'openai',
     quick_gelu: bool | None = None,
+    tokenizer: str | None = None,
 ) -> Any:
     """Build a CLIP model on the CPU in fp32.
 
@@ -69,15 +71,32 @@ def build_clip(
         quick_gelu: Whether the activations are QuickGELU. ``None`` takes what the weights were
             trained with: OpenAI's files and tags say so, and so does an ``open_clip_config.json``
             beside a file; other files follow the config.
+        tokenizer: Folder, or name on Hugging Face's hub, of a tokenizer that takes the place of the
+            config's. ``None`` takes the one whose files are beside the weights, if the config names
+            any of Hugging Face's, and else the config's.
 
     Returns:
-        An ``open_clip.CLIP`` or ``open_clip.CustomTextCLIP``.
+        An ``open_clip.CLIP``, ``CustomTextCLIP`` or ``CoCa``, in eval mode, with the tokenizer as
+        its attribute ``tokenizer``.
 
     Raises:
         FileNotFoundError: If the weights are not on disk and cannot be downloaded.
-        ValueError: If the model is unknown or the weights are of another model.
+        ValueError: If the model is unknown, takes no learned prompts or lacks its tokenizer, or the
+            weights are of another model.
     """
     config = _model_config(model)
+    name = model if isinstance(model, str) else 'of clip.model'
+    text_cfg = config['text_cfg']
+    if 'hf_model_name' in text_cfg:
+        raise ValueError(
+            f'the text encoder of the CLIP model {name} is {text_cfg["hf_model_name"]!r} of '
+            'Hugging Face, which takes no learned prompts: set clip.model to a model with a text '
+            "transformer of open_clip's own, e.g. ViT-B-16, coca_ViT-B-32 or ViT-B-16-SigLIP"
+        )
+    if pretrained is not None and tokenizer is None and text_cfg.get('hf_tokenizer_name'):
+        beside = Path(pretrained).parent
+        tokenizer = str(beside) if (beside / SETTINGS).is_file() else None
+    words = find_tokenizer(text_cfg, tokenizer, name)
     tensors: dict[str, Tensor] | None = None
     preprocessing: dict[str, Any] = {}
     if pretrained is not None:
@@ -103,11 +122,11 @@ def build_clip(
         config['quick_gelu'] = quick_gelu
     preprocessing = config.pop('preprocess_cfg', preprocessing)
     clip = untrained_clip(config)
+    clip.tokenizer = words
     clip.visual.preprocess_cfg = {key: preprocessing.get(key) for key in ('mean', 'std')}
     if tensors is None:
         print_log(f'CLIP {model} has random weights (pretrained=None)', 'current')
         return clip
-    name = model if isinstance(model, str) else 'of clip.model'
     load_clip(clip, tensors, f'the CLIP weights {pretrained} do not fit the model {name}')
     activation = 'QuickGELU' if config.get('quick_gelu') else 'GELU'
     print_log(f'CLIP {pretrained}: all {len(tensors)} tensors used; {activation}', 'current')
@@ -117,8 +136,8 @@ def build_clip(
 def untrained_clip(config: dict[str, Any]) -> Any:
     """Build open_clip's model of a config, in eval mode, with random weights."""
     config = dict(config)
-    custom_text = config.pop('custom_text', False) or 'hf_model_name' in config['text_cfg']
-    return (open_clip.CustomTextCLIP if custom_text else open_clip.CLIP)(**config).eval()
+    kind = open_clip.CustomTextCLIP if config.pop('custom_text', False) else open_clip.CLIP
+    return (open_clip.CoCa if 'multimodal_cfg' in config else kind)(**config).eval()
 
 
 def as_clip(clip: nn.Module | dict[str, Any]) -> Any:

@@ -37,6 +37,10 @@ class FrozenBlock(nn.Module):
     def _heads(self, tokens: Tensor) -> Tensor:
         return tokens.unflatten(-1, (self.attn.num_heads, -1)).transpose(1, 2)
 
+    def _by_row(self, mask: Tensor) -> Tensor:
+        """(n or 1, heads or 1, L, L) from either shape of a mask."""
+        return mask.unflatten(0, (-1, self.attn.num_heads)) if mask.ndim == 3 else mask[None, None]
+
     def _finish(self, tokens: Tensor, mixed: Tensor) -> Tensor:
         """The rest of the block: (n, l, C) from its input and the attention's (n, h, l, d)."""
         tokens = tokens + self.ls_1(self.attn.out_proj(mixed.transpose(1, 2).flatten(2)))
@@ -47,14 +51,14 @@ class FrozenBlock(nn.Module):
 
         Args:
             tokens: (n, L, C).
-            attn_mask: (L, L), added to the scores.
+            attn_mask: (L, L) or (n heads, L, L), as for open_clip's blocks; added to scores.
 
         Returns:
             (n, L, C).
         """
         projected = F.linear(self.ln_1(tokens), self.attn.in_proj_weight, self.attn.in_proj_bias)
         query, key, value = map(self._heads, projected.chunk(3, dim=-1))
-        mask = None if attn_mask is None else attn_mask.to(query.dtype)
+        mask = None if attn_mask is None else self._by_row(attn_mask).to(query.dtype)
         return self._finish(tokens, F.scaled_dot_product_attention(query, key, value, mask))
 
     def read(self, tokens: Tensor, positions: Tensor, attn_mask: Tensor | None = None) -> Tensor:
@@ -63,7 +67,7 @@ class FrozenBlock(nn.Module):
         Args:
             tokens: (n, L, C).
             positions: (n,), positions of the wanted tokens.
-            attn_mask: (L, L), added to the scores.
+            attn_mask: As in ``forward``.
 
         Returns:
             (n, C).
@@ -76,7 +80,8 @@ class FrozenBlock(nn.Module):
         key, value = map(self._heads, F.linear(normed, weights[1], biases[1]).chunk(2, dim=-1))
         mask = None
         if attn_mask is not None:
-            mask = attn_mask[positions][:, None, None].to(query.dtype)
+            each = self._by_row(attn_mask).expand(len(tokens), -1, -1, -1)
+            mask = each[rows, :, positions][:, :, None].to(query.dtype)
         mixed = F.scaled_dot_product_attention(query, key, value, mask)
         return self._finish(tokens[rows, positions][:, None], mixed)[:, 0]
 
@@ -149,7 +154,8 @@ def streamline(network: nn.Module) -> Any:
       SiLU(1.702 x) / 1.702, so the scale of QuickGELU goes into the layers around it: one pass
       over memory instead of three, and one tensor kept for the backward pass instead of two.
     - The patches of a vision transformer: a matrix product.
-    - The last block of a transformer that is read at its class token: only for this token.
+    - The last block of a transformer that is read at its class token: only for this token. Tokens
+      beside the feature, which CoCa's decoder reads, are not returned.
     - Convolutional networks: weights in channels-last order.
 
     Blocks of other kinds and other poolings are left unchanged.
@@ -167,8 +173,9 @@ def streamline(network: nn.Module) -> Any:
             blocks[index] = FrozenBlock(block)
     if isinstance(network, VisionTransformer):
         network.conv1 = _PatchProduct(network.conv1)
+        network.output_tokens = False
         only_first = network.pool_type == 'tok' and network.attn_pool is None
-        if only_first and not network.output_tokens and isinstance(blocks[-1], FrozenBlock):
+        if only_first and isinstance(blocks[-1], FrozenBlock):
             blocks[-1] = FirstToken(blocks[-1])
     return network.to(memory_format=torch.channels_last)
 

@@ -1,27 +1,28 @@
 """The frozen CLIP text encoder: class names, ordinary sentences, and learned prompts."""
 
+import math
 from collections.abc import Sequence
+from os.path import commonprefix
 from typing import Any
 
 import open_clip
 import torch
 import torch.nn.functional as F
 from mmseg.registry import MODELS
+from open_clip.transformer import Transformer, text_global_pool
 from torch import Tensor, nn
 
 from ...utils.frozen import Frozen
 from .loading import as_clip
 from .streamlining import half_precision, read_tokens, round_weights, streamline
 
-# Ids of CLIP's byte-pair vocabulary. The full stop is the character inside a word (13), not the
-# word-final one (269) that the tokenizer gives: published prompts were trained with it.
-START, END = 49406, 49407
-A_PHOTO_OF = (320, 1125, 539)
-FULL_STOP = 13
+# Full stop of CLIP's vocabulary at the end of a word, as its tokenizer writes it, and inside a
+# word, as published prompts were trained with.
+WORD_FULL_STOP, FULL_STOP = 269, 13
 
 
 class _TextTower(nn.Module):
-    """The text side of either of open_clip's model classes, without the image side."""
+    """The text side of any of open_clip's model classes, without the image side."""
 
     attn_mask: Tensor | None
     positional_embedding: nn.Parameter
@@ -31,53 +32,70 @@ class _TextTower(nn.Module):
 
     def __init__(self, clip: Any) -> None:
         super().__init__()
-        tower = clip.text if isinstance(clip, open_clip.CustomTextCLIP) else clip
-        pooling = getattr(tower, 'pool_type', None) or getattr(tower, 'text_pool_type', None)
-        mask = getattr(tower, 'attn_mask', None)
-        # At the end token under a causal mask (CLIP), or at the last position without one (SigLIP).
-        self.reads_last = pooling == 'last' and mask is None
-        known = self.reads_last or (pooling == 'argmax' and mask is not None)
-        masked = getattr(tower, 'use_pad_mask', False)
-        if not known or masked or getattr(tower, 'cls_emb', None) is not None:
+        tower = getattr(clip, 'text', clip)
+        self.pooling = getattr(tower, 'pool_type', None) or getattr(tower, 'text_pool_type', None)
+        if (
+            not isinstance(getattr(tower, 'transformer', None), Transformer)
+            or self.pooling == 'none'
+        ):
             raise ValueError(
-                'prompts need a CLIP text encoder with a causal transformer read at the end token, '
-                'or a bidirectional one read at the last position, without class token and mask '
-                f'of padding; this one ({type(tower).__name__}) pools by {pooling!r}: set '
-                'clip.model to another model'
+                "prompts need a text transformer of open_clip's that gives one feature; this one "
+                f'({type(tower).__name__}) pools by {self.pooling!r}: set clip.model to another'
             )
-        entries = tower.token_embedding.num_embeddings
-        if entries != END + 1:
-            raise ValueError(
-                f'prompts need the byte-pair vocabulary of CLIP, {END + 1} entries, and this text '
-                f'encoder has {entries}: set clip.model to another model'
-            )
+        self.end_id = getattr(tower, 'eos_id', None) or getattr(tower, 'text_eos_id', None)
+        # CoCa's class token follows the text. Published CoCas hide padding one place too late.
+        self.class_token: Tensor | None = getattr(tower, 'cls_emb', None)
+        self.exact_padding: bool = getattr(tower, 'correct_cls_mask', True)
+        self.hides_padding = getattr(tower, 'use_pad_mask', False) or self.class_token is not None
+        self.heads: int = getattr(tower, 'heads', 1)
         self.pad_id: int = getattr(tower, 'pad_id', 0)
+        self.context_length: int = tower.context_length
         self.token_embedding = tower.token_embedding
         self.positional_embedding = tower.positional_embedding
         self.transformer = tower.transformer
         self.ln_final = tower.ln_final
         self.text_projection = tower.text_projection
-        self.register_buffer('attn_mask', mask, persistent=False)
+        self.register_buffer('attn_mask', tower.attn_mask, persistent=False)
 
-    def _filled(self, embeddings: Tensor) -> Tensor:
-        """Padding up to the context's length, which a bidirectional transformer sees."""
-        lacking = len(self.positional_embedding) - embeddings.shape[1]
-        padding = self.token_embedding.weight[self.pad_id].expand(len(embeddings), lacking, -1)
-        return torch.cat([embeddings, padding.to(embeddings.dtype)], dim=1)
+    def reading(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Where features are read.
 
-    def forward(self, embeddings: Tensor, ends: Tensor) -> Tensor:
-        """Encode token embeddings (n, L, C) and read feature (n, D) at the positions ``ends``."""
-        if self.reads_last:
-            embeddings = self._filled(embeddings)
-            ends = torch.full_like(ends, embeddings.shape[1] - 1)
+        Args:
+            ids: (n, L), token ids, as long as the context.
+
+        Returns:
+            The ids up to the last that a feature depends on, and the positions (n,) of features.
+        """
+        if self.class_token is not None:
+            return ids, ids.new_full((len(ids),), ids.shape[1])
+        places = torch.arange(ids.shape[1]).expand(len(ids), -1)
+        places = text_global_pool(places, ids, self.pooling, self.end_id)
+        return ids if self.attn_mask is None else ids[:, : int(places.max()) + 1], places
+
+    def _mask(self, ids: Tensor, length: int) -> Tensor | None:
+        """(L, L), or (n heads, L, L) where padding is hidden, as open_clip's blocks take it."""
+        mask = None if self.attn_mask is None else self.attn_mask[:length, :length]
+        if not self.hides_padding:
+            return mask
+        hidden = ids == self.pad_id
+        if self.class_token is not None:
+            hidden = F.pad(hidden, (0, 1) if self.exact_padding else (1, 0))
+        scores = self.positional_embedding.new_zeros(hidden.shape).masked_fill(hidden, -math.inf)
+        scores = scores[:, None, None].expand(-1, self.heads, length, -1).flatten(0, 1)
+        return scores if mask is None else scores + mask
+
+    def forward(self, embeddings: Tensor, ids: Tensor, places: Tensor) -> Tensor:
+        """Features (n, D) of embeddings (n, L, C); ``ids`` and ``places`` as in ``reading``."""
+        if self.class_token is not None:
+            embeddings = torch.cat([embeddings, self.class_token.expand(len(ids), 1, -1)], dim=1)
         length = embeddings.shape[1]
         dtype = self.positional_embedding.dtype
         x = embeddings.to(dtype) + self.positional_embedding[:length].to(dtype)
-        mask = None if self.attn_mask is None else self.attn_mask[:length, :length]
+        mask = self._mask(ids, length)
         *earlier, last = self.transformer.resblocks
         for block in earlier:
             x = block(x, attn_mask=mask)
-        x = self.ln_final(read_tokens(last, x, ends, mask))
+        x = self.ln_final(read_tokens(last, x, places, mask))
         if isinstance(self.text_projection, nn.Linear):
             return self.text_projection(x)
         return x if self.text_projection is None else x @ self.text_projection
@@ -97,7 +115,8 @@ class CLIPTextHead(nn.Module):
 
     Raises:
         ValueError: If a class name is missing, the template has no place for it, the sentence
-            is longer than CLIP's context, or ``dtype`` is unknown.
+            is longer than CLIP's context, or ``dtype`` is unknown; or if the text encoder is of
+            another kind than open_clip's, or has another vocabulary than the tokenizer.
     """
 
     class_features: Tensor
@@ -114,10 +133,14 @@ class CLIPTextHead(nn.Module):
             raise ValueError(f'class_names must be a list of names, got {class_names!r}')
         if '{}' not in template:
             raise ValueError(f'the template {template!r} needs {{}} where the class name goes')
-        tower = _TextTower(as_clip(clip))
-        self.encoder = Frozen(streamline(tower))
-        self.context_length = len(self.encoder.network.positional_embedding)
-        self._tokenizer = open_clip.SimpleTokenizer(context_length=self.context_length)
+        clip = as_clip(clip)
+        self.encoder = Frozen(streamline(_TextTower(clip)))
+        self.context_length: int = self.encoder.network.context_length
+        self._tokenizer = getattr(clip, 'tokenizer', None) or open_clip.SimpleTokenizer(
+            context_length=self.context_length
+        )
+        self._before, self._word, self._after, self._pad = self._layout()
+        self.max_prompt_tokens = self.context_length - len(self._before) - len(self._after)
         self.class_names = tuple(class_names)
         # Encoded once, because encoder and names are fixed.
         features = self.encode_sentences([template.format(name) for name in class_names])
@@ -125,15 +148,22 @@ class CLIPTextHead(nn.Module):
         self.encoder.dtype = half_precision(dtype, 'text_head.dtype')
         round_weights(self.encoder.network, self.encoder.dtype)
 
+    def _layout(self) -> tuple[list[int], int, list[int], int]:
+        """Ids before, in and after a prompt, and of padding."""
+        texts = ['a photo of', 'a photo of cat.', 'a photo of dog.', 'cat ' * self.context_length]
+        *rows, cut = self._tokenizer(texts).tolist()
+        pad, end = rows[0][-1], cut[-1]  # which may be the same
+        start, cat, dog = (row[: row.index(end) + 1] for row in rows)
+        before = commonprefix([start, cat])
+        after = commonprefix([cat[::-1], dog[::-1]])[::-1]
+        if isinstance(self._tokenizer, open_clip.SimpleTokenizer):
+            after = [FULL_STOP if each == WORD_FULL_STOP else each for each in after]
+        return before, cat[len(before)], after, pad
+
     @property
     def width(self) -> int:
         """Channels of a token embedding (512 for ViT-B/32)."""
         return self.encoder.network.token_embedding.embedding_dim
-
-    @property
-    def max_prompt_tokens(self) -> int:
-        """Longest prompt that fits with start, "a photo of", "." and end."""
-        return self.context_length - 6
 
     def embed(self, ids: Sequence[int]) -> Tensor:
         """Embeddings (n, C) of token ids; without positions."""
@@ -142,7 +172,12 @@ class CLIPTextHead(nn.Module):
 
     def token_ids(self, text: str) -> list[int]:
         """Token ids of a text, without start and end."""
-        return self._tokenizer.encode(text)
+        if isinstance(self._tokenizer, open_clip.SimpleTokenizer):
+            return self._tokenizer.encode(text)
+        words = [self._tokenizer.clean_fn(some) for some in ('a photo of', f'a photo of {text}')]
+        # Inside a sentence, as tokenizers may give its first word other tokens.
+        start, ids = self._tokenizer.tokenizer(words, add_special_tokens=False).input_ids
+        return ids[len(start) :]
 
     @torch.no_grad()
     def encode_sentences(self, sentences: Sequence[str]) -> Tensor:
@@ -155,27 +190,31 @@ class CLIPTextHead(nn.Module):
             (n, D) unit vectors.
 
         Raises:
-            ValueError: If a sentence does not fit CLIP's context.
+            ValueError: If a sentence does not fit CLIP's context, or the tokenizer is of another
+                CLIP.
         """
-        rows = [[START, *self.token_ids(sentence), END] for sentence in sentences]
-        for sentence, row in zip(sentences, rows, strict=True):
-            if len(row) > self.context_length:
-                raise ValueError(
-                    f'{sentence!r} has {len(row)} tokens, CLIP takes {self.context_length}'
-                )
-        # In a causal transformer tokens after the end token change nothing; others are filled up.
-        length, pad = max(map(len, rows)), self.encoder.network.pad_id
-        padded = torch.tensor([row + [pad] * (length - len(row)) for row in rows])
+        ids = self._tokenizer(list(sentences))
+        room = self.context_length
+        longer = self._tokenizer(list(sentences), context_length=room + 1)
+        # Tokenizers cut silently, and end what they cut with the end token.
+        for sentence, whole in zip(sentences, (ids == longer[:, :room]).all(1), strict=True):
+            if not whole:
+                raise ValueError(f'{sentence!r} is longer than the {room} tokens that CLIP takes')
         table = self.encoder.network.token_embedding
-        padded = padded.to(table.weight.device)
-        ends = torch.tensor([len(row) - 1 for row in rows], device=padded.device)
-        return F.normalize(self.encoder(table(padded), ends).float(), dim=-1)
+        if (highest := int(ids.max())) >= table.num_embeddings:
+            raise ValueError(
+                f'the tokenizer gives ids up to {highest}, and the text encoder of this CLIP knows '
+                f'{table.num_embeddings}: set clip.tokenizer to the tokenizer of clip.model'
+            )
+        ids, places = (some.to(table.weight.device) for some in self.encoder.network.reading(ids))
+        return F.normalize(self.encoder(table(ids), ids, places).float(), dim=-1)
 
     def encode_prompts(self, prompts: Tensor) -> Tensor:
         """Encode "a photo of <prompt>." with learned tokens (SemPLeS, section 3.3).
 
-        The sequence is start, a, photo, of, the T prompt tokens, full stop, end; the feature is
-        read at the end token, position 5 + T.
+        The prompt stands where the tokenizer puts a word into the sentence. For OpenAI's models:
+        start, a, photo, of, the T prompt tokens, full stop, end; the feature is read at the end
+        token, position 5 + T.
 
         Args:
             prompts: (n, T, C) token embeddings.
@@ -192,8 +231,11 @@ class CLIPTextHead(nn.Module):
                 f'prompts of {tokens} x {width} do not fit this CLIP text encoder: at most '
                 f'{self.max_prompt_tokens} tokens of width {self.width}'
             )
-        before = self.embed((START, *A_PHOTO_OF)).expand(count, -1, -1)
-        after = self.embed((FULL_STOP, END)).expand(count, -1, -1)
-        sequence = torch.cat([before, prompts, after], dim=1)
-        ends = torch.full((count,), 5 + tokens, device=prompts.device)
-        return F.normalize(self.encoder(sequence, ends).float(), dim=-1)
+        row = [*self._before, *[self._word] * tokens, *self._after]
+        row += [self._pad] * (self.context_length - len(row))
+        ids, places = self.encoder.network.reading(torch.tensor([row] * count))
+        ids, places = ids.to(prompts.device), places.to(prompts.device)
+        x = self.encoder.network.token_embedding(ids)
+        start = len(self._before)
+        sequence = torch.cat([x[:, :start], prompts, x[:, start + tokens :]], dim=1)
+        return F.normalize(self.encoder(sequence, ids, places).float(), dim=-1)
