@@ -47,6 +47,7 @@ def register_components() -> None:
         evaluation,
         models,
         pseudo_masks,
+        registry,
         visualization,
         weights,
     )

@@ -64,8 +64,10 @@ model = dict(
 )
 
 load_image = dict(type='LoadCheckedImage')
-# MMSegInferencer looks for this name; our data sets load as LoadCheckedImage does all the same.
-load_test_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
+# MMSegInferencer looks for this name; in this scope it is LoadCheckedImage.
+load_test_image = dict(
+    type='LoadImageFromFile', _scope_='semples_mmseg', imdecode_backend='pillow'
+)
 limit_side = dict(type='LimitSide', max_side=256)
 train_pipeline = [
     load_image,

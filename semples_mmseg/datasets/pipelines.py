@@ -11,8 +11,8 @@ from .transforms import LimitSide
 def with_checked_loader(pipeline: Sequence) -> list:
     """Load with ``LoadCheckedImage`` where a pipeline names MMCV's loader with Pillow.
 
-    Test pipelines have to name ``LoadImageFromFile``, which MMSeg's inferencer looks for. The data
-    sets of this package read photos in the same way in training and in tests.
+    The data sets of this package read photos in the same way in training and in tests, also those
+    of a config with MMSeg's usual test pipeline.
 
     Args:
         pipeline: Transforms or their configs.

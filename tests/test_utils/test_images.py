@@ -5,11 +5,14 @@ import os
 import struct
 import subprocess
 import zlib
+from pathlib import Path
 
+import cv2
 import mmcv
 import numpy as np
 import pytest
 from mmcv.transforms import LoadImageFromFile
+from mmengine.config import Config
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmseg.registry import TRANSFORMS
 from PIL import Image, TiffImagePlugin
@@ -182,6 +185,39 @@ def test_the_loader_has_a_name_of_its_own():
     for wrong in (dict(color_type='unchanged'), dict(imdecode_backend='cv2')):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             LoadCheckedImage(**wrong)
+
+
+def pictures():
+    """One file of each kind that readers differ in: name and content."""
+    image = Image.fromarray(PIXELS)
+    colour16 = cv2.imencode('.png', PIXELS.astype(np.uint16) * 257)[1].tobytes()
+    yield 'grey16.png', encoded(Image.fromarray(GREY16), 'PNG')
+    yield 'grey16.tif', encoded(Image.fromarray(GREY16), 'TIFF')
+    yield 'colour16.png', colour16
+    yield 'cmyk.jpg', encoded(image.convert('CMYK'), 'JPEG')
+    yield 'turned.jpg', encoded(image, 'JPEG', exif=turned(6))
+    for mode in ('1', 'LA', 'P', 'RGBA'):
+        shown = image.convert('RGBA').convert(mode) if mode == 'LA' else image.convert(mode)
+        yield f'{mode}.png', encoded(shown, 'PNG')
+
+
+@pytest.mark.parametrize(
+    'config',
+    ['semples/demo_refine', 'semples/voc_refine', 'segmenter/segmenter_demo']
+    + ['segmenter/segmenter_deit-s_voc12', 'semples/coco_refine', 'weaktr/weaktr_deit-s_voc12'],
+)
+def test_mmsegs_inferencers_read_what_the_data_sets_read(config, tmp_path, request):
+    config = Config.fromfile(request.config.rootpath / f'configs/{config}.py')
+    step = config.test_dataloader.dataset.pipeline[0]
+    assert step['type'] == 'LoadImageFromFile'  # which MMSegInferencer looks for
+    for name, content in pictures():
+        path = str(tmp_path / name)
+        Path(path).write_bytes(content)
+        read = read_image(path)[..., ::-1]
+        assert read.std() > 10
+        for kind in ('LoadImageFromFile', 'InferencerLoader'):
+            load = TRANSFORMS.build(dict(step, type=kind))
+            np.testing.assert_array_equal(load(dict(img_path=path))['img'], read, name)
 
 
 def load_mask(path, shape=(20, 30)):

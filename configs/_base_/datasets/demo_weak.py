@@ -2,8 +2,10 @@
 # data/demo, or the folder DATA_ROOT of the environment, on first use.
 data_root = '{{$DATA_ROOT:data/demo}}'
 load_image = dict(type='LoadCheckedImage')
-# MMSegInferencer looks for this name; our data sets load as LoadCheckedImage does all the same.
-load_test_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
+# MMSegInferencer looks for this name; in this scope it is LoadCheckedImage.
+load_test_image = dict(
+    type='LoadImageFromFile', _scope_='semples_mmseg', imdecode_backend='pillow'
+)
 # 1.5 times the training images: on enlarged scenes CAMs are best there (docs/predicting.md).
 limit_side = dict(type='LimitSide', max_side=96)
 # MMSeg's inference_model looks for this name.

@@ -2,8 +2,10 @@
 scale = (8 * 520, 520)  # the short side becomes 520, unless the long one would pass 4160
 
 load_image = dict(type='LoadCheckedImage')
-# MMSegInferencer looks for this name; our data sets load as LoadCheckedImage does all the same.
-load_test_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
+# MMSegInferencer looks for this name; in this scope it is LoadCheckedImage.
+load_test_image = dict(
+    type='LoadImageFromFile', _scope_='semples_mmseg', imdecode_backend='pillow'
+)
 # The photos of VOC and COCO are smaller: they are computed as they are.
 limit_side = dict(type='LimitSide', max_side=640)
 train_pipeline = [

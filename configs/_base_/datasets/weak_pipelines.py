@@ -4,8 +4,10 @@ bgr_mean = [103.53, 116.28, 123.675]
 bgr_std = [57.375, 57.12, 58.395]
 
 load_image = dict(type='LoadCheckedImage')
-# MMSegInferencer looks for this name; our data sets load as LoadCheckedImage does all the same.
-load_test_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
+# MMSegInferencer looks for this name; in this scope it is LoadCheckedImage.
+load_test_image = dict(
+    type='LoadImageFromFile', _scope_='semples_mmseg', imdecode_backend='pillow'
+)
 # The photos of VOC and COCO are smaller: they are computed as they are.
 limit_side = dict(type='LimitSide', max_side=640)
 random_crop = dict(
