@@ -280,6 +280,19 @@ def test_weights_of_every_layout_give_the_same_features(tiny_clip, weights, tmp_
         torch.testing.assert_close(got.encode_image(images), clip.encode_image(images))
 
 
+def test_coca_is_loaded_whole_whatever_shape_its_scale_has(tiny_clip, tmp_path):
+    config = of_kind(tiny_clip, 'coca')
+    clip = random_clip(config)
+    state = dict(clip.state_dict(), logit_scale=clip.logit_scale.detach()[None])
+    save_file(
+        {key: value.contiguous() for key, value in state.items()}, tmp_path / 'coca.safetensors'
+    )
+    got = build_clip(config, str(tmp_path / 'coca.safetensors'))
+    assert got.logit_scale.shape == ()
+    tokens = clip.tokenizer(SENTENCES)
+    torch.testing.assert_close(got.encode_text(tokens), clip.encode_text(tokens))
+
+
 def test_openai_files_switch_quick_gelu_on(tiny_clip, weights, tmp_path):
     clip, path = weights
     scalars = dict(input_resolution=32, context_length=77, vocab_size=49408)

@@ -149,7 +149,7 @@ def load_clip(clip: nn.Module, tensors: dict[str, Tensor], complaint: str) -> No
     """Load tensors of either of open_clip's text layouts; all of them or none.
 
     Args:
-        clip: An ``open_clip.CLIP`` or ``open_clip.CustomTextCLIP``.
+        clip: A model of ``build_clip``'s.
         tensors: By open_clip's names.
         complaint: How an error begins.
 
@@ -161,6 +161,9 @@ def load_clip(clip: nn.Module, tensors: dict[str, Tensor], complaint: str) -> No
     has_text = any(key.startswith('text.') for key in tensors)
     if wants_text and not has_text:
         tensors = open_clip.model.convert_to_custom_text_state_dict(tensors)
+    for name in {'logit_scale', 'logit_bias'} & own.keys() & tensors.keys():
+        # A number in some files, a vector of one in others.
+        tensors[name] = tensors[name].reshape(own[name].shape)
     if own.keys() == tensors.keys():
         open_clip.model.resize_pos_embed(tensors, clip)
     problems = {
