@@ -108,8 +108,9 @@ def make_pseudo_masks(
         init_default_scope(config.get('default_scope', 'mmseg'))
         loader = config[dataloader_key]
 
-        def prepare() -> tuple[float, list[int], int]:
-            """Score, positions of the images without a mask, and number of images to be done."""
+        def prepare() -> tuple[float, list[int], int, bool]:
+            """Score, positions of the images without a mask, number of images to be done, and
+            whether there are others."""
             metainfo, wanted = _wanted(loader.dataset)
             check_num_classes(len(metainfo['classes']), f'`{dataloader_key}`')
             refinement = TASK_UTILS.build(options['refine']) if options.get('refine') else None
@@ -136,9 +137,9 @@ def make_pseudo_masks(
             write_classes(out_dir, manifest['classes'], manifest['palette'])
             own = wanted if shard is None else shard.of(wanted)
             missing = [i for i, name in own if not mask_path(out_dir, name).exists()]
-            return manifest['background_score'], missing, len(own)
+            return manifest['background_score'], missing, len(own), len(missing) < len(wanted)
 
-        config.model.background_score, missing, wanted = _in_main_process(prepare)
+        config.model.background_score, missing, wanted, some = _in_main_process(prepare)
         part = '' if shard is None else f' of part {shard}'
         if not missing:
             print_log(f'All pseudo masks{part} are in {out_dir} already.', logger='current')
@@ -146,7 +147,8 @@ def make_pseudo_masks(
         print_log(
             f'{len(missing)} of {wanted} pseudo masks{part} are to be made.', logger='current'
         )
-        loader.dataset.indices = missing
+        if some:  # they become part of the config in the log: not where they say nothing
+            loader.dataset.indices = missing
         return _predict(config, checkpoint, loader, evaluator)
 
 
