@@ -52,7 +52,6 @@ def main() -> None:
         choose_start,
         load_config,
     )
-    from semples_mmseg.engine.optim_constructor import check_optimizer
     from semples_mmseg.engine.processes import process_group
 
     config = load_config(args)
@@ -68,7 +67,6 @@ def main() -> None:
         choose_start(config, args.resume)
         with process_group(config):
             runner = Runner.from_cfg(config)
-            check_optimizer(config.optim_wrapper, runner.model)
             check_batches(runner)
             runner.train()
 

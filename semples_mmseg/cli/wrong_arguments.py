@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import re
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from mmengine.config import Config
 
 from ..utils.config_options import parts
-from ..utils.names import hint
 
 _UNKNOWN = re.compile(r"got an unexpected keyword argument '(\w+)'")
 _MISSING = re.compile(r'missing \d+ required (?:positional|keyword-only) arguments?: (.+)')
@@ -34,9 +34,6 @@ def wrong_argument(error: BaseException) -> str | None:
         One line with the config's file, the place in it, the class, and the nearest name.
     """
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    if frames[-1].f_code.co_name == 'call_hook' and error.__context__:
-        # MMEngine raises the TypeError of a hook anew.
-        frames += [frame for frame, _ in traceback.walk_tb(error.__context__.__traceback__)]
     for position, frame in reversed(list(enumerate(frames))):
         code, module = frame.f_code, frame.f_globals.get('__name__', '')
         if code.co_name not in _BUILDERS or not module.startswith('mmengine.'):
@@ -48,7 +45,7 @@ def wrong_argument(error: BaseException) -> str | None:
         if isinstance(error, KeyError) and innermost and built is None:
             kind = str(variables.get('obj_type') or variables.get('scheduler_type'))
             known = _types(variables['registry'])
-            return f'{_place(frames, kind, None)}: there is no {kind!r}{hint(kind, known)}'
+            return f'{_place(frames, kind, None)}: there is no {kind!r}{_hint(kind, known)}'
         if not isinstance(error, TypeError) or not callable(built):
             return None
         kind = getattr(built, '__name__', str(built))
@@ -56,11 +53,18 @@ def wrong_argument(error: BaseException) -> str | None:
         if unknown and unknown[1] in given:
             known = set(_parameters(built))
             at = _place(frames, kind, unknown[1])
-            return f'{at}: {kind} has no argument {unknown[1]!r}{hint(unknown[1], known)}'
+            return f'{at}: {kind} has no argument {unknown[1]!r}{_hint(unknown[1], known)}'
         if missing and innermost:
             return f'{_place(frames, kind, None)}: {kind} needs {missing[1]}'
         return None
     return None
+
+
+def _hint(wrong: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(wrong, known, 1)
+    if close:
+        return f'; did you mean {close[0]!r}?'
+    return f'; there are {", ".join(sorted(known))}' if 0 < len(known) <= 40 else ''
 
 
 def _parameters(built: Callable) -> Iterator[str]:
@@ -89,19 +93,15 @@ def _place(frames: list[Any], kind: str, argument: str | None) -> str:
     for frame in frames:
         for config in frame.f_locals.values():
             if isinstance(config, Config):
-                content = config.to_dict()
-                places = list(_places(content, kind, argument))
-                if not places and argument:
-                    # What is merged into another dictionary, as a stage's, has no type of its own.
-                    places = list(_places(content, None, argument))
-                return ': '.join(filter(None, [config.filename, ', '.join(places[:3])]))
+                places = list(_places(config.to_dict(), kind, argument))[:3]
+                return ': '.join(filter(None, [config.filename, ', '.join(places)]))
     return 'the config'
 
 
-def _places(at: Any, kind: str | None, argument: str | None, where: str = '') -> Iterator[str]:
+def _places(at: Any, kind: str, argument: str | None, where: str = '') -> Iterator[str]:
     if isinstance(at, Mapping):
         named = getattr(at.get('type'), '__name__', str(at.get('type', 'DataLoader')))
-        fits = kind is None or named.rpartition('.')[2] == kind.rpartition('.')[2]
+        fits = named.rpartition('.')[2] == kind.rpartition('.')[2]
         if fits and (argument is None or argument in at):
             yield where
     for key, child in parts(at, where):

@@ -81,12 +81,12 @@ class FiniteStepHook(Hook):
         """Watch the optimizer, which changes with the stage.
 
         Raises:
-            ValueError: If there are several optimizers.
+            TypeError: If there are several optimizers.
         """
         wrapper: Any = runner.optim_wrapper
         if wrapper is not self._wrapper:
             if not isinstance(wrapper, OptimWrapper) or isinstance(wrapper, OptimWrapperDict):
-                raise ValueError(
+                raise TypeError(
                     f'the steps of a {type(wrapper).__name__} cannot be watched, it has not one '
                     'optimizer: set default_hooks.finite_steps=None'
                 )

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -16,11 +15,10 @@ from mmengine.runner import BaseLoop, Runner
 from mmseg.registry import HOOKS
 from torch import Tensor
 
-from ..datasets.pipelines import augmented_on_device, with_checked_loader
+from ..datasets.pipelines import augmented_on_device
 from ..utils import atomic_write
 from .check_classes_hook import check_classes
 from .global_batches import images_each, keep_whole_batches
-from .optim_constructor import check_optimizer
 from .stage_plan import StagePlan, StageSpec
 from .stage_snapshots import put_back, take_snapshot
 from .weights_file import bare, save_weights
@@ -66,14 +64,7 @@ class StageSwitchHook(Hook):
         self._metrics: dict[str, float] = {}
 
     def before_run(self, runner: Runner) -> None:
-        """Check the plan against model and data, and set the length of the run.
-
-        Optimizer, schedule and pipeline of every stage are built, which changes no parameter and
-        draws no random number, so that what a config cannot do is found before the first step.
-
-        Raises:
-            ValueError: If a stage cannot be run; names it.
-        """
+        """Check the plan against model and data, and set the length of the run."""
         loop: Any = runner._train_loop
         if not isinstance(loop, BaseLoop):
             return  # testing
@@ -91,11 +82,8 @@ class StageSwitchHook(Hook):
             )
         self._val_interval = loop.val_interval
         steps = [spec.epochs * self._steps_per_epoch(spec, runner) for spec in self.plan.specs]
-        loop._max_epochs = self.plan.total_epochs
-        loop._max_iters = sum(steps)
-        # Every stage is built here, so that none is refused after hours.
         for spec in self.plan.specs:
-            model.set_stage(spec.stage)
+            model.set_stage(spec.stage)  # refuses what the model cannot do, before any work
             for key, modules in (('restore', spec.restore), ('keeps', spec.keeps)):
                 for module in modules:
                     if module not in dict(model.named_modules()):
@@ -103,14 +91,8 @@ class StageSwitchHook(Hook):
                             f'stage {spec.name!r}: {key} names {module!r}, but the model has no '
                             f'such module; it has {[name for name, _ in model.named_children()]}'
                         )
-            try:
-                check_optimizer(self._optimizer_config(runner, spec), model)
-                self._build_optimizer(runner, spec)
-                if spec.train_pipeline is not None:
-                    pipeline = with_checked_loader(spec.train_pipeline)
-                    Compose(augmented_on_device(pipeline) if self._on_device(model) else pipeline)
-            except ValueError as error:
-                raise ValueError(f'stage {spec.name!r}: {error}') from error
+        loop._max_epochs = self.plan.total_epochs
+        loop._max_iters = sum(steps)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Go to the stage that a resumed checkpoint was saved in."""
@@ -221,23 +203,16 @@ class StageSwitchHook(Hook):
             runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model)
         loop: Any = runner.train_loop
         loop.dataloader = self._build_loader(runner, spec)
-        self._build_optimizer(runner, spec)
-        runner.optim_wrapper.initialize_count_status(runner.model, runner.iter, runner.max_iters)
-        self._announce(runner, index)
-
-    def _build_optimizer(self, runner: Runner, spec: StageSpec) -> None:
         runner.optim_wrapper = runner.build_optim_wrapper(self._optimizer_config(runner, spec))
         schedulers = self._schedulers_config(runner, spec)
         runner.param_schedulers = schedulers and runner.build_param_scheduler(schedulers)
-
-    @staticmethod
-    def _on_device(model: Any) -> bool:
-        preprocessor = getattr(model, 'data_preprocessor', None)
-        return getattr(preprocessor, 'augment_on', 'loader') == 'device'
+        runner.optim_wrapper.initialize_count_status(runner.model, runner.iter, runner.max_iters)
+        self._announce(runner, index)
 
     def _build_loader(self, runner: Runner, spec: StageSpec) -> Any:
         loader = self._base_loader
-        on_device = self._on_device(bare(runner.model))
+        preprocessor = getattr(bare(runner.model), 'data_preprocessor', None)
+        on_device = getattr(preprocessor, 'augment_on', 'loader') == 'device'
         if on_device or spec.train_pipeline is not None or spec.batch_size is not None:
             config = copy.deepcopy(runner.cfg.train_dataloader)
             if spec.train_pipeline is not None:

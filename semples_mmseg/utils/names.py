@@ -1,8 +1,7 @@
-"""Checks of image ids, which become paths, and of class names; the nearest of some names."""
+"""Checks of image ids, which become paths, and of class names."""
 
-import difflib
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 MAX_PART_BYTES = 200
@@ -65,14 +64,6 @@ def check_class_names(names: Sequence[Any], where: str) -> None:
     if len(set(names)) < len(names):
         twice = next(name for index, name in enumerate(names) if name in names[:index])
         raise ValueError(f'{where} names a class twice: {twice!r}')
-
-
-def hint(wrong: str, known: Collection[str]) -> str:
-    """How a message about an unknown name ends: the nearest known one, or all if they are few."""
-    close = difflib.get_close_matches(wrong, known, 1)
-    if close:
-        return f'; did you mean {close[0]!r}?'
-    return f'; there are {", ".join(sorted(known))}' if 0 < len(known) <= 40 else ''
 
 
 def _is_one_line(text: str) -> bool:

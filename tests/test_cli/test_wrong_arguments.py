@@ -62,28 +62,15 @@ def test_the_place_and_the_nearest_name_are_said(key, build, place, words, capsy
     assert text.startswith(f'error: {place}: ') and text.endswith(words + '\n'), text
 
 
-@pytest.mark.parametrize(
-    ('error', 'change', 'words'),
-    [
-        (
-            TypeError,
-            "model = dict(image_haed=dict(dtype='float16'))",
-            "{path}: model: SemPLeS has no argument 'image_haed'; did you mean 'image_head'?",
-        ),
-        (
-            ValueError,
-            "optim_wrapper = dict(optimizer=dict(type='AdmW'))",
-            "optim_wrapper.optimizer.type: there is no 'AdmW'; did you mean 'AdamW'?",
-        ),
-    ],
-)
-def test_the_tools_name_the_config(error, change, words, tmp_path, request, capsys):
+def test_the_tools_name_the_config(tmp_path, request, capsys):
     path = tmp_path / 'own.py'
     base = request.config.rootpath / 'configs/semples/demo_refine.py'
-    path.write_text(f'_base_ = {str(base)!r}\n{change}\n')
-    with pytest.raises(error):
+    path.write_text(f"_base_ = {str(base)!r}\nmodel = dict(image_haed=dict(dtype='float16'))\n")
+    with pytest.raises(TypeError):
         run_tool('train.py', path, '--work-dir', tmp_path / 'run')
-    assert capsys.readouterr().err.splitlines()[-1] == 'error: ' + words.format(path=path)
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"error: {path}: model: SemPLeS has no argument 'image_haed'; did you mean 'image_head'?"
+    )
 
 
 def test_errors_inside_a_class_are_bugs_and_keep_their_traceback():

@@ -263,7 +263,7 @@ def test_refusals(make_runner):
     with pytest.raises(ValueError, match='patience must be at least 1, got 0'):
         FiniteStepHook(patience=0)
     runner = types.SimpleNamespace(optim_wrapper=OptimWrapperDict())
-    with pytest.raises(ValueError, match='default_hooks.finite_steps=None'):
+    with pytest.raises(TypeError, match='default_hooks.finite_steps=None'):
         FiniteStepHook().before_train_iter(runner, 0)
 
 

@@ -2,16 +2,13 @@
 
 import copy
 import json
-import random
 
-import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 from tiny import TINY_SEMPLES
 
-from semples_mmseg.cli.errors import explained
 from semples_mmseg.cli.launch import choose_start
 from semples_mmseg.engine import StageSwitchHook
 
@@ -306,10 +303,6 @@ def test_joint_and_alternating_schemes(make_config, tmp_path):
     assert names == ['joint.pth', 'prompt.pth', 'refine.pth']
 
 
-def paramwise(**settings):
-    return dict(optim_wrapper=dict(paramwise_cfg=settings))
-
-
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
@@ -333,27 +326,6 @@ def paramwise(**settings):
             'differ in their names:\n.*tvmonitor\n.*tv\n',
         ),
         (dict(train_cfg=dict(max_epochs=3)), r'train_cfg.max_epochs .*stages\.0\.epochs'),
-        (
-            dict(stages=[STAGES[0], dict(STAGES[1], optim_wrapper=dict(optimizer=dict(lr=-1)))]),
-            "stage 'prompt': Invalid learning rate: -1",
-        ),
-        (
-            dict(stages=[STAGES[0], dict(STAGES[1], **paramwise(custom_key={}))]),
-            r"'prompt': .*paramwise_cfg has no 'custom_key'; did you mean 'custom_keys'\?",
-        ),
-        (
-            dict(optim_wrapper=dict(paramwise_cfg=dict(norm_decay_mul=0))),
-            "stage 'match': .*'norm_decay_mul'; did you mean 'norm_decay_mult'",
-        ),
-        (
-            dict(stages=[dict(STAGES[0], **paramwise(custom_keys=dict(head=dict(lr_mul=2))))]),
-            r"custom_keys\.head has no 'lr_mul'; did you mean 'lr_mult'",
-        ),
-        (
-            dict(stages=[dict(STAGES[0], optim_wrapper=dict(optimizer=dict(type='AdmW')))]),
-            "stage 'match': optim_wrapper.optimizer.type: there is no 'AdmW'; did you mean 'Adam",
-        ),
-        (dict(auto_scale_lr=dict(enable=True, base_batch_size=8)), 'auto_scale_lr has no effect'),
         (dict(compile=True), 'compile is refused .*model.compile_options'),
         (dict(compile=dict(backend='eager')), 'compile is refused in a run of stages'),
     ],
@@ -366,60 +338,6 @@ def test_refusals_before_any_work(make_config, changes, message):
         config.merge_from_dict(changes)
     with pytest.raises(ValueError, match=message):
         train(config)
-
-
-def test_every_stage_is_built_before_the_first_step(make_config, capsys):
-    schedule = dict(type='CosineAnnealingLR', eta_mim=0)
-    prompt, crop = dict(name='prompt', epochs=1), dict(type='RandomCorp', crop_size=32)
-    for stage, words in (
-        (
-            dict(prompt, optim_wrapper=dict(optimizer=dict(lrr=1))),
-            "stages.1.optim_wrapper.optimizer: AdamW has no argument 'lrr'; did you mean 'lr'?",
-        ),
-        (
-            dict(prompt, param_scheduler=schedule),
-            "stages.1.param_scheduler: CosineAnnealingLR has no argument 'eta_mim'; did you mean ",
-        ),
-        (
-            dict(prompt, param_scheduler=dict(type='CosineAnealingLR')),
-            "stages.1.param_scheduler: there is no 'CosineAnealingLR'; did you mean 'CosineAnn",
-        ),
-        (
-            dict(prompt, train_pipeline=[PIPELINE[0], crop]),
-            "stages.1.train_pipeline.1: there is no 'RandomCorp'; did you mean 'RandomCrop'?",
-        ),
-    ):
-        config = make_config(stages=[STAGES[0], stage])
-        with pytest.raises(SystemExit) as end, explained():
-            train(config)
-        text = capsys.readouterr().err
-        assert end.value.code == 2 and text.startswith(f'error: {words}'), text
-
-
-def test_building_the_stages_draws_nothing_and_changes_no_parameter(make_config):
-    stages = [dict(stage, train_pipeline=PIPELINE) for stage in STAGES]
-    runner = Runner.from_cfg(no_validation(make_config(stages=stages)))
-    hook = next(h for h in runner.hooks if isinstance(h, StageSwitchHook))
-    assert runner.train_loop  # built on first use
-
-    def state():
-        numbers = (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state())
-        return copy.deepcopy((*numbers, runner.model.state_dict()))
-
-    before = state()
-    hook.before_run(runner)
-    after = state()
-    assert before[:2] == after[:2] and torch.equal(before[2], after[2])
-    assert before[3].keys() == after[3].keys() and not changed(before[3], after[3])
-
-
-def test_rules_for_parameters_that_there_are_not_are_said(make_config, capsys):
-    rules = paramwise(custom_keys=dict(backbnoe=dict(lr_mult=0.1), head=dict(lr_mult=2, eps=1e-6)))
-    config = make_config(stages=[dict(SHORT[0], **rules)])
-    train(no_validation(config))
-    out = capsys.readouterr().out
-    assert out.count("custom_keys has 'backbnoe', which is part of no") == 1
-    assert "has 'head'" not in out
 
 
 def test_the_batch_size_of_the_loader(make_config, capsys):
