@@ -10,7 +10,11 @@ training sees crops of 80. What differs from configs/segmenter/segmenter_deit-s_
 `differs_from_paper`.
 """
 
-_base_ = ['../_base_/default_runtime.py', '../_base_/models/segmenter_deit-s.py']
+_base_ = [
+    '../_base_/default_runtime.py',
+    '../_base_/datasets/loading.py',
+    '../_base_/models/segmenter_deit-s.py',
+]
 import os
 
 custom_imports = dict(imports=['semples_mmseg', 'semples_mmseg.demo'], allow_failed_imports=False)
@@ -63,14 +67,9 @@ model = dict(
     test_cfg=dict(_delete_=True, mode='whole'),
 )
 
-load_image = dict(type='LoadCheckedImage')
-# MMSegInferencer looks for this name; in this scope it is LoadCheckedImage.
-load_test_image = dict(
-    type='LoadImageFromFile', _scope_='semples_mmseg', imdecode_backend='pillow'
-)
 limit_side = dict(type='LimitSide', max_side=256)
 train_pipeline = [
-    load_image,
+    _base_.load_image,
     dict(type='LoadCheckedAnnotations'),
     dict(type='RandomResize', scale=scale, ratio_range=(0.8, 1.4), keep_ratio=True),
     dict(type='RandomCrop', crop_size=crop_size),
@@ -78,7 +77,7 @@ train_pipeline = [
     dict(type='PackSegInputs'),
 ]
 test_pipeline = [
-    load_test_image,
+    _base_.load_test_image,
     limit_side,
     dict(type='Resize', scale=scale, keep_ratio=True),
     dict(type='LoadCheckedAnnotations'),

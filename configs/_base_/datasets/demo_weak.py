@@ -1,16 +1,12 @@
 # The demo world: 600 tagged scenes to train on and 200 held out, 64 x 64 pixels. It is drawn into
 # data/demo, or the folder DATA_ROOT of the environment, on first use.
+_base_ = './loading.py'
 data_root = '{{$DATA_ROOT:data/demo}}'
-load_image = dict(type='LoadCheckedImage')
-# MMSegInferencer looks for this name; in this scope it is LoadCheckedImage.
-load_test_image = dict(
-    type='LoadImageFromFile', _scope_='semples_mmseg', imdecode_backend='pillow'
-)
 # 1.5 times the training images: on enlarged scenes CAMs are best there (docs/predicting.md).
 limit_side = dict(type='LimitSide', max_side=96)
 # MMSeg's inference_model looks for this name.
 test_pipeline = [
-    load_test_image,
+    _base_.load_test_image,
     limit_side,
     dict(type='LoadCheckedAnnotations'),
     dict(type='PackWeakInputs', scales=(1.0, 1.2)),
@@ -34,7 +30,7 @@ train_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         **train_set,
-        pipeline=[load_image, dict(type='RandomFlip', prob=0.5), dict(type='PackWeakInputs')],
+        pipeline=[_base_.load_image, dict(type='RandomFlip', prob=0.5), dict(type='PackWeakInputs')],
     ),
 )
 # During training seeds are evaluated on the held-out scenes, tools/test.py takes the training ones.
@@ -57,7 +53,7 @@ pseudo_mask_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         **train_set,
-        pipeline=[load_image, limit_side, dict(type='PackWeakInputs', scales=(1.0, 1.2))],
+        pipeline=[_base_.load_image, limit_side, dict(type='PackWeakInputs', scales=(1.0, 1.2))],
         test_mode=True,
     ),
 )

@@ -1,15 +1,11 @@
 # Pipelines of retraining on pseudo masks: short side 520, crops of 480 (WeakTr, section 3.3).
+_base_ = './loading.py'
 scale = (8 * 520, 520)  # the short side becomes 520, unless the long one would pass 4160
 
-load_image = dict(type='LoadCheckedImage')
-# MMSegInferencer looks for this name; in this scope it is LoadCheckedImage.
-load_test_image = dict(
-    type='LoadImageFromFile', _scope_='semples_mmseg', imdecode_backend='pillow'
-)
 # The photos of VOC and COCO are smaller: they are computed as they are.
 limit_side = dict(type='LimitSide', max_side=640)
 train_pipeline = [
-    load_image,
+    _base_.load_image,
     dict(type='LoadCheckedAnnotations'),
     dict(type='RandomResize', scale=scale, ratio_range=(0.5, 2.0), keep_ratio=True),
     dict(type='RandomCrop', crop_size=(480, 480), cat_max_ratio=0.75),
@@ -19,7 +15,7 @@ train_pipeline = [
 ]
 # PackWeakInputs takes image-level labels along where a data set has them.
 test_pipeline = [
-    load_test_image,
+    _base_.load_test_image,
     limit_side,
     dict(type='Resize', scale=scale, keep_ratio=True),
     dict(type='LoadCheckedAnnotations'),
@@ -34,7 +30,7 @@ tta_sizes = [
 tta_flips = [dict(type='RandomFlip', prob=0.0), dict(type='RandomFlip', prob=1.0)]
 tta_model = dict(type='ProbabilityTTA')
 tta_pipeline = [
-    load_image,
+    _base_.load_image,
     limit_side,
     dict(
         type='TestTimeAug',

@@ -1,13 +1,9 @@
 # What training images go through in each stage, for VOC and COCO alike.
+_base_ = './loading.py'
 img_size = 224
 bgr_mean = [103.53, 116.28, 123.675]
 bgr_std = [57.375, 57.12, 58.395]
 
-load_image = dict(type='LoadCheckedImage')
-# MMSegInferencer looks for this name; in this scope it is LoadCheckedImage.
-load_test_image = dict(
-    type='LoadImageFromFile', _scope_='semples_mmseg', imdecode_backend='pillow'
-)
 # The photos of VOC and COCO are smaller: they are computed as they are.
 limit_side = dict(type='LimitSide', max_side=640)
 random_crop = dict(
@@ -17,7 +13,7 @@ random_crop = dict(
 # DeiT's augmentation (rand-m9-mstd0.5-inc1, random erasing with normal noise per pixel):
 # stage 0, match and refine.
 stage_match_pipeline = [
-    load_image,
+    _base_.load_image,
     random_crop,
     dict(type='RandomFlip', prob=0.5),
     dict(
@@ -43,7 +39,7 @@ stage_match_pipeline = [
     dict(type='PackWeakInputs'),
 ]
 stage_prompt_pipeline = [
-    load_image,
+    _base_.load_image,
     random_crop,
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackWeakInputs'),
