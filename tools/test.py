@@ -14,6 +14,7 @@ from pathlib import Path
 from semples_mmseg import register_components
 from semples_mmseg.cli.arguments import add_common_options, add_max_side
 from semples_mmseg.cli.errors import explained
+from semples_mmseg.utils.files import file_of_each
 from semples_mmseg.utils.locks import folder_lock
 from semples_mmseg.utils.shards import shard
 
@@ -104,13 +105,12 @@ def metrics_files(args: argparse.Namespace) -> list[Path | None]:
     Raises:
         ValueError: If several checkpoints would write the same files.
     """
-    if len(args.checkpoint) == 1 or not args.metrics:
-        files = [args.metrics] * len(args.checkpoint)
-    else:
-        names = [Path(path).stem for path in args.checkpoint]
-        files = [args.metrics.with_stem(f'{args.metrics.stem}_{name}') for name in names]
+    paths = [Path(path) for path in args.checkpoint]
+    files: list[Path | None] = [None] * len(paths)
+    if args.metrics:
+        files = [*file_of_each(args.metrics, paths)]
     written = (args.out, args.show_dir, len(set(files)) < len(files) and args.metrics)
-    if len(args.checkpoint) > 1 and any(written):
+    if len(paths) > 1 and any(written):
         raise ValueError(
             '--out, --show-dir and --metrics would overwrite what is written for one checkpoint by '
             'that of the next: give one checkpoint at a time, or for --metrics files of different '

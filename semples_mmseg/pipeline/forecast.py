@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -21,10 +20,11 @@ from rich.table import Table
 
 from ..engine.stage_plan import StagePlan
 from ..pseudo_masks.generate import IMAGES_TO_CHOOSE_BY
-from ..utils.config_options import read_options
+from ..utils.config_options import read_config
 from ..utils.files import read_json
 from ..utils.lists import read_image_ids
-from .steps import TAIL, Step
+from .child import start_child
+from .steps import OPTIONS, Step, end_of_log
 
 BATCHES = 3
 _LEAST_IMAGES = 12
@@ -106,7 +106,7 @@ def forecast(steps: Sequence[Step], folder: Path, console: Console) -> list[Cost
             costs.append(Cost(step.name))
             continue
         with console.status(f'[{number}/{len(steps)}] {step.name}: a few images'):
-            config, tool = _merged(step), _tool(step)
+            config, tool = _config(step), _tool(step)
             if tool == 'train.py':
                 measured = _measure(step, _short_training(config, folder), folder, number)
                 outside = measured.seconds - measured.between('before_train', 'after_train')
@@ -135,7 +135,7 @@ def forecast(steps: Sequence[Step], folder: Path, console: Console) -> list[Cost
 def _few_of_trainings(steps: Sequence[Step]) -> list[int]:
     """Images that the short trainings of some steps go through: each needs its pseudo mask."""
     return [
-        _few_of_training(_merged(step))
+        _few_of_training(_config(step))
         for step in steps
         if step.config and _tool(step) == 'train.py'
     ]
@@ -158,13 +158,10 @@ def _tool(step: Step) -> str:
     return Path(next(part for part in step.command if part.endswith('.py'))).name
 
 
-def _merged(step: Step) -> Config:
+def _config(step: Step) -> Config:
+    """The config that a step runs with."""
     assert step.config is not None
-    config = Config.fromfile(step.config)
-    if '--cfg-options' in step.command:
-        options = step.command[step.command.index('--cfg-options') + 1 :]
-        config.merge_from_dict(read_options(options))
-    return config
+    return read_config(step.config, step.options)
 
 
 def _images(config: Config, loader: str) -> int:
@@ -271,20 +268,19 @@ def _measure(step: Step, options: Sequence[str], folder: Path, number: int) -> _
     """Run a step with more options, and read what the hook has written."""
     times, log = folder / f'times_{number}.json', folder / f'forecast_{number}.log'
     command = [sys.executable, *step.command]
-    if '--cfg-options' not in command:
-        command.append('--cfg-options')
+    if OPTIONS not in command:
+        command.append(OPTIONS)
     hook = 'default_hooks.step_times'
     command += [*options, f'{hook}.type=StepTimesHook', f'{hook}.out={times}']
     start = time.monotonic()
     with open(log, 'wb') as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        process = start_child(command, output)
         _, status, usage = os.wait4(process.pid, 0)
     seconds = time.monotonic() - start
     if status or not times.is_file():
-        lines = log.read_text(encoding='utf-8', errors='replace').splitlines()[-TAIL:]
         raise RuntimeError(
             f'step {step.name!r} fails on a few images already. The end of its output:\n'
-            + ''.join(f'  {line}\n' for line in lines)
+            + end_of_log(log)
         )
     content: dict[str, Any] = read_json(times)
     moments = [(name, at) for name, at in content['moments']]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
-
-from ..utils.config_options import read_options
+from ..utils.config_options import read_config
 from .benchmarks import Benchmark
 from .steps import Step
 from .tools import Tools, dataset_options
@@ -83,7 +80,7 @@ def published_steps(
     ]
 
     stage0 = folder / 'weaktr' / 'classify.pth'
-    config = _merged(root / benchmark.weaktr, settings.weaktr)
+    config = read_config(root / benchmark.weaktr, settings.weaktr)
     steps.append(
         tools.train(
             'WeakTr training (stage 0)',
@@ -98,7 +95,7 @@ def published_steps(
         )
     )
     final = folder / 'semples' / 'refine.pth'
-    config = _merged(root / benchmark.semples, settings.semples)
+    config = read_config(root / benchmark.semples, settings.semples)
     start = f'model.mask_generator.init_cfg.checkpoint=weights:{stage0}'
     steps.append(
         tools.train(
@@ -158,7 +155,7 @@ def _segmenter_steps(
     benchmark: Benchmark, tools: Tools, data: Path, masks: Path, settings: Settings
 ) -> list[Step]:
     """Retraining on the pseudo masks, and its tests."""
-    epochs = _merged(tools.root / benchmark.segmenter, settings.segmenter).train_cfg.max_epochs
+    epochs = read_config(tools.root / benchmark.segmenter, settings.segmenter).train_cfg.max_epochs
     work_dir = tools.folder / 'segmenter'
     weights = work_dir / f'epoch_{epochs}.pth'
     options = [
@@ -221,13 +218,6 @@ def _segmenter_steps(
             )
         )
     return steps
-
-
-def _merged(path: Path, options: Sequence[str]) -> Any:
-    """A config with its options."""
-    config = Config.fromfile(path)
-    config.merge_from_dict(read_options(options))
-    return config
 
 
 def _epochs(config: Any, images: int) -> str:

@@ -21,6 +21,8 @@ from .child import start_child
 from .time_left import TimeLeft, duration, logged_eta
 
 RECORD = 'pipeline.json'
+OPTIONS = '--cfg-options'
+"""The last option of a command, if it has it; settings follow."""
 TAIL = 20
 """Lines of the log that are shown when a step fails."""
 
@@ -56,6 +58,11 @@ class Step:
     work: str = ''
     megabytes: float = 0.0
     length: float = 0.0
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Settings of the config in the command, ``key=value``."""
+        return self.command[self.command.index(OPTIONS) + 1 :] if OPTIONS in self.command else ()
 
 
 def digest(path: Path) -> str | None:
@@ -253,10 +260,15 @@ def _check(step: Step, code: int, log: Path) -> None:
     missing = [str(path) for path in step.outputs if digest(path) is None]
     if not code and not missing:
         return
-    tail = log.read_text(encoding='utf-8', errors='replace').splitlines()[-TAIL:]
     reason = f'failed with exit code {code}' if code else f'did not write {", ".join(missing)}'
     raise RuntimeError(
         f'step {step.name!r} {reason}. The end of its log {log}:\n'
-        + ''.join(f'  {line}\n' for line in tail)
+        + end_of_log(log)
         + 'Once the cause is removed, the same command continues with this step.'
     )
+
+
+def end_of_log(log: Path) -> str:
+    """The last ``TAIL`` lines of a log, indented."""
+    lines = log.read_text(encoding='utf-8', errors='replace').splitlines()[-TAIL:]
+    return ''.join(f'  {line}\n' for line in lines)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ..pseudo_masks.manifest import MANIFEST
+from ..utils.files import file_of_each
 from ..weights.latest_checkpoint import POINTER
-from .steps import Step
+from .steps import OPTIONS, Step
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,13 @@ class Tools:
         Of several weights, each has a file of its own, ``seeds_match.json`` for ``match.pth``.
         """
         out = self.folder / metrics
-        files = [out.with_stem(f'{out.stem}_{file.stem}') for file in weights]
         start = (*map(str, weights), '--metrics', str(out))
         start += ('--work-dir', str(self.folder / 'test'))
         return Step(
             name,
             self._command('test.py', config, *start, *arguments, options=options),
             inputs=tuple(weights),
-            outputs=(*(files if len(files) > 1 else [out]), *outputs),
+            outputs=(*file_of_each(out, weights), *outputs),
             config=self.root / config,
             **details,
         )
@@ -111,7 +111,7 @@ class Tools:
         if self.gpus > 1:
             launcher = ('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node')
             command = (*launcher, str(self.gpus), *command, '--launcher', 'pytorch')
-        return (*command, '--cfg-options', *options) if options else command
+        return (*command, OPTIONS, *options) if options else command
 
 
 def dataset_options(loaders: Sequence[str], **settings: str | Path) -> list[str]:

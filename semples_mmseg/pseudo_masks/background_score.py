@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor
 
+from ..evaluation.cam_metric import enlarged
 from ..models.losses.reduction import similarity
 from ..models.segmentors.semples import SemPLeS
 from ..utils.progress import progress
@@ -58,7 +59,7 @@ def foreground_fit(
     Returns:
         (T, n).
     """
-    cams = F.interpolate(cams[None], pixels.shape[-2:], mode='bilinear', align_corners=False)[0]
+    cams = enlarged(cams, pixels.shape[-2:])
     thresholds = cams.new_tensor(list(scores)).view(-1, 1, 1, 1)
     own = F.one_hot(cams.argmax(0), len(cams)).permute(2, 0, 1) > 0
     masks = ((cams > thresholds) & own).to(pixels).flatten(0, 1)[:, None]

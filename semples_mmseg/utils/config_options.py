@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def option(text: str) -> str:
@@ -46,3 +50,12 @@ def read_options(texts: Iterable[str]) -> dict[str, Any]:
         else:
             options[key] = DictAction._parse_int_float_bool(value.strip('\'"'))
     return options
+
+
+def read_config(path: Path, texts: Iterable[str]) -> Config:
+    """A config with the options of ``--cfg-options``, without the checks of the tools."""
+    from mmengine.config import Config
+
+    config = Config.fromfile(path)
+    config.merge_from_dict(read_options(texts))
+    return config

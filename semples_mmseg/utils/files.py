@@ -5,6 +5,8 @@ import json
 import os
 import re
 from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -16,6 +18,18 @@ def file_digest(*paths: str | os.PathLike) -> str:
             while block := file.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def file_of_each(file: Path, sources: Sequence[Path]) -> list[Path]:
+    """Where the results of several files go: ``seeds_match.json`` for ``match.pth``.
+
+    Args:
+        file: Of a single one, such as ``seeds.json``.
+        sources: What there are results of.
+    """
+    if len(sources) == 1:
+        return [file]
+    return [file.with_stem(f'{file.stem}_{source.stem}') for source in sources]
 
 
 def read_bytes(
