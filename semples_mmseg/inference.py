@@ -1,6 +1,7 @@
 """Masks of single images in Python: MMSeg's inferencer with image-level tags."""
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,13 +31,13 @@ class SemPLeSInferencer(MMSegInferencer):
     def __call__(
         self,
         inputs: Any,
-        tags: Sequence[str] | Sequence[Sequence[str] | None] | None = None,
+        tags: Iterable[str] | Iterable[Iterable[str] | None] | None = None,
         **kwargs: Any,
     ) -> Any:
         """Predict the masks of one image, of several, or of a folder.
 
         Args:
-            inputs: Path, BGR array (H, W, 3), a list of them, or a folder.
+            inputs: Path (text or ``Path``), BGR array (H, W, 3), a list of them, or a folder.
             tags: Class names of the image; for several images a list with one entry per image,
                 each a list of names (empty: only background) or None (not known).
             **kwargs: ``batch_size``, ``return_datasamples``, ``out_dir`` and the other options of
@@ -51,7 +52,10 @@ class SemPLeSInferencer(MMSegInferencer):
             ValueError: If a tag is no class of the model, or the number of entries is not that of
                 the images.
         """
+        if isinstance(inputs, os.PathLike):
+            inputs = os.fspath(inputs)
         images = self._inputs_to_list(inputs)
+        images = [os.fspath(i) if isinstance(i, os.PathLike) else i for i in images]
         return super().__call__(images, tags=self._labels(images, tags), **kwargs)
 
     def preprocess(
@@ -103,16 +107,20 @@ class SemPLeSInferencer(MMSegInferencer):
             return [None] * len(images)
         if isinstance(tags, str):
             raise ValueError(f'tags={tags!r}: give a list of class names, [{tags!r}]')
+        tags = list(tags)
         if len(images) == 1 and all(isinstance(tag, str) for tag in tags):
             tags = [tags]
-        if len(tags) != len(images) or any(isinstance(entry, str) for entry in tags):
+        lists = [isinstance(entry, Iterable) and not isinstance(entry, str) for entry in tags]
+        wrong = [tag for tag, fits in zip(tags, lists, strict=True) if not fits and tag is not None]
+        if wrong or len(tags) != len(images):
+            found = repr(wrong[0]) if wrong else f'{len(tags)} entries'
             raise ValueError(
-                f'tags has {len(tags)} entries for {len(images)} images: give one list of class '
-                'names (or None) per image'
+                f'tags has {found} for {len(images)} images: give one list of class names (or '
+                'None) per image'
             )
         return [None if entry is None else self._multi_hot(entry) for entry in tags]
 
-    def _multi_hot(self, tags: Sequence[str]) -> np.ndarray:
+    def _multi_hot(self, tags: Iterable[str]) -> np.ndarray:
         names = self._class_names
         labels = np.zeros(len(names), np.float32)
         for tag in tags:

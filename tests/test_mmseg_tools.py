@@ -219,12 +219,20 @@ def test_tags_are_taken_and_guesses_are_named(trained, recwarn):
     one = inferencer(array, tags=['cow', 'boat'])
     np.testing.assert_array_equal(one['predictions'], out['predictions'][0])
     assert one['tags'] == ['boat', 'cow'] and one['tags_guessed'] is False
+    assert inferencer([Path(images[0])], tags=(tag for tag in ['cow']))['tags'] == ['cow']
+    assert inferencer(Path(images[0]), tags={'cow'})['tags'] == ['cow']
     sample = inferencer(images[0], tags=['cow'], return_datasamples=True)
     assert sample.cam_classes.tolist() == [4]
 
 
 @pytest.mark.parametrize(
-    ('tags', 'named'), [(['cwo'], "'cow'"), ('cow', "'cow'"), ([['cow'], ['boat']], '2 entries')]
+    ('tags', 'named'),
+    [
+        (['cwo'], "'cow'"),
+        ('cow', "'cow'"),
+        ([['cow'], ['boat']], '2 entries'),
+        ([5], 'has 5 for 1'),
+    ],
 )
 def test_tags_that_do_not_fit_are_refused(trained, tags, named):
     inferencer = SemPLeSInferencer(*trained['semples'], device='cpu')
