@@ -6,6 +6,7 @@ import modelindex
 import pytest
 from mmengine.config import Config
 
+from semples_mmseg.cli.config_keys import check_keys
 from semples_mmseg.datasets import COCO_CLASSES
 from semples_mmseg.utils.classes import read_classes
 
@@ -22,6 +23,7 @@ def test_a_config_is_whole(path):
     assert config.default_scope == 'mmseg'
     assert config.test_pipeline  # which MMSeg's inference_model reads
     assert config.custom_imports['imports'][0] == 'semples_mmseg'
+    check_keys(config)
     staged = any(hook['type'] == 'StageSwitchHook' for hook in config.get('custom_hooks') or [])
     assert staged == ('stages' in config)
 

@@ -16,6 +16,7 @@ from ..engine.stage_plan import StagePlan
 from ..utils.config_options import read_options
 from ..weights import forbid_code, read_checkpoint, resolve, trust_checkpoints, with_scheme
 from ..weights.latest_checkpoint import latest_whole_checkpoint
+from .config_keys import check_keys
 from .options import merge_options
 from .test_options import has_masks, metrics_that_need_masks
 
@@ -49,7 +50,7 @@ def load_config(args: argparse.Namespace) -> Config:
         FileNotFoundError: If there is no such config.
         ValueError: If ``--data-root`` or ``--max-side`` is given and the config does not use it.
         OSError: If the work folder cannot be written.
-        ValueError: If an option of ``--cfg-options`` is unknown or has no effect.
+        ValueError: If a key of the config or of ``--cfg-options`` is unknown or has no effect.
         ImportError: If the config logs to TensorBoard, which is not installed.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
@@ -64,6 +65,7 @@ def load_config(args: argparse.Namespace) -> Config:
         raise ValueError(
             f'--data-root has no effect: {args.config} does not use {{{{$DATA_ROOT:...}}}}'
         )
+    check_keys(config)
     config.launcher = args.launcher
     if args.cfg_options:
         merge_options(config, read_options(args.cfg_options))

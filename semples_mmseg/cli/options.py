@@ -18,7 +18,7 @@ _LOADER = (
 )
 _PARTS = ('dataloader', 'cfg', 'evaluator')
 # What a Runner or a tool reads at the top of a config; other variables are used up when it is read.
-_TOP = (
+TOP = (
     *(f'{name}_{part}' for name in ('train', 'val', 'test') for part in _PARTS),
     *('model', 'stages', 'optim_wrapper', 'param_scheduler', 'default_hooks', 'custom_hooks'),
     *('pseudo_mask_dataloader', 'pseudo_mask_evaluator', 'crf', 'tta_model', 'tta_pipeline'),
@@ -28,6 +28,15 @@ _TOP = (
 )
 _KNOWN: dict[str, Sequence[str]] = {
     'train_cfg': ('by_epoch', 'max_epochs', 'val_begin', 'val_interval', 'dynamic_intervals'),
+    'test_cfg': ('mode', 'crop_size', 'stride', 'fp16'),
+    'env_cfg': ('cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'),
+    'mp_cfg': ('mp_start_method', 'opencv_num_threads'),
+    'dist_cfg': ('backend', 'timeout'),
+    'log_processor': (
+        *('by_epoch', 'window_size', 'custom_cfg', 'num_digits', 'log_with_hierarchy'),
+        'mean_pattern',
+    ),
+    'auto_scale_lr': ('enable', 'base_batch_size'),
     'randomness': ('seed', 'deterministic', 'diff_rank_seed'),
     'data_prefix': ('img_path', 'seg_map_path'),
     'stages': ('name', 'epochs', *STAGE_KEYS, *RUN_KEYS),
@@ -79,7 +88,7 @@ def _check_known(config: Config, key: str) -> None:
             at = at[part]
             continue
         parent = parts[depth - 1] if depth else ''
-        known = [*at, *_known_in(parts[:depth])]
+        known = [*at, *known_in(parts[:depth])]
         open_here = open_below or 'type' in at or parent in _OPEN
         similar = difflib.get_close_matches(part, known, 1, 0.8 if open_here else 0.6)
         if part in known or open_here and not similar:
@@ -87,7 +96,7 @@ def _check_known(config: Config, key: str) -> None:
         hint = (
             f'did you mean {".".join([*parts[:depth], similar[0]])}?'
             if similar
-            else (f'there are {", ".join(sorted(map(str, known)))}')
+            else f'there are {", ".join(sorted(map(str, known)))}.'
         )
         raise ValueError(
             f'--cfg-options {key}: {where or "the config"} has no {part!r}; {hint} To add a new '
@@ -95,10 +104,10 @@ def _check_known(config: Config, key: str) -> None:
         )
 
 
-def _known_in(parts: Sequence[str]) -> Sequence[str]:
+def known_in(parts: Sequence[str]) -> Sequence[str]:
     """Keys that a part of a config may have, besides those that are there."""
     if not parts:
-        return _TOP
+        return TOP
     if parts[0] == 'stages' and len(parts) == 2:
         return _KNOWN['stages']
     if parts[-1].endswith('_dataloader'):
@@ -109,9 +118,9 @@ def _known_in(parts: Sequence[str]) -> Sequence[str]:
 def _check_effect(config: Config, key: str) -> None:
     first = key.split('.')[0]
     staged = [stage for stage in config.get('stages') or [] if isinstance(stage, Mapping)]
-    if first not in _TOP:
-        found = list(_uses(config.to_dict(), config[first]))
-        others = [name for name in found if name.split('.')[0] in _TOP]
+    if first not in TOP:
+        found = list(uses(config.to_dict(), config[first]))
+        others = [name for name in found if name.split('.')[0] in TOP]
         if isinstance(config[first], Mapping) and not others:
             return  # such as a loader for --split-dataloader
         raise ValueError(
@@ -132,11 +141,11 @@ def _check_effect(config: Config, key: str) -> None:
         )
 
 
-def _uses(at: Any, value: Any, where: str = '') -> Iterator[str]:
+def uses(at: Any, value: Any, where: str = '') -> Iterator[str]:
     """Dotted keys whose value equals another, or begins with it (a path)."""
     same = type(at) is type(value) and value not in (None, True, False, '')
     if where and same and (at == value or isinstance(at, str) and at.startswith(value)):
         yield where
         return
     for key, child in parts(at, where):
-        yield from _uses(child, value, key)
+        yield from uses(child, value, key)

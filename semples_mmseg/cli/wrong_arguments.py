@@ -51,7 +51,7 @@ def wrong_argument(error: BaseException) -> str | None:
         kind = getattr(built, '__name__', str(built))
         unknown, missing = _UNKNOWN.search(str(error)), _MISSING.search(str(error))
         if unknown and unknown[1] in given:
-            known = set(_parameters(built))
+            known = set(parameters(built))
             at = _place(frames, kind, unknown[1])
             return f'{at}: {kind} has no argument {unknown[1]!r}{_hint(unknown[1], known)}'
         if missing and innermost:
@@ -67,7 +67,7 @@ def _hint(wrong: str, known: Collection[str]) -> str:
     return f'; there are {", ".join(sorted(known))}' if 0 < len(known) <= 40 else ''
 
 
-def _parameters(built: Callable) -> Iterator[str]:
+def parameters(built: Callable) -> Iterator[str]:
     """Names of the arguments of a class, those that it hands to its bases too."""
     calls = (
         [vars(base)['__init__'] for base in built.__mro__ if '__init__' in vars(base)]

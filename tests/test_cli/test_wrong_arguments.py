@@ -65,11 +65,11 @@ def test_the_place_and_the_nearest_name_are_said(key, build, place, words, capsy
 def test_the_tools_name_the_config(tmp_path, request, capsys):
     path = tmp_path / 'own.py'
     base = request.config.rootpath / 'configs/semples/demo_refine.py'
-    path.write_text(f"_base_ = {str(base)!r}\nmodel = dict(image_haed=dict(dtype='float16'))\n")
+    path.write_text(f"_base_ = {str(base)!r}\nmodel = dict(imagehd=dict(dtype='float16'))\n")
     with pytest.raises(TypeError):
         run_tool('train.py', path, '--work-dir', tmp_path / 'run')
     assert capsys.readouterr().err.splitlines()[-1] == (
-        f"error: {path}: model: SemPLeS has no argument 'image_haed'; did you mean 'image_head'?"
+        f"error: {path}: model: SemPLeS has no argument 'imagehd'; did you mean 'image_head'?"
     )
 
 
