@@ -10,9 +10,9 @@ import mmseg.registry
 from mmengine import Registry
 from mmengine.config import Config
 
+from ..utils.arguments import parameters
 from ..utils.config_options import parts
 from .options import TOP, known_in, uses
-from .wrong_arguments import parameters
 
 # Similarity from 0 to 1. Other variables are more likely at the top of a config.
 _NEAR, _NEAR_AT_TOP = 0.84, 0.9

@@ -9,6 +9,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ..engine.stage_plan import RUN_KEYS, STAGE_KEYS
+from ..engine.stage_settings import PARAMWISE
 from ..utils.config_options import parts
 
 _LOADER = (
@@ -36,6 +37,10 @@ _KNOWN: dict[str, Sequence[str]] = {
         *('by_epoch', 'window_size', 'custom_cfg', 'num_digits', 'log_with_hierarchy'),
         'mean_pattern',
     ),
+    'optim_wrapper': (
+        *('optimizer', 'paramwise_cfg', 'constructor', 'clip_grad', 'accumulative_counts'),
+    ),
+    'paramwise_cfg': PARAMWISE,
     'auto_scale_lr': ('enable', 'base_batch_size'),
     'randomness': ('seed', 'deterministic', 'diff_rank_seed'),
     'data_prefix': ('img_path', 'seg_map_path'),
@@ -112,6 +117,8 @@ def known_in(parts: Sequence[str]) -> Sequence[str]:
         return _KNOWN['stages']
     if parts[-1].endswith('_dataloader'):
         return _LOADER
+    if 'custom_keys' in parts[:-1]:
+        return ('lr_mult', 'decay_mult')
     return _KNOWN.get(parts[-1], ())
 
 

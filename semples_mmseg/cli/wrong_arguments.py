@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
 import re
 import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmengine.config import Config
 
+from ..utils.arguments import hint, parameters, types
 from ..utils.config_options import parts
 
 _UNKNOWN = re.compile(r"got an unexpected keyword argument '(\w+)'")
@@ -44,8 +43,8 @@ def wrong_argument(error: BaseException) -> str | None:
         innermost = position == len(frames) - 1
         if isinstance(error, KeyError) and innermost and built is None:
             kind = str(variables.get('obj_type') or variables.get('scheduler_type'))
-            known = _types(variables['registry'])
-            return f'{_place(frames, kind, None)}: there is no {kind!r}{_hint(kind, known)}'
+            known = types(variables['registry'])
+            return f'{_place(frames, kind, None)}: there is no {kind!r}{hint(kind, known)}'
         if not isinstance(error, TypeError) or not callable(built):
             return None
         kind = getattr(built, '__name__', str(built))
@@ -53,39 +52,11 @@ def wrong_argument(error: BaseException) -> str | None:
         if unknown and unknown[1] in given:
             known = set(parameters(built))
             at = _place(frames, kind, unknown[1])
-            return f'{at}: {kind} has no argument {unknown[1]!r}{_hint(unknown[1], known)}'
+            return f'{at}: {kind} has no argument {unknown[1]!r}{hint(unknown[1], known)}'
         if missing and innermost:
             return f'{_place(frames, kind, None)}: {kind} needs {missing[1]}'
         return None
     return None
-
-
-def _hint(wrong: str, known: Collection[str]) -> str:
-    close = difflib.get_close_matches(wrong, known, 1)
-    if close:
-        return f'; did you mean {close[0]!r}?'
-    return f'; there are {", ".join(sorted(known))}' if 0 < len(known) <= 40 else ''
-
-
-def parameters(built: Callable) -> Iterator[str]:
-    """Names of the arguments of a class, those that it hands to its bases too."""
-    calls = (
-        [vars(base)['__init__'] for base in built.__mro__ if '__init__' in vars(base)]
-        if inspect.isclass(built)
-        else [built]
-    )
-    for call in calls:
-        parameters = inspect.signature(call).parameters.values()
-        named = (p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
-        yield from (name for name in named if name != 'self')
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            return
-
-
-def _types(registry: Any) -> set[str]:
-    """Names that a config may give as type, without a scope."""
-    above = _types(registry.parent) if registry.parent else set()
-    return set(registry.module_dict) | above
 
 
 def _place(frames: list[Any], kind: str, argument: str | None) -> str:

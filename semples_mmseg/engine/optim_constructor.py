@@ -19,6 +19,13 @@ class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             ValueError: If nothing in the model trains.
         """
         logger = MMLogger.get_current_instance()
+        names = [name for name, _ in model.named_parameters()]
+        for key in self.paramwise_cfg.get('custom_keys') or {}:
+            if not any(key in name for name in names):
+                logger.warning(
+                    f'optim_wrapper.paramwise_cfg.custom_keys has {key!r}, which is part of no '
+                    "parameter's name: it has no effect"
+                )
         level = logger.level
         # MMEngine logs three lines per parameter, and each frozen one as a warning.
         logger.setLevel(logging.ERROR)

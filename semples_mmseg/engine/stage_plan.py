@@ -1,8 +1,11 @@
 """Reading and checking the list of stages of a run."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from mmengine.config import Config
 
 from ..models.stages import Stage, resolve_stage
 
@@ -41,6 +44,26 @@ class StageSpec:
     def name(self) -> str:
         """Name of the stage."""
         return self.stage.name
+
+    def optimizer_config(self, config: Mapping[str, Any]) -> Any:
+        """The ``optim_wrapper`` of a config with the changes of this stage."""
+        merged = Config(dict(wrapper=copy.deepcopy(config['optim_wrapper'])))
+        # MMEngine takes `_delete_` out of what it merges: a second time it would be gone.
+        merged.merge_from_dict(dict(wrapper=copy.deepcopy(dict(self.optim_wrapper or {}))))
+        merged.wrapper.setdefault('constructor', 'TrainableOptimWrapperConstructor')
+        return merged.wrapper
+
+    def schedulers_config(self, config: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+        """The schedules of this stage, or else those of a config, as long as the stage."""
+        given = self.param_scheduler
+        given = config.get('param_scheduler') if given is None else given
+        if given is None:
+            return None
+        entries = [dict(entry) for entry in (given if isinstance(given, list) else [given])]
+        for entry in entries:
+            if entry.get('by_epoch', True):
+                entry.setdefault('end', self.epochs)
+        return entries
 
 
 class StagePlan:

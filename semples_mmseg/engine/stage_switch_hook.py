@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -20,6 +19,7 @@ from ..utils import atomic_write
 from .check_classes_hook import check_classes
 from .global_batches import images_each, keep_whole_batches
 from .stage_plan import StagePlan, StageSpec
+from .stage_settings import check_settings
 from .stage_snapshots import put_back, take_snapshot
 from .weights_file import bare, save_weights
 
@@ -64,7 +64,11 @@ class StageSwitchHook(Hook):
         self._metrics: dict[str, float] = {}
 
     def before_run(self, runner: Runner) -> None:
-        """Check the plan against model and data, and set the length of the run."""
+        """Check the plan against model and data, and set the length of the run.
+
+        Raises:
+            ValueError: If a stage cannot be run, or its settings name what there is not.
+        """
         loop: Any = runner._train_loop
         if not isinstance(loop, BaseLoop):
             return  # testing
@@ -82,7 +86,10 @@ class StageSwitchHook(Hook):
             )
         self._val_interval = loop.val_interval
         steps = [spec.epochs * self._steps_per_epoch(spec, runner) for spec in self.plan.specs]
-        for spec in self.plan.specs:
+        for index, spec in enumerate(self.plan.specs):
+            check_settings(runner.cfg, spec, f'stages.{index} ({spec.name})')
+            if spec.train_pipeline is not None and self._on_device(runner):
+                augmented_on_device(spec.train_pipeline)
             model.set_stage(spec.stage)  # refuses what the model cannot do, before any work
             for key, modules in (('restore', spec.restore), ('keeps', spec.keeps)):
                 for module in modules:
@@ -203,16 +210,20 @@ class StageSwitchHook(Hook):
             runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model)
         loop: Any = runner.train_loop
         loop.dataloader = self._build_loader(runner, spec)
-        runner.optim_wrapper = runner.build_optim_wrapper(self._optimizer_config(runner, spec))
-        schedulers = self._schedulers_config(runner, spec)
+        runner.optim_wrapper = runner.build_optim_wrapper(spec.optimizer_config(runner.cfg))
+        schedulers = spec.schedulers_config(runner.cfg)
         runner.param_schedulers = schedulers and runner.build_param_scheduler(schedulers)
         runner.optim_wrapper.initialize_count_status(runner.model, runner.iter, runner.max_iters)
         self._announce(runner, index)
 
+    @staticmethod
+    def _on_device(runner: Runner) -> bool:
+        preprocessor = getattr(bare(runner.model), 'data_preprocessor', None)
+        return getattr(preprocessor, 'augment_on', 'loader') == 'device'
+
     def _build_loader(self, runner: Runner, spec: StageSpec) -> Any:
         loader = self._base_loader
-        preprocessor = getattr(bare(runner.model), 'data_preprocessor', None)
-        on_device = getattr(preprocessor, 'augment_on', 'loader') == 'device'
+        on_device = self._on_device(runner)
         if on_device or spec.train_pipeline is not None or spec.batch_size is not None:
             config = copy.deepcopy(runner.cfg.train_dataloader)
             if spec.train_pipeline is not None:
@@ -228,23 +239,6 @@ class StageSwitchHook(Hook):
         keep_whole_batches(loader)
         return loader
 
-    def _optimizer_config(self, runner: Runner, spec: StageSpec) -> Any:
-        config = Config(dict(wrapper=copy.deepcopy(runner.cfg.optim_wrapper)))
-        config.merge_from_dict(dict(wrapper=dict(spec.optim_wrapper or {})))
-        config.wrapper.setdefault('constructor', 'TrainableOptimWrapperConstructor')
-        return config.wrapper
-
-    def _schedulers_config(self, runner: Runner, spec: StageSpec) -> list[dict[str, Any]] | None:
-        given = spec.param_scheduler
-        given = runner.cfg.get('param_scheduler') if given is None else given
-        if given is None:
-            return None
-        entries = [dict(entry) for entry in (given if isinstance(given, list) else [given])]
-        for entry in entries:
-            if entry.get('by_epoch', True):
-                entry.setdefault('end', spec.epochs)
-        return entries
-
     def settings(self, runner: Runner) -> list[dict[str, Any]]:
         """What a checkpoint fixes for each stage: length, steps, optimizer and schedule."""
         return [
@@ -256,8 +250,8 @@ class StageSwitchHook(Hook):
                 losses=spec.stage.losses,
                 trains=bare(runner.model).trained_by(spec.stage),
                 restore=spec.restore,
-                optim_wrapper=self._optimizer_config(runner, spec),
-                param_scheduler=self._schedulers_config(runner, spec),
+                optim_wrapper=spec.optimizer_config(runner.cfg),
+                param_scheduler=spec.schedulers_config(runner.cfg),
             )
             for spec in self.plan.specs
         ]

@@ -20,8 +20,8 @@ class StagedTrainLoop(EpochBasedTrainLoop):
         max_epochs: Refused: the length of a stage is its ``epochs``.
 
     Raises:
-        ValueError: If ``max_epochs`` or the config's ``compile`` is given, or the stages cannot be
-            read.
+        ValueError: If ``max_epochs``, or the config's ``compile`` or ``auto_scale_lr`` is given, or
+            the stages cannot be read.
     """
 
     def __init__(
@@ -37,6 +37,11 @@ class StagedTrainLoop(EpochBasedTrainLoop):
                 'compile is refused in a run of stages: MMEngine would compile the whole training '
                 'step, again for every image path in it, and what is compiled outlives the change '
                 'of what trains at the next stage. Set model.compile_options=dict() in its place'
+            )
+        if (runner.cfg.get('auto_scale_lr') or {}).get('enable'):
+            raise ValueError(
+                'auto_scale_lr has no effect in a run of stages, each of which has its own batch '
+                'size: set stages.0.optim_wrapper.optimizer.lr and those of the other stages'
             )
         length = StagePlan(runner.cfg.get('stages')).total_epochs
         super().__init__(runner, dataloader, length, val_interval=val_interval)

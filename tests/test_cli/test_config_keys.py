@@ -35,6 +35,8 @@ BASE = dict(
         ({'train_dataloader.batchsize': 3}, 'train_dataloader.batch_size'),
         ({'stages.0.epoch': 3}, 'stages.0.epochs'),
         ({'optim_wrapper.optimizer.weigth_decay': 3}, 'optim_wrapper.optimizer.weight_decay'),
+        ({'optim_wrapper.paramwise_cfg.norm_decay_mul': 0}, 'paramwise_cfg.norm_decay_mult'),
+        ({'optim_wrapper.paramwise_cfg.custom_keys.head.lr_mul': 2}, 'custom_keys.head.lr_mult'),
         ({'train_dataloader.dataset.data_prefix.img_pth': ''}, 'data_prefix.img_path'),
     ],
 )

@@ -326,6 +326,7 @@ def test_joint_and_alternating_schemes(make_config, tmp_path):
             'differ in their names:\n.*tvmonitor\n.*tv\n',
         ),
         (dict(train_cfg=dict(max_epochs=3)), r'train_cfg.max_epochs .*stages\.0\.epochs'),
+        (dict(auto_scale_lr=dict(enable=True, base_batch_size=8)), 'auto_scale_lr has no effect'),
         (dict(compile=True), 'compile is refused .*model.compile_options'),
         (dict(compile=dict(backend='eager')), 'compile is refused in a run of stages'),
     ],
@@ -338,6 +339,21 @@ def test_refusals_before_any_work(make_config, changes, message):
         config.merge_from_dict(changes)
     with pytest.raises(ValueError, match=message):
         train(config)
+
+
+def test_settings_of_a_later_stage_that_there_are_not(make_config):
+    later = dict(name='prompt', epochs=1, optim_wrapper=dict(optimizer=dict(lrr=1)))
+    with pytest.raises(ValueError, match=r'stages\.1 \(prompt\): .*optimizer: AdamW has no .*lrr'):
+        train(make_config(stages=[STAGES[0], later]))
+
+
+def test_rules_for_parameters_that_there_are_not_are_said(make_config, capsys):
+    keys = dict(backbnoe=dict(lr_mult=0.1), mask_generator=dict(lr_mult=2))
+    rules = dict(paramwise_cfg=dict(custom_keys=keys))
+    train(no_validation(make_config(stages=[dict(SHORT[0], optim_wrapper=rules)])))
+    out = capsys.readouterr().out
+    assert out.count("custom_keys has 'backbnoe', which is part of no") == 1
+    assert "has 'mask_generator'" not in out
 
 
 def test_the_batch_size_of_the_loader(make_config, capsys):

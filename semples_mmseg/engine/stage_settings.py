@@ -1,0 +1,57 @@
+"""Checking optimizer, schedules and pipeline of a stage without building them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmseg.registry import OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS, TRANSFORMS
+
+from ..utils.arguments import check_arguments, check_keys_of, parameters
+from ..utils.config_options import parts
+from .stage_plan import StageSpec
+
+PARAMWISE = (
+    *('custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult'),
+    *('dwconv_decay_mult', 'dcn_offset_lr_mult', 'bypass_duplicate'),
+)
+_CONSTRUCTORS = ('DefaultOptimWrapperConstructor', 'TrainableOptimWrapperConstructor')
+
+
+def check_settings(config: Mapping[str, Any], spec: StageSpec, where: str) -> None:
+    """Compare what a stage sets with the classes that take it, as hours may pass before they do.
+
+    Args:
+        config: Of the run.
+        spec: The stage.
+        where: Begins the message.
+
+    Raises:
+        ValueError: If there is no such class, or it has no such argument.
+    """
+    _check_optimizer(spec.optimizer_config(config), f'{where}: optim_wrapper')
+    for number, schedule in enumerate(spec.schedulers_config(config) or []):
+        place = f'{where}: param_scheduler.{number}'
+        check_arguments(PARAM_SCHEDULERS, schedule, place, ['convert_to_iter_based'])
+    _check_pipeline(spec.train_pipeline, f'{where}: train_pipeline')
+
+
+def _check_optimizer(wrapper: Mapping[str, Any], where: str) -> None:
+    if wrapper['constructor'] not in _CONSTRUCTORS:
+        return  # which may read other settings
+    given = dict(type='OptimWrapper') | dict(wrapper)
+    check_arguments(OPTIM_WRAPPERS, given, where, ['constructor', 'paramwise_cfg'])
+    optimizer = check_arguments(OPTIMIZERS, wrapper['optimizer'], f'{where}.optimizer')
+    # MMEngine ignores unknown rules, and stores unknown settings of parameters.
+    rules = wrapper.get('paramwise_cfg') or {}
+    check_keys_of(rules, PARAMWISE, f'{where}.paramwise_cfg')
+    settings = {'lr_mult', 'decay_mult', *parameters(optimizer)}
+    for key, own in (rules.get('custom_keys') or {}).items():
+        check_keys_of(own, settings, f'{where}.paramwise_cfg.custom_keys.{key}')
+
+
+def _check_pipeline(pipeline: Any, where: str) -> None:
+    for key, step in parts([pipeline] if isinstance(pipeline, Mapping) else pipeline, where):
+        if not isinstance(step, Mapping):
+            _check_pipeline(step, key)  # alternatives of RandomChoice
+        elif check_arguments(TRANSFORMS, step, key).__module__.startswith('mmcv.'):
+            # Other classes, such as Albu, have transforms of other kinds.
+            _check_pipeline(step.get('transforms'), f'{key}.transforms')
