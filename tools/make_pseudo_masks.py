@@ -65,7 +65,7 @@ def main() -> None:
     from semples_mmseg.weights import resolve
 
     make_pseudo_masks(
-        load_config(args),
+        load_config(args, 'model'),
         str(resolve(args.checkpoint)),
         args.out,
         background_score=args.background_score,

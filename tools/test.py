@@ -68,7 +68,7 @@ def main() -> None:
     from semples_mmseg.weights import resolve, with_scheme
 
     files = metrics_files(args)
-    config = load_config(args)
+    config = load_config(args, 'model', 'test_dataloader', 'test_cfg')
     checkpoints = [with_scheme(str(resolve(path))) for path in args.checkpoint]
     config.load_from = checkpoints[0]
     if args.show or args.show_dir:

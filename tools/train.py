@@ -54,7 +54,7 @@ def main() -> None:
     )
     from semples_mmseg.engine.processes import process_group
 
-    config = load_config(args)
+    config = load_config(args, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
     if args.stage:
         choose_stage(config, args.stage)
     check_stages(config)

@@ -113,7 +113,7 @@ def main() -> None:
 
     out = args.json if args.figure == 'words' else args.out
     args.work_dir = args.work_dir or str(out.parent if out else tempfile.gettempdir())
-    config = load_config(args)
+    config = load_config(args, 'model')
     for checkpoint in args.checkpoint if args.figure == 'cams' else [args.checkpoint]:
         resolve(checkpoint)
     if args.figure == 'words':

@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 
 from ..datasets.pipelines import set_max_side
 from ..engine.stage_plan import StagePlan
-from ..utils.config_options import read_options
+from ..utils.config_options import read_file, read_options
 from ..weights import forbid_code, read_checkpoint, resolve, trust_checkpoints, with_scheme
 from ..weights.latest_checkpoint import latest_whole_checkpoint
 from .config_keys import check_keys
@@ -41,13 +41,18 @@ class TextOnceConfig(Config):
         return self._texts[content]
 
 
-def load_config(args: argparse.Namespace) -> Config:
+def load_config(args: argparse.Namespace, *needs: str) -> Config:
     """Read the config of a tool's arguments, with their changes merged in.
 
     ``--trust-checkpoint`` holds for this process from here on.
 
+    Args:
+        args: Options that all tools have.
+        *needs: Keys that the config must have.
+
     Raises:
         FileNotFoundError: If there is no such config.
+        ValueError: If it cannot be read, or lacks a key.
         ValueError: If ``--data-root`` or ``--max-side`` is given and the config does not use it.
         OSError: If the work folder cannot be written.
         ValueError: If a key of the config or of ``--cfg-options`` is unknown or has no effect.
@@ -60,7 +65,7 @@ def load_config(args: argparse.Namespace) -> Config:
     if args.data_root:
         os.environ['DATA_ROOT'] = args.data_root
     config = TextOnceConfig()
-    config.__setstate__(Config.fromfile(args.config).__getstate__())
+    config.__setstate__(read_file(args.config).__getstate__())
     if args.data_root and 'DATA_ROOT' not in config.env_variables:
         raise ValueError(
             f'--data-root has no effect: {args.config} does not use {{{{$DATA_ROOT:...}}}}'
@@ -69,6 +74,12 @@ def load_config(args: argparse.Namespace) -> Config:
     config.launcher = args.launcher
     if args.cfg_options:
         merge_options(config, read_options(args.cfg_options))
+    lacking = [key for key in needs if config.get(key) is None]
+    if lacking:
+        raise ValueError(
+            f'{args.config} has no {" and no ".join(lacking)}; a config of your own begins with '
+            "_base_ = 'semples_mmseg::...' and changes what it inherits"
+        )
     max_side = getattr(args, 'max_side', None)
     if max_side and not sum(set_max_side(config[key], max_side) for key in config):
         raise ValueError(

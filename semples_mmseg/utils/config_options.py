@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,10 +53,31 @@ def read_options(texts: Iterable[str]) -> dict[str, Any]:
     return options
 
 
-def read_config(path: Path, texts: Iterable[str]) -> Config:
-    """A config with the options of ``--cfg-options``, without the checks of the tools."""
+def read_file(path: str | Path) -> Config:
+    """Read a config.
+
+    Raises:
+        ValueError: If it cannot be read; names the file, which may be a base, and the line.
+    """
     from mmengine.config import Config
 
-    config = Config.fromfile(path)
+    try:
+        return Config.fromfile(path)
+    # Configs are Python files, with errors of all types.
+    except Exception as error:
+        reason, at = error.args[0] if isinstance(error, SyntaxError) else error, ''
+        for frame, line in traceback.walk_tb(error.__traceback__):
+            if frame.f_code.co_name == '<module>':
+                at = f' ({frame.f_code.co_filename}, line {line})'
+            elif isinstance(error, SyntaxError) and 'filename' in frame.f_locals:
+                read = frame.f_locals['filename']
+                at = at if read == '<unknown>' else f' ({read}, line {error.lineno})'
+        text = ' '.join(str(reason).split())
+        raise ValueError(f'{path} cannot be read: {type(error).__name__}: {text}{at}') from error
+
+
+def read_config(path: Path, texts: Iterable[str]) -> Config:
+    """A config with the options of ``--cfg-options``, without the checks of the tools."""
+    config = read_file(path)
     config.merge_from_dict(read_options(texts))
     return config

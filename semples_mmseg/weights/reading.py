@@ -116,6 +116,9 @@ def resolve(path: str | Path) -> Path:
             raise FileNotFoundError(f'no weights at {path}: no package {package!r}') from None
     else:
         file = Path(path).expanduser()
+    if file.is_dir():
+        inside = ', '.join(sorted(found.name for found in file.glob('*.pth'))) or 'none'
+        raise FileNotFoundError(f'{file} is a folder: name one of its files of weights ({inside})')
     if not file.is_file():
         raise FileNotFoundError(
             f'no weights at {file}: put the file there or change the path in the config'
@@ -186,7 +189,7 @@ def read_checkpoint(path: str | Path) -> Any:
                 '--trust-checkpoint'
             ) from None
         reason = str(error).partition('WeightsUnpickler error: ')[2] or str(error)
-        reason = reason.split('\n')[0] or type(error).__name__
+        reason = f'{type(error).__name__} {reason}'.split('\n')[0].strip()
         raise CheckpointError(f'{path} is not a readable checkpoint: {reason}') from error
 
 

@@ -59,6 +59,26 @@ def test_missing_config(tmp_path):
         load_config(arguments(tmp_path / 'gone.py'))
 
 
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('x = 1\nmodel = dict(', r"SyntaxError: '\(' was never closed \(.*base.py, line 2\)"),
+        ('x = 1\ny = z', r"NameError: name 'z' is not defined \(.*base.py, line 2\)"),
+        ("_base_ = 'gone.py'", 'FileNotFoundError: .*gone.py'),
+    ],
+)
+def test_configs_that_cannot_be_read(text, message, tmp_path):
+    (tmp_path / 'base.py').write_text(text)
+    (tmp_path / 'own.py').write_text("_base_ = ['base.py']\n")
+    with pytest.raises(ValueError, match=f'own.py cannot be read: {message}'):
+        load_config(arguments(tmp_path / 'own.py'))
+
+
+def test_what_a_tool_needs(config_file):
+    with pytest.raises(ValueError, match='small.py has no model and no test_cfg; a config of your'):
+        load_config(arguments(config_file), 'stages', 'model', 'test_cfg')
+
+
 def test_work_dir_that_cannot_be_written(config_file, tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(OSError, match='work folder .*file/w cannot be written.*--work-dir'):

@@ -134,6 +134,20 @@ def test_strips_are_padded_to_a_window(make_voc_tree):
         assert model.slide_inference(torch.randn(1, 3, 20, 2000), [dict()]).shape[-2:] == (20, 2000)
 
 
+def test_images_of_a_batch_may_differ_in_size(make_voc_tree):
+    model, _ = build('segmenter_deit-s_voc12.py', make_voc_tree({'2007_000001': ['cat']}))
+    data = []
+    for size in ((91, 61), (70, 71), (70, 71)):
+        meta = dict(ori_shape=size, img_shape=size)
+        image = torch.randint(0, 256, (3, *size), dtype=torch.uint8)
+        data.append(dict(inputs=image, data_samples=SegDataSample(metainfo=meta)))
+    with torch.no_grad():
+        together = model.module.test_step(pseudo_collate(data))
+        apart = [model.module.test_step(pseudo_collate([item]))[0] for item in data]
+    for one, other in zip(together, apart, strict=True):
+        assert torch.equal(one.pred_sem_seg.data, other.pred_sem_seg.data)
+
+
 def test_enlarging_refuses_padded_images(make_voc_tree):
     model, _ = build('segmenter_deit-s_voc12.py', make_voc_tree({'2007_000001': ['cat']}))
     meta = dict(img_padding_size=[0, 4, 0, 0])

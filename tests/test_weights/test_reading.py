@@ -137,6 +137,8 @@ def test_damaged_and_missing_files(tmp_path):
             read_state_dict(tmp_path / name)
     with pytest.raises(FileNotFoundError, match='gone.pth'):
         read_state_dict(tmp_path / 'gone.pth')
+    with pytest.raises(FileNotFoundError, match=r'is a folder: .*\(changed.pth, cut.pth, empty'):
+        read_state_dict(tmp_path)
     torch.save(dict(a=1), tmp_path / 'none.pth')
     with pytest.raises(ValueError, match='holds no tensors'):
         read_state_dict(tmp_path / 'none.pth')

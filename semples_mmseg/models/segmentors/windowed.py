@@ -21,7 +21,7 @@ from ...weights.fitting import check_state_dict
 class WindowedEncoderDecoder(EncoderDecoder):
     """MMSeg's encoder-decoder with the sliding windows of Segmenter and WeakTr.
 
-    Three things differ from ``mmseg.models.EncoderDecoder`` at test time:
+    Four things differ from ``mmseg.models.EncoderDecoder`` at test time:
 
     - An image smaller than a window is enlarged (bilinearly) until a window fits, and its logits
       are resized from there to the original size; MMSeg gives the network the smaller image. A
@@ -33,6 +33,7 @@ class WindowedEncoderDecoder(EncoderDecoder):
       the labels, so it must not be used for figures on unlabelled images.
     - Of a photo that ``LimitSide`` has made smaller, ``seg_logits`` have the size of the smaller
       one, ``limited_shape``. ``pred_sem_seg`` has the original size, without logits of that size.
+    - The images of a batch may differ in size: they are predicted one by one.
 
     Weights that do not fill the backbone and the head are refused when they are loaded, see
     ``semples_mmseg.weights.fitting.check_state_dict``.
@@ -60,6 +61,17 @@ class WindowedEncoderDecoder(EncoderDecoder):
         self, state_dict: Mapping[str, Tensor], prefix: str, metadata: Any = None, *_: Any
     ) -> None:
         check_state_dict(self, ('backbone', 'decode_head'), state_dict, prefix, metadata)
+
+    def test_step(self, data: Mapping[str, Any]) -> list[SegDataSample]:
+        """Predictions of a batch."""
+        images, samples = data['inputs'], data['data_samples']
+        if len({image.shape for image in images}) == 1:
+            return super().test_step(data)
+        singles = zip(images, samples, strict=True)
+        return [
+            self.test_step(dict(inputs=[image], data_samples=[sample]))[0]
+            for image, sample in singles
+        ]
 
     def slide_inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
         """Mean of the logits over windows.
