@@ -31,17 +31,18 @@ def check_sample_ids(data: Any, files: str, num_classes: int, ignore_index: int 
 
 
 def check_masks_have_classes(paths: Sequence[str], num_classes: int) -> None:
-    """Refuse masks of 0 and 255 alone, which annotation tools write for one class.
+    """Refuse masks from which a model would learn background alone.
 
-    Looks at a sample of the masks. 255 means "ignored", so a model would learn background alone.
+    Masks of 0 and 255 are what annotation tools write for one class, but 255 means "ignored".
+    Looks at a sample of the masks, and at all of them where the sample is 0 alone.
 
     Args:
         paths: Masks.
         num_classes: Number of classes, background included.
 
     Raises:
-        ValueError: If no mask of the sample has the id of a class and some have 255, or if none of
-            them can be read.
+        ValueError: If no mask of the sample has the id of a class and some have 255, if all masks
+            are 0, or if none of the sample can be read.
     """
     found = dict(_sample_ids(paths))
     every = set().union(*found.values())
@@ -50,6 +51,11 @@ def check_masks_have_classes(paths: Sequence[str], num_classes: int) -> None:
         raise ValueError(
             f'masks hold no class: {len(found)} of them, e.g. {next(iter(found))}, have only the '
             f'values {sorted(every)}. 255 means ignored here; write {ids} for the pixels of objects'
+        )
+    if len(found) >= _FEWEST and every == {0} and not any(read_mask(path).any() for path in paths):
+        raise ValueError(
+            f'all {len(paths)} masks, e.g. {paths[0]}, are background alone (0): nothing can be '
+            'learned from them. Pseudo masks need a lower --background-score'
         )
 
 

@@ -129,10 +129,16 @@ class PseudoMaskWriter(BaseMetric):
         metrics: dict[str, float] = dict(masks=len(results))
         number = len(self.dataset_meta['classes'])
         confusion = np.zeros((number, number), np.int64)
-        for where, values in results:
+        for where, values, _ in results:
             confusion.reshape(-1)[where] += values
         logger = MMLogger.get_current_instance()
         logger.info(f'{len(results)} pseudo masks are in {self.out_dir}.')
+        shown = [shows for *_, shows in results if shows is not None]
+        if shown and shown.count(False) > len(shown) / 2:
+            logger.warning(
+                f'{shown.count(False)} of {len(shown)} images with classes have a mask of '
+                'background alone: lower --background-score'
+            )
         if confusion.any():
             metrics['mask_mIoU'] = float(segmentation_scores(confusion).miou)
             logger.info('mask_mIoU looks at pixel labels: a diagnostic, not weak supervision.')
@@ -149,7 +155,7 @@ def write_refined(
     palette: Sequence[Sequence[int]],
     num_classes: int,
     ignore_index: int,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, bool | None]:
     """Refine and write one mask, and compare it with its ground truth.
 
     Args:
@@ -164,17 +170,19 @@ def write_refined(
         ignore_index: Value of ground truth that is not evaluated.
 
     Returns:
-        Positions in the flattened confusion matrix ``(C, C)`` that are not zero, and their values;
-        empty without a ground truth. (Never None: MMEngine drops those when it collects the
-        results of several processes.)
+        Positions in the flattened confusion matrix ``(C, C)`` that are not zero, and their values,
+        empty without a ground truth; and whether the mask shows an object, None for an image
+        without classes. (Never None alone: MMEngine drops those when it collects the results of
+        several processes.)
     """
     if refine is not None:
         label = resized_label(refine(label, sample), size)
     write_mask(path, label, palette)
+    shows = bool(label.any()) if len(sample['cam_classes']) else None
     if target is None:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), shows
     confusion = confusion_matrix(
         torch.from_numpy(label), target, num_classes, ignore_index, str(sample['img_id'])
     )
     where = np.flatnonzero(confusion)
-    return where, confusion.reshape(-1)[where]
+    return where, confusion.reshape(-1)[where], shows

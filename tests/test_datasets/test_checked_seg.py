@@ -91,13 +91,17 @@ def test_a_truncated_image_is_named(make_voc_tree):
         build(root)[0]
 
 
-def test_masks_of_0_and_255_are_refused(make_voc_tree):
+def test_masks_without_classes_are_refused(make_voc_tree):
     root = make_voc_tree({f'a{i}': ['cat'] for i in range(3)})
     for path in (root / 'SegmentationClassAug').iterdir():
         mask = np.array(Image.open(path))
         Image.fromarray(np.where(mask > 0, 255, 0).astype(np.uint8)).save(path)
     own = dict(class_names=['cat'])
     with pytest.raises(ValueError, match=r'masks hold no class: .*a0\.png.*255 means ignored'):
+        build(root, **own)
+    for other in path.parent.iterdir():
+        Image.fromarray(np.zeros((40, 60), np.uint8)).save(other)
+    with pytest.raises(ValueError, match=r'all 3 masks, .* are background alone'):
         build(root, **own)
     Image.fromarray(np.ones((40, 60), np.uint8)).save(path)
     data = build(root, **own)

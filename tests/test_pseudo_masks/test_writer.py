@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.evaluator import Evaluator
+from mmengine.logging import MMLogger
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
@@ -59,7 +60,20 @@ def test_every_image_leaves_a_result_that_is_not_none(tmp_path):
     writer = PseudoMaskWriter(str(tmp_path))
     writer.dataset_meta = META
     writer.process(None, [make_sample(i, target=i == 1).to_dict() for i in range(3)])
-    assert [len(where) > 0 for where, _ in writer.results] == [False, True, False]
+    assert [len(where) > 0 for where, *_ in writer.results] == [False, True, False]
+
+
+def test_masks_of_background_alone_are_said(tmp_path, caplog):
+    samples = [make_sample(0), make_sample(1), make_sample(2, ()), make_sample(3)]
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    write(tmp_path, samples)
+    assert 'background alone' not in caplog.text
+    for sample in samples[:2]:
+        sample.pred_sem_seg.data[:] = 0
+    write(tmp_path, samples)
+    logger.removeHandler(caplog.handler)
+    assert '2 of 3 images with classes have a mask of background alone' in caplog.text
 
 
 def test_ground_truth_gives_the_miou_of_the_files(tmp_path):
