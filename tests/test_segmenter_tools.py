@@ -47,8 +47,9 @@ def run_test(make_voc_tree, tmp_path, monkeypatch):
         model = randomise(MODELS.build(config.model))
         torch.save(dict(state_dict=model.state_dict()), tmp_path / 'model.pth')
         tool = str(ROOT / 'tools/test.py')
-        arguments = [tool, str(tmp_path / name), str(tmp_path / 'model.pth'), *options]
-        monkeypatch.setattr(sys, 'argv', [*arguments, '--metrics', str(tmp_path / 'metrics.json')])
+        arguments = [tool, str(tmp_path / name), str(tmp_path / 'model.pth')]
+        metrics = ['--metrics', str(tmp_path / 'metrics.json')]
+        monkeypatch.setattr(sys, 'argv', [*arguments, *metrics, *options])
         runpy.run_path(tool, run_name='__main__')
         return json.loads((tmp_path / 'metrics.json').read_text())
 
@@ -177,6 +178,21 @@ def test_metrics_without_masks_are_refused_before_the_model_is_built(run_test, c
     assert end.value.code == 2
     (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith('error: ')]
     assert 'IoUMetric' in line and 'data_prefix.seg_map_path' in line and '--out' in line
+
+
+@pytest.mark.parametrize(
+    ('option', 'path', 'words'),
+    [
+        ('--out', 'JPEGImages', 'is img_path of the test images'),
+        ('--out', 'SegmentationClassAug', 'is seg_map_path of the test images'),
+        ('--out', 'ImageSets/Segmentation/list.txt', 'list.txt cannot be written'),
+        ('--metrics', 'JPEGImages', 'is a folder'),
+    ],
+)
+def test_results_replace_no_other_files(run_test, capsys, option, path, words):
+    with pytest.raises(SystemExit) as end:
+        run_test('segmenter_deit-s_voc12.py', option, str(run_test.root / path))
+    assert end.value.code == 2 and words in capsys.readouterr().err
 
 
 def test_images_of_one_name_in_two_folders_have_a_prediction_each(run_test, tmp_path):

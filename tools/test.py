@@ -65,9 +65,12 @@ def main() -> None:
     )
     from semples_mmseg.engine.processes import process_group
     from semples_mmseg.utils import atomic_write
+    from semples_mmseg.utils.io import check_writable
     from semples_mmseg.weights import resolve, with_scheme
 
     files = metrics_files(args)
+    if args.out:
+        check_writable(args.out)
     config = load_config(args, 'model', 'test_dataloader', 'test_cfg')
     checkpoints = [with_scheme(str(resolve(path))) for path in args.checkpoint]
     config.load_from = checkpoints[0]
@@ -103,12 +106,15 @@ def metrics_files(args: argparse.Namespace) -> list[Path | None]:
     """File for the metrics of each checkpoint.
 
     Raises:
-        ValueError: If several checkpoints would write the same files.
+        ValueError: If a file is a folder, or several checkpoints would write the same files.
     """
     paths = [Path(path) for path in args.checkpoint]
     files: list[Path | None] = [None] * len(paths)
     if args.metrics:
         files = [*file_of_each(args.metrics, paths)]
+    for file in filter(None, files):
+        if file.is_dir():
+            raise ValueError(f'--metrics {file} is a folder: name a file in it')
     written = (args.out, args.show_dir, len(set(files)) < len(files) and args.metrics)
     if len(paths) > 1 and any(written):
         raise ValueError(

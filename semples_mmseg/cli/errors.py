@@ -149,9 +149,10 @@ def _wrong_argument(error: Exception) -> str | None:
 
 
 def _is_ours(error: BaseException) -> bool:
-    """Whether the innermost call at an error is in this package."""
+    """Whether the innermost call at an error is in this package or the tool itself."""
     frames = list(traceback.walk_tb(error.__traceback__))
-    return frames[-1][0].f_globals.get('__name__', '').split('.')[0] == _PACKAGE
+    name = frames[-1][0].f_globals.get('__name__', '')
+    return name.split('.')[0] in (_PACKAGE, '__main__')
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ import argparse
 import importlib.util
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,6 +13,7 @@ from mmengine.runner import Runner
 from ..datasets.pipelines import set_max_side
 from ..engine.stage_plan import StagePlan
 from ..utils.config_options import read_file, read_options
+from ..utils.io import check_writable
 from ..weights import forbid_code, read_checkpoint, resolve, trust_checkpoints, with_scheme
 from ..weights.latest_checkpoint import latest_whole_checkpoint
 from .config_keys import check_keys
@@ -91,7 +91,7 @@ def load_config(args: argparse.Namespace, *needs: str) -> Config:
         config.work_dir = args.work_dir
     elif not config.get('work_dir'):
         config.work_dir = str(Path('work_dirs') / Path(args.config).stem)
-    check_work_dir(config.work_dir)
+    check_writable(config.work_dir, '--work-dir')
     for name in ('train', 'val', 'test', 'pseudo_mask'):
         loader = config.get(f'{name}_dataloader') or {}
         if loader.get('num_workers') == 0:  # PyTorch refuses options of workers then
@@ -100,22 +100,6 @@ def load_config(args: argparse.Namespace, *needs: str) -> Config:
     check_shared_memory(config)
     check_visualizer(config)
     return config
-
-
-def check_work_dir(path: str) -> None:
-    """Make a folder and see that files can be written there.
-
-    Raises:
-        OSError: If it cannot; says which folder and which option.
-    """
-    try:
-        Path(path).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except OSError as error:
-        raise OSError(
-            f'the work folder {path} cannot be written ({error}): choose another with --work-dir'
-        ) from error
 
 
 def check_shared_memory(config: Config, shared: str = '/dev/shm') -> None:

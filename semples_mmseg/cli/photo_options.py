@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from ..own_photos.recipe import WEIGHTS
+from .arguments import positive
 
 
 def add_photo_options(parser: argparse.ArgumentParser) -> None:
@@ -27,5 +28,7 @@ def add_photo_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--clip', type=Path, help='file of CLIP ViT-B/32, in place of the download')
     parser.add_argument('--seed', type=int, default=0, help='seed of training')
     parser.add_argument(
-        '--epochs', type=int, help='most epochs of each training (default: by number of photos)'
+        '--epochs',
+        type=positive,
+        help='most epochs of each training (default: by number of photos)',
     )

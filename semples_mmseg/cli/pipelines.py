@@ -60,8 +60,8 @@ def run_pipeline(args: argparse.Namespace, name: str, plan: Plan) -> None:
 
     from ..pipeline.forecast import check_measure, forecast, show_forecast
     from ..pipeline.steps import run_steps, show_plan
+    from ..utils.io import check_writable
     from ..utils.locks import folder_lock
-    from .launch import check_work_dir
 
     check_measure(args.measure, args.dry_run)
     console = Console()
@@ -73,7 +73,7 @@ def run_pipeline(args: argparse.Namespace, name: str, plan: Plan) -> None:
             with tempfile.TemporaryDirectory(prefix='semples-forecast-') as short:
                 show_forecast(forecast(plan(args, Path(short))[0], Path(short), console), console)
         return
-    check_work_dir(str(folder))
+    check_writable(folder, '--work-dir')
     with folder_lock(folder):
         run_steps(steps, folder, console, args.verbose)
         report(console)

@@ -63,11 +63,19 @@ def write_predictions(config: Config, folder: str) -> None:
     Raises:
         KeyError: If the config has no ``test_dataloader``.
         FileNotFoundError: If a list, an image or a mask is missing.
-        ValueError: If two images have one id.
+        ValueError: If two images have one id, or the folder is that of the images or masks.
     """
     if not config.get('test_dataloader'):
         raise KeyError(f'--out: the config {config.filename} has no `test_dataloader`')
     dataset, metrics = config.test_dataloader.dataset, _as_list(config.get('test_evaluator'))
+    for key, path in (dataset.get('data_prefix') or {}).items():
+        if path and os.path.realpath(folder) == os.path.realpath(
+            os.path.join(dataset.get('data_root') or '', path)
+        ):
+            raise ValueError(
+                f'--out {folder} is {key} of the test images, whose files the predictions would '
+                'replace: choose another folder'
+            )
     writer = dict(type='PredictionWriter', out_dir=folder)
     if not has_masks(dataset):
         dataset.get('data_prefix', {}).pop('seg_map_path', None)

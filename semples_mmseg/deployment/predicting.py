@@ -13,7 +13,7 @@ import numpy as np
 
 from ..utils.files import read_json
 from ..utils.images import read_image
-from ..utils.io import atomic_write, remove_leftovers
+from ..utils.io import atomic_write, check_writable, remove_leftovers
 from ..utils.label_png import check_num_classes, mask_path, write_classes, write_mask
 from ..utils.lists import find_photos, image_ids
 from ..utils.locks import folder_lock
@@ -56,11 +56,12 @@ class Predicted:
     unreadable: tuple[str, ...]
 
 
-def named_photos(sources: Sequence[str | os.PathLike]) -> dict[str, Path]:
+def named_photos(sources: Sequence[str | os.PathLike], out: str | os.PathLike) -> dict[str, Path]:
     """Photos by the name of their masks.
 
     Args:
         sources: Photos, and folders with photos in them and below.
+        out: Folder of the masks; no photo is in it.
 
     Returns:
         For ``FOLDER/a/b.jpg`` the name ``a/b``, for a single photo that of the file; with suffix
@@ -68,12 +69,16 @@ def named_photos(sources: Sequence[str | os.PathLike]) -> dict[str, Path]:
 
     Raises:
         FileNotFoundError: If a source is not there, or a folder holds no photo.
-        ValueError: If the masks of two photos would be one file.
+        ValueError: If the masks of two photos would be one file, or a folder of photos is ``out``.
     """
     found: dict[str, Path] = {}
     for source in map(Path, sources):
         if source.is_dir():
             photos = {name: source / name for name in find_photos(source)}
+            masks = Path(os.path.relpath(out, source)).as_posix()
+            if masks == '.':
+                raise ValueError(f'{out} is the folder of the photos: choose another with --out')
+            photos = {name: photos[name] for name in photos if not name.startswith(f'{masks}/')}
         elif source.is_file():
             photos = {source.name: source}
         else:
@@ -113,7 +118,7 @@ def predict_photos(
     """
     out = Path(out)
     check_num_classes(len(model.classes), 'the model')
-    out.mkdir(parents=True, exist_ok=True)
+    check_writable(out)
     with folder_lock(out):
         _open(out, settings)
         write_classes(out, model.classes, model.palette)

@@ -20,6 +20,7 @@ from ..pipeline.steps import Step, run_steps
 from ..pipeline.tools import Tools
 from ..preparation.tags import TaggedPhotos, suffixes_of, write_dataset
 from ..utils.classes import people_name, prompt_name
+from ..utils.io import check_writable
 from ..utils.label_png import class_colours, mask_path
 from ..utils.lists import image_ids
 from ..utils.locks import folder_lock
@@ -83,14 +84,19 @@ def label(
     Raises:
         FileNotFoundError: If there are no photos, table or weights.
         FileExistsError: If the folder holds another run, or other files.
-        ValueError: If photos or tags are wrong; the message names file and row. Or ``measure``
-            comes without ``dry_run``.
+        ValueError: If photos or tags are wrong; the message names file and row. Or the run is to be
+            inside the folder of photos, or ``measure`` comes without ``dry_run``.
         RuntimeError: If a step fails.
     """
     check_measure(measure, dry_run)
     console = Console(soft_wrap=True)
     run = Run(Path(out))
     photos, tags = Path(photos), None if tags is None else Path(tags)
+    if run.folder.resolve().is_relative_to(photos.resolve()):
+        raise ValueError(
+            f'{out} is inside the folder of photos, where its masks would be taken for photos: '
+            'choose another folder with --out'
+        )
     record = run.data / 'sizes.json'
     found = inspect_photos(photos, tags, classes, record=record)
     usable = found.usable(skip_unreadable, skip_rare)
@@ -103,6 +109,7 @@ def label(
             _forecast(usable, tags, recipe, console)
         return run
     check_weights(recipe)
+    check_writable(run.folder)
     recipe = begin(run, usable, tags, recipe)
     record_sizes(found, record)
     show_recipe(recipe, len(usable.tags), console)

@@ -19,12 +19,13 @@ from torch.utils.data import SequentialSampler
 
 from ..engine.processes import process_group
 from ..refinement.presets import REFINEMENTS
+from ..utils.io import check_writable
 from ..utils.label_png import check_num_classes, class_colours, mask_path, write_classes
 from ..utils.locks import folder_lock
 from ..utils.shards import Shard, positions
 from ..weights import with_scheme
 from .background_score import choose_background_score
-from .manifest import check_writable, checkpoint_entry, open_folder, recorded_score
+from .manifest import checkpoint_entry, open_folder, recorded_score
 
 AUTO = 'auto'
 IMAGES_TO_CHOOSE_BY = 300

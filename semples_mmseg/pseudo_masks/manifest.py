@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -123,21 +122,3 @@ def open_folder(
     with atomic_write(file) as stream:
         json.dump(manifest, stream, indent=2)
         stream.write('\n')
-
-
-def check_writable(folder: str | os.PathLike) -> None:
-    """Make a folder if need be and write a temporary file there.
-
-    Raises:
-        OSError: If it cannot be written; names the folder and the option.
-    """
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=Path(folder)):
-            pass
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f'the folder of masks {folder} cannot be written ({error.strerror or error}); choose '
-            'another with --out',
-        ) from error

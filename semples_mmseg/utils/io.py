@@ -52,6 +52,23 @@ def atomic_write(path: str | os.PathLike, mode: str = 'w') -> Iterator[IO[Any]]:
         raise
 
 
+def check_writable(folder: str | os.PathLike, option: str = '--out') -> None:
+    """Make a folder if need be and write a temporary file there.
+
+    Raises:
+        OSError: If it cannot be written; names the folder and the option.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=Path(folder)):
+            pass
+    except OSError as error:
+        raise OSError(
+            f'the folder {folder} cannot be written ({error.strerror or error}): choose another '
+            f'with {option}'
+        ) from error
+
+
 def remove_leftovers(folder: str | os.PathLike, recursive: bool = False) -> int:
     """Remove the temporary files of ``atomic_write`` that killed runs have left in a folder.
 

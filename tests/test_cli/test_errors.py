@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from semples_mmseg.cli.errors import advice, explained
-from semples_mmseg.cli.launch import check_work_dir
 from semples_mmseg.engine.finite_step_hook import FiniteStepHook, NotFiniteError
 from semples_mmseg.models.stages import resolve_stage
+from semples_mmseg.utils.io import check_writable
 
 # As PyTorch words them.
 BUS = (
@@ -87,8 +87,8 @@ def test_a_refusal_is_one_line(capsys, tmp_path):
     code, text = ended(lambda: resolve_stage('match', mask_eps=-1), capsys)
     assert (code, text) == (2, "error: stage 'match': mask_eps must be positive, got -1\n")
     (tmp_path / 'file').touch()
-    code, text = ended(lambda: check_work_dir(str(tmp_path / 'file')), capsys)
-    assert code == 2 and text.startswith('error: the work folder') and text.count('\n') == 1
+    code, text = ended(lambda: check_writable(tmp_path / 'file'), capsys)
+    assert code == 2 and text.startswith('error: the folder') and text.count('\n') == 1
 
 
 def test_what_ends_a_run_is_one_line(capsys):

@@ -13,7 +13,6 @@ from semples_mmseg.cli.arguments import add_common_options, add_max_side
 from semples_mmseg.cli.launch import (
     check_stages,
     check_validation,
-    check_work_dir,
     choose_stage,
     choose_start,
     load_config,
@@ -81,9 +80,9 @@ def test_what_a_tool_needs(config_file):
 
 def test_work_dir_that_cannot_be_written(config_file, tmp_path):
     (tmp_path / 'file').write_text('')
-    with pytest.raises(OSError, match='work folder .*file/w cannot be written.*--work-dir'):
+    with pytest.raises(OSError, match='the folder .*file/w cannot be written.*--work-dir'):
         load_config(arguments(config_file, '--work-dir', tmp_path / 'file' / 'w'))
-    check_work_dir(str(tmp_path / 'new' / 'folder'))
+    load_config(arguments(config_file, '--work-dir', tmp_path / 'new' / 'folder'))
     assert (tmp_path / 'new' / 'folder').is_dir()
 
 

@@ -96,6 +96,18 @@ def test_what_is_wrong_ends_before_work_starts(photos, tmp_path, capsys, spoil, 
     assert not out.exists()
 
 
+def test_a_folder_for_the_run_that_is_none(photos, capsys):
+    folder, table, _ = photos
+    for out, message in (
+        (folder / 'run', 'is inside the folder of photos'),
+        (table, 'tags.csv cannot be written'),
+    ):
+        assert run_command('fit', folder, '--tags', table, '--weights', 'demo', '--out', out) == 2
+        assert message in capsys.readouterr().err
+    assert run_command('check', folder, '--epochs', '0') == 2
+    assert 'expected a positive number' in capsys.readouterr().err
+
+
 def test_a_folder_of_another_run_is_refused(photos, tmp_path):
     folder, table, _ = photos
     found = inspect_photos(folder, table)

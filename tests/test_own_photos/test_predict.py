@@ -181,6 +181,11 @@ def test_masks_of_a_folder_and_going_on(model_folder, photos, tmp_path, capsys):
 
     code, said = run('--max-side', '80')
     assert code == 2 and 'holds masks of another model or --max-side' in said.err
+    command[-1] = str(photos)
+    assert 'is the folder of the photos' in run()[1].err
+    command[-1] = str(photos / 'masks')
+    assert run('--skip-unreadable')[0] == run('--skip-unreadable')[0] == 0
+    assert masks_below(photos / 'masks').keys() == NAMES  # no masks of masks
 
 
 def test_what_cannot_be_predicted_is_named(model_folder, photos, tmp_path, capsys):

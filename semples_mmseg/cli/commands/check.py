@@ -31,5 +31,5 @@ def run(args: argparse.Namespace) -> int:
     )
     show_recipe(recipe, len(usable.tags), console)
     findings = found.findings()
-    console.print(f'{len(findings)} findings' if findings else 'all is well')
+    console.print(f'findings: {len(findings)}' if findings else 'all is well')
     return int(bool(findings))

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from ...own_photos.loading import load, model_files
     from ...utils.files import file_digest
 
-    photos = named_photos(args.photos)
+    photos = named_photos(args.photos, args.out)
     files = model_files(args.model)
     settings = dict(sha256=file_digest(*files), max_side=args.max_side)
     model = load(args.model, device=args.device, max_side=args.max_side)
