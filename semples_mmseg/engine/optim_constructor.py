@@ -21,7 +21,7 @@ class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         logger = MMLogger.get_current_instance()
         names = [name for name, _ in model.named_parameters()]
         for key in self.paramwise_cfg.get('custom_keys') or {}:
-            if not any(key in name for name in names):
+            if key != '_scope_' and not any(key in name for name in names):
                 logger.warning(
                     f'optim_wrapper.paramwise_cfg.custom_keys has {key!r}, which is part of no '
                     "parameter's name: it has no effect"

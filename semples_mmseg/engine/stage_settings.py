@@ -45,7 +45,8 @@ def _check_optimizer(wrapper: Mapping[str, Any], where: str) -> None:
     check_keys_of(rules, PARAMWISE, f'{where}.paramwise_cfg')
     settings = {'lr_mult', 'decay_mult', *parameters(optimizer)}
     for key, own in (rules.get('custom_keys') or {}).items():
-        check_keys_of(own, settings, f'{where}.paramwise_cfg.custom_keys.{key}')
+        if key != '_scope_':
+            check_keys_of(own, settings, f'{where}.paramwise_cfg.custom_keys.{key}')
 
 
 def _check_pipeline(pipeline: Any, where: str) -> None:

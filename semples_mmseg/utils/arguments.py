@@ -41,7 +41,7 @@ def check_keys_of(part: Mapping[str, Any], known: Collection[str], what: str) ->
         ValueError: Names the first one, and the one that is nearest to it.
     """
     for key in part:
-        if key not in known:
+        if key not in known and key != '_scope_':  # MMEngine's mark of a config that is inherited
             raise ValueError(f'{what} has no argument {key!r}{hint(key, known)}')
 
 

@@ -78,11 +78,15 @@ def test_settings_of_all_kinds_are_known():
                 name='prompt',
                 epochs=1,
                 optim_wrapper=dict(
+                    _scope_='semples_mmseg',
                     type='AmpOptimWrapper',
                     dtype='bfloat16',
                     accumulative_counts=2,
                     clip_grad=dict(max_norm=1),
-                    paramwise_cfg=dict(custom_keys=dict(head=dict(lr_mult=2, eps=1e-6))),
+                    paramwise_cfg=dict(
+                        _scope_='mmseg',
+                        custom_keys=dict(_scope_='mmseg', head=dict(lr_mult=2, eps=1e-6)),
+                    ),
                 ),
                 param_scheduler=dict(type='LinearLR', start_factor=0.1, convert_to_iter_based=True),
                 train_pipeline=[
