@@ -8,6 +8,8 @@ from mmengine.config import Config
 
 from semples_mmseg.cli.config_keys import check_keys
 from semples_mmseg.datasets import COCO_CLASSES
+from semples_mmseg.engine.stage_plan import StagePlan
+from semples_mmseg.engine.stage_settings import check_settings
 from semples_mmseg.utils.classes import read_classes
 
 ROOT = Path(__file__).parents[1]
@@ -26,6 +28,8 @@ def test_a_config_is_whole(path):
     check_keys(config)
     staged = any(hook['type'] == 'StageSwitchHook' for hook in config.get('custom_hooks') or [])
     assert staged == ('stages' in config)
+    for spec in StagePlan(config.stages).specs if staged else ():
+        check_settings(config, spec, spec.name)
 
 
 @pytest.mark.parametrize('path', RUNNABLE, ids=lambda path: path.stem)
