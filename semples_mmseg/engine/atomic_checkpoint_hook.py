@@ -28,10 +28,6 @@ class AtomicBackend(LocalBackend):
         with atomic_write(filepath, 'wb') as file:
             file.write(obj)
 
-    def put_text(self, obj: str, filepath: str | Path, encoding: str = 'utf-8') -> None:
-        """Write text; see ``atomic_write``."""
-        self.put(obj.encode(encoding), filepath)
-
 
 register_backend('atomic', AtomicBackend, force=True)
 

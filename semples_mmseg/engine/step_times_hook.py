@@ -2,6 +2,7 @@
 
 import json
 import time
+from functools import partialmethod
 from pathlib import Path
 from typing import Any
 
@@ -32,54 +33,23 @@ class StepTimesHook(Hook):
         self.out = Path(out)
         self._moments: list[tuple[str, float]] = []
 
-    def _note(self, name: str) -> None:
+    def _note(self, name: str, runner: Runner, **_: Any) -> None:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         self._moments.append((name, time.monotonic()))
+        if name in ('after_train', 'after_test'):
+            self._write()
 
-    def before_train(self, runner: Runner) -> None:
-        """Note the moment."""
-        self._note('before_train')
-
-    def before_train_epoch(self, runner: Runner) -> None:
-        """Note the moment."""
-        self._note('before_train_epoch')
-
-    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        """Note that a batch has been loaded."""
-        self._note('before_train_iter')
-
-    def after_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
-    ) -> None:
-        """Note that a step is done."""
-        self._note('after_train_iter')
-
-    def after_train_epoch(self, runner: Runner) -> None:
-        """Note that an epoch is done and its checkpoint is written."""
-        self._note('after_train_epoch')
-
-    def before_val(self, runner: Runner) -> None:
-        """Note the moment."""
-        self._note('before_val')
-
-    def after_val(self, runner: Runner) -> None:
-        """Note the moment."""
-        self._note('after_val')
-
-    def before_test(self, runner: Runner) -> None:
-        """Note the moment."""
-        self._note('before_test')
-
-    def after_train(self, runner: Runner) -> None:
-        """Note the moment and write the file."""
-        self._note('after_train')
-        self._write()
-
-    def after_test(self, runner: Runner) -> None:
-        """Note the moment and write the file."""
-        self._note('after_test')
-        self._write()
+    before_train = partialmethod(_note, 'before_train')
+    before_train_epoch = partialmethod(_note, 'before_train_epoch')
+    before_train_iter = partialmethod(_note, 'before_train_iter')
+    after_train_iter = partialmethod(_note, 'after_train_iter')
+    after_train_epoch = partialmethod(_note, 'after_train_epoch')
+    before_val = partialmethod(_note, 'before_val')
+    after_val = partialmethod(_note, 'after_val')
+    before_test = partialmethod(_note, 'before_test')
+    after_test = partialmethod(_note, 'after_test')
+    after_train = partialmethod(_note, 'after_train')
 
     def _write(self) -> None:
         if not is_main_process():

@@ -156,16 +156,6 @@ def test_no_pair_and_one_pair(tiny_semples, make_samples, stage):
         torch.testing.assert_close(value, alone[name], rtol=1e-4, atol=1e-5)
 
 
-def test_a_class_that_never_fires_gives_finite_losses(tiny_semples, make_samples):
-    model = build(tiny_semples, 'joint')
-    model.mask_generator.head.bias.data.fill_(-1e4)
-    losses = model.loss(torch.randn(2, 3, 64, 64), make_samples([1, 1, 1], [1, 0, 0]))
-    sum(losses.values()).backward()
-    assert all(torch.isfinite(v) for v in losses.values())
-    grads = [p.grad for p in model.parameters() if p.requires_grad]
-    assert all(torch.isfinite(g).all() for g in grads)
-
-
 def reference_cams(model, scales, present, size):
     """Method, section 3: scale by scale, image and mirror image apart, at full size."""
     total = 0
@@ -270,11 +260,6 @@ def test_checkpoint_holds_no_clip_and_fits_again(tiny_semples):
 
 def test_unfit_checkpoints_are_refused(tiny_semples):
     state = build(tiny_semples).state_dict()
-    more = copy.deepcopy(tiny_semples)
-    more['mask_generator']['num_classes'] = 4
-    more['class_names'].append('bird')
-    with pytest.raises(ValueError, match='for 3 classes, the model has 4'):
-        build(more).load_state_dict(state, strict=False)
     longer = copy.deepcopy(tiny_semples)
     longer['prompt_learner']['num_tokens'] = 5
     with pytest.raises(ValueError, match=r'prompts is \(3, 4, 24\) there'):

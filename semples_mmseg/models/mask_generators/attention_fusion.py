@@ -1,5 +1,6 @@
 """Adaptive attention fusion: one learned weight for every attention head of every block."""
 
+import functools
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -130,14 +131,9 @@ def _weighted_sum(weights: Tensor, parts: Iterable[Tensor]) -> Tensor:
     Args:
         weights: Weights of the heads.
         parts: One for each block, (B, heads, i, j); an iterator, because all together are large.
-
-    Raises:
-        ValueError: If there is no part.
     """
-    total: Tensor | None = None
-    for block, part in enumerate(parts):
-        weighted = torch.einsum('bh,bhij->bij', weights[:, :, block].to(part.dtype), part)
-        total = weighted if total is None else total.add_(weighted)
-    if total is None:
-        raise ValueError('attention fusion needs the traces of at least one block')
-    return total
+    sums = (
+        torch.einsum('bh,bhij->bij', weights[:, :, block].to(part.dtype), part)
+        for block, part in enumerate(parts)
+    )
+    return functools.reduce(Tensor.add_, sums)
