@@ -125,17 +125,6 @@ def test_python_interface(model):
     assert len(list(Path('inferred/vis').iterdir())) == 1
 
 
-def test_a_photo_of_16_bits_is_predicted_as_its_upper_8(model):
-    name, config, checkpoint = model
-    grey = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) * 16
-    Image.fromarray(grey).save('16.png')
-    Image.fromarray((grey >> 8).astype(np.uint8)).save('8.png')
-    built = init_model(config, checkpoint, device='cpu')
-    seen = [inference_model(built, f'{bits}.png') for bits in (16, 8)]
-    scores = [s.seg_logits.data if name == 'segmenter' else s.predictions.coarse for s in seen]
-    torch.testing.assert_close(*scores, rtol=0, atol=0)
-
-
 @official_fails('the channels it swaps are not contiguous, which OpenCV refuses')
 def test_browse_dataset(model):
     name, config, _ = model

@@ -2,7 +2,6 @@
 
 import json
 import runpy
-import shutil
 import sys
 
 import numpy as np
@@ -19,7 +18,6 @@ from tiny_segmenter import (
     SMALL_VIEWS,
     SMALL_WINDOWS,
     TINY_ENCODER,
-    WINDOW,
     data_at,
     load,
     randomise,
@@ -89,46 +87,6 @@ def test_mask_figure_restricted_augmented_and_refined(run_test, tmp_path):
         assert Image.open(tmp_path / folder / '2007_000001.png').mode == 'P'
     # the CRF ran, on these images
     assert any((read(tmp_path / 'plain')[k] != read(tmp_path / 'refined')[k]).any() for k in LABELS)
-
-
-def test_real_files_from_training_to_the_archive(tmp_path, monkeypatch):
-    """Train on the sample's masks as on pseudo masks, predict, pack and check."""
-    sample = ROOT.parent / 'shared' / 'voc_sample'
-    if not sample.is_dir():
-        pytest.skip('the sample of VOC is not at hand')
-    root = tmp_path / 'VOC2012'
-    for folder in ('JPEGImages', 'SegmentationClassAug'):
-        shutil.copytree(sample / folder, root / folder)
-    lists = root / 'ImageSets/Segmentation'
-    lists.mkdir(parents=True)
-    ids = sorted(path.stem for path in (sample / 'SegmentationClassAug').glob('*.png'))[:3]
-    (lists / 'list.txt').write_text('\n'.join(ids))
-    monkeypatch.chdir(tmp_path)
-    once = {
-        'train_cfg.max_epochs': 1,
-        'train_cfg.val_interval': 1,
-        'train_dataloader.batch_size': 2,
-        'train_dataloader.dataset.pipeline.2.scale': (640, 80),
-        'train_dataloader.dataset.pipeline.3.crop_size': (WINDOW, WINDOW),
-        'val_dataloader.dataset.pipeline.2.scale': (560, 70),
-        'work_dir': str(tmp_path / 'run'),
-    }
-    for name, tool, options in (
-        ('segmenter_deit-s_voc12.py', 'train', []),
-        ('segmenter_deit-s_voc12_test-server.py', 'test', ['run/epoch_1.pth', '--tta']),
-    ):
-        masks = 'SegmentationClassAug' if tool == 'train' else None
-        where = [data_at(part, root, 'list.txt', masks) for part in ('train', 'val', 'test')]
-        config = load(name, TINY_ENCODER, SMALL_WINDOWS, SMALL_VIEWS, *where, once)
-        del config.tta_pipeline[2].transforms[0][2:]  # two scales are enough here
-        config.dump(tmp_path / name)
-        script = str(ROOT / f'tools/{tool}.py')
-        monkeypatch.setattr(sys, 'argv', [script, name, *options])
-        runpy.run_path(script, run_name='__main__')
-    report = check_submission(
-        'work_dirs/voc12_test', str(lists / 'list.txt'), str(root / 'JPEGImages')
-    )
-    assert report.images == len(ids) and not report.problems
 
 
 def test_crf_takes_the_softmax_of_a_single_view(run_test, tmp_path):

@@ -177,15 +177,6 @@ def test_several_image_suffixes(root: Path) -> None:
     assert dataset[1]['inputs'].shape == (3, 40, 60)
 
 
-def test_16_bit_photos_are_read_alike_in_training_and_tests(root: Path) -> None:
-    grey = np.linspace(0, 65535, 2400).astype(np.uint16).reshape(40, 60)
-    for i in 'abc':
-        Image.fromarray(grey).save(root / f'JPEGImages/{i}.tif')
-    for test_mode in (False, True):
-        inputs = build(root, img_suffix='.tif', test_mode=test_mode)[0]['inputs']
-        assert np.array_equal(inputs[0].numpy(), grey >> 8)
-
-
 def test_colours_of_classes_of_ones_own_are_those_of_voc(root: Path) -> None:
     palette = build(root).metainfo['palette']
     assert palette == [list(colour) for colour in PascalVOCDataset.METAINFO['palette'][:4]]

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmseg.registry import PARAM_SCHEDULERS
 
 from semples_mmseg.engine.poly_ratio_lr import PolyRatioLR
@@ -36,12 +35,6 @@ def test_published_steps_end_just_above_the_minimum():
         assert optimizer.param_groups[0]['lr'] == pytest.approx(1e-4 * curve, rel=1e-9)
         optimizer.step()
         scheduler.step()
-
-
-def test_epochs_are_converted_to_iterations():
-    config = Config(dict(s=dict(power=0.9, eta_min_ratio=0.1, begin=0, end=3, by_epoch=True))).s
-    scheduler = PolyRatioLR.build_iter_from_epoch(make_optimizer(), epoch_length=7, **config)
-    assert not scheduler.by_epoch and scheduler.total_iters == 20
 
 
 def test_bad_ratio():

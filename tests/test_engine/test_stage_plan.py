@@ -33,11 +33,6 @@ def test_what_a_stage_keeps_is_stored_though_nothing_here_wants_it_back():
     assert [plan.snapshots_at(index) for index in range(2)] == [['mask_generator'], []]
 
 
-def test_joint_is_just_another_list():
-    plan = StagePlan([dict(name='joint', epochs=1)])
-    assert set(plan.specs[0].stage.losses) == {'match', 'prompt', 'refine'}
-
-
 @pytest.mark.parametrize(
     ('stages', 'message'),
     [

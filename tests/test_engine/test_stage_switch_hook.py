@@ -222,27 +222,6 @@ def test_resuming_ends_where_an_unbroken_run_ends(make_config, tmp_path):
         assert_same_runs(tmp_path / 'whole', tmp_path / config.work_dir)
 
 
-def test_two_seeded_runs_are_equal(make_config, tmp_path):
-    for name in ('one', 'two'):
-        train(make_config(name, stages=STAGES[:1]))
-    one, two = (weights(tmp_path / run / 'match.pth') for run in ('one', 'two'))
-    assert not changed(one, two)
-
-
-def test_a_stage_by_itself_from_the_checkpoint_before(make_config, tmp_path):
-    """Refine alone, from the checkpoint of prompt, is refine in the run of three."""
-    train(make_config('whole'))
-    alone = make_config('alone', stages=[STAGES[2]], load_from=str(tmp_path / 'whole/prompt.pth'))
-    still = dict(optimizer=dict(lr=0.0, weight_decay=0.0))
-    alone.stages[0]['optim_wrapper'] = still
-    train(alone)
-    none = make_config('still', stages=[dict(STAGES[0], optim_wrapper=still)])
-    train(none)
-    start = weights(tmp_path / 'still/match.pth')
-    got = weights(tmp_path / 'alone/refine.pth')
-    assert changed(start, got) == {'prompt_learner.prompts'}
-
-
 def no_validation(config):
     config.val_dataloader = config.val_cfg = config.val_evaluator = None
     return config
@@ -290,17 +269,6 @@ def test_the_second_round_goes_on_from_the_first(make_config, tmp_path):
     start = saved['mask_generator@match']
     assert changed(start, match) == {'mask_generator.head', 'mask_generator.fusion'}
     assert not changed(start, refine_again)
-
-
-def test_joint_and_alternating_schemes(make_config, tmp_path):
-    stages = [
-        dict(name='joint', epochs=1),
-        dict(name='prompt', epochs=1),
-        dict(name='refine', epochs=1, restore=dict(mask_generator='joint')),
-    ]
-    train(make_config(stages=stages))
-    names = sorted(p.name for p in (tmp_path / 'run').glob('*.pth') if 'epoch' not in p.name)
-    assert names == ['joint.pth', 'prompt.pth', 'refine.pth']
 
 
 @pytest.mark.parametrize(

@@ -122,25 +122,11 @@ def test_start_value_itself_clips():
     assert float(at(score, label)) < mean - 1e-3
 
 
-HEADS = {
-    'FCNHead': dict(in_channels=6, in_index=1, channels=4, num_convs=1, concat_input=False),
-    'SegformerHead': dict(in_channels=[5, 6], in_index=[0, 1], channels=4),
-    'LightHamHead': dict(
-        in_channels=[5, 6],
-        in_index=[0, 1],
-        channels=4,
-        ham_channels=4,
-        ham_kwargs=dict(MD_R=2),
-        norm_cfg=dict(type='GN', num_groups=2),
-    ),
-}
-
-
-@pytest.mark.parametrize('kind', HEADS)
-def test_any_head_trains_with_it(kind):
+def test_a_head_trains_with_it():
     torch.manual_seed(0)
     loss = dict(type='GradientClippingLoss', start=1e9, tile=5, loss_weight=0.4)
-    head = MODELS.build(dict(type=kind, num_classes=4, **HEADS[kind], loss_decode=loss))
+    head = dict(type='SegformerHead', in_channels=[5, 6], in_index=[0, 1], channels=4)
+    head = MODELS.build(dict(head, num_classes=4, loss_decode=loss))
     features = [torch.randn(2, 5, 8, 6), torch.randn(2, 6, 4, 3)]
     label = make_inputs(size=(16, 12))[1]
     samples = []
@@ -150,49 +136,9 @@ def test_any_head_trains_with_it(kind):
     head.eval()  # no dropout between the two computations
     for start in (1e9, 0):  # clipped, plain
         head.loss_decode.start = start
-        torch.manual_seed(1)  # LightHamHead draws the bases of its decomposition
         value = head.loss(features, samples, {})['loss_gcl']
         gradients = torch.autograd.grad(value, list(head.parameters()))
         assert all(gradient.isfinite().all() for gradient in gradients)
-        torch.manual_seed(1)
         score = torch.nn.functional.interpolate(head(features), (16, 12), mode='bilinear')
         expected, _ = reference(score.detach(), label, start, 5)
         assert float(value.detach()) == pytest.approx(0.4 * expected, rel=1e-5)
-
-
-def test_head_and_auxiliary_head_each_clip_their_own_pixels():
-    torch.manual_seed(0)
-    gcl = dict(type='GradientClippingLoss', start=1e9, tile=4)
-    head = dict(type='FCNHead', in_channels=8, channels=4, num_convs=1, num_classes=4)
-    head |= dict(concat_input=False, norm_cfg=dict(type='GN', num_groups=2))
-    model = MODELS.build(
-        dict(
-            type='WindowedEncoderDecoder',
-            data_preprocessor=dict(type='SegDataPreProcessor', size=(32, 32)),
-            backbone=dict(
-                type='mmpretrain.VisionTransformer',
-                arch=dict(embed_dims=8, num_layers=2, num_heads=2, feedforward_channels=8),
-                img_size=32,
-                patch_size=8,
-                out_indices=[0, 1],
-                out_type='featmap',
-            ),
-            decode_head=dict(head, in_index=1, loss_decode=gcl),
-            auxiliary_head=[
-                dict(head, in_index=0, loss_decode=dict(gcl, loss_weight=0.4)),
-                dict(type='SegformerHead', in_channels=[8, 8], in_index=[0, 1], channels=4,
-                     num_classes=4, loss_decode=[gcl, dict(gcl, start=0, loss_name='loss_ce')]),
-            ],
-            train_cfg=dict(),
-            test_cfg=dict(mode='whole'),
-        )
-    )  # fmt: skip
-    sample = SegDataSample()
-    sample.gt_sem_seg = PixelData(data=torch.randint(0, 4, (1, 32, 32)))
-    losses = model.loss(torch.randn(1, 3, 32, 32), [sample])
-    names = {'decode.loss_gcl', 'aux_0.loss_gcl', 'aux_1.loss_gcl', 'aux_1.loss_ce'}
-    assert names <= losses.keys()
-    assert float(losses['aux_1.loss_gcl'].detach()) < float(losses['aux_1.loss_ce'].detach())
-    sum(losses[name] for name in names).backward()
-    for part in (model.backbone, model.decode_head, *model.auxiliary_head):
-        assert any(p.grad is not None and p.grad.any() for p in part.parameters())

@@ -206,13 +206,6 @@ def test_frozen_backbone_keeps_the_graph_of_head_and_fusion(tiny_generator):
     assert all(p.grad is None for p in generator.backbone.parameters())
 
 
-def test_a_class_that_never_fires_gives_a_zero_map(tiny_generator):
-    generator = MODELS.build(tiny_generator)
-    generator.head.bias.data[1] = -1e4
-    cams = generator(torch.randn(1, 3, 64, 64)).cams
-    assert (cams[:, 1] == 0).all() and (cams >= 0).all()
-
-
 def test_plain_cam_generator():
     generator = MODELS.build(
         dict(

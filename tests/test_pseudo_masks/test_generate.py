@@ -202,26 +202,6 @@ def test_the_tool_passes_everything_on(tmp_path, world, monkeypatch):
     assert manifest['background_score'] == 0.5 and manifest['refinement']['type'] == 'PAMR'
 
 
-def test_a_folder_that_another_run_writes_to_is_refused(tmp_path, world):
-    other = textwrap.dedent("""
-        import fcntl, sys
-        file = open(sys.argv[1], 'a+')
-        fcntl.lockf(file, fcntl.LOCK_EX)
-        print('locked', flush=True)
-        sys.stdin.read()
-    """)
-    weights, out = str(tmp_path / 'weights.pth'), tmp_path / 'out'
-    out.mkdir()
-    command = [sys.executable, '-c', other, str(out / '.lock')]
-    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as process:
-        assert process.stdout.readline() == 'locked\n'
-        with pytest.raises(ValueError, match=f'another run is at work in {out}'):
-            make_pseudo_masks(world, weights, str(out))
-        process.kill()
-    assert not BrightnessCAM.calls
-    assert make_pseudo_masks(world, weights, str(out))['masks'] == 3
-
-
 def test_parts_make_what_one_run_makes(tmp_path, world):
     """In any order, and again; other parts may be at work in the folder, a whole run may not."""
     weights, out = str(tmp_path / 'weights.pth'), tmp_path / 'out'
@@ -274,13 +254,6 @@ def test_parts_keep_the_score_that_another_machine_has_chosen(tmp_path, world, m
     assert json.loads((tmp_path / 'out' / MANIFEST).read_text())['background_score'] == 0.4
     mask = read_mask(tmp_path / 'out' / 'b.png')
     np.testing.assert_array_equal(mask, expected(tmp_path, 'b', 2, 0.4))
-
-
-def test_other_weights_are_refused(tmp_path, world):
-    make_pseudo_masks(world, str(tmp_path / 'weights.pth'), str(tmp_path / 'out'))
-    torch.save(dict(state_dict=dict(weight=torch.tensor(2.0))), tmp_path / 'other.pth')
-    with pytest.raises(ValueError, match='other settings.*checkpoint'):
-        make_pseudo_masks(world, str(tmp_path / 'other.pth'), str(tmp_path / 'out'))
 
 
 def test_errors_before_work_starts(tmp_path, world):

@@ -1,12 +1,8 @@
 """Checkpoints that runs of this package write, under the rule that no file runs code."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from run_tool import run_tool
-
-from semples_mmseg.engine import AtomicCheckpointHook
 
 
 @pytest.fixture
@@ -42,11 +38,3 @@ def test_weights_alone_are_not_resumed(run):
     torch.save(dict(model=state, optimizer={}, epoch=3), folder / 'epoch_2.pth')
     with pytest.raises(ValueError, match='cannot be resumed'):
         run_tool('train.py', config, '--resume')
-
-
-def test_weights_alone_are_not_resumed_without_stages():
-    hook, checkpoint = AtomicCheckpointHook(), dict(state_dict={}, meta=dict(epoch=3))
-    hook.after_load_checkpoint(SimpleNamespace(_resume=False), checkpoint)
-    with pytest.raises(ValueError, match='x.pth cannot be resumed'):
-        runner = SimpleNamespace(_resume=True, _load_from='x.pth')
-        hook.after_load_checkpoint(runner, checkpoint)

@@ -195,12 +195,9 @@ def test_a_whole_model_reads_published_weights_as_load_from(tiny_semples, tmp_pa
     load_checkpoint(model, f'weights:{path}')
     assert torch.equal(model.mask_generator.head.weight, source.head.weight)
     assert '36 of 38 tensors used; unused: norm.bias, norm.weight' in told[0]
-    # Without the prefix, or for other classes, nothing is loaded in silence.
+    # Without the prefix nothing is loaded in silence.
     with pytest.raises(ValueError, match='lacks 36 .*its first are model.*weights:'):
         load_checkpoint(MODELS.build(tiny_semples), str(path))
-    save(published(build(tiny_semples['mask_generator'], 5)), path)
-    with pytest.raises(ValueError, match='semples.pth does not fit .*5 classes, .* has 3'):
-        load_checkpoint(MODELS.build(tiny_semples), f'weights:{path}')
 
 
 def test_other_classes_widths_and_lengths_are_refused(tiny_generator, tiny_semples, tmp_path):
@@ -222,12 +219,6 @@ def test_other_classes_widths_and_lengths_are_refused(tiny_generator, tiny_sempl
             MODELS.build(tiny_semples).init_weights()
 
 
-def test_the_wrong_part_is_refused(tiny_generator, tmp_path):
-    torch.save(dict(prompts=torch.rand(3, 4, 24)), tmp_path / 'btp.pth')
-    with pytest.raises(ValueError, match='has no tensor of WeakTrGenerator; .* prompt_learner'):
-        load(tiny_generator, tmp_path / 'btp.pth')
-
-
 def test_the_tool_converts_and_reports(tiny_semples, tmp_path, monkeypatch, capsys):
     source = build(tiny_semples['mask_generator'])
     save(published(source), tmp_path / 'weaktr.pth')
@@ -243,15 +234,6 @@ def test_the_tool_converts_and_reports(tiny_semples, tmp_path, monkeypatch, caps
     model = MODELS.build(tiny_semples)
     load_checkpoint(model, str(tmp_path / 'ours.pth'))  # as tools/test.py does
     assert torch.equal(model.mask_generator.head.weight, source.head.weight)
-
-
-def test_converted_weights_load_as_the_published_do(tiny_generator, tmp_path):
-    source = build(tiny_generator)
-    convert_file(save(published(source), tmp_path / 'weaktr.pth'), tmp_path / 'ours.pth', 'weaktr')
-    images = torch.randn(1, 3, 64, 64)
-    torch.testing.assert_close(
-        load(tiny_generator, tmp_path / 'ours.pth')(images).cams, source(images).cams
-    )
 
 
 def test_conversion_errors_leave_nothing_behind(tiny_generator, tmp_path, monkeypatch):

@@ -157,12 +157,6 @@ def test_the_segmenter_config_reads_torch_hubs_file(tmp_path):
     torch.testing.assert_close(ours(images)[0], expected, rtol=1e-5, atol=1e-5)
 
 
-def test_stage_0_config_reads_torch_hubs_file():
-    config = Config.fromfile(ROOT / 'configs/weaktr/weaktr_deit-s_voc12.py')
-    init = config.model.mask_generator.backbone.init_cfg
-    assert init.type == 'Pretrained' and init.checkpoint.startswith('weights:')
-
-
 def test_missing_tensors_are_named(tmp_path, told):
     state = timm_vit().state_dict()
     del state['blocks.1.attn.qkv.bias']
