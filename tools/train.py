@@ -53,12 +53,14 @@ def main() -> None:
         load_config,
     )
     from semples_mmseg.engine.processes import process_group
+    from semples_mmseg.engine.stage_settings import check_optimizer
 
     config = load_config(args, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
     if args.stage:
         choose_stage(config, args.stage)
     check_stages(config)
     check_validation(config)
+    check_optimizer(config.optim_wrapper, f'{config.filename}: optim_wrapper')
     if args.amp:
         config.optim_wrapper.type = 'MixedPrecisionOptimWrapper'
         if args.amp != 'auto':

@@ -1,9 +1,11 @@
-"""Checking optimizer, schedules and pipeline of a stage without building them."""
+"""Checking what a stage sets, without touching the model or random numbers."""
 
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from mmseg.registry import OPTIM_WRAPPERS, OPTIMIZERS, PARAM_SCHEDULERS, TRANSFORMS
+from torch import nn
 
 from ..utils.arguments import check_arguments, check_keys_of, parameters
 from ..utils.config_options import parts
@@ -27,16 +29,28 @@ def check_settings(config: Mapping[str, Any], spec: StageSpec, where: str) -> No
     Raises:
         ValueError: If there is no such class, or it has no such argument.
     """
-    _check_optimizer(spec.optimizer_config(config), f'{where}: optim_wrapper')
+    check_optimizer(spec.optimizer_config(config), f'{where}: optim_wrapper')
     for number, schedule in enumerate(spec.schedulers_config(config) or []):
         place = f'{where}: param_scheduler.{number}'
         check_arguments(PARAM_SCHEDULERS, schedule, place, ['convert_to_iter_based'])
     _check_pipeline(spec.train_pipeline, f'{where}: train_pipeline')
 
 
-def _check_optimizer(wrapper: Mapping[str, Any], where: str) -> None:
-    if wrapper['constructor'] not in _CONSTRUCTORS:
-        return  # which may read other settings
+def check_optimizer(wrapper: Mapping[str, Any], where: str) -> None:
+    """Compare an ``optim_wrapper`` with its classes, and build PyTorch's optimizer of one number.
+
+    Args:
+        wrapper: The config; not looked at if its constructor is another than MMEngine's or ours,
+            or if it is of several optimizers.
+        where: Its place, for the message.
+
+    Raises:
+        ValueError: If there is no such class, argument or rule for parameters, or the optimizer
+            refuses a value.
+    """
+    own = wrapper.get('constructor', _CONSTRUCTORS[0]) not in _CONSTRUCTORS
+    if own or 'optimizer' not in wrapper:
+        return
     given = dict(type='OptimWrapper') | dict(wrapper)
     check_arguments(OPTIM_WRAPPERS, given, where, ['constructor', 'paramwise_cfg'])
     optimizer = check_arguments(OPTIMIZERS, wrapper['optimizer'], f'{where}.optimizer')
@@ -44,9 +58,16 @@ def _check_optimizer(wrapper: Mapping[str, Any], where: str) -> None:
     rules = wrapper.get('paramwise_cfg') or {}
     check_keys_of(rules, PARAMWISE, f'{where}.paramwise_cfg')
     settings = {'lr_mult', 'decay_mult', *parameters(optimizer)}
-    for key, own in (rules.get('custom_keys') or {}).items():
+    for key, rule in (rules.get('custom_keys') or {}).items():
         if key != '_scope_':
-            check_keys_of(own, settings, f'{where}.paramwise_cfg.custom_keys.{key}')
+            check_keys_of(rule, settings, f'{where}.paramwise_cfg.custom_keys.{key}')
+    if optimizer.__module__.startswith('torch.optim'):
+        unbuilt = ('type', '_scope_', 'fused')  # which depends on the device
+        values = {key: value for key, value in wrapper['optimizer'].items() if key not in unbuilt}
+        try:
+            optimizer([nn.Parameter(torch.zeros(1, 1))], **values)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f'{where}.optimizer={values}: {error}') from error
 
 
 def _check_pipeline(pipeline: Any, where: str) -> None:

@@ -73,6 +73,16 @@ def test_the_tools_name_the_config(tmp_path, request, capsys):
     )
 
 
+def test_an_optimizer_that_cannot_be_is_one_line(tmp_path, request, capsys):
+    path = tmp_path / 'own.py'
+    base = request.config.rootpath / 'configs/segmenter/segmenter_demo.py'
+    path.write_text(f"_base_ = {str(base)!r}\noptim_wrapper = dict(optimizer=dict(lr='1e-3x'))\n")
+    with pytest.raises(ValueError):
+        run_tool('train.py', path, '--work-dir', tmp_path / 'run')
+    text = capsys.readouterr().err.splitlines()[-1]
+    assert text.startswith(f"error: {path}: optim_wrapper.optimizer={{'lr': '1e-3x', ")
+
+
 def test_errors_inside_a_class_are_bugs_and_keep_their_traceback():
     class Inner:
         def __init__(self, width):

@@ -31,6 +31,10 @@ def rules(**settings):
             "optim_wrapper: OptimWrapper has no argument 'clip_gard'; did you mean 'clip_grad'?",
         ),
         (
+            dict(optim_wrapper=dict(optimizer=dict(lr=-1))),
+            "optim_wrapper.optimizer={'lr': -1}: Invalid learning rate: -1",
+        ),
+        (
             rules(custom_key={}),
             "optim_wrapper.paramwise_cfg has no argument 'custom_key'; did you mean 'custom_keys'?",
         ),

@@ -35,7 +35,8 @@ class CAMDataPreprocessor(SegDataPreProcessor):
         **kwargs: Other options of MMSeg's ``SegDataPreProcessor``.
 
     Raises:
-        ValueError: If ``augment_on`` is unknown, or ``'device'`` together with ``size``.
+        ValueError: If ``augment_on`` is unknown, or ``'device'`` together with ``size``, or ``std``
+            alone is None.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class CAMDataPreprocessor(SegDataPreProcessor):
         # MMSeg wants one of the two.
         kwargs.setdefault('size_divisor', 1 if size is None else None)
         std = None if mean is None else std
+        if mean is not None and std is None:
+            raise ValueError('data_preprocessor.std is None: set mean=None too, or leave both out')
         super().__init__(mean=mean, std=std, bgr_to_rgb=bgr_to_rgb, size=size, **kwargs)
         self.augment_on = augment_on
         self._non_blocking = non_blocking  # MMEngine's option, which MMSeg's class does not pass on
