@@ -13,6 +13,7 @@ import io
 import json
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -218,7 +219,7 @@ def list_words(args: argparse.Namespace, config: Config) -> None:
     if args.json:
         with atomic_write(args.json) as file:
             content = {
-                name: [near.as_dict() for near in near_words] for name, near_words in found.items()
+                name: [asdict(near) for near in near_words] for name, near_words in found.items()
             }
             json.dump(content, file, indent=2, ensure_ascii=False)
     if len(words) < len(listed):

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from mmengine.dist import all_reduce
 from mmengine.hooks import EMAHook, Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
@@ -14,6 +13,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _NormBase
 
 from ..utils.lists import name_some
+from .weights_file import bare
 
 _SKIPPED = 'skipped_steps'
 
@@ -63,7 +63,7 @@ class FiniteStepHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Watch the model's losses, and keep moving averages from steps that are left out."""
-        model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model: Any = bare(runner.model)
         model.register_forward_hook(self._after_forward)
         self._models = [model]
         for hook in runner.hooks:

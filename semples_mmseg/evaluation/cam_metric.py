@@ -54,8 +54,7 @@ class CAMMetric(BaseMetric):
         output_dir: Folder for the predicted label maps too, see ``PredictionWriter``; this
             is what ``--out`` of MMSeg's ``tools/test.py`` sets.
         keep_results: As of MMSeg's ``IoUMetric``; the label maps are kept in any case.
-        collect_device: See ``mmengine.evaluator.BaseMetric``, as for the rest.
-        prefix: Prefix of the returned keys.
+        kwargs: Of ``mmengine.evaluator.BaseMetric``.
 
     Raises:
         ValueError: For a sample whose ground truth has another size than its CAMs or values
@@ -71,11 +70,9 @@ class CAMMetric(BaseMetric):
         ignore_index: int = 255,
         output_dir: str | None = None,
         keep_results: bool = True,
-        collect_device: str = 'cpu',
-        prefix: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix, **kwargs)
+        super().__init__(**kwargs)
         self.writer = None if output_dir is None else PredictionWriter(output_dir)
         self.sweep = default_thresholds() if thresholds is None else list(thresholds)
         self.background_score = background_score

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmseg.datasets import COCOStuffDataset, PascalVOCDataset
+from mmseg.datasets import PascalVOCDataset
 from rich.markup import escape
 from rich.table import Table
 
+from ..datasets.coco import COCO_CLASSES
 from ..datasets.mask_checks import check_masks_have_classes
 from ..utils.files import read_lines
 from ..utils.label_png import IGNORED, check_ids, read_mask
@@ -43,8 +44,7 @@ def class_names(classes: str | None, num_classes: int | None) -> list[str]:
     elif classes == 'voc':
         names = list(PascalVOCDataset.METAINFO['classes'])
     elif classes == 'coco':
-        # the 80 things, which stuff follows
-        names = ['background', *COCOStuffDataset.METAINFO['classes'][:80]]
+        names = ['background', *COCO_CLASSES]
     else:
         assert classes is not None
         if not Path(classes).is_file():

@@ -31,9 +31,7 @@ class PredictionMetric(BaseMetric):
     - ``image_mAP_<name>``: classes are ranked for each image, and the mean is taken over images
       with a label. The published code (WeakTr, MCTformer) selects its checkpoint by it.
 
-    Args:
-        collect_device: See ``mmengine.evaluator.BaseMetric``, as for the rest.
-        prefix: Prefix of the returned keys.
+    The arguments are those of ``mmengine.evaluator.BaseMetric``.
 
     Raises:
         ValueError: If a sample lacks predictions or labels, they differ in their classes, a logit
@@ -41,11 +39,6 @@ class PredictionMetric(BaseMetric):
     """
 
     default_prefix = ''  # none, without MMEngine's warning
-
-    def __init__(
-        self, collect_device: str = 'cpu', prefix: str | None = None, **kwargs: Any
-    ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix, **kwargs)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep logits and labels of a batch."""

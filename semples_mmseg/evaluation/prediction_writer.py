@@ -40,8 +40,7 @@ class PredictionWriter(BaseMetric):
         out_dir: Folder of the PNGs.
         img_dir: Folder of the images, for samples without ``img_id`` (those of MMSeg's
             ``PackSegInputs``): see ``image_id``.
-        collect_device: See ``mmengine.evaluator.BaseMetric``, as for the rest.
-        prefix: Prefix of the returned key.
+        kwargs: Of ``mmengine.evaluator.BaseMetric``.
 
     Raises:
         ValueError: If an image id leads out of the folder, or two images have one id.
@@ -53,11 +52,9 @@ class PredictionWriter(BaseMetric):
         self,
         out_dir: str,
         img_dir: str = '',
-        collect_device: str = 'cpu',
-        prefix: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix, **kwargs)
+        super().__init__(**kwargs)
         self.out_dir = Path(out_dir)
         self.img_dir = img_dir
         self._images: dict[str, Any] = {}

@@ -7,7 +7,7 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from ..utils.label_png import full_palette
+from ..utils.label_png import class_colours
 from .labelled import LabelledPhotos, regions
 
 _WORD = 8
@@ -47,10 +47,10 @@ def labelstudio_tasks(labelled: LabelledPhotos, url: str) -> list[dict[str, Any]
 
 def labelstudio_config(labelled: LabelledPhotos) -> str:
     """The labelling configuration (XML) that the names in the tasks refer to."""
-    colours = np.reshape(full_palette(labelled.palette), (-1, 3)).tolist()
+    colours = class_colours(len(labelled.classes), labelled.palette)
     labels = '\n'.join(
         f'    <Label value={quoteattr(name)} background="#{red:02x}{green:02x}{blue:02x}"/>'
-        for name, (red, green, blue) in list(zip(labelled.classes, colours, strict=False))[1:]
+        for name, (red, green, blue) in list(zip(labelled.classes, colours, strict=True))[1:]
     )
     return (
         '<View>\n  <Image name="image" value="$image" zoom="true"/>\n'

@@ -115,7 +115,6 @@ def inspect_photos(
     photos: Path,
     tags: Path | None,
     classes: Path | None = None,
-    workers: int | None = None,
     record: Path | None = None,
 ) -> Inspection:
     """Find photos, read their tags and decode every tagged photo.
@@ -124,7 +123,6 @@ def inspect_photos(
         photos: Folder of the photos.
         tags: Tag table; None for a folder per class.
         classes: Text file of the class names, one a line.
-        workers: Processes; all cores by default.
         record: What ``record_sizes`` wrote, if it is there: photos that have not changed since are
             not decoded again.
 
@@ -138,7 +136,7 @@ def inspect_photos(
     known = read_json(record) if record and record.is_file() else {}
     paths = {name: photos / name for name in tagged.tags}
     new = [name for name, path in paths.items() if known.get(name, [])[:2] != _version(path)]
-    decoded = parallel_map(_size_of, [paths[name] for name in new], workers)
+    decoded = parallel_map(_size_of, [paths[name] for name in new])
     results = dict(zip(new, progress(decoded, 'reading photos', len(new)), strict=True))
     sizes: dict[str, tuple[int, int]] = {}
     unreadable: dict[str, str] = {}

@@ -25,6 +25,7 @@ from ..utils.files import read_json
 from ..utils.lists import read_image_ids
 from .child import start_child
 from .steps import OPTIONS, Step, end_of_log
+from .time_left import duration
 
 BATCHES = 3
 _LEAST_IMAGES = 12
@@ -323,22 +324,15 @@ def show_forecast(costs: Sequence[Cost], console: Console) -> None:
             continue
         gpu = [f'{cost.gpu_megabytes:.0f} MB'] if on_gpu else []
         memory = f'{cost.megabytes:.0f} MB'
-        row = (str(cost.images), describe_seconds(cost.seconds), memory, *gpu)
+        row = (str(cost.images), duration(cost.seconds), memory, *gpu)
         table.add_row(cost.name, *row, f'{cost.disk:.0f} MB')
     table.add_section()
     gpu = [f'{max(cost.gpu_megabytes for cost in costs):.0f} MB'] if on_gpu else []
     total = sum(cost.seconds for cost in costs)
     memory = f'{max(cost.megabytes for cost in costs):.0f} MB'
     disk = f'{sum(cost.disk for cost in costs):.0f} MB'
-    table.add_row('all', '', describe_seconds(total), memory, *gpu, disk)
+    table.add_row('all', '', duration(total), memory, *gpu, disk)
     console.print(table)
     console.print('What lowers each (docs/speed.md):', markup=False)
     for hint in _HINTS:
         console.print(f'- {hint}', markup=False)
-
-
-def describe_seconds(seconds: float) -> str:
-    """Such as ``'45 s'``, ``'12.5 min'`` or ``'30.1 h'``."""
-    if seconds < 90:
-        return f'{seconds:.0f} s'
-    return f'{seconds / 60:.1f} min' if seconds < 5400 else f'{seconds / 3600:.1f} h'

@@ -58,13 +58,12 @@ class Report:
         return dict(vars(self), clean=self.clean)
 
 
-def print_report(report: Report, console: Console, examples: int = 3) -> None:
+def print_report(report: Report, console: Console) -> None:
     """Print the counts per class and what was found.
 
     Args:
         report: Findings of one data set.
         console: Where to.
-        examples: How many images of each kind of finding are named.
     """
     console.print(f'{report.name}: {report.images} images', markup=False, soft_wrap=True)
     classes = Table('class')
@@ -80,7 +79,7 @@ def print_report(report: Report, console: Console, examples: int = 3) -> None:
         table.add_column('number', justify='right')
         for kind, found in kinds.items():
             if found:
-                shown = [f'{i}: {detail}' for i, detail in list(found.items())[:examples]]
+                shown = [f'{i}: {detail}' for i, detail in list(found.items())[:3]]
                 table.add_row(kind, escape('\n'.join(shown)), str(len(found)))
         if table.row_count:
             console.print(table)

@@ -165,12 +165,12 @@ def _check_there(paths: Sequence[Path], kind: str, fix: str) -> None:
         raise FileNotFoundError(f'{kind} missing: {name_some(missing)}; {fix}')
 
 
-def _raise_first(problems: Sequence[str | None], limit: int = 3) -> None:
+def _raise_first(problems: Sequence[str | None]) -> None:
     """Name the first few problems and how many there are."""
     found = [problem for problem in problems if problem]
     if found:
-        more = f'\n({len(found)} such files in all)' if len(found) > limit else ''
-        raise ValueError('\n'.join(found[:limit]) + more)
+        more = f'\n({len(found)} such files in all)' if len(found) > 3 else ''
+        raise ValueError('\n'.join(found[:3]) + more)
 
 
 def _labels_from_xml(

@@ -45,8 +45,7 @@ class PseudoMaskWriter(BaseMetric):
         num_workers: Processes for a refinement that works in workers; by default one for every
             CPU core that the run may use. 0 refines in the model's process.
         ignore_index: Value of ground truth that is not evaluated.
-        collect_device: See ``mmengine.evaluator.BaseMetric``, as for the rest.
-        prefix: Prefix of the returned keys.
+        kwargs: Of ``mmengine.evaluator.BaseMetric``.
 
     Raises:
         ValueError: If a sample has no CAMs, or an image id leads out of the folder.
@@ -61,11 +60,9 @@ class PseudoMaskWriter(BaseMetric):
         refine: Refinement | Mapping[str, Any] | None = None,
         num_workers: int | None = None,
         ignore_index: int = 255,
-        collect_device: str = 'cpu',
-        prefix: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix, **kwargs)
+        super().__init__(**kwargs)
         self.out_dir = Path(out_dir)
         self.refine: Refinement | None = (
             TASK_UTILS.build(dict(refine)) if isinstance(refine, Mapping) else refine

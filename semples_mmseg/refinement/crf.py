@@ -210,7 +210,6 @@ def crf_on_probabilities(
     probabilities: np.ndarray,
     parameters: CRFParameters,
     predicted_only: bool = False,
-    floor: float = 1e-5,
 ) -> np.ndarray:
     """Labels by class probabilities, e.g. those of a segmentation model at test time.
 
@@ -223,7 +222,6 @@ def crf_on_probabilities(
         parameters: Of the CRF, e.g. ``TEST_TIME_CRF['voc']``.
         predicted_only: Whether to choose among the classes alone that are the most probable one
             in some pixel, as the published code does; else among all of non-zero probability.
-        floor: Probabilities below it count as this much, so that their logarithm is finite.
 
     Returns:
         Class ids 0..C - 1, uint8 ``(H, W)``.
@@ -245,5 +243,6 @@ def crf_on_probabilities(
     if len(present) == 1:
         return np.full((height, width), present[0], np.uint8)
     softmax = np.ascontiguousarray(probabilities[present])
-    unary = require_pydensecrf()[1].unary_from_softmax(softmax, clip=floor)
+    # clipped, so that logarithms are finite
+    unary = require_pydensecrf()[1].unary_from_softmax(softmax, clip=1e-5)
     return present[_infer(image, unary, parameters).argmax(0)].astype(np.uint8)

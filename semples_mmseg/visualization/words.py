@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..utils.files import read_text
 from ..utils.progress import progress
 
 NOUNS = Path(__file__).parent / 'nouns.txt'
@@ -38,10 +39,6 @@ class NearWord:
     other_class: str | None
     other_rank: int | None
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
-        return asdict(self)
-
 
 def read_words(path: Path = NOUNS) -> list[str]:
     """Read a list of words, one a line; lines that begin with ``#`` are comments.
@@ -52,12 +49,8 @@ def read_words(path: Path = NOUNS) -> list[str]:
     """
     if not path.is_file():
         raise FileNotFoundError(f'no list of words at {path}')
-    try:
-        lines = path.read_text(encoding='utf-8-sig').splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f'{path} is no text in UTF-8 ({error}); save it as UTF-8') from error
     words: dict[str, int] = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(read_text(path, 'list of words').splitlines(), 1):
         word = line.strip()
         if word.startswith('#'):
             continue

@@ -20,7 +20,8 @@ def timm_file(name: str) -> Path:
     Raises:
         FileNotFoundError: If timm has no such weights, or there is no connection.
     """
-    known = timm.get_pretrained_cfg(name, allow_unregistered=False) if _is_model(name) else None
+    there = timm.is_model(name.partition('.')[0])
+    known = timm.get_pretrained_cfg(name, allow_unregistered=False) if there else None
     repository = known.hf_hub_id if known else None
     if not repository:
         raise FileNotFoundError(
@@ -39,7 +40,3 @@ def timm_file(name: str) -> Path:
         f'the weights {TIMM}{name} are not on disk and could not be downloaded ({reason}). Get '
         f'{_FILES[0]} of {repository} elsewhere'
     )
-
-
-def _is_model(name: str) -> bool:
-    return timm.is_model(name.partition('.')[0])

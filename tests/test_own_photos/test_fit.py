@@ -133,7 +133,7 @@ def test_photos_that_have_not_changed_are_decoded_once(photos, tmp_path, monkeyp
     first = inspect_photos(folder, table, record=record)
     record_sizes(first, record)
 
-    def decode(function, paths, workers):
+    def decode(function, paths):
         decoded.extend(path.name for path in paths)
         return map(function, paths)
 
@@ -244,7 +244,7 @@ def test_measuring_forecasts_the_steps_and_leaves_nothing(photos, tmp_path, monk
     where = ('fit', folder, '--tags', table, '--out', tmp_path / 'run', '--weights', 'demo')
     assert run_command(*where, '--dry-run', '--measure') == 0
     assert asked == ['stages', 'pseudo masks', 'Segmenter', 'predictions']
-    assert '1.5 min' in capsys.readouterr().out
+    assert '0:01:30' in capsys.readouterr().out
     assert not (tmp_path / 'run').exists()
     assert run_command(*where, '--measure') == 2
     assert '--measure goes with --dry-run' in capsys.readouterr().err

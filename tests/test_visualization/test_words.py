@@ -35,7 +35,7 @@ def test_the_shipped_list_is_whole():
         (b'tree\n\nsea\n', 'line 2 is empty'),
         (b'# my words\ntree\nsea\ntree\n', "line 4: 'tree' stands in line 2 already"),
         (b'# nothing\n', 'has no words'),
-        (b'caf\xe9\n', 'is no text in UTF-8'),
+        (b'caf\xe9\n', 'is not a text in UTF-8'),
     ],
 )
 def test_wrong_lists_are_named(tmp_path, content, message):
