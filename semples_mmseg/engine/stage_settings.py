@@ -32,7 +32,7 @@ def check_settings(config: Mapping[str, Any], spec: StageSpec, where: str) -> No
     check_optimizer(spec.optimizer_config(config), f'{where}: optim_wrapper')
     for number, schedule in enumerate(spec.schedulers_config(config) or []):
         place = f'{where}: param_scheduler.{number}'
-        check_arguments(PARAM_SCHEDULERS, schedule, place, ['convert_to_iter_based'])
+        check_arguments(PARAM_SCHEDULERS, schedule, place, ['optimizer', 'convert_to_iter_based'])
     _check_pipeline(spec.train_pipeline, f'{where}: train_pipeline')
 
 
@@ -53,7 +53,9 @@ def check_optimizer(wrapper: Mapping[str, Any], where: str) -> None:
         return
     given = dict(type='OptimWrapper') | dict(wrapper)
     check_arguments(OPTIM_WRAPPERS, given, where, ['constructor', 'paramwise_cfg'])
-    optimizer = check_arguments(OPTIMIZERS, wrapper['optimizer'], f'{where}.optimizer')
+    optimizer = check_arguments(
+        OPTIMIZERS, wrapper['optimizer'], f'{where}.optimizer', ['params', 'model_params']
+    )
     # MMEngine ignores unknown rules, and stores unknown settings of parameters.
     rules = wrapper.get('paramwise_cfg') or {}
     check_keys_of(rules, PARAMWISE, f'{where}.paramwise_cfg')

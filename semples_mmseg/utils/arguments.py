@@ -17,13 +17,13 @@ def check_arguments(
         registry: Where the class is registered.
         part: The dictionary.
         where: Its place, for the message.
-        more: Keys that it may have besides.
+        more: Arguments that others give, and keys that it may have besides.
 
     Returns:
         The class.
 
     Raises:
-        ValueError: If there is no such class, or it has no argument of a key's name.
+        ValueError: If there is no such class, it has no argument of a key's name, or needs another.
     """
     kind = part.get('type')
     built = registry.get(kind) if isinstance(kind, str) else kind
@@ -31,6 +31,9 @@ def check_arguments(
         raise ValueError(f'{where}: there is no {kind!r}{hint(str(kind), types(registry))}')
     if not _takes_any(built):
         check_keys_of(part, {'type', *parameters(built), *more}, f'{where}: {built.__name__}')
+    missing = [name for name in _required(built) if name not in (*part, *more)]
+    if missing:
+        raise ValueError(f'{where}: {built.__name__} needs {", ".join(map(repr, missing))}')
     return built
 
 
@@ -77,6 +80,14 @@ def _calls(built: Callable) -> Iterator[Callable]:
             yield vars(base)['__init__']
             if not _is_open(vars(base)['__init__']):
                 return
+
+
+def _required(built: Callable) -> Iterator[str]:
+    """Arguments without a default; a class gives its bases what they need."""
+    for p in inspect.signature(next(_calls(built))).parameters.values():
+        named = p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+        if named and p.default is p.empty and p.name != 'self':
+            yield p.name
 
 
 def _is_open(call: Callable) -> bool:

@@ -47,7 +47,15 @@ def rules(**settings):
             "param_scheduler.0: CosineAnnealingLR has no argument 'eta_mim'; did you mean 'eta_",
         ),
         (
-            dict(param_scheduler=[dict(type='PolyRatioLR'), dict(type='CosineAnealingLR')]),
+            dict(param_scheduler=dict(type='WarmupCosineLR', warmup=1, minimum=0)),
+            "param_scheduler.0: WarmupCosineLR needs 'total'",
+        ),
+        (
+            dict(train_pipeline=[dict(type='RandomCrop')]),
+            "train_pipeline.0: RandomCrop needs 'crop_size'",
+        ),
+        (
+            dict(param_scheduler=[dict(type='CosineAnnealingLR'), dict(type='CosineAnealingLR')]),
             "param_scheduler.1: there is no 'CosineAnealingLR'; did you mean 'CosineAnnealingLR'?",
         ),
         (
