@@ -59,6 +59,9 @@ def write_report(run: Run, photos: int = 24, truth: Path | None = None) -> Path:
     true_masks = {} if truth is None else _true_masks(run, truth)
     confidence = read_confidence(run)
     explorer = Explorer(run)
+    shown = list(dict.fromkeys(row.photo for row in confidence))[:photos]
+    best = {row.tag: row.photo for row in confidence}  # the last row of a tag is its best
+    paths = photo_paths(run, list(dict.fromkeys([*shown, *best.values(), *true_masks])))
     title = text(run.folder.resolve().name)
     parts = [
         f'<title>{title}</title></head><body>',
@@ -69,13 +72,13 @@ def write_report(run: Run, photos: int = 24, truth: Path | None = None) -> Path:
         '<h2>Learned background prompts</h2>',
         '<p>The words nearest to the background prompt of each class, with their cosine, and where '
         'CLIP sees the prompt in the most confident photo of the class: red most, blue least.</p>',
-        _prompts(run, confidence, explorer),
+        _prompts(best, explorer, paths),
         '<h2>Losses</h2>',
         _losses(run),
-        _seeds(run, explorer, true_masks) if true_masks else '',
+        _seeds(run, explorer, true_masks, paths) if true_masks else '',
         '<h2>Least confident masks</h2>',
         '<p>Confidence: IoU of the pseudo mask of a tag with what the model predicts.</p>',
-        _rows(run, confidence, explorer, photos),
+        _rows(run, confidence, explorer, {name: paths[name] for name in shown}),
         f'<p>semples-mmseg {__version__}</p></body></html>\n',
     ]
     with atomic_write(run.report) as file:
@@ -110,7 +113,7 @@ def _classes(confidence: Sequence[Confidence], explorer: Explorer) -> str:
     return table(('class', 'id', 'photos', 'median confidence'), rows)
 
 
-def _prompts(run: Run, confidence: Sequence[Confidence], explorer: Explorer) -> str:
+def _prompts(best: Mapping[str, str], explorer: Explorer, paths: Mapping[str, Path]) -> str:
     """The nouns nearest to each learned prompt, and its map in the class's most confident photo."""
     try:
         nouns = {
@@ -119,8 +122,6 @@ def _prompts(run: Run, confidence: Sequence[Confidence], explorer: Explorer) -> 
         }
     except ValueError as error:
         nouns = dict.fromkeys(explorer.classes, str(error))
-    best = {row.tag: row.photo for row in confidence}  # the last row of a tag is its best
-    paths = photo_paths(run, [*{*best.values()}])
     rows = []
     for tag in progress(explorer.classes, 'prompts'):
         pictures = ['', '']
@@ -172,10 +173,11 @@ def _true_masks(run: Run, truth: Path) -> dict[str, Path]:
     return found
 
 
-def _seeds(run: Run, explorer: Explorer, truth: Mapping[str, Path]) -> str:
+def _seeds(
+    run: Run, explorer: Explorer, truth: Mapping[str, Path], paths: Mapping[str, Path]
+) -> str:
     """Seed mIoU of the photos that have a true mask, at every background score."""
-    labels, paths = run.labels(), photo_paths(run, list(truth))
-    own = explorer.background_score
+    labels, own = run.labels(), explorer.background_score
     found = ThresholdCurve(len(explorer.classes), sorted({*_SCORES, own}))
     for name in progress(truth, 'seeds'):
         look = explorer.look(read_image(paths[name]), labels[name])
@@ -196,24 +198,23 @@ def _seeds(run: Run, explorer: Explorer, truth: Mapping[str, Path]) -> str:
     )
 
 
-def _rows(run: Run, confidence: Sequence[Confidence], explorer: Explorer, number: int) -> str:
+def _rows(
+    run: Run, confidence: Sequence[Confidence], explorer: Explorer, paths: Mapping[str, Path]
+) -> str:
     """Rows of photo, CAMs after stages, pseudo mask and prediction, least confident first."""
     lowest: dict[str, Confidence] = {}
     for row in confidence:
         lowest.setdefault(row.photo, row)
-    names, labels = list(lowest)[:number], run.labels()
-    pictures: dict[str, list[str]] = {name: [] for name in names}
-    photos = {
-        name: fit_within(read_image(path), _CAM_SIDE)
-        for name, path in photo_paths(run, names).items()
-    }
+    labels = run.labels()
+    pictures: dict[str, list[str]] = {name: [] for name in paths}
+    photos = {name: fit_within(read_image(path), _CAM_SIDE) for name, path in paths.items()}
     for name, photo in photos.items():
         worst = f'{lowest[name].tag}: {lowest[name].confidence:.2f}'
         caption = ''.join(f'<br>{text(line)}' for line in (name, ', '.join(labels[name]), worst))
         pictures[name].append(picture(photo, f'photo {name}') + caption)
     for stage, title in CAM_STAGES.items():
         explorer.use_stage(stage)
-        for name in progress(names, title):
+        for name in progress(paths, title):
             look = explorer.look(photos[name], labels[name])
             pictures[name].append(picture(explorer.cam_picture(look), f'{title} of {name}'))
     for kind, masks in (('pseudo mask', run.masks), ('model', run.predictions)):
