@@ -1,4 +1,4 @@
-"""Train the demo's two pretrained models: a tiny CLIP and a small backbone.
+"""Train the demo's two pretrained models, a tiny CLIP and a small backbone, and the study's ResNet.
 
 python projects/demo_world/make_models.py --seed 0 --out work_dirs/demo_models
 """
@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import torch
-from pretraining.backbone import train_backbone
+from pretraining.backbone import TaggedResNet, train_backbone
 from pretraining.checks import GOALS, check_backbone, check_tiny_clip
 from pretraining.clip import train_clip
 
@@ -26,6 +26,7 @@ from semples_mmseg.demo.models import (
 )
 from semples_mmseg.utils import atomic_write
 
+RESNET_FILE = 'demo_resnet.safetensors'
 CHECK_SEED = 1_000_003
 """Seed of the scenes of the checks; not to be used for pretraining."""
 
@@ -47,13 +48,22 @@ def make_backbone(seed: int, folder: Path) -> dict[str, float]:
     return check_backbone(trained, CHECK_SEED)
 
 
+def make_resnet(seed: int, folder: Path) -> dict[str, float]:
+    """Train the study's ResNet, write it, and return its tag accuracies."""
+    torch.set_num_threads(1)
+    trained = train_backbone(seed, TaggedResNet, epochs=10)
+    save_half(trained.backbone.state_dict(), folder / RESNET_FILE)
+    found = check_backbone(trained, CHECK_SEED)
+    return {f'resnet_{name}': value for name, value in found.items()}
+
+
 def make_models(seed: int, folder: Path) -> None:
-    """Train both models side by side, one thread each, and write them with their checks.
+    """Train the models side by side, one thread each, and write them with their checks.
 
     Args:
-        seed: Pretraining seed; decides data, initial weights and order of both.
-        folder: Folder of ``demo_clip.safetensors``, ``demo_backbone.safetensors`` and
-            ``demo_models.json``.
+        seed: Pretraining seed; decides data, initial weights and order of all.
+        folder: Folder of ``demo_clip.safetensors``, ``demo_backbone.safetensors``,
+            ``demo_resnet.safetensors`` and ``demo_models.json``.
 
     Raises:
         ValueError: If ``seed`` is negative or the seed of the checks.
@@ -63,7 +73,7 @@ def make_models(seed: int, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     start, context = time.monotonic(), multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(2, mp_context=context) as pool:
-        jobs = [pool.submit(make, seed, folder) for make in (make_backbone, make_clip)]
+        jobs = [pool.submit(make, seed, folder) for make in (make_clip, make_backbone, make_resnet)]
         measured = {name: value for job in jobs for name, value in job.result().items()}
     for name, goal in GOALS.items():
         verdict = 'reached' if measured[name] >= goal else 'MISSED'

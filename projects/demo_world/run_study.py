@@ -1,17 +1,23 @@
-"""Run the demo with several pretraining and training seeds and ablations, and write a table.
+"""Run the demo with several pretraining and training seeds, and write the tables.
 
-python projects/demo_world/make_models.py --seed 11 --out demo_models/seed11        # for each seed
+python projects/demo_world/make_models.py --seed 11 --out demo_models/p11      # for each seed
 python projects/demo_world/run_study.py --models demo_models/* --seeds 21 22 23 \\
     --table docs/results.md
 """
 
 import argparse
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
-from study import VARIANTS, Cell
+import torch
+from study import TRAININGS, Cell
 from study_table import write_table
 
+from semples_mmseg import register_components
 from semples_mmseg.cli.errors import explained
+from semples_mmseg.demo.world import make_demo_set
 
 
 def parse_args() -> argparse.Namespace:
@@ -20,28 +26,46 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--models', nargs='+', required=True, help='folders of pretrained models')
     parser.add_argument('--seeds', nargs='+', type=int, required=True, help='training seeds')
     parser.add_argument(
-        '--variants', nargs='*', default=list(VARIANTS), choices=list(VARIANTS), help='ablations'
+        '--trainings', nargs='+', default=list(TRAININGS), choices=list(TRAININGS), help='which'
     )
+    parser.add_argument('--jobs', type=int, default=2, help='cells at a time, one thread each')
     parser.add_argument('--out', default='work_dirs/demo_study', help='folder of the results')
     parser.add_argument('--data-root', default='data/demo', help='folder of the demo world')
-    parser.add_argument('--table', help='Markdown file to write the table to')
+    parser.add_argument('--table', help='Markdown file to write the tables to')
     return parser.parse_args()
+
+
+def run_cell(cell: Cell, trainings: list[str]) -> dict[str, Any]:
+    """Run a cell in a process of its own, with one thread for the same figures on any machine."""
+    torch.set_num_threads(1)
+    register_components()
+    return cell.run(trainings)
 
 
 def main() -> None:
     """Run the command."""
     args = parse_args()
     root, out = Path(__file__).parents[2], Path(args.out)
+    make_demo_set(args.data_root)
+    cells = {
+        f'{models.name}_train{seed}': (models, seed)
+        for seed in args.seeds
+        for models in map(Path, args.models)
+    }
+    context = multiprocessing.get_context('spawn')
     results = {}
-    for seed in args.seeds:
-        for models in map(Path, args.models):
-            name = f'{models.name}_train{seed}'
-            cell = Cell(root, out / name, models, Path(args.data_root), seed)
-            results[name] = cell.run(args.variants)
-            found = {
-                key: split['train']['seed_mIoU'] for key, split in results[name]['seeds'].items()
-            }
-            print(f'{name}: ' + ', '.join(f'{key} {value:.1f}' for key, value in found.items()))
+    with ProcessPoolExecutor(args.jobs, mp_context=context) as pool:
+        jobs = {
+            pool.submit(
+                run_cell,
+                Cell(root, out / name, models, Path(args.data_root), seed),
+                args.trainings,
+            ): name
+            for name, (models, seed) in cells.items()
+        }
+        for job in as_completed(jobs):
+            results[jobs[job]] = job.result()
+            print(f'{jobs[job]} is complete')
     if args.table:
         write_table(results, Path(args.table))
 

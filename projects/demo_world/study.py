@@ -1,8 +1,8 @@
-"""The demo over several pretraining and training seeds, with its ablations."""
+"""The demo over several seeds: tables 4 to 6 of the paper, manual prompts, and generators."""
 
-import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,35 +12,102 @@ from mmengine.runner import CheckpointLoader, Runner
 from mmseg.registry import MODELS
 
 from semples_mmseg.demo.models import BACKBONE_FILE, CLIP_FILE
-from semples_mmseg.demo.steps import SEGMENTER, SEMPLES, segmenter_options, stage_file
-from semples_mmseg.demo.world import BACKGROUNDS
+from semples_mmseg.demo.steps import SEGMENTER, SEMPLES, segmenter_options
+from semples_mmseg.demo.world import BACKGROUNDS, HABITATS, OBJECTS
 from semples_mmseg.pseudo_masks import make_pseudo_masks
 from semples_mmseg.utils import atomic_write
 
 SPLITS = ('train', 'val')
-VARIANTS: dict[str, dict[str, Any]] = {
-    'without the text term': dict(
-        options={'model.prompt_loss.text_weight': 0.0}, start='match', stages=('prompt', 'refine')
+ONE_ROUND = ('classify', 'match', 'prompt', 'refine')
+FULL = '(c), one round'
+"""The row of the method as it is; the others are compared with it."""
+
+RESNET_FILE = 'demo_resnet.safetensors'
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training of the study.
+
+    Args:
+        rows: File of weights in the training's folder, without suffix, for each row of the table.
+        stages: Names of its stages.
+        start: Weights of the main training that it starts from; ``None`` trains from the
+            beginning.
+        options: Settings of the config.
+        config: The config, from the root of the project.
+        backbone: File of the pretrained backbone.
+        roll: By how many classes the learned prompts are moved on.
+    """
+
+    rows: Mapping[str, str]
+    stages: Sequence[str] = ('refine',)
+    start: str | None = 'prompt_3'
+    options: Mapping[str, Any] = field(default_factory=dict)
+    config: str = SEMPLES
+    backbone: str = BACKBONE_FILE
+    roll: int = 0
+
+
+def _lambda(value: float) -> Training:
+    return Training({f'λ = {value}': 'refine'}, options={'model.refine_loss.weight': value})
+
+
+def _manual(row: str, texts: Any) -> Training:
+    prompts = dict(_delete_=True, type='ManualPrompts', texts=texts, template='a photo of {}.')
+    return Training({row: 'refine'}, start='classify', options={'model.prompt_learner': prompts})
+
+
+def _one_term(row: str, without: str) -> Training:
+    options = {f'model.prompt_loss.{without}_weight': 0.0}
+    return Training({row: 'refine'}, ('prompt', 'refine'), 'match', options)
+
+
+def _generator(name: str, config: str, backbone: str) -> Training:
+    rows = {f'{name}, stage 0': 'classify', f'{name}, (a)': 'match', f'{name}, (c)': 'refine'}
+    config = f'projects/demo_world/configs/{config}.py'
+    return Training(rows, ONE_ROUND, None, config=config, backbone=backbone)
+
+
+TRAININGS = {
+    'main': Training(
+        {
+            'stage 0': 'classify',
+            '(a), matching alone': 'match',
+            FULL: 'refine_4',
+            'two rounds': 'refine_6',
+            'three rounds': 'refine_8',
+        },
+        (*ONE_ROUND, *ONE_ROUND[2:], *ONE_ROUND[2:]),
+        None,
     ),
-    'without the image term': dict(
-        options={'model.prompt_loss.image_weight': 0.0}, start='match', stages=('prompt', 'refine')
+    'text': _one_term('text term alone', 'image'),
+    'image': _one_term('image term alone', 'text'),
+    'lambda_0.05': _lambda(0.05),
+    'lambda_0.2': _lambda(0.2),
+    'lambda_0.4': _lambda(0.4),
+    'lambda_2': _lambda(2.0),
+    'joint': Training({'joint': 'joint'}, ('joint',), 'classify'),
+    'other_prompts': Training({"another class's prompts": 'refine'}, roll=1),
+    'habitats': _manual(
+        'manual prompts: the habitual background',
+        {name: [place] for name, place in zip(OBJECTS, HABITATS, strict=True)},
     ),
-    "another class's prompts": dict(options={}, start='prompt', stages=('refine',), roll=1),
-    'lambda = 0.05 (paper)': dict(
-        options={'model.refine_loss.weight': 0.05}, start='prompt', stages=('refine',)
-    ),
-    'joint': dict(options={}, start='classify', stages=('joint',)),
+    # The words of CLIMS's list for VOC that the tiny CLIP knows.
+    'clims': _manual("manual prompts: CLIMS's list", ['tree', 'water', 'railway', 'rock']),
+    'mctformer': _generator('MCTformer', 'mctformer', BACKBONE_FILE),
+    'cam': _generator('CAM of a ResNet-18', 'cam_resnet18', RESNET_FILE),
 }
-"""Ablations: options of the config, the stage whose weights they start from, and their stages."""
+"""All trainings of a cell; the first is what the others start from."""
 
 
 class Cell:
-    """A run of the demo with one pretraining seed and one training seed.
+    """All trainings with one pretraining seed and one training seed.
 
     Args:
-        root: Folder of ``configs``.
-        folder: Folder of the results.
-        models: Folder of the two pretrained models.
+        root: Folder of ``configs`` and ``projects``.
+        folder: Folder of the results; ``cell.json`` has those of the trainings that are complete.
+        models: Folder of the pretrained models.
         data_root: Folder of the demo world.
         seed: Training seed.
     """
@@ -49,86 +116,96 @@ class Cell:
         self.root, self.folder, self.models = root, folder, models
         self.data_root, self.seed = data_root, seed
 
-    def run(self, variants: Sequence[str] = ()) -> dict[str, Any]:
-        """Train and evaluate, unless the results exist already.
+    def run(self, names: Sequence[str] = tuple(TRAININGS)) -> dict[str, Any]:
+        """Train and evaluate what is not complete yet.
 
         Args:
-            variants: Names of ``VARIANTS``.
+            names: Names of ``TRAININGS``.
+
+        Returns:
+            ``seeds``: metrics on 'train' and 'val' for each row; ``nearest_words`` and
+            ``segmenter`` of the main training.
         """
         path = self.folder / 'cell.json'
+        found: dict[str, Any] = dict(seeds={})
         if path.exists():
-            return json.loads(path.read_text(encoding='utf-8'))
-        Runner.from_cfg(self._config('semples')).train()
-        results: dict[str, Any] = dict(
-            seeds={
-                stage: self._evaluate(stage_file(self.folder, stage))
-                for stage in ('classify', 'match', 'refine')
-            },
-            nearest_words=self._nearest_words(),
-        )
-        results['segmenter'] = self._retrain()
-        for name in variants:
-            results['seeds'][name] = self._run_variant(name, VARIANTS[name])
-        with atomic_write(path) as file:
-            json.dump(results, file, indent=2)
-        return results
+            found = json.loads(path.read_text(encoding='utf-8'))
+        for name in names:
+            training = TRAININGS[name]
+            if set(training.rows) <= set(found['seeds']):
+                continue
+            self._train(name, training)
+            for row, weights in training.rows.items():
+                file = self.folder / name / f'{weights}.pth'
+                found['seeds'][row] = self._evaluate(training, file)
+            if name == 'main':
+                found['nearest_words'] = self._nearest_words()
+                found['segmenter'] = self._retrain()
+            with atomic_write(path) as file:
+                json.dump(found, file, indent=2)
+        return found
 
-    def _config(self, name: str, options: dict[str, Any] | None = None) -> Config:
-        config = Config.fromfile(self.root / SEMPLES)
+    def _config(self, training: Training, name: str) -> Config:
+        config = Config.fromfile(self.root / training.config)
         config.merge_from_dict(
             {
                 'work_dir': str(self.folder / name),
                 'randomness.seed': self.seed,
                 'log_level': 'WARNING',
                 'model.clip.pretrained': str(self.models / CLIP_FILE),
-                'model.mask_generator.backbone.init_cfg.checkpoint': 'weights:'
-                + str(self.models / BACKBONE_FILE),
+                'model.mask_generator.backbone.init_cfg.checkpoint': (
+                    f'weights:{self.models / training.backbone}'
+                ),
                 **{
                     f'{loader}_dataloader.dataset.data_root': str(self.data_root)
                     for loader in ('train', 'val', 'test', 'pseudo_mask')
                 },
-                **(options or {}),
+                **training.options,
             }
         )
         # Checkpoints are evaluated on both splits after training.
         config.val_dataloader = config.val_cfg = config.val_evaluator = None
         return config
 
-    def _checkpoint(self, stage: str) -> dict[str, Any]:
-        path = str(stage_file(self.folder, stage))
-        return CheckpointLoader.load_checkpoint(path, map_location='cpu', logger='silent')
+    def _train(self, name: str, training: Training) -> None:
+        config = self._config(training, name)
+        known = {stage['name']: stage for stage in config.stages}
+        # Prompts keep their own rate beside the generator's.
+        rate = known['prompt']['optim_wrapper']['optimizer']['lr']
+        multiple = dict(lr_mult=rate / config.optim_wrapper.optimizer.lr)
+        keys = dict(paramwise_cfg=dict(custom_keys=dict(prompt_learner=multiple)))
+        known['joint'] = dict(known['match'], name='joint', optim_wrapper=keys)
+        config.stages = [dict(known[stage]) for stage in training.stages]
+        if training.start:
+            config.load_from = str(self.folder / 'main' / f'{training.start}.pth')
+        if training.start == 'classify':  # the generator has its stage-0 weights already
+            config.stages[0].pop('restore', None)
+        if training.roll:
+            start = CheckpointLoader.load_checkpoint(
+                config.load_from, map_location='cpu', logger='silent'
+            )
+            prompts = start['state_dict']['prompt_learner.prompts']
+            start['state_dict']['prompt_learner.prompts'] = prompts.roll(training.roll, 0)
+            config.load_from = str(self.folder / f'{name}_start.pth')
+            torch.save(start, config.load_from)
+        Runner.from_cfg(config).train()
 
-    def _evaluate(self, checkpoint: Path) -> dict[str, dict[str, float]]:
+    def _evaluate(self, training: Training, weights: Path) -> dict[str, dict[str, float]]:
         """Seed metrics on training ('train') and held-out ('val') scenes."""
         found = {}
         for split in SPLITS:
-            config = self._config('test')
+            config = self._config(training, 'test')
             config.test_dataloader.dataset.ann_file = f'ImageSets/{split}.txt'
-            config.load_from = str(checkpoint)
+            config.load_from = str(weights)
             found[split] = Runner.from_cfg(config).test()
         return found
 
-    def _run_variant(self, name: str, variant: dict[str, Any]) -> dict[str, dict[str, float]]:
-        options = copy.deepcopy(variant['options'])
-        work = name.replace(' ', '_').replace("'", '')
-        config = self._config(work, options)
-        start = self._checkpoint(variant['start'])
-        if 'roll' in variant:
-            prompts = start['state_dict']['prompt_learner.prompts']
-            start['state_dict']['prompt_learner.prompts'] = prompts.roll(variant['roll'], 0)
-        config.load_from = str(self.folder / f'{work}_start.pth')
-        torch.save(start, config.load_from)
-        known = {stage['name']: stage for stage in config.stages}
-        known['joint'] = dict(known['match'], name='joint')
-        config.stages = [known[stage] for stage in variant['stages']]
-        Runner.from_cfg(config).train()
-        return self._evaluate(self.folder / work / f'{variant["stages"][-1]}.pth')
-
     def _nearest_words(self) -> list[str]:
         """For each class, the background word whose text feature is nearest to its prompt's."""
-        model = MODELS.build(self._config('test').model)
-        weights = self._checkpoint('prompt')['state_dict']
-        model.load_state_dict(weights)
+        model = MODELS.build(self._config(TRAININGS['main'], 'test').model)
+        path = str(self.folder / 'main' / 'prompt_3.pth')
+        weights = CheckpointLoader.load_checkpoint(path, map_location='cpu', logger='silent')
+        model.load_state_dict(weights['state_dict'])
         sentences = [f'a photo of {word}.' for word in BACKGROUNDS]
         words = model.text_head.encode_sentences(sentences)
         with torch.no_grad():
@@ -137,16 +214,17 @@ class Cell:
 
     def _retrain(self) -> dict[str, float]:
         """mIoU of a Segmenter on held-out scenes, trained on the pseudo masks of (c)."""
+        main = TRAININGS['main']
         masks = self.folder / 'pseudo_masks'
-        final = str(stage_file(self.folder, 'refine'))
-        make_pseudo_masks(self._config('test'), final, str(masks), overwrite=True)
+        final = str(self.folder / 'main' / f'{main.rows[FULL]}.pth')
+        make_pseudo_masks(self._config(main, 'test'), final, str(masks), overwrite=True)
         config = Config.fromfile(self.root / SEGMENTER)
         config.merge_from_dict(
             {
                 'work_dir': str(self.folder / 'segmenter'),
                 'randomness.seed': self.seed,
                 'log_level': 'WARNING',
-                'model.backbone.init_cfg.checkpoint': 'weights:' + str(self.models / BACKBONE_FILE),
+                'model.backbone.init_cfg.checkpoint': f'weights:{self.models / BACKBONE_FILE}',
                 **dict(option.split('=', 1) for option in segmenter_options(self.data_root, masks)),
             }
         )

@@ -5,12 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import stats
+from study import FULL
 
 from semples_mmseg.demo.world import HABITATS
 from semples_mmseg.utils import atomic_write
 
 BEGIN, END = '<!-- study: begin -->', '<!-- study: end -->'
-STAGES = {'classify': 'stage 0', 'match': '(a)', 'refine': '**(c)**'}
+HEAD = (
+    '| row | cells | training scenes | held-out scenes | difference to (c), one round |\n'
+    '|---|---|---|---|---|'
+)
 
 
 def write_table(results: dict[str, Any], path: Path) -> None:
@@ -30,42 +35,45 @@ def write_table(results: dict[str, Any], path: Path) -> None:
 
 
 def make_table(results: dict[str, Any]) -> str:
-    """Seed mIoU of every cell, training / held-out scenes, with mean and standard deviation."""
-    cells = list(results)
-    names = list(dict.fromkeys(name for cell in results.values() for name in cell['seeds']))
-    lines = [
-        '| | ' + ' | '.join(cells) + ' | mean | s.d. |',
-        '|---' * (len(cells) + 3) + '|',
-    ]
+    """Seed mIoU of every row, mean ± standard deviation over the cells that have it.
+
+    The difference to the full method is paired by cell, on training scenes, with the 95 % interval
+    of Student's t.
+    """
+    cells = [results[name] for name in sorted(results)]
+    names = dict.fromkeys(name for cell in cells for name in cell['seeds'])
+    lines = [HEAD]
     for name in names:
-        pairs = [_seeds(results[cell], name) for cell in cells]
-        title = STAGES.get(name, f'(c) {name}' if name != 'joint' else 'joint')
-        lines.append(_row(title, pairs))
-    segmenter = [(None, results[cell]['segmenter']['mIoU']) for cell in cells]
-    lines.append(_row('Segmenter', segmenter))
-    hits = [
-        sum(a == b for a, b in zip(results[cell]['nearest_words'], HABITATS, strict=True))
+        train, val, full = (
+            [cell['seeds'][row][split]['seed_mIoU'] for cell in cells if name in cell['seeds']]
+            for row, split in ((name, 'train'), (name, 'val'), (FULL, 'train'))
+        )
+        gain = '' if name == FULL else _interval(np.subtract(train, full))
+        lines.append(f'| {name} | {len(train)} | {_spread(train)} | {_spread(val)} | {gain} |')
+    retrained = [cell['segmenter']['mIoU'] for cell in cells if 'segmenter' in cell]
+    words = [
+        sum(a == b for a, b in zip(cell['nearest_words'], HABITATS, strict=True))
         for cell in cells
+        if 'nearest_words' in cell
     ]
-    total = f'{np.mean(hits):.1f}'
-    lines.append(
-        '| prompts nearest to their habitual background, of 6 | '
-        + ' | '.join(map(str, hits))
-        + f' | {total} | |'
-    )
+    lines += [
+        f'| Segmenter, mIoU | {len(retrained)} | | {_spread(retrained)} | |',
+        '',
+        f'Of 6 prompts {np.mean(words):.1f} (lowest {min(words)}) are nearest to the word of their '
+        'habitual background.',
+    ]
     return '\n'.join(lines)
 
 
-def _seeds(cell: dict[str, Any], name: str) -> tuple[float | None, float | None]:
-    values = cell['seeds'].get(name)
-    if values is None:
-        return None, None
-    return values['train']['seed_mIoU'], values['val']['seed_mIoU']
+def _spread(values: Sequence[float]) -> str:
+    spread = f' ± {np.std(values, ddof=1):.1f}' if len(values) > 1 else ''
+    return f'{np.mean(values):.1f}{spread}'
 
 
-def _row(title: str, pairs: Sequence[tuple[float | None, float | None]]) -> str:
-    text = [' / '.join('-' if v is None else f'{v:.1f}' for v in pair) for pair in pairs]
-    columns = [[v for v in column if v is not None] for column in zip(*pairs, strict=True)]
-    means = ' / '.join(f'{np.mean(c):.1f}' if c else '-' for c in columns)
-    spread = ' / '.join(f'{np.std(c, ddof=1):.1f}' if len(c) > 1 else '-' for c in columns)
-    return f'| {title} | ' + ' | '.join(text) + f' | {means} | {spread} |'
+def _interval(gains: np.ndarray) -> str:
+    """Mean and 95 % interval of paired differences."""
+    mean = gains.mean()
+    if len(gains) < 2:
+        return f'{mean:+.1f}'
+    half = stats.t.ppf(0.975, len(gains) - 1) * gains.std(ddof=1) / np.sqrt(len(gains))
+    return f'{mean:+.1f} [{mean - half:+.1f}, {mean + half:+.1f}]'

@@ -1,15 +1,15 @@
-"""Training of the demo's backbone on tagged photos.
+"""Training of the demo's backbones on tagged photos.
 
-It takes the place of an ImageNet checkpoint: a vision transformer with one class token and
-MMPretrain's key names, loaded like DeiT. Its photos show one large object on an independent
-background; half of the training is to tell a photo's patches from those of another photo pasted
-into it.
+They take the place of ImageNet checkpoints: a vision transformer with one class token and
+MMPretrain's key names, loaded like DeiT, and a ResNet for the study. Their photos show one large
+object on an independent background; half of the training is to tell a photo's patches from those
+of another photo pasted into it.
 """
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mmpretrain.models.backbones import VisionTransformer
+from mmpretrain.models.backbones import ResNet, VisionTransformer
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -18,6 +18,9 @@ from semples_mmseg.demo.world.scenes import Scene, scene_rng
 from semples_mmseg.demo.world.vocabulary import PLAIN, SIZE, TAGS
 
 ARCH = dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=256)
+RESNET = dict(depth=18, stem_channels=16, base_channels=16, strides=(1, 2, 1, 1), out_indices=(3,))
+"""Maps are an eighth of the image, as the transformer's patches are."""
+
 PATCH = 8
 PHOTOS = 8000
 EPOCHS = 30
@@ -57,6 +60,24 @@ class TaggedViT(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         tokens = self.backbone(images)[0]
         return self.token_head(tokens[:, 0]), self.patch_head(tokens[:, 1:])
+
+
+class TaggedResNet(nn.Module):
+    """A ResNet in the place of the transformer; the mean of its map is the class token.
+
+    Shape:
+        As ``TaggedViT``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = ResNet(**RESNET)
+        self.token_head = nn.Linear(128, len(TAGS))
+        self.patch_head = nn.Linear(128, len(TAGS))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        tokens = self.backbone(images)[0].flatten(2).transpose(1, 2)
+        return self.token_head(tokens.mean(1)), self.patch_head(tokens)
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -116,11 +137,17 @@ def tag_loss(token: Tensor, patches: Tensor, inside: Tensor, tags: Tensor) -> Te
     return loss
 
 
-def train_backbone(seed: int, photos: int = PHOTOS, epochs: int = EPOCHS) -> TaggedViT:
-    """Train the backbone; ``seed`` decides data, initial weights and order.
+def train_backbone(
+    seed: int,
+    kind: type[nn.Module] = TaggedViT,
+    photos: int = PHOTOS,
+    epochs: int = EPOCHS,
+) -> nn.Module:
+    """Train a backbone; ``seed`` decides data, initial weights and order.
 
     Args:
         seed: Pretraining seed, >= 0.
+        kind: ``TaggedViT`` or ``TaggedResNet``.
         photos: Photos to draw.
         epochs: Passes over them.
     """
@@ -132,7 +159,7 @@ def train_backbone(seed: int, photos: int = PHOTOS, epochs: int = EPOCHS) -> Tag
     tags = torch.from_numpy(np.stack([scene_tags(scene) for scene in drawn]))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = TaggedViT()
+        model = kind()
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.AdamW(
         [

@@ -89,7 +89,7 @@ def check_tiny_clip(model: clip.TinyClip, seed: int, count: int = 300) -> dict[s
 
 
 @torch.no_grad()
-def check_backbone(model: vit.TaggedViT, seed: int, count: int = 300) -> dict[str, float]:
+def check_backbone(model: torch.nn.Module, seed: int, count: int = 300) -> dict[str, float]:
     """Share of right yes/no answers about the 16 tags of fresh photos.
 
     Returns:

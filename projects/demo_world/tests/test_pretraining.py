@@ -4,18 +4,25 @@ import functools
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import make_models
 import numpy as np
 import open_clip
 import pytest
+import study
 import study_table
 import torch
 import torch.nn.functional as F
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
 from pretraining import backbone, clip
 from pretraining.scenes import captioned_scene
 
+from semples_mmseg import register_components
+from semples_mmseg.demo.models import FOLDER
 from semples_mmseg.demo.world import HABITATS, TAGS, scene_rng
+from semples_mmseg.engine.stage_plan import StagePlan
 
 
 def test_token_rows_cover_prompts_and_captions() -> None:
@@ -147,7 +154,9 @@ def test_models_are_written_with_their_checks(
     short = functools.partial
     monkeypatch.setattr(make_models, 'train_clip', short(clip.train_clip, scenes=16, steps=1))
     monkeypatch.setattr(
-        make_models, 'train_backbone', short(backbone.train_backbone, photos=10, epochs=1)
+        make_models,
+        'train_backbone',
+        lambda seed, *kind, epochs=1: backbone.train_backbone(seed, *kind, photos=10, epochs=1),
     )
     # Threads, because processes would import the modules anew, without these changes.
     monkeypatch.setattr(
@@ -155,7 +164,12 @@ def test_models_are_written_with_their_checks(
     )
     make_models.make_models(2, tmp_path / 'new')
     names = {path.name for path in (tmp_path / 'new').iterdir()}
-    assert names == {'demo_clip.safetensors', 'demo_backbone.safetensors', 'demo_models.json'}
+    assert names == {
+        'demo_clip.safetensors',
+        'demo_backbone.safetensors',
+        'demo_resnet.safetensors',
+        'demo_models.json',
+    }
     report = json.loads((tmp_path / 'new/demo_models.json').read_text())
     assert report['seed'] == 2
     assert all(0 <= value <= 1 for value in report['checks'].values())
@@ -164,18 +178,36 @@ def test_models_are_written_with_their_checks(
 
 
 def test_table_of_the_study(tmp_path: Path) -> None:
-    """Means and standard deviations over the cells; text around the marks stays."""
-    cell = dict(
-        seeds=dict(classify=dict(train=dict(seed_mIoU=50.0), val=dict(seed_mIoU=40.0))),
-        segmenter=dict(mIoU=60.0),
-        nearest_words=list(HABITATS),
-    )
-    other = json.loads(json.dumps(cell))
-    other['seeds']['classify']['train']['seed_mIoU'] = 52.0
+    """Means, spreads and paired differences with Student's interval; text around it stays."""
+
+    def cell(full: float, joint: float) -> dict[str, Any]:
+        seeds = {
+            row: dict(train=dict(seed_mIoU=value), val=dict(seed_mIoU=40.0))
+            for row, value in ((study.FULL, full), ('joint', joint))
+        }
+        return dict(seeds=seeds, segmenter=dict(mIoU=60.0), nearest_words=list(HABITATS))
+
     path = tmp_path / 'page.md'
     path.write_text(f'before\n{study_table.BEGIN}\nold\n{study_table.END}\nafter\n')
-    study_table.write_table(dict(one=cell, two=other), path)
+    study_table.write_table(dict(one=cell(50.0, 48.0), two=cell(52.0, 51.0)), path)
     text = path.read_text()
     assert text.startswith('before\n') and text.endswith('after\n') and 'old' not in text
-    assert '| stage 0 | 50.0 / 40.0 | 52.0 / 40.0 | 51.0 / 40.0 | 1.4 / 0.0 |' in text
-    assert '| Segmenter | - / 60.0 | - / 60.0 | - / 60.0 | - / 0.0 |' in text
+    assert f'| {study.FULL} | 2 | 51.0 ± 1.4 | 40.0 ± 0.0 |  |' in text
+    # The differences are -2 and -1: mean -1.5, standard error 0.5, t(0.975, 1) = 12.706.
+    assert '| joint | 2 | 49.5 ± 2.1 | 40.0 ± 0.0 | -1.5 [-7.9, +4.9] |' in text
+    assert '| Segmenter, mIoU | 2 | | 60.0 ± 0.0 | |' in text
+    assert 'Of 6 prompts 6.0 (lowest 6)' in text
+
+
+@pytest.mark.parametrize('name', study.TRAININGS)
+def test_trainings_of_the_study_build(name: str, tmp_path: Path) -> None:
+    """Every config of the study makes a model, whose rows are files that its stages leave."""
+    training = study.TRAININGS[name]
+    cell = study.Cell(Path(__file__).parents[3], tmp_path, FOLDER, tmp_path / 'data', 0)
+    config = cell._config(training, name)
+    register_components()
+    init_default_scope('mmseg')
+    MODELS.build(config.model)
+    plan = StagePlan([dict(name=stage, epochs=1) for stage in training.stages])
+    left = {plan.file_name(index).removesuffix('.pth') for index in range(len(plan))}
+    assert set(training.rows.values()) <= left
