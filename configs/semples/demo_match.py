@@ -18,7 +18,7 @@ differs_from_paper = {
     'lambda': '1 (0.05)',
     'eps of masks': '1e-3 in match and refine (0.1)',
     'learning rate': '5e-3 (5.12e-4 x batch / 512); prompts 0.1 (0.1 x batch / 512)',
-    'epochs': 'stage 0: 6, match 16, prompt 20, refine 16 (60 each)',
+    'epochs': 'stage 0: 4, match 6, prompt 8, refine 6 (60 each)',
     'batch': '50, 32, 64, 32 (64, 64, 128, 64)',
     'augmentation': 'mirroring alone (DeiT augmentation)',
 }
@@ -31,7 +31,7 @@ stages = [
     # Stage 0 is part of the run: class tokens, head and fusion are new, the backbone is not.
     dict(
         name='classify',
-        epochs=6,
+        epochs=4,
         batch_size=50,
         optim_wrapper=dict(
             optimizer=dict(lr=1e-3),
@@ -43,5 +43,5 @@ stages = [
             ),
         ),
     ),
-    dict(name='match', epochs=16, batch_size=32, mask_eps=mask_eps),
+    dict(name='match', epochs=6, batch_size=32, mask_eps=mask_eps),
 ]

@@ -8,7 +8,7 @@ stages = _base_.stages + [
     # The generator starts again from its stage-0 weights, with the prompts of stage (b).
     dict(
         name='refine',
-        epochs=16,
+        epochs=6,
         batch_size=32,
         mask_eps=_base_.mask_eps,
         restore=dict(mask_generator='match'),

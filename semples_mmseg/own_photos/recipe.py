@@ -97,7 +97,7 @@ class Recipe:
 
 # Batches, and steps as in the configs of the demo and of VOC 2012 (60 epochs of 10,582 photos).
 _DEMO = dict(
-    stages=dict(classify=(50, 72), match=(32, 300), prompt=(64, 180), refine=(32, 300)),
+    stages=dict(classify=(50, 48), match=(32, 108), prompt=(64, 72), refine=(32, 108)),
     segmenter=(16, 370),
 )
 _PRETRAINED_GPU = dict(
