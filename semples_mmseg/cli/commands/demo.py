@@ -4,7 +4,7 @@ import argparse
 
 from ..pipelines import add_pipeline_options, plan_demo, run_pipeline
 
-HELP = 'the whole method on a small drawn world, on a CPU in about five minutes'
+HELP = 'the whole method on a small drawn world, on a CPU in some two and a half minutes'
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
