@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from PIL import Image
 
-from ..engine.weights_file import bare
 from ..utils.classes import ObjectClasses
 from .cam_figure import draw_cams
 from .photos import Photo, choose_rows, predict_cams
@@ -72,7 +72,7 @@ class VisualizeHook(Hook):
     @master_only
     @torch.no_grad()
     def _draw(self, runner: Runner) -> None:
-        model: Any = bare(runner.model)
+        model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
         step, training = runner.epoch + 1, model.training
         learning = any(p.requires_grad for p in model.mask_generator.parameters())
         model.eval()
