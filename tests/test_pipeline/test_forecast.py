@@ -13,7 +13,7 @@ from semples_mmseg.pipeline.forecast import Cost, forecast, show_forecast
 
 ROOT = Path(__file__).parents[2]
 BATCHES = dict(classify=50, match=32, prompt=64, refine=32)
-EPOCHS = dict(classify=6, match=16, prompt=20, refine=16)
+EPOCHS = dict(classify=4, match=6, prompt=8, refine=6)
 
 
 def training_moments(waits, computes, rest, validating):
