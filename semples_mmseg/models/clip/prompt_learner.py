@@ -67,7 +67,9 @@ class PromptLearner(BaseModule):
                 f'prompt_learner.num_tokens is {slots}, this CLIP has room for '
                 f'{text_head.max_prompt_tokens}'
             )
-        for prompt, words in zip(self.prompts, self.init_words or (), strict=False):
+        if self.init_words is None:
+            return
+        for prompt, words in zip(self.prompts, self.init_words, strict=True):
             ids = text_head.token_ids(words)
             if not 0 < len(ids) <= slots:
                 raise ValueError(
