@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import torch
-from pretraining.backbone import TaggedResNet, train_backbone
+from pretraining.backbone import RESNET_FILE, TaggedResNet, train_backbone
 from pretraining.checks import GOALS, check_backbone, check_tiny_clip
 from pretraining.clip import train_clip
 
@@ -26,7 +26,6 @@ from semples_mmseg.demo.models import (
 )
 from semples_mmseg.utils import atomic_write
 
-RESNET_FILE = 'demo_resnet.safetensors'
 CHECK_SEED = 1_000_003
 """Seed of the scenes of the checks; not to be used for pretraining."""
 

@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import CheckpointLoader, Runner
 from mmseg.registry import MODELS
+from pretraining.backbone import RESNET_FILE
 
 from semples_mmseg.demo.models import BACKBONE_FILE, CLIP_FILE
 from semples_mmseg.demo.steps import SEGMENTER, SEMPLES, segmenter_options
@@ -21,8 +22,6 @@ SPLITS = ('train', 'val')
 ONE_ROUND = ('classify', 'match', 'prompt', 'refine')
 FULL = '(c), one round'
 """The row of the method as it is; the others are compared with it."""
-
-RESNET_FILE = 'demo_resnet.safetensors'
 
 
 @dataclass(frozen=True)

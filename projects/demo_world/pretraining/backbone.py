@@ -6,10 +6,14 @@ object on an independent background; half of the training is to tell a photo's p
 of another photo pasted into it.
 """
 
+from pathlib import Path
+
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mmpretrain.models.backbones import ResNet, VisionTransformer
+from mmengine.config import Config
+from mmpretrain.models.backbones import VisionTransformer
+from mmseg.registry import MODELS
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -18,9 +22,8 @@ from semples_mmseg.demo.world.scenes import Scene, scene_rng
 from semples_mmseg.demo.world.vocabulary import PLAIN, SIZE, TAGS
 
 ARCH = dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=256)
-RESNET = dict(depth=18, stem_channels=16, base_channels=16, strides=(1, 2, 1, 1), out_indices=(3,))
-"""Maps are an eighth of the image, as the transformer's patches are."""
-
+RESNET_CONFIG = Path(__file__).parents[1] / 'configs/cam_resnet18.py'
+RESNET_FILE = 'demo_resnet.safetensors'
 PATCH = 8
 PHOTOS = 8000
 EPOCHS = 30
@@ -63,7 +66,7 @@ class TaggedViT(nn.Module):
 
 
 class TaggedResNet(nn.Module):
-    """A ResNet in the place of the transformer; the mean of its map is the class token.
+    """The study's ResNet in the place of the transformer; the mean of its map is the class token.
 
     Shape:
         As ``TaggedViT``.
@@ -71,9 +74,10 @@ class TaggedResNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.backbone = ResNet(**RESNET)
-        self.token_head = nn.Linear(128, len(TAGS))
-        self.patch_head = nn.Linear(128, len(TAGS))
+        generator = Config.fromfile(RESNET_CONFIG).model.mask_generator
+        self.backbone = MODELS.build(dict(generator.backbone, init_cfg=None))
+        self.token_head = nn.Linear(generator.in_channels, len(TAGS))
+        self.patch_head = nn.Linear(generator.in_channels, len(TAGS))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         tokens = self.backbone(images)[0].flatten(2).transpose(1, 2)
