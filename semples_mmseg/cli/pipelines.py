@@ -87,4 +87,4 @@ def plan_demo(args: argparse.Namespace, folder: Path) -> tuple[list[Step], Repor
     root, data_root = environment.clone_or_installed(), Path(args.data_root or 'data/demo')
     options = (args.semples_options, args.segmenter_options)
     steps = demo_steps(root, folder, data_root, args.seed, *options)
-    return steps, functools.partial(report_demo, root, folder, data_root)
+    return steps, functools.partial(report_demo, folder, data_root)

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.table import Table
 
+from ..engine.atomic_checkpoint_hook import METRICS
 from ..evaluation.scores import confusion_matrix, segmentation_scores
 from ..utils import atomic_write
 from ..utils.label_png import read_mask
@@ -20,11 +21,10 @@ from .steps import SEGMENTER, SEMPLES, TITLES, segmenter_file, stage_file
 from .world import OBJECTS
 
 
-def report_demo(root: Path, folder: Path, data_root: Path, console: Console) -> dict[str, Any]:
+def report_demo(folder: Path, data_root: Path, console: Console) -> dict[str, Any]:
     """Collect the demo's figures, print the table, write ``grid.png`` and ``results.json``.
 
     Args:
-        root: Folder of ``configs`` and ``tools``.
         folder: Folder of the steps' results.
         data_root: Folder of the demo world.
         console: Where the table is printed.
@@ -45,7 +45,7 @@ def report_demo(root: Path, folder: Path, data_root: Path, console: Console) -> 
             for stage in TITLES
         },
         pseudo_masks=dict(train_mIoU=_mask_miou(folder / 'pseudo_masks', data_root)),
-        segmenter=dict(held_out_mIoU=_read(folder / 'segmenter.json')['mIoU']),
+        segmenter=dict(held_out_mIoU=_read(segmenter_file(folder).with_name(METRICS))['mIoU']),
         differs_from_paper=dict(
             semples=dict(semples.differs_from_paper),
             segmenter=dict(segmenter.differs_from_paper),
@@ -58,7 +58,7 @@ def report_demo(root: Path, folder: Path, data_root: Path, console: Console) -> 
         json.dump(results, file, indent=2)
     _print_table(results, console)
     weights = {title: stage_file(folder, stage) for stage, title in TITLES.items()}
-    draw_grid(folder, semples, weights, segmenter, segmenter_file(root, folder))
+    draw_grid(folder, semples, weights, segmenter, segmenter_file(folder))
     console.print(f'figures: {folder / "results.json"}; pictures: {folder / "grid.png"}')
     return results
 

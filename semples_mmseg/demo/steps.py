@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from mmengine.config import Config
-
+from ..engine.atomic_checkpoint_hook import METRICS, WEIGHTS
 from ..pipeline.steps import Step
 from ..pipeline.tools import Tools, dataset_options
 
@@ -19,10 +18,9 @@ def stage_file(folder: Path, stage: str) -> Path:
     return folder / 'semples' / f'{stage}.pth'
 
 
-def segmenter_file(root: Path, folder: Path) -> Path:
-    """Weights of the retrained Segmenter."""
-    epochs = Config.fromfile(root / SEGMENTER).train_cfg.max_epochs
-    return folder / 'segmenter' / f'epoch_{epochs}.pth'
+def segmenter_file(folder: Path) -> Path:
+    """Weights of the retrained Segmenter; their metrics are beside them."""
+    return folder / 'segmenter' / WEIGHTS
 
 
 def segmenter_options(data_root: Path, masks: Path) -> list[str]:
@@ -69,16 +67,15 @@ def demo_steps(
     steps.append(tools.test('seeds', SEMPLES, weights, 'seeds.json', data))
     steps.append(tools.pseudo_masks(SEMPLES, final, masks, data))
     data = [*segmenter_options(data_root, masks), *segmenter]
-    retrained = segmenter_file(root, folder)
-    steps += [
+    retrained = segmenter_file(folder)
+    steps.append(
         tools.train(
             'Segmenter training',
             SEGMENTER,
             retrained.parent,
             [*data, randomness],
             [masks],
-            [retrained.name],
-        ),
-        tools.test('Segmenter test', SEGMENTER, [retrained], 'segmenter.json', data),
-    ]
+            [WEIGHTS, METRICS],
+        )
+    )
     return steps

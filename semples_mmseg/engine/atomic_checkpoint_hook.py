@@ -1,5 +1,6 @@
 """Checkpoints that are complete or absent after a kill."""
 
+import json
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from .stage_switch_hook import StageSwitchHook
 from .weights_file import save_weights
 
 WEIGHTS = 'weights.pth'
-"""What a run without stages leaves at its end."""
+"""Weights that a run without stages leaves at its end."""
+METRICS = 'metrics.json'
+"""Their metrics on the validation images."""
 
 
 class AtomicBackend(LocalBackend):
@@ -40,7 +43,8 @@ class AtomicCheckpointHook(CheckpointHook):
     removed after the new one is written, so that there are ``max_keep_ckpts`` whole ones at every
     moment; with two or more, a run whose last checkpoint is damaged afterwards resumes from the
     one before. Temporary files of killed runs are removed when training starts. At the end of a
-    run without stages the weights alone are written to ``weights.pth``.
+    run without stages the weights alone are written to ``weights.pth``, and their metrics to
+    ``metrics.json`` if the run validates.
 
     Args:
         **kwargs: As of ``CheckpointHook``.
@@ -56,6 +60,7 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self._metrics: dict[str, float] = {}
         # Other backends, such as those of object stores, put whole files anyway.
         if self.backend_args is None and '://' not in str(self.out_dir):
             self.backend_args = dict(backend='atomic')
@@ -114,12 +119,27 @@ class AtomicCheckpointHook(CheckpointHook):
         if 'settings' in meta:
             check_settings(meta['settings'], runner)
 
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Keep the latest metrics, which at the end are those of the weights left."""
+        super().after_val_epoch(runner, metrics)
+        self._metrics = {k: float(v) for k, v in (metrics or {}).items()}
+
     def after_train(self, runner: Runner) -> None:
-        """Leave the weights; a staged run leaves those of each stage itself."""
+        """Leave weights and metrics; a staged run leaves those of each stage itself."""
         super().after_train(runner)
-        if not any(isinstance(hook, StageSwitchHook) for hook in runner.hooks):
-            save_weights(runner, WEIGHTS)
-            runner.logger.info(f'weights saved as {WEIGHTS}')
+        if any(isinstance(hook, StageSwitchHook) for hook in runner.hooks):
+            return
+        if not self._metrics and runner.val_loop is not None:
+            # Resumed between the last checkpoint and the end of its validation.
+            runner.val_loop.run()
+        save_weights(runner, WEIGHTS)
+        path = Path(runner.work_dir) / METRICS
+        if self._metrics and is_main_process():
+            with atomic_write(path) as file:
+                json.dump(self._metrics, file, indent=2)
+        elif is_main_process():
+            path.unlink(missing_ok=True)  # those of an earlier run's weights
+        runner.logger.info(f'weights saved as {WEIGHTS}')
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
         """Save one checkpoint, then remove the oldest; MMEngine removes first."""

@@ -91,7 +91,8 @@ def read_run(text: str) -> RunFigures:
     figures = dict(
         mask=_figure(folder / 'masks.json', 'mIoU') or demo.get('train_mIoU'),
         labelled=_figure(folder / 'labelled_train.json', 'mIoU'),
-        val=_figure(folder / 'val.json', 'mIoU') or _figure(folder / 'segmenter.json', 'mIoU'),
+        val=_figure(folder / 'val.json', 'mIoU')
+        or _figure(folder / 'segmenter/metrics.json', 'mIoU'),
     )
     return RunFigures(
         name or folder.resolve().name,

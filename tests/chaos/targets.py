@@ -134,7 +134,7 @@ class Pipeline(Target):
 
     kinds = ('time',)
     outputs = (
-        *('results.json', 'seeds_*.json', 'segmenter.json', 'semples/stages.json'),
+        *('results.json', 'seeds_*.json', 'segmenter/metrics.json', 'semples/stages.json'),
         *('semples/*.pth', 'segmenter/*.pth', 'pseudo_masks/[!.]*', 'grid.png'),
     )
 

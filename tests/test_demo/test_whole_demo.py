@@ -23,7 +23,7 @@ def test_the_whole_demo_on_few_scenes(tmp_path, steps_in_process):
     console = Console(record=True, width=120)
     steps = demo_steps(ROOT, folder, data_root, 0, options)
     run_steps(steps, folder, console)
-    results = report_demo(ROOT, folder, data_root, console)
+    results = report_demo(folder, data_root, console)
     assert json.loads((folder / 'results.json').read_text()) == results
     for stage in ('classify', 'match', 'refine'):
         for split in ('train', 'held_out'):

@@ -1,6 +1,7 @@
 """Checkpoints appear whole, and there are enough of them at every moment."""
 
 import copy
+import json
 import os
 from pathlib import Path
 from unittest import mock
@@ -8,6 +9,7 @@ from unittest import mock
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
@@ -25,25 +27,40 @@ class Line(BaseModel):
         self.slope = nn.Linear(1, 1)
 
     def forward(self, x, mode):
-        return dict(loss=self.slope(x).sum())
+        return dict(loss=self.slope(x).sum()) if mode == 'loss' else self.slope(x)
 
 
-def run(folder, epochs, hooks=(), resume_from=None, schedule=None, lr=0.1, **checkpoint):
+class Slope(BaseMetric):
+    """The mean output on the validation data."""
+
+    def process(self, data_batch, data_samples):
+        self.results += [float(y) for y in data_samples]
+
+    def compute_metrics(self, results):
+        return dict(height=sum(results) / len(results))
+
+
+def run(
+    folder, epochs, hooks=(), resume_from=None, schedule=None, lr=0.1, validates=False, **checkpoint
+):
+    loader = dict(
+        dataset=[torch.ones(1)] * 2,
+        batch_size=1,
+        num_workers=0,
+        sampler=dict(type='DefaultSampler', shuffle=False),
+        collate_fn=lambda batch: dict(x=torch.stack(batch)),
+    )
+    validation = dict(val_dataloader=loader, val_cfg=dict(), val_evaluator=Evaluator(Slope()))
     checkpoint = dict(type='AtomicCheckpointHook', **dict(dict(interval=1), **checkpoint))
     training = dict(optim_wrapper=dict(optimizer=dict(type='SGD', lr=lr)), param_scheduler=schedule)
     runner = Runner(
         cfg=Config(copy.deepcopy(training)),
         model=Line(),
         work_dir=str(folder),
-        train_dataloader=dict(
-            dataset=[torch.ones(1)] * 2,
-            batch_size=1,
-            num_workers=0,
-            sampler=dict(type='DefaultSampler', shuffle=False),
-            collate_fn=lambda batch: dict(x=torch.stack(batch)),
-        ),
+        train_dataloader=loader,
         train_cfg=dict(by_epoch=True, max_epochs=epochs),
         **training,
+        **(validation if validates else {}),
         default_hooks=dict(checkpoint=checkpoint),
         custom_hooks=list(hooks),
         load_from=resume_from,
@@ -141,6 +158,22 @@ def test_the_weights_alone_are_left_at_the_end(tmp_path):
         'slope.weight',
         'slope.bias',
     }
+
+
+def test_the_metrics_of_the_weights_are_left_beside_them(tmp_path):
+    run(tmp_path, 3, validates=True)
+    state = torch.load(tmp_path / 'weights.pth', weights_only=True)['state_dict']
+    height = state['slope.weight'].item() + state['slope.bias'].item()
+    path = tmp_path / 'metrics.json'
+    assert json.loads(path.read_text()) == dict(height=pytest.approx(height, rel=1e-5))
+    first = path.read_text()
+    # killed between the last checkpoint and the end of its validation
+    path.unlink()
+    run(tmp_path, 3, validates=True, resume_from=str(tmp_path / 'epoch_3.pth'))
+    assert path.read_text() == first
+    # weights of a later run that measures nothing
+    run(tmp_path, 4, resume_from=str(tmp_path / 'epoch_3.pth'))
+    assert not path.exists()
 
 
 def cosine(end):

@@ -105,7 +105,7 @@ def test_the_demo_is_planned_from_the_wheel(checkout, tmp_path):
     command = [sys.executable, '-m', 'semples_mmseg', 'demo', '--dry-run']
     result = subprocess.run(command, **given)
     assert result.returncode == 0, result.stderr
-    assert 'Segmenter test' in result.stdout
+    assert 'Segmenter training' in result.stdout
     assert [path.name for path in tmp_path.iterdir()] == ['site']
 
 

@@ -25,7 +25,7 @@ def test_the_plan_of_the_demo_runs_nothing(tmp_path, capsys):
     given = ('--work-dir', folders[0], '--data-root', folders[1], '--dry-run')
     assert run_tool('run_pipeline.py', 'demo', *given) == 0
     text = capsys.readouterr().out
-    assert 'SemPLeS training' in text and 'Segmenter test' in text
+    assert 'SemPLeS training' in text and 'Segmenter training' in text
     assert not any(tmp_path.iterdir())
 
 
