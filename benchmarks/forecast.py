@@ -1,4 +1,4 @@
-"""The forecast of ``--dry-run --measure`` for the demo beside what the demo then takes.
+"""The forecast of ``--measure`` for the demo beside what the demo then takes.
 
 python -m benchmarks.forecast [--json forecast.json]
 """

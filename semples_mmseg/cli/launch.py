@@ -21,6 +21,10 @@ from .options import merge_options
 from .test_options import has_masks, metrics_that_need_masks
 
 _LEAST_SHARED = 16 * 2**20
+_COUNTS = (
+    *(f'{loader}_dataloader.batch_size' for loader in ('train', 'val', 'test', 'pseudo_mask')),
+    *(f'train_cfg.{name}' for name in ('max_epochs', 'max_iters', 'val_interval')),
+)
 
 
 class TextOnceConfig(Config):
@@ -97,9 +101,23 @@ def load_config(args: argparse.Namespace, *needs: str) -> Config:
         if loader.get('num_workers') == 0:  # PyTorch refuses options of workers then
             loader.pop('persistent_workers', None)
             loader.pop('prefetch_factor', None)
+    check_counts(config)
     check_shared_memory(config)
     check_visualizer(config)
     return config
+
+
+def check_counts(config: Config) -> None:
+    """See that batches and training are not empty.
+
+    Raises:
+        ValueError: If a number of images, epochs or steps is not a whole number from 1 on.
+    """
+    for key in _COUNTS:
+        section, name = key.split('.')
+        value = (config.get(section) or {}).get(name)
+        if value is not None and not (isinstance(value, int) and value > 0):
+            raise ValueError(f'{key} is {value!r}, and has to be a whole number from 1 on')
 
 
 def check_shared_memory(config: Config, shared: str = '/dev/shm') -> None:

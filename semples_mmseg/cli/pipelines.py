@@ -36,7 +36,7 @@ def add_dry_run(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument(
         '--measure',
         action='store_true',
-        help='with --dry-run: run each step on a few images, and forecast time, memory and disk',
+        help='a dry run that runs each step on a few images, and forecasts time, memory and disk',
     )
 
 
@@ -58,16 +58,15 @@ def run_pipeline(args: argparse.Namespace, name: str, plan: Plan) -> None:
     """
     from rich.console import Console
 
-    from ..pipeline.forecast import check_measure, forecast, show_forecast
+    from ..pipeline.forecast import forecast, show_forecast
     from ..pipeline.steps import run_steps, show_plan
     from ..utils.io import check_writable
     from ..utils.locks import folder_lock
 
-    check_measure(args.measure, args.dry_run)
     console = Console()
     folder = Path(args.work_dir or f'work_dirs/{name}')
     steps, report = plan(args, folder)
-    if args.dry_run:
+    if args.dry_run or args.measure:
         show_plan(steps, folder, console)
         if args.measure:
             with tempfile.TemporaryDirectory(prefix='semples-forecast-') as short:

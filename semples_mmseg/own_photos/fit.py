@@ -15,7 +15,7 @@ from rich.table import Table
 
 from .. import environment
 from ..models.clip.downloads import find_tag
-from ..pipeline.forecast import check_measure, forecast, show_forecast
+from ..pipeline.forecast import forecast, show_forecast
 from ..pipeline.steps import Step, run_steps
 from ..pipeline.tools import Tools
 from ..preparation.tags import TaggedPhotos, suffixes_of, write_dataset
@@ -75,7 +75,7 @@ def label(
         skip_rare: Leave out classes of fewer than two photos.
         overlays: Write the masks over the photos too, ``run/overlays``.
         dry_run: Show what would be done, and write nothing.
-        measure: With ``dry_run``, run each step on a few photos, and forecast time and memory.
+        measure: A dry run that runs each step on a few photos, and forecasts time and memory.
         verbose: Show the output of all steps.
 
     Returns:
@@ -85,10 +85,9 @@ def label(
         FileNotFoundError: If there are no photos, table or weights.
         FileExistsError: If the folder holds another run, or other files.
         ValueError: If photos or tags are wrong; the message names file and row. Or the run is to be
-            inside the folder of photos, or ``measure`` comes without ``dry_run``.
+            inside the folder of photos.
         RuntimeError: If a step fails.
     """
-    check_measure(measure, dry_run)
     console = Console(soft_wrap=True)
     run = Run(Path(out))
     photos, tags = Path(photos), None if tags is None else Path(tags)
@@ -102,7 +101,7 @@ def label(
     usable = found.usable(skip_unreadable, skip_rare)
     recipe = recipe_for(found, usable, weights, backbone, clip, seed, epochs)
     show_inspection(found, console)
-    if dry_run:
+    if dry_run or measure:
         show_recipe(recipe, len(usable.tags), console)
         if measure:
             check_weights(recipe)

@@ -73,16 +73,6 @@ class _Measured:
         return [at for name, at in self.moments if name == end][-1] - first
 
 
-def check_measure(measure: bool, dry_run: bool) -> None:
-    """Refuse ``--measure`` without ``--dry-run``.
-
-    Raises:
-        ValueError: If it is so.
-    """
-    if measure and not dry_run:
-        raise ValueError('--measure goes with --dry-run: give both, or neither to run everything')
-
-
 def forecast(steps: Sequence[Step], folder: Path, console: Console) -> list[Cost]:
     """Run every step of a pipeline on a few images, and compute what all of them would take.
 

@@ -183,6 +183,15 @@ def test_workers_and_tensorboard(config_file, tmp_path, monkeypatch):
         load_config(arguments(config_file, '--work-dir', tmp_path / 'w'))
 
 
+@pytest.mark.parametrize(
+    'change',
+    ['train_dataloader.batch_size=0', 'train_cfg.val_interval=0', 'test_dataloader.batch_size=1.5'],
+)
+def test_batches_and_training_are_not_empty(config_file, change):
+    with pytest.raises(ValueError, match=change.replace('=', ' is ')):
+        load_config(arguments(config_file, '--cfg-options', change))
+
+
 def test_the_text_of_a_config_is_formatted_once(config_file, tmp_path, monkeypatch):
     config = load_config(arguments(config_file, '--work-dir', tmp_path / 'w'))
     plain = Config.fromfile(config_file)

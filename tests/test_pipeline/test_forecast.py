@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from run_tool import run_tool
 
 from semples_mmseg.demo.steps import demo_steps
 from semples_mmseg.pipeline import forecast as module
@@ -96,8 +95,3 @@ def test_the_table_has_sums():
     assert 'not measured' in text and 'GPU' not in text.split('What lowers')[0]
     total = next(line for line in text.splitlines() if 'all' in line)
     assert '1:00:00' in total and '900 MB' in total and '11 MB' in total
-
-
-def test_measuring_needs_a_dry_run():
-    with pytest.raises(ValueError, match='--measure goes with --dry-run'):
-        run_tool('run_pipeline.py', 'demo', '--measure')
