@@ -18,8 +18,10 @@ from ..utils.progress import progress
 
 SCORES = tuple(step / 50 for step in range(15, 41))
 """Candidates: 0.30, 0.32, ..., 0.80."""
-TOLERANCE = 0.0075
-"""Fits, means of logarithms, that differ by less count as equal."""
+SOFTNESS = 0.015
+"""Difference of two fits, means of logarithms, at which the better one has e times the weight."""
+SHARE = 0.65
+"""Share of the weight that the chosen score and those below it have."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class ScoreChoice:
     """A background score, and the figures that decided.
 
     Attributes:
-        score: The highest candidate whose fit is within ``TOLERANCE`` of the best one.
+        score: The lowest candidate up to which candidates have ``SHARE`` of the weight.
         scores: The T candidates.
         fit: Mean fit of each, over all pairs.
         pairs: Number of (image, present class) pairs.
@@ -74,12 +76,13 @@ def foreground_fit(
 def choose_background_score(
     model: Any, batches: Iterable[dict[str, Any]], scores: Sequence[float] = SCORES
 ) -> ScoreChoice:
-    """Choose the background score at which the foregrounds fit their tags best.
+    """Choose a background score by how well the foregrounds fit their tags.
 
-    The fit changes little around its best, and less below than above, as CLIP hardly minds some
-    background around an object. Where the best is depends on chance then. So the highest score is
-    chosen whose fit is within ``TOLERANCE`` of the best: there the fit falls more steeply. No pixel
-    label is used. CLIP sees the first scale of each image.
+    The fit is flat around its best, and chance decides where that is. So each candidate has a
+    weight, softmax(fit / ``SOFTNESS``), and the choice is a quantile of these weights: it hardly
+    changes with a few other images. The quantile is above the median, because CLIP hardly minds
+    some background around an object. No pixel label is used. CLIP sees the first scale of each
+    image.
 
     Args:
         model: A ``SemPLeS`` after prompt learning, on the device to work on; it is put in eval
@@ -109,7 +112,8 @@ def choose_background_score(
         raise ValueError('no image has a tag, so there is nothing to choose a background score by')
     fit = torch.cat(fits, dim=1)
     mean, pairs = fit.mean(1), fit.shape[1]
-    chosen = scores[int((mean >= mean.max() - TOLERANCE).nonzero().max())]
+    below = (mean / SOFTNESS).softmax(0).cumsum(0)
+    chosen = scores[int((below >= SHARE).nonzero()[0])]
     choice = ScoreChoice(chosen, tuple(scores), tuple(mean.tolist()), pairs)
     print_log(
         f'background score {choice.score:g}, chosen by CLIP on {pairs} pairs of image and tag; no '
