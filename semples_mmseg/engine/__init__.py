@@ -2,7 +2,6 @@
 
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .check_classes_hook import CheckClassesHook, check_classes
-from .cpu_wrapper import CPUDistributedDataParallel
 from .epoch_seed_hook import EpochSeedHook, seed_worker
 from .finite_step_hook import FiniteStepHook
 from .mixed_precision import MixedPrecisionOptimWrapper
@@ -17,7 +16,6 @@ from .warmup_cosine_lr import WarmupCosineLR
 __all__ = [
     'AtomicCheckpointHook',
     'CheckClassesHook',
-    'CPUDistributedDataParallel',
     'EpochSeedHook',
     'FiniteStepHook',
     'MixedPrecisionOptimWrapper',

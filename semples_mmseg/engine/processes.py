@@ -37,7 +37,7 @@ def process_group(config: Config) -> Iterator[None]:
     """Join the processes that the config's launcher has started, for the time of a block.
 
     MMEngine's Runner would join them too, but only where every process has a GPU. Without GPUs
-    they are joined by gloo here, and the model gets a wrapper that works on the CPU; the config's
+    they are joined by gloo here, and the model's wrapper is told that there is none; the config's
     ``env_cfg.dist_cfg.timeout`` (seconds) holds for either.
 
     Nothing happens without a launcher, or where the processes are joined already.
@@ -90,7 +90,10 @@ def _wrap_on_cpu(config: Config) -> None:
     wrapper = dict(config.get('model_wrapper_cfg') or {})
     if 'find_unused_parameters' in config:
         wrapper.setdefault('find_unused_parameters', config.find_unused_parameters)
-    wrapper.setdefault('type', 'CPUDistributedDataParallel')
+    if 'type' not in wrapper:
+        # The Runner names a GPU to every wrapper, which PyTorch refuses for a model on the CPU.
+        own = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+        wrapper = own | wrapper
     config.model_wrapper_cfg = wrapper
 
 
