@@ -5,7 +5,6 @@ from __future__ import annotations
 import lzma
 import re
 import tarfile
-import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -27,15 +26,7 @@ _ENTRY = re.compile(
     LAYOUT.format(competition=f'(?P<competition>{"|".join(COMPETITIONS)})') + r'/(?P<name>.+)\.png'
 )
 
-_DAMAGE = (
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    OSError,
-    NotImplementedError,  # zipfile lacks its kind of compression
-)
+_DAMAGE = (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError)
 
 
 @dataclass
@@ -70,8 +61,8 @@ def check_submission(submission: str | Path, ann_file: str, image_dir: str) -> S
     """Validate names, format, mode, size and value range of the PNGs of a submission.
 
     Args:
-        submission: The archive (``.tar``, ``.tar.gz``, ``.tgz``, ``.zip``), or the folder that
-            holds ``results/VOC2012/...``.
+        submission: The archive (``.tar``, ``.tar.gz``, ``.tgz``), or the folder that holds
+            ``results/VOC2012/...``.
         ann_file: List of the images to be predicted.
         image_dir: Folder of those images (``<id>.jpg``), for their sizes.
 
@@ -148,31 +139,17 @@ def _entries(submission: Path) -> Iterator[tuple[str, bytes]]:
             if path.is_file():
                 yield path.relative_to(submission).as_posix(), _head(path.open('rb'))
         return
-    archived = _zip_entries if zipfile.is_zipfile(submission) else _tar_entries
     try:
-        yield from archived(submission)
+        with tarfile.open(submission) as archive:
+            for member in archive:
+                # links are not followed
+                stream = archive.extractfile(member) if member.isfile() else None
+                if stream is not None:
+                    yield member.name.removeprefix('./'), _head(stream)
     except _DAMAGE as error:
         raise ValueError(
-            f'{submission} is neither a folder nor a whole .tar, .tar.gz or .zip archive ({error})'
+            f'{submission} is neither a folder nor a whole .tar or .tar.gz archive ({error})'
         ) from error
-
-
-def _zip_entries(submission: Path) -> Iterator[tuple[str, bytes]]:
-    with zipfile.ZipFile(submission) as archive:
-        for info in archive.infolist():
-            if info.flag_bits & 1:
-                raise zipfile.BadZipFile('it is encrypted')
-            if not info.is_dir():
-                yield info.filename.removeprefix('./'), _head(archive.open(info))
-
-
-def _tar_entries(submission: Path) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(submission) as archive:
-        for member in archive:
-            # links are not followed
-            stream = archive.extractfile(member) if member.isfile() else None
-            if stream is not None:
-                yield member.name.removeprefix('./'), _head(stream)
 
 
 def _head(stream: IO[bytes]) -> bytes:
