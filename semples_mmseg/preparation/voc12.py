@@ -9,7 +9,7 @@ from ..utils.lists import explain_unknown, missing_files, name_some, read_image_
 from ..utils.parallel import parallel_map
 from ..utils.progress import progress
 from .outputs import labels_are_current, list_is_current, write_label_file, write_list
-from .voc_masks import MaskJob, finish_mask
+from .voc_masks import finish_mask
 
 COUNTS = dict(train_aug=10582, train=1464, val=1449)
 CLASSES: tuple[str, ...] = tuple(WeakVOCDataset.METAINFO['classes'][1:])
@@ -92,20 +92,19 @@ def prepare_voc(
     _check_there([root / f'JPEGImages/{i}.jpg' for i in img_ids], 'image', 'unpack VOC 2012 anew')
     folder = root / 'SegmentationClassAug'
     jobs = [
-        MaskJob(folder / f'{i}.png', sources.get(i, folder / f'{i}.png'), len(CLASSES))
+        (folder / f'{i}.png', sources.get(i, folder / f'{i}.png'), len(CLASSES))
         for i in img_ids
     ]
     there = {*folder.glob('*.png')} if folder.is_dir() else set()
-    needed = [job.source for job in jobs if job.target not in there]
+    needed = [source for target, source, _ in jobs if target not in there]
     _check_there(needed, 'mask', 'complete the folder of masks')
 
     results = [*progress(parallel_map(finish_mask, jobs, workers), 'masks', len(jobs))]
-    _raise_first([result.problem for result in results])
     from_xml = _labels_from_xml(root / 'Annotations', img_ids, workers)
-    present = {
-        i: [CLASSES[k - 1] for k in r.present] for i, r in zip(img_ids, results, strict=True)
+    labels = {
+        i: from_xml.get(i, [CLASSES[k - 1] for k in present])
+        for i, (present, _) in zip(img_ids, results, strict=True)
     }
-    labels = present | from_xml
     labels_are_current(root / label_file, labels, overwrite)
     written = []
     if write_list(lists / 'train_aug.txt', train_aug, overwrite):
@@ -114,7 +113,7 @@ def prepare_voc(
         written.append(root / label_file)
     return PreparedVOC(
         counts=counts,
-        masks_made=sum(result.made for result in results),
+        masks_made=sum(made for _, made in results),
         from_xml=len(from_xml),
         from_masks=[i for i in img_ids if i not in from_xml],
         written=written,
@@ -165,14 +164,6 @@ def _check_there(paths: Sequence[Path], kind: str, fix: str) -> None:
         raise FileNotFoundError(f'{kind} missing: {name_some(missing)}; {fix}')
 
 
-def _raise_first(problems: Sequence[str | None]) -> None:
-    """Name the first few problems and how many there are."""
-    found = [problem for problem in problems if problem]
-    if found:
-        more = f'\n({len(found)} such files in all)' if len(found) > 3 else ''
-        raise ValueError('\n'.join(found[:3]) + more)
-
-
 def _labels_from_xml(
     folder: Path, img_ids: Sequence[str], workers: int | None
 ) -> dict[str, list[str]]:
@@ -180,21 +171,15 @@ def _labels_from_xml(
     paths = [str(folder / f'{i}.xml') for i in img_ids]
     missing = {*missing_files(paths)}
     there = [(i, path) for i, path in zip(img_ids, paths, strict=True) if path not in missing]
-    if not there:
-        return {}
     read = parallel_map(_read_xml, [path for _, path in there], workers)
-    results = [*progress(read, 'annotations', len(there))]
-    _raise_first([problem for _, problem in results])
-    return {i: names for (i, _), (names, _) in zip(there, results, strict=True)}
+    labels = progress(read, 'annotations', len(there))
+    return {i: names for (i, _), names in zip(there, labels, strict=True)}
 
 
-def _read_xml(path: str) -> tuple[list[str], str | None]:
-    """Class names of an annotation, and what is wrong with it."""
-    try:
-        names = read_object_names(path)
-    except ValueError as error:
-        return [], str(error)
+def _read_xml(path: str) -> list[str]:
+    """Class names of an annotation."""
+    names = read_object_names(path)
     for name in names:
         if name not in CLASSES:
-            return [], f'annotation {path}: {explain_unknown(name, CLASSES)}'
-    return sorted({*names}, key=CLASSES.index), None
+            raise ValueError(f'annotation {path}: {explain_unknown(name, CLASSES)}')
+    return sorted({*names}, key=CLASSES.index)

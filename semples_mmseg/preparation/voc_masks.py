@@ -1,8 +1,6 @@
 """The masks of the augmented VOC set: checked, copied, or converted from SBD's MATLAB files."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -65,54 +63,33 @@ def read_sbd_mask(path: str | os.PathLike) -> np.ndarray:
     return label
 
 
-@dataclass(frozen=True)
-class MaskJob:
-    """One mask of the prepared set.
+def finish_mask(job: tuple[Path, Path, int]) -> tuple[list[int], bool]:
+    """Check an existing mask, or write it from its source.
 
-    Attributes:
-        target: The mask to write; an existing one is kept.
-        source: Where it comes from: a PNG, or a ``.mat`` file of SBD.
-        num_classes: K, background not counted.
+    Args:
+        job: The mask, which is kept if it exists; its source, a PNG or a ``.mat`` file of SBD; and
+            the number of object classes K.
+
+    Returns:
+        The object classes 1..K of the mask, and whether it was written now.
+
+    Raises:
+        ValueError: If mask or source is damaged or has other ids; nothing is written then.
     """
-
-    target: Path
-    source: Path
-    num_classes: int
-
-
-@dataclass(frozen=True)
-class MaskResult:
-    """Result of a ``MaskJob``.
-
-    Attributes:
-        present: Object classes 1..K of the mask.
-        made: Whether the file was written now.
-        problem: Why there is no good mask, or None.
-    """
-
-    present: Sequence[int] = ()
-    made: bool = False
-    problem: str | None = None
-
-
-def finish_mask(job: MaskJob) -> MaskResult:
-    """Check an existing mask, or write it from its source; a wrong one is not written."""
-    made = not job.target.exists()
-    path = job.source if made else job.target
-    try:
-        converted = path.suffix == '.mat'
-        label = read_sbd_mask(path) if converted else read_mask(path)
-        present, stray = classes_in_mask(label, job.num_classes, path)
-        if stray:
-            raise ValueError(
-                f'mask {path} holds the values {stray}; expected 0..{job.num_classes} and '
-                f'{IGNORED}. Replace the file'
-            )
-    except (ValueError, OSError) as error:
-        return MaskResult(problem=str(error))
+    target, source, num_classes = job
+    made = not target.exists()
+    path = source if made else target
+    converted = path.suffix == '.mat'
+    label = read_sbd_mask(path) if converted else read_mask(path)
+    present, stray = classes_in_mask(label, num_classes, path)
+    if stray:
+        raise ValueError(
+            f'mask {path} holds the values {stray}; expected 0..{num_classes} and {IGNORED}. '
+            'Replace the file'
+        )
     if made and converted:
-        write_mask(job.target, label)
+        write_mask(target, label)
     elif made:
-        with atomic_write(job.target, 'wb') as file:
+        with atomic_write(target, 'wb') as file:
             file.write(path.read_bytes())
-    return MaskResult(present, made)
+    return present, made

@@ -261,13 +261,6 @@ def test_a_list_in_another_order_is_kept(root: Path) -> None:
     assert path.read_text() == '\n'.join(reversed(TRAIN_AUG))
 
 
-def test_many_bad_masks_are_counted(root: Path) -> None:
-    for i in LABELS:
-        write_mask(root / f'SegmentationClassAug/{i}.png', np.full((4, 4), 77))
-    with pytest.raises(ValueError, match=r'(?s)2007_000001.*2008_000003.*\(4 such files in all\)'):
-        prepare(root)
-
-
 def test_bad_sbd_release(root: Path, sbd: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r'cls does not exist; .*benchmark_RELEASE'):
         prepare(root, sbd=root)
