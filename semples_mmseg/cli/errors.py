@@ -27,6 +27,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -100,8 +101,7 @@ def explained() -> Iterator[None]:
         by, code = ('SIGTERM', 143) if isinstance(error, Terminated) else ('Ctrl-C', 130)
         _end(f'stopped: by {by}. {_RESUME}', code, error)
     except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        if _is_ours(error) and (last.line or '').startswith('raise'):
+        if _is_ours(error):
             refused = isinstance(error, _REFUSALS) and not isinstance(error, ConnectionError)
             quoted = isinstance(error, KeyError) and error.args
             _end(f'error: {error.args[0] if quoted else error}', 2 if refused else 1, error)
@@ -149,10 +149,13 @@ def _wrong_argument(error: Exception) -> str | None:
 
 
 def _is_ours(error: BaseException) -> bool:
-    """Whether the innermost call at an error is in this package or the tool itself."""
-    frames = list(traceback.walk_tb(error.__traceback__))
-    name = frames[-1][0].f_globals.get('__name__', '')
-    return name.split('.')[0] in (_PACKAGE, '__main__')
+    """Whether a ``raise`` of this package or of the tool made an error, also in a worker."""
+    if worker := getattr(error.__cause__, 'tb', None):  # its traceback, as a text
+        file, line = re.findall(r'File "(.+)", line .+\n +(.*)', worker)[-1]
+        return Path(file).is_relative_to(Path(__file__).parents[1]) and line.startswith('raise')
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    name = list(traceback.walk_tb(error.__traceback__))[-1][0].f_globals.get('__name__', '')
+    return name.split('.')[0] in (_PACKAGE, '__main__') and (last.line or '').startswith('raise')
 
 
 @contextlib.contextmanager

@@ -14,6 +14,8 @@ from semples_mmseg.cli.errors import advice, explained
 from semples_mmseg.engine.finite_step_hook import FiniteStepHook, NotFiniteError
 from semples_mmseg.models.stages import resolve_stage
 from semples_mmseg.utils.io import check_writable
+from semples_mmseg.utils.label_png import read_mask
+from semples_mmseg.utils.parallel import ITEMS_PER_WORKER, parallel_map
 
 # As PyTorch words them.
 BUS = (
@@ -89,6 +91,10 @@ def test_a_refusal_is_one_line(capsys, tmp_path):
     (tmp_path / 'file').touch()
     code, text = ended(lambda: check_writable(tmp_path / 'file'), capsys)
     assert code == 2 and text.startswith('error: the folder') and text.count('\n') == 1
+    # In a worker process, too.
+    paths = [__file__] * 2 * ITEMS_PER_WORKER
+    code, text = ended(lambda: list(parallel_map(read_mask, paths, 1)), capsys)
+    assert code == 2 and text.startswith(f'error: mask {__file__} ') and text.count('\n') == 1
 
 
 def test_what_ends_a_run_is_one_line(capsys):
@@ -120,6 +126,8 @@ def test_bugs_are_not_hidden(capsys):
         index()
     with pytest.raises(ValueError), explained():
         np.zeros(2).reshape(3)
+    with pytest.raises(ValueError), explained():
+        list(parallel_map(int, ['x'] * 2 * ITEMS_PER_WORKER, 1))
     assert capsys.readouterr().err == ''
 
 
