@@ -8,7 +8,6 @@ It looks at pixel labels: a diagnostic, not weak supervision.
 """
 
 import argparse
-import json
 
 from semples_mmseg import register_components
 from semples_mmseg.cli.errors import explained
@@ -38,14 +37,13 @@ def main() -> None:
     from rich.console import Console
 
     from semples_mmseg.evaluation.folder_scores import class_names, score_folder, scores_table
-    from semples_mmseg.utils import atomic_write
+    from semples_mmseg.utils.io import write_json
 
     names = class_names(args.classes, args.num_classes)
     scores = score_folder(args.masks, args.truth, names, args.ids, args.num_workers)
     Console().print(scores_table(scores))
     if args.json:
-        with atomic_write(args.json) as file:
-            json.dump(scores, file, indent=2)
+        write_json(args.json, scores)
 
 
 if __name__ == '__main__':

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from ..engine.atomic_checkpoint_hook import METRICS
 from ..evaluation.scores import confusion_matrix, segmentation_scores
-from ..utils import atomic_write
+from ..utils.io import write_json
 from ..utils.label_png import read_mask
 from .grid import draw_grid
 from .steps import SEGMENTER, SEMPLES, TITLES, segmenter_file, stage_file
@@ -54,8 +54,7 @@ def report_demo(folder: Path, data_root: Path, console: Console) -> dict[str, An
             python=platform.python_version(), torch=torch.__version__, mmengine=mmengine.__version__
         ),
     )
-    with atomic_write(folder / 'results.json') as file:
-        json.dump(results, file, indent=2)
+    write_json(folder / 'results.json', results)
     _print_table(results, console)
     weights = {title: stage_file(folder, stage) for stage, title in TITLES.items()}
     draw_grid(folder, semples, weights, segmenter, segmenter_file(folder))

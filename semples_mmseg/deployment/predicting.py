@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 
 from ..utils.files import read_json
 from ..utils.images import read_image
-from ..utils.io import atomic_write, check_writable, remove_leftovers
+from ..utils.io import check_writable, remove_leftovers, write_json
 from ..utils.label_png import check_num_classes, mask_path, write_classes, write_mask
 from ..utils.lists import find_photos, image_ids
 from ..utils.locks import folder_lock
@@ -159,5 +158,4 @@ def _open(out: Path, settings: dict[str, Any]) -> None:
         raise ValueError(
             f'{out} holds PNG files but no {MANIFEST}: choose a new or empty folder with --out'
         )
-    with atomic_write(file) as stream:
-        json.dump(settings, stream, indent=2)
+    write_json(file, settings)

@@ -1,6 +1,5 @@
 """Checkpoints that are complete or absent after a kill."""
 
-import json
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
 
-from ..utils import atomic_write, remove_leftovers
+from ..utils.io import atomic_write, remove_leftovers, write_json
 from .resume import check_settings, settings_of
 from .stage_switch_hook import StageSwitchHook
 from .weights_file import save_weights
@@ -135,8 +134,7 @@ class AtomicCheckpointHook(CheckpointHook):
         save_weights(runner, WEIGHTS)
         path = Path(runner.work_dir) / METRICS
         if self._metrics and is_main_process():
-            with atomic_write(path) as file:
-                json.dump(self._metrics, file, indent=2)
+            write_json(path, self._metrics)
         elif is_main_process():
             path.unlink(missing_ok=True)  # those of an earlier run's weights
         runner.logger.info(f'weights saved as {WEIGHTS}')

@@ -1,7 +1,6 @@
 """Going from one training stage to the next inside MMEngine's Runner."""
 
 import copy
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from mmseg.registry import HOOKS
 from torch import Tensor
 
 from ..datasets.pipelines import augmented_on_device
-from ..utils import atomic_write
+from ..utils.files import read_json
+from ..utils.io import write_json
 from .check_classes_hook import check_classes
 from .global_batches import images_each, keep_whole_batches
 from .stage_plan import StagePlan, StageSpec
@@ -299,8 +299,7 @@ class StageSwitchHook(Hook):
 
     def _record(self, path: Path, index: int, entry: dict[str, Any]) -> None:
         """Add or replace the line of a stage in ``stages.json``."""
-        records = json.loads(path.read_text(encoding='utf-8')) if path.exists() else []
+        records = read_json(path) if path.exists() else []
         spec = self.plan.specs[index]
         entry = dict(stage=spec.name, epochs=spec.epochs, **entry, metrics=self._metrics)
-        with atomic_write(path) as file:
-            json.dump([*records[:index], entry], file, indent=2)
+        write_json(path, [*records[:index], entry])

@@ -1,6 +1,5 @@
 """How long the parts of a run take, for the forecast of a longer one."""
 
-import json
 import time
 from functools import partialmethod
 from pathlib import Path
@@ -12,7 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 
-from ..utils.io import atomic_write
+from ..utils.io import write_json
 
 
 @HOOKS.register_module()
@@ -55,5 +54,4 @@ class StepTimesHook(Hook):
         if not is_main_process():
             return
         gpu = torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else 0.0
-        with atomic_write(self.out) as file:
-            json.dump(dict(moments=self._moments, gpu_megabytes=gpu), file)
+        write_json(self.out, dict(moments=self._moments, gpu_megabytes=gpu), indent=None)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from ..utils.io import atomic_write
+from ..utils.io import atomic_write, write_json
 from .coco import coco_json
 from .folders import write_cvat, write_voc, write_yolo
 from .formats import FOLDERS_OF_PHOTOS, FORMATS, URL
@@ -55,7 +53,7 @@ def export(
         with _new_folder(path) as folder:
             if format == 'labelme':
                 for name, content in labelme_files(labelled, path).items():
-                    _write_json(folder / name, content)
+                    write_json(folder / name, content, indent=None)
             else:
                 {'voc': write_voc, 'yolo': write_yolo}[format](labelled, folder)
             if copy_photos:
@@ -63,9 +61,9 @@ def export(
     elif format == 'cvat':
         write_cvat(labelled, path)
     elif format == 'coco':
-        _write_json(path, coco_json(labelled, split))
+        write_json(path, coco_json(labelled, split), indent=None)
     else:
-        _write_json(path, labelstudio_tasks(labelled, url))
+        write_json(path, labelstudio_tasks(labelled, url), indent=None)
         with atomic_write(path.with_suffix('.xml')) as file:
             file.write(labelstudio_config(labelled))
 
@@ -88,8 +86,3 @@ def _copy_photos(labelled: LabelledPhotos, folder: Path) -> None:
     for photo, stem in labelled.flat_names().items():
         suffix = PurePosixPath(photo).suffix
         shutil.copyfile(labelled.photos / photo, folder / f'{stem}{suffix}')
-
-
-def _write_json(path: Path, content: Any) -> None:
-    with atomic_write(path) as file:
-        json.dump(content, file)

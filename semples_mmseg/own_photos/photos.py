@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from ..preparation.tag_tables import read_tags
 from ..preparation.tags import TaggedPhotos, match_photos
 from ..utils.files import read_json, read_lines
 from ..utils.images import read_image
-from ..utils.io import atomic_write
+from ..utils.io import write_json
 from ..utils.label_png import check_num_classes
 from ..utils.lists import find_images, find_photos, name_some
 from ..utils.parallel import parallel_map
@@ -152,8 +151,7 @@ def inspect_photos(
 def record_sizes(found: Inspection, record: Path) -> None:
     """Write the sizes of photos that can be read, with what tells whether they have changed."""
     entries = {n: [*_version(found.tagged.root / n), *size] for n, size in found.sizes.items()}
-    with atomic_write(record) as file:
-        json.dump(entries, file)
+    write_json(record, entries, indent=None)
 
 
 def _version(path: Path) -> list[int]:

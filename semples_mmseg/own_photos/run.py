@@ -19,14 +19,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..utils.classes import people_name
 from ..utils.files import read_json
-from ..utils.io import atomic_write
+from ..utils.io import write_json
 from ..utils.lists import read_image_ids, read_label_file
 
 _RECORD = 'run.json'
@@ -73,8 +72,7 @@ class Run:
     def write(self, record: dict[str, Any]) -> None:
         """Write ``run.json``."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with atomic_write(self.folder / _RECORD) as file:
-            json.dump(record, file, indent=2, ensure_ascii=False)
+        write_json(self.folder / _RECORD, record, ensure_ascii=False)
 
     @property
     def data(self) -> Path:

@@ -1,13 +1,13 @@
 """Table of a published pipeline: its figures beside the paper's."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from ..utils import atomic_write
+from ..utils.files import read_json
+from ..utils.io import write_json
 from .benchmarks import Benchmark
 
 # Title of the row, file of the figure, its key, row of the paper.
@@ -38,12 +38,11 @@ def report_published(benchmark: Benchmark, folder: Path, console: Console) -> di
     for title, file, key, row in ROWS:
         if not (folder / file).is_file():
             continue
-        ours[title] = json.loads((folder / file).read_text(encoding='utf-8'))[key]
+        ours[title] = read_json(folder / file)[key]
         paper = benchmark.paper.get(row) if row else None
         table.add_row(title, f'{ours[title]:.1f}', f'{paper:.1f}' if paper else '')
     results = dict(ours=ours, paper=dict(benchmark.paper))
-    with atomic_write(folder / 'results.json') as stream:
-        json.dump(results, stream, indent=2)
+    write_json(folder / 'results.json', results)
     console.print(table)
     console.print(f'figures: {folder / "results.json"}')
     return results

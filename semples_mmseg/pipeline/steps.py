@@ -1,7 +1,6 @@
 """Steps of a pipeline: commands that run one after another and are skipped when complete."""
 
 import hashlib
-import json
 import re
 import sys
 import time
@@ -15,8 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ..utils import atomic_write
-from ..utils.files import file_digest
+from ..utils.files import file_digest, read_json
+from ..utils.io import write_json
 from .child import start_child
 from .time_left import TimeLeft, duration, logged_eta
 
@@ -105,8 +104,7 @@ class Record:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        text = path.read_text(encoding='utf-8') if path.exists() else '{}'
-        self.steps: dict[str, Any] = json.loads(text)
+        self.steps: dict[str, Any] = read_json(path) if path.exists() else {}
 
     def state(self, step: Step, made_from: dict[str, Any] | None = None) -> str:
         """What the record and the files say of a step.
@@ -142,8 +140,7 @@ class Record:
 
     def _write(self, step: Step, made_from: dict[str, Any], **entry: Any) -> None:
         self.steps[step.name] = dict(made_from=made_from, **entry)
-        with atomic_write(self.path) as file:
-            json.dump(self.steps, file, indent=2)
+        write_json(self.path, self.steps)
 
 
 def show_plan(steps: Sequence[Step], folder: Path, console: Console) -> None:

@@ -1,7 +1,5 @@
 """COCO 2014: split lists, image-level labels and evaluation masks from the downloaded files."""
 
-import hashlib
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,13 +9,14 @@ from typing import Any
 from rich.console import Console
 
 from ..datasets.coco import COCO_CLASSES
-from ..utils import atomic_write
-from ..utils.files import read_json
+from ..utils.files import file_digest, read_json
+from ..utils.io import write_json
 from ..utils.lists import missing_files, name_some
 from ..utils.names import check_image_id
 from ..utils.parallel import parallel_map
 from ..utils.progress import progress
 from .coco_masks import PAINTING, Region, write_image_mask
+from .outputs import write_label_file, write_list
 
 SPLITS = {'train': 82081, 'val': 40137}
 """Splits of COCO 2014 and how many of their images have any annotation."""
@@ -213,11 +212,8 @@ def prepare_coco14(
             _check_mask_folder(target / f'masks/{split}2014', source)
     for split, source, chosen, total in plan:
         names = {Path(image.name).stem: image.labels for image in chosen}
-        with atomic_write(target / f'ImageSets/{split}.txt') as file:
-            file.writelines(f'{name}\n' for name in names)
-        with atomic_write(target / f'labels_{split}.json') as file:
-            json.dump(names, file, indent=0)
-            file.write('\n')
+        write_list(target / f'ImageSets/{split}.txt', list(names), overwrite=True)
+        write_label_file(target / f'labels_{split}.json', names, overwrite=True)
         console.print(
             f'{split}: {len(chosen)} images with labels in ImageSets/{split}.txt and '
             f'labels_{split}.json; {total - len(chosen)} others of {source.name} are left out '
@@ -229,8 +225,7 @@ def prepare_coco14(
 
 
 def _manifest(source: Path) -> dict[str, str]:
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()
-    return dict(annotations=source.name, sha256=digest, painting=PAINTING)
+    return dict(annotations=source.name, sha256=file_digest(source), painting=PAINTING)
 
 
 def _check_mask_folder(folder: Path, source: Path) -> None:
@@ -256,15 +251,12 @@ def _paint(
     workers: int | None,
 ) -> None:
     """Write the masks that are not there yet."""
-    with atomic_write(folder / _MANIFEST) as file:
-        json.dump(_manifest(source), file, indent=2)
+    write_json(folder / _MANIFEST, _manifest(source))
     targets = [str(folder / f'{Path(image.name).stem}.png') for image in images]
     absent = set(missing_files(targets))
     todo = [pair for pair in zip(images, targets, strict=True) if pair[1] in absent]
     jobs = [(path, image_folder / image.name, image.size, image.regions) for image, path in todo]
-    for _ in progress(parallel_map(_write_mask, jobs, workers), f'masks in {folder}', len(jobs)):
+    for _ in progress(
+        parallel_map(write_image_mask, jobs, workers), f'masks in {folder}', len(jobs)
+    ):
         pass
-
-
-def _write_mask(job: tuple[str, Path, tuple[int, int], list[Region]]) -> None:
-    write_image_mask(*job)

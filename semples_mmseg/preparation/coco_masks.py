@@ -1,8 +1,8 @@
 """Semantic masks from COCO's polygons and run lengths, decoded by pycocotools."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -81,23 +81,17 @@ def paint(regions: Sequence[Region], size: tuple[int, int]) -> np.ndarray:
     return mask
 
 
-def write_image_mask(
-    path: str | os.PathLike,
-    image: str | os.PathLike,
-    size: tuple[int, int],
-    regions: Sequence[Region],
-) -> None:
+def write_image_mask(job: tuple[str, Path, tuple[int, int], Sequence[Region]]) -> None:
     """Paint the mask of one image and write it as an 8-bit palette PNG.
 
     Args:
-        path: The mask.
-        image: The image; only its size is read.
-        size: (height, width) in the annotation file.
-        regions: What is annotated.
+        job: The mask; the image, of which only the size is read; its (height, width) in the
+            annotation file; what is annotated.
 
     Raises:
         ValueError: If the image cannot be read or has another size, or a segmentation is not valid.
     """
+    path, image, size, regions = job
     try:
         with open_image(read_bytes(image, 'image'), image) as opened:
             found = opened.size[::-1]

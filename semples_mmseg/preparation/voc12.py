@@ -92,8 +92,7 @@ def prepare_voc(
     _check_there([root / f'JPEGImages/{i}.jpg' for i in img_ids], 'image', 'unpack VOC 2012 anew')
     folder = root / 'SegmentationClassAug'
     jobs = [
-        (folder / f'{i}.png', sources.get(i, folder / f'{i}.png'), len(CLASSES))
-        for i in img_ids
+        (folder / f'{i}.png', sources.get(i, folder / f'{i}.png'), len(CLASSES)) for i in img_ids
     ]
     there = {*folder.glob('*.png')} if folder.is_dir() else set()
     needed = [source for target, source, _ in jobs if target not in there]

@@ -11,7 +11,7 @@ from typing import Any
 from mmengine.logging import MMLogger
 
 from ..utils.files import file_digest, read_json
-from ..utils.io import atomic_write, remove_leftovers
+from ..utils.io import remove_leftovers, write_json
 
 MANIFEST = 'pseudo_masks.json'
 
@@ -119,6 +119,4 @@ def open_folder(
         MMLogger.get_current_instance().info(f'Deleted {len(masks)} masks of {folder}.')
     if not shared:
         remove_leftovers(folder, recursive=found is not None)
-    with atomic_write(file) as stream:
-        json.dump(manifest, stream, indent=2)
-        stream.write('\n')
+    write_json(file, manifest)

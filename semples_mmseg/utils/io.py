@@ -1,6 +1,7 @@
 """Atomic writing: a reader sees the old content of a file or the new one, never a part."""
 
 import contextlib
+import json
 import os
 import re
 import tempfile
@@ -50,6 +51,12 @@ def atomic_write(path: str | os.PathLike, mode: str = 'w') -> Iterator[IO[Any]]:
         if isinstance(error, OSError) and error.errno is not None and error.filename is None:
             error.filename = str(path)
         raise
+
+
+def write_json(path: str | os.PathLike, content: Any, **options: Any) -> None:
+    """Write JSON by ``atomic_write``; options are those of ``json.dump``, indented by default."""
+    with atomic_write(path) as file:
+        json.dump(content, file, **{'indent': 2, **options})
 
 
 def check_writable(folder: str | os.PathLike, option: str = '--out') -> None:

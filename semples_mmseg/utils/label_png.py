@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from PIL import Image
 
 from .files import read_bytes
 from .images import open_image
-from .io import atomic_write
+from .io import atomic_write, write_json
 from .names import check_image_id
 
 IGNORED = 255
@@ -60,8 +59,7 @@ def write_classes(
     """
     colours = class_colours(len(classes), palette)
     entries = [dict(id=k, name=name, colour=colours[k]) for k, name in enumerate(classes)]
-    with atomic_write(Path(folder) / 'classes.json') as file:
-        json.dump(entries, file, indent=2, ensure_ascii=False)
+    write_json(Path(folder) / 'classes.json', entries, ensure_ascii=False)
 
 
 def write_mask(

@@ -10,7 +10,6 @@ The exit code is 0 if all is well, 1 if something is wrong, 2 if the check could
 """
 
 import argparse
-import json
 from pathlib import Path
 
 from semples_mmseg import register_components
@@ -46,7 +45,7 @@ def main() -> None:
     from semples_mmseg.preparation.check import check_dataset
     from semples_mmseg.preparation.check_report import print_report
     from semples_mmseg.preparation.named import dataset_of_folders, datasets_of_config
-    from semples_mmseg.utils import atomic_write
+    from semples_mmseg.utils.io import write_json
 
     try:
         if args.config:
@@ -65,8 +64,7 @@ def main() -> None:
             datasets = {args.list or args.images: dataset}
         reports = [check_dataset(dataset, k, args.workers) for k, dataset in datasets.items()]
         if args.json:
-            with atomic_write(args.json) as file:
-                json.dump([report.to_json() for report in reports], file, indent=2)
+            write_json(args.json, [report.to_json() for report in reports])
     except (OSError, ValueError) as error:
         parser.exit(2, f'{parser.prog}: {advice(error) or error}\n')
     console = Console()
