@@ -125,9 +125,3 @@ def regions(label: np.ndarray, split: bool) -> Iterator[tuple[int, np.ndarray]]:
         pieces, number = ndimage.label(region, np.ones((3, 3)))
         for piece in range(1, number + 1):
             yield index, pieces == piece
-
-
-def box(region: np.ndarray) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of a region; the last two are its last column and row."""
-    rows, columns = np.flatnonzero(region.any(1)), np.flatnonzero(region.any(0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .labelled import LabelledPhotos, box, regions
+from .labelled import LabelledPhotos, regions
 
 
 def labelme_json(photo_path: str, label: np.ndarray, classes: tuple[str, ...]) -> dict[str, Any]:
@@ -28,13 +28,15 @@ def labelme_json(photo_path: str, label: np.ndarray, classes: tuple[str, ...]) -
     """
     shapes: list[dict[str, Any]] = []
     for index, region in regions(label, split=False):
-        left, top, right, bottom = box(region)
-        stream = io.BytesIO()
-        Image.fromarray(region[top : bottom + 1, left : right + 1]).save(stream, format='PNG')
+        picture, stream = Image.fromarray(region), io.BytesIO()
+        box = picture.getbbox()
+        assert box is not None, 'a region has pixels'
+        left, top, right, bottom = box  # the last two lie behind it
+        picture.crop(box).save(stream, format='PNG')
         shapes.append(
             dict(
                 label=classes[index],
-                points=[[left, top], [right, bottom]],
+                points=[[left, top], [right - 1, bottom - 1]],
                 group_id=None,
                 description='',
                 shape_type='mask',

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -45,10 +45,14 @@ def match_photos(root: Path, photos: Sequence[str], table: TagTable) -> TaggedPh
             tagged.
     """
     _check_classes(table)
-    index = _Index(photos)
+    by_name: dict[str, list[str]] = defaultdict(list)
+    for photo in photos:
+        path = PurePosixPath(photo)
+        for name in {photo, str(path.with_suffix('')), path.name, path.stem}:
+            by_name[folded(name)].append(photo)
     tags: dict[str, list[str]] = {}
     for entry in table.entries:
-        photo = index.find(entry, root)
+        photo = _find(entry, by_name, root)
         own = tags.setdefault(photo, [])
         own.extend(tag for tag in entry.tags if tag not in own)
     if not any(tags.values()):
@@ -89,31 +93,22 @@ def write_dataset(tagged: TaggedPhotos, folder: Path, overwrite: bool = False) -
         file.writelines(f'{name}\n' for name in tagged.classes)
 
 
-class _Index:
-    """Photos by every name that a table may give them."""
-
-    def __init__(self, photos: Iterable[str]) -> None:
-        self._by_name: dict[str, list[str]] = defaultdict(list)
-        for photo in photos:
-            path = PurePosixPath(photo)
-            for name in {photo, str(path.with_suffix('')), path.name, path.stem}:
-                self._by_name[folded(name)].append(photo)
-
-    def find(self, entry: Entry, root: Path) -> str:
-        name = entry.image.replace('\\', '/').removeprefix('./')
-        found = self._by_name.get(folded(name), [])
-        exact = [photo for photo in found if photo == name]
-        if len(exact or found) == 1:
-            return (exact or found)[0]
-        if found:
-            raise ValueError(
-                f'{entry.where}: {entry.image!r} may be any of {", ".join(found[:3])}; give the '
-                f'path below {root}, with suffix'
-            )
+def _find(entry: Entry, by_name: Mapping[str, Sequence[str]], root: Path) -> str:
+    name = entry.image.replace('\\', '/').removeprefix('./')
+    found = by_name.get(folded(name), [])
+    if name in found:
+        return name
+    if len(found) == 1:
+        return found[0]
+    if found:
         raise ValueError(
-            f'{entry.where}: there is no photo {entry.image!r} in {root}; take the row out or add '
-            'the photo'
+            f'{entry.where}: {entry.image!r} may be any of {", ".join(found[:3])}; give the path '
+            f'below {root}, with suffix'
         )
+    raise ValueError(
+        f'{entry.where}: there is no photo {entry.image!r} in {root}; take the row out or add the '
+        'photo'
+    )
 
 
 def _check_classes(table: TagTable) -> None:
