@@ -100,10 +100,6 @@ def prediction_steps(config: Config) -> list[dict[str, Any]]:
         raise ValueError(
             f'{config.filename} has no test pipeline: test_dataloader.dataset.pipeline'
         )
-    return [step for step in pipeline if not _loads(step)]
-
-
-def _loads(step: dict[str, Any]) -> bool:
-    kind = step['type']
-    name = kind if isinstance(kind, str) else kind.__name__
-    return name.split('.')[-1].startswith('Load')
+    names = [getattr(step['type'], '__name__', str(step['type'])) for step in pipeline]
+    loads = [name.split('.')[-1].startswith('Load') for name in names]
+    return [step for step, load in zip(pipeline, loads, strict=True) if not load]

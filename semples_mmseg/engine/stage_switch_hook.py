@@ -292,14 +292,10 @@ class StageSwitchHook(Hook):
         name = self.plan.file_name(index)
         save_weights(runner, name)
         if is_main_process():
-            self._record(Path(runner.work_dir) / 'stages.json', index, dict(checkpoint=name))
+            path = Path(runner.work_dir) / 'stages.json'
+            records = read_json(path)[:index] if path.exists() else []
+            entry = dict(stage=spec.name, epochs=spec.epochs, checkpoint=name)
+            write_json(path, [*records, dict(entry, metrics=self._metrics)])
         runner.logger.info(f'stage {spec.name}: weights saved as {name}')
         self._metrics = {}
         self.current = None
-
-    def _record(self, path: Path, index: int, entry: dict[str, Any]) -> None:
-        """Add or replace the line of a stage in ``stages.json``."""
-        records = read_json(path) if path.exists() else []
-        spec = self.plan.specs[index]
-        entry = dict(stage=spec.name, epochs=spec.epochs, **entry, metrics=self._metrics)
-        write_json(path, [*records[:index], entry])

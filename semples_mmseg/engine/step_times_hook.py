@@ -36,8 +36,9 @@ class StepTimesHook(Hook):
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         self._moments.append((name, time.monotonic()))
-        if name in ('after_train', 'after_test'):
-            self._write()
+        if name in ('after_train', 'after_test') and is_main_process():
+            gpu = torch.cuda.max_memory_allocated() / 2**20
+            write_json(self.out, dict(moments=self._moments, gpu_megabytes=gpu), indent=None)
 
     before_train = partialmethod(_note, 'before_train')
     before_train_epoch = partialmethod(_note, 'before_train_epoch')
@@ -49,9 +50,3 @@ class StepTimesHook(Hook):
     before_test = partialmethod(_note, 'before_test')
     after_test = partialmethod(_note, 'after_test')
     after_train = partialmethod(_note, 'after_train')
-
-    def _write(self) -> None:
-        if not is_main_process():
-            return
-        gpu = torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else 0.0
-        write_json(self.out, dict(moments=self._moments, gpu_megabytes=gpu), indent=None)
