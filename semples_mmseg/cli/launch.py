@@ -1,6 +1,7 @@
 """What the command line tools share: reading configs, early checks."""
 
 import argparse
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -59,6 +60,7 @@ def load_config(args: argparse.Namespace, *needs: str) -> Config:
         ValueError: If ``--data-root`` or ``--max-side`` is given and the config does not use it.
         OSError: If the work folder cannot be written.
         ValueError: If a key of the config or of ``--cfg-options`` is unknown or has no effect.
+        ImportError: If the config logs to TensorBoard, which is not installed.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     trust_checkpoints() if args.trust_checkpoint else forbid_code()
@@ -101,6 +103,7 @@ def load_config(args: argparse.Namespace, *needs: str) -> Config:
             loader.pop('prefetch_factor', None)
     check_counts(config)
     check_shared_memory(config)
+    check_visualizer(config)
     return config
 
 
@@ -131,6 +134,21 @@ def check_shared_memory(config: Config, shared: str = '/dev/shm') -> None:
             f'{_LEAST_SHARED // 2**20} MiB free: make it larger (docker run --shm-size=8g, or '
             '--ipc=host), or set num_workers=0 of train_dataloader, val_dataloader and '
             'test_dataloader with --cfg-options'
+        )
+
+
+def check_visualizer(config: Config) -> None:
+    """See that TensorBoard is installed if it is wanted.
+
+    Raises:
+        ImportError: If it is not.
+    """
+    backends = (config.get('visualizer') or {}).get('vis_backends') or []
+    wanted = any('Tensorboard' in str(backend.get('type')) for backend in backends)
+    if wanted and importlib.util.find_spec('tensorboard') is None:
+        raise ImportError(
+            'visualizer.vis_backends has TensorboardVisBackend, but TensorBoard is not installed: '
+            'pip install tensorboard'
         )
 
 
