@@ -1,4 +1,4 @@
-"""Options of the commands that write masks for label tools; importing them takes no time."""
+"""Options of the commands that write masks for label tools. Importing this module is fast."""
 
 import argparse
 from pathlib import Path

@@ -27,7 +27,7 @@ def make_demo_set(root: str | os.PathLike, seed: int = 0, train: int = 600, val:
         root: Folder of the set. It gets ``JPEGImages/*.png``, ``SegmentationClass/*.png`` (8-bit
             palette, for evaluation only), ``labels.json`` ({image id: [class name, ...]}),
             ``ImageSets/train.txt``, ``ImageSets/val.txt`` and ``meta.json``.
-        seed: Seed of the scenes; they do not depend on the numbers.
+        seed: Seed of the scenes, which do not depend on ``train`` and ``val``.
         train: Number of training scenes.
         val: Number of held-out scenes.
 
