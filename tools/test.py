@@ -118,9 +118,9 @@ def metrics_files(args: argparse.Namespace) -> list[Path | None]:
     written = (args.out, args.show_dir, len(set(files)) < len(files) and args.metrics)
     if len(paths) > 1 and any(written):
         raise ValueError(
-            '--out, --show-dir and --metrics would overwrite the files of one checkpoint by those of '
-            'the next: give one checkpoint at a time, or for --metrics checkpoints of different '
-            'names'
+            '--out, --show-dir and --metrics would overwrite the files of one checkpoint by '
+            'those of the next: give one checkpoint at a time, or for --metrics checkpoints of '
+            'different names'
         )
     return files
 

@@ -9,12 +9,12 @@ from torch import nn
 
 @MODEL_WRAPPERS.register_module()
 class CPUDistributedDataParallel(MMDistributedDataParallel):
-    """MMEngine's wrapper, without the GPU that the Runner names to every wrapper.
+    """MMEngine's wrapper, without the GPU that the Runner passes to every wrapper.
 
     Args:
         module: The model, on the CPU.
         device_ids: Not used; PyTorch refuses it for a model on the CPU.
-        broadcast_buffers: Off, as where the Runner chooses the wrapper itself.
+        broadcast_buffers: Off, as in the wrapper that the Runner chooses by default.
         **kwargs: As of ``mmengine.model.MMDistributedDataParallel``.
     """
 

@@ -23,7 +23,7 @@ class MixedPrecisionOptimWrapper(AmpOptimWrapper):
     Args:
         dtype: ``'bfloat16'`` or ``'float16'``; by default bfloat16, on a GPU that cannot compute it
             float16.
-        loss_scale: Of float16: ``'dynamic'``, a constant, or options of ``torch.amp.GradScaler``.
+        loss_scale: For float16: ``'dynamic'``, a constant, or options of ``torch.amp.GradScaler``.
         **kwargs: Options of ``mmengine.optim.OptimWrapper``.
 
     Raises:
