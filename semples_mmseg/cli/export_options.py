@@ -17,7 +17,7 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--url',
         default=URL,
-        help='Label Studio: what stands before the path of a photo (default: %(default)s)',
+        help='Label Studio: prefix of the path of a photo (default: %(default)s)',
     )
     parser.add_argument(
         '--copy-photos',

@@ -144,7 +144,7 @@ class StagePlan:
         return epochs_done in self.ends
 
     def snapshots_at(self, index: int) -> list[str]:
-        """Modules whose weights at the start of a stage are needed later, here or in another run."""
+        """Modules whose weights at the start of a stage are needed later, or by another run."""
         name = self.specs[index].name
         if name in (spec.name for spec in self.specs[:index]):
             return []

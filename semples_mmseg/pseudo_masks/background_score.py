@@ -19,17 +19,17 @@ from ..utils.progress import progress
 SCORES = tuple(step / 50 for step in range(15, 41))
 """Candidates: 0.30, 0.32, ..., 0.80."""
 TOLERANCE = 0.0075
-"""Fits, means of logarithms, that differ by less count as equal."""
+"""Fits (means of logarithms) that differ by less than this count as equal."""
 
 
 @dataclass(frozen=True)
 class ScoreChoice:
-    """A background score, and the figures that decided.
+    """A background score, and the figures it was chosen by.
 
     Attributes:
         score: The highest candidate whose fit is within ``TOLERANCE`` of the best one.
         scores: The T candidates.
-        fit: Mean fit of each, over all pairs.
+        fit: Mean fit of each candidate over all pairs.
         pairs: Number of (image, present class) pairs.
     """
 
@@ -42,17 +42,17 @@ class ScoreChoice:
 def foreground_fit(
     model: SemPLeS, pixels: Tensor, cams: Tensor, classes: Tensor, scores: Sequence[float]
 ) -> Tensor:
-    """How well the hard masks of one image show their class and nothing of its background.
+    """How well the hard masks of one image show their class without its background.
 
         log cos(v_f, u_f) + log(1 - cos(v_f, u_b))
 
-    where v_f is the CLIP feature of the image without the pixels that a background score labels as
-    something else. These are the two foreground terms of equation 3, with equal weights.
+    where v_f is the CLIP feature of the image without the pixels that are labelled otherwise at a
+    background score. These are the two foreground terms of equation 3, with equal weights.
 
     Args:
         model: With learned prompts, in eval mode.
         pixels: The image at CLIP's input size, (3, s, s).
-        cams: (n, H, W) in [0, 1], of its n > 0 present classes.
+        cams: (n, H, W) in [0, 1], CAMs of its n > 0 present classes.
         classes: (n,) their 0-based object classes.
         scores: T background scores.
 
@@ -76,15 +76,16 @@ def choose_background_score(
 ) -> ScoreChoice:
     """Choose the background score at which the foregrounds fit their tags best.
 
-    The fit changes little around its best, and less below than above, as CLIP hardly minds some
-    background around an object. Where the best is depends on chance then. So the highest score is
-    chosen whose fit is within ``TOLERANCE`` of the best: there the fit falls more steeply. No pixel
-    label is used. CLIP sees the first scale of each image.
+    The fit changes little near its maximum, and less below it than above, because some background
+    around an object hardly changes CLIP's features. The position of the maximum therefore depends
+    on chance. So the highest score whose fit is within ``TOLERANCE`` of the maximum is chosen,
+    where the fit falls more steeply. No pixel label is used. CLIP gets the first scale of each
+    image.
 
     Args:
         model: A ``SemPLeS`` after prompt learning, on the device to work on; it is put in eval
             mode.
-        batches: Of a test dataloader.
+        batches: Batches of a test dataloader.
         scores: Candidates, ascending.
 
     Raises:
@@ -92,7 +93,7 @@ def choose_background_score(
     """
     if not isinstance(model, SemPLeS):
         raise ValueError(
-            f'a {type(model).__name__} has no CLIP that could choose the background score: give '
+            f'a {type(model).__name__} has no CLIP to choose the background score: give '
             'one (--background-score 0.4)'
         )
     model.eval()
@@ -113,7 +114,7 @@ def choose_background_score(
     choice = ScoreChoice(chosen, tuple(scores), tuple(mean.tolist()), pairs)
     print_log(
         f'background score {choice.score:g}, chosen by CLIP on {pairs} pairs of image and tag; no '
-        'pixel label was looked at',
+        'pixel label was used',
         logger='current',
     )
     return choice
