@@ -47,7 +47,7 @@ def prepare_voc(
 
     ``train_aug`` is VOC's train and the augmented images, without VOC's val. Its masks and those of
     val are collected in ``SegmentationClassAug`` for evaluation. The labels of both are the objects
-    of the XML annotations; only an image without one takes the classes of its mask. Correct files
+    of the XML annotations; an image without one gets the classes of its mask. Correct files
     are kept; lists and labels are written last.
 
     Args:
@@ -166,7 +166,7 @@ def _check_there(paths: Sequence[Path], kind: str, fix: str) -> None:
 
 
 def _raise_first(problems: Sequence[str | None]) -> None:
-    """Name the first few problems and how many there are."""
+    """Raise an error with the first few problems and their number."""
     found = [problem for problem in problems if problem]
     if found:
         more = f'\n({len(found)} such files in all)' if len(found) > 3 else ''

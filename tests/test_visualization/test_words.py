@@ -33,7 +33,7 @@ def test_the_shipped_list_is_whole():
     ('content', 'message'),
     [
         (b'tree\n\nsea\n', 'line 2 is empty'),
-        (b'# my words\ntree\nsea\ntree\n', "line 4: 'tree' stands in line 2 already"),
+        (b'# my words\ntree\nsea\ntree\n', "line 4: 'tree' is in line 2 already"),
         (b'# nothing\n', 'has no words'),
         (b'caf\xe9\n', 'is not a text in UTF-8'),
     ],

@@ -205,7 +205,7 @@ class SemPLeS(CAMSegmentor):
     def _no_pairs(self) -> dict[str, Tensor]:
         """Zero losses for a batch of images without labels; other processes may have pairs."""
         # A product with zero keeps the graph, which distributed wrappers need. Empty tensors let
-        # this # process take part in the count of pairs.
+        # this process take part in the count of pairs.
         trainable = [p.sum() for p in self.parameters() if p.requires_grad]
         nothing = 0 * torch.stack(trainable).sum()
         features = self.text_head.class_features
