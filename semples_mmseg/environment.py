@@ -3,7 +3,7 @@
 The official packages (``mmengine``, ``mmcv``, ``mmsegmentation``, ``mmpretrain``) and their OneDL
 forks (``onedl-mmengine`` ...) install files of the same names. pip does not notice it: the second
 overwrites the first, and uninstalling one breaks the other. Importing ``semples_mmseg`` therefore
-looks at the names of the installed distributions first.
+checks the names of the installed distributions first.
 
 ``semples-mmseg doctor`` prints a report for bug reports.
 """

@@ -15,7 +15,7 @@ class SemPLeSInferencer(MMSegInferencer):
 
     A model that is trained on tags finds the pixels of *given* classes well, but is far less sure
     which classes an image shows. Without tags the classes that the classifier predicts are used;
-    there is one warning, and the result says so:
+    there is one warning, and ``tags_guessed`` of the result is true:
 
         inferencer = SemPLeSInferencer('voc_refine.py', 'refine.pth')
         inferencer('meadow.jpg', tags=['cow'])['predictions']  # (H, W), 0 is background

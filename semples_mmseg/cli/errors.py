@@ -83,7 +83,7 @@ class Terminated(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """End the program as the table above says; for the whole work of a command line tool.
+    """End the program as in the table above; a context for the whole work of a tool.
 
     SIGTERM becomes an exception, as Ctrl-C does, so that temporary files are removed. In a job of
     several processes it ends the process at once, because a process that waits for the others

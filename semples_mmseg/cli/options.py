@@ -55,7 +55,7 @@ _OPEN = ('optim_wrapper', 'pseudo_mask_evaluator', 'crf', 'model_wrapper_cfg', '
 
 
 def merge_options(config: Config, options: Mapping[str, Any]) -> None:
-    """Change a config as ``--cfg-options`` says.
+    """Change a config by the values of ``--cfg-options``.
 
     A key has to be in the config, or be a setting of the Runner or an argument of a class (a
     dictionary with ``type``). ``+KEY=VALUE`` adds any other key.

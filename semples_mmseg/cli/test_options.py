@@ -58,7 +58,7 @@ def write_predictions(config: Config, folder: str) -> None:
     """Write the predicted label maps too, as palette PNGs.
 
     For images without masks (no ``data_prefix.seg_map_path``, or no such folder) nothing is
-    measured, and the log says so.
+    measured, with a note in the log.
 
     Raises:
         KeyError: If the config has no ``test_dataloader``.
@@ -73,8 +73,8 @@ def write_predictions(config: Config, folder: str) -> None:
             os.path.join(dataset.get('data_root') or '', path)
         ):
             raise ValueError(
-                f'--out {folder} is {key} of the test images, whose files the predictions would '
-                'replace: choose another folder'
+                f'--out {folder} is {key} of the test images, whose files the predictions '
+                'would overwrite: choose another folder'
             )
     writer = dict(type='PredictionWriter', out_dir=folder)
     if not has_masks(dataset):

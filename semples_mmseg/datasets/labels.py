@@ -1,4 +1,4 @@
-"""Image-level labels as they are in a file: class names or indices."""
+"""Image-level labels in a file: class names or indices."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

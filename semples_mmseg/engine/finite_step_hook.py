@@ -27,7 +27,7 @@ class FiniteStepHook(Hook):
     """Leave out training steps whose loss or gradients are not finite.
 
     Weights, their moving average (``EMAHook``), the optimizer's state and the running statistics
-    of normalisation layers stay as they are; learning rates and epochs go on. With gradient
+    of normalisation layers stay unchanged; learning rates and epochs continue. With gradient
     accumulation one such loss leaves out the whole step. All processes decide the same, by one
     all-reduction a step. Each such step is logged and counted; the count is in the checkpoints.
     After ``patience`` of them in a row the run ends. Weights that are not finite are never saved.

@@ -80,7 +80,7 @@ def process_group(config: Config) -> Iterator[None]:
             'another process of this job has died, or gave no answer within '
             f'{options.get("timeout", "the default number of")} seconds '
             '(env_cfg.dist_cfg.timeout). Look for its own message. The same command, for training '
-            'with --resume, goes on from what is saved'
+            'with --resume, continues from the saved state'
         ) from error
     distributed.destroy_process_group()
 
@@ -152,7 +152,7 @@ def _store_of_attempt(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_loss(error: RuntimeError) -> bool:
-    """Whether an error says that another process is gone."""
+    """Whether an error means that another process is gone."""
     text = str(error).lower()
     by_gloo = 'gloo' in text and any(words in text for words in _LOST)
     return by_gloo or isinstance(error, distributed.DistError)

@@ -45,7 +45,7 @@ def settings_of(runner: Runner) -> dict[str, Any]:
 
 
 def check_settings(saved: Mapping[str, Any], runner: Runner) -> None:
-    """Refuse to resume a run with settings that the checkpoint would override.
+    """Refuse to resume a run whose settings differ from those of the checkpoint.
 
     Stages that come after the checkpoint's may change.
 

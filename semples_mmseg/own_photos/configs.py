@@ -62,7 +62,7 @@ def _stages(recipe: Recipe) -> dict[str, dict[str, int]]:
     }
 
 
-_HEADER = '''"""{title} on photos of one's own, written by semples-mmseg fit.
+_HEADER = '''"""{title} on your own photos, written by semples-mmseg fit.
 
 python tools/train.py {name}
 """

@@ -67,7 +67,7 @@ def read_words(path: Path = NOUNS) -> list[str]:
 
 
 def encode_words(text_head: Any, words: Sequence[str]) -> tuple[list[str], Tensor]:
-    """Features of "a photo of {word}." for the words that a CLIP knows.
+    """Features of "a photo of {word}." for the words that are known to a CLIP.
 
     A word is unknown if one of its tokens has an embedding of zeros, like tokens that the demo's
     small CLIP was not trained on.

@@ -87,7 +87,7 @@ def _draw(root: Path, settings: dict[str, int]) -> None:
         names = [f'{split}_{index:05d}' for index in range(settings[split])]
         for index, name in enumerate(names):
             scene = tagged_scene(scene_rng(settings['seed'], split, index))
-            # PNG in spite of the folder's name: JPEG would blur images of 64 pixels.
+            # PNG in spite of the folder's name, because JPEG blurs images of 64 pixels.
             Image.fromarray(scene.image).save(root / 'JPEGImages' / f'{name}.png')
             labels = np.where(scene.regions < len(OBJECTS), scene.regions + 1, 0).astype(np.uint8)
             mask = Image.fromarray(labels, mode='P')
