@@ -204,8 +204,8 @@ class CLIPTextHead(nn.Module):
         table = self.encoder.network.token_embedding
         if (highest := int(ids.max())) >= table.num_embeddings:
             raise ValueError(
-                f'the tokenizer gives ids up to {highest}, and the text encoder of this CLIP has '
-                f'{table.num_embeddings} of them: set clip.tokenizer to the tokenizer of clip.model'
+                f'the tokenizer gives ids up to {highest}, and the vocabulary of this CLIP has '
+                f'{table.num_embeddings}: set clip.tokenizer to the tokenizer of clip.model'
             )
         ids, places = (some.to(table.weight.device) for some in self.encoder.network.reading(ids))
         return F.normalize(self.encoder(table(ids), ids, places).float(), dim=-1)
