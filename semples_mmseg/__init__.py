@@ -1,7 +1,7 @@
 """SemPLeS on MMSegmentation; importing the package registers all of its components.
 
-The console script ``semples-mmseg``, ``python -m semples_mmseg`` and the tools begin without them,
-so that they answer at once; they call ``register_components`` where they need MMSegmentation.
+The console script ``semples-mmseg``, ``python -m semples_mmseg`` and the tools do not register them
+on import, which is slow; they call ``register_components`` when they need MMSegmentation.
 """
 
 import importlib
@@ -16,7 +16,7 @@ _CALLS = {
     'load': 'own_photos.loading',
     'export': 'own_photos.export',
 }
-"""What the commands are made of, and its module, which is imported when it is asked for."""
+"""Functions behind the commands, and their modules, which are imported on first use."""
 
 __all__ = ['__version__', 'environment', 'register_components', *_CALLS]
 
@@ -28,7 +28,7 @@ def __getattr__(name: str) -> Any:
 
 
 def register_components() -> None:
-    """Import OpenMMLab's packages and register every component of this one; once is enough.
+    """Import OpenMMLab's packages and register every component of this package.
 
     Raises:
         ImportError: If the packages of OpenMMLab are missing or do not fit together.
@@ -54,6 +54,6 @@ def register_components() -> None:
     from .refinement import crf, pamr  # noqa: F401
 
 
-# Without PyTorch there are no components, and `load` of an ONNX file works.
+# Without PyTorch no components are registered; `load` of an ONNX file still works.
 if not environment.is_command_line() and importlib.util.find_spec('torch') is not None:
     register_components()

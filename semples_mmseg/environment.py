@@ -3,7 +3,7 @@
 The official packages (``mmengine``, ``mmcv``, ``mmsegmentation``, ``mmpretrain``) and their OneDL
 forks (``onedl-mmengine`` ...) install files of the same names. pip does not notice it: the second
 overwrites the first, and uninstalling one breaks the other. Importing ``semples_mmseg`` therefore
-looks at the names of the installed distributions first.
+checks the names of the installed distributions first.
 
 ``semples-mmseg doctor`` prints a report for bug reports.
 """
@@ -59,14 +59,14 @@ def importable() -> set[str]:
     found = set()
     for module in MODULES:
         spec = importlib.util.find_spec(module)
-        # What an uninstalled package leaves is a folder without __init__.py: it has no origin.
+        # An uninstalled package may leave a folder without __init__.py: its origin is None.
         if spec is not None and spec.origin is not None:
             found.add(module)
     return found
 
 
 def find_problem(versions: Mapping[str, str], modules: Collection[str]) -> str | None:
-    """What is wrong with the installed packages, and the commands that mend it.
+    """What is wrong with the installed packages, and the commands that fix it.
 
     Args:
         versions: Versions by the name of the distribution, see ``installed``.
@@ -132,11 +132,11 @@ def _install(stack: str) -> str:
 
 
 def check() -> None:
-    """Refuse to go on where the packages of OpenMMLab cannot work.
+    """Raise an error if the packages of OpenMMLab cannot work.
 
     Raises:
-        ImportError: If two stacks or none are installed, or files of one are missing; with the
-            commands that mend it.
+        ImportError: If two stacks or none are installed, or files of one are missing; the message
+            has the commands that fix it.
     """
     problem = find_problem(installed(), importable())
     if problem is not None:
@@ -146,8 +146,8 @@ def check() -> None:
 def is_command_line() -> bool:
     """Whether this process is ``semples-mmseg``, ``python -m semples_mmseg`` or one of the tools.
 
-    They must answer at once, and ``semples-mmseg doctor`` where the packages of OpenMMLab cannot be
-    imported.
+    They must start fast, and ``semples-mmseg doctor`` must run where the packages of OpenMMLab
+    cannot be imported.
     """
     if sys.argv[:1] == ['-m']:  # Python is looking for the module, and imports the package first
         return not {_PACKAGE, f'-m{_PACKAGE}'}.isdisjoint(sys.orig_argv)
@@ -168,7 +168,7 @@ def clone_or_installed() -> Path:
 
 @contextlib.contextmanager
 def quiet_imports() -> Iterator[None]:
-    """Leave out two messages that the packages print while they are imported.
+    """Suppress two messages that the packages print while they are imported.
 
     MMSeg and MMPretrain of OneDL print that a data format of OneDL is not installed, MMCV without
     compiled operators warns about one of them. Neither is used here. Other output is kept.
@@ -187,9 +187,9 @@ def quiet_imports() -> Iterator[None]:
 def register_config_packages() -> None:
     """Let configs inherit from ``'mmseg::...'`` and ``'semples_mmseg::...'`` with either stack.
 
-    MMEngine looks the configs of a package up by the name of its distribution, which it keeps in a
-    table; OneDL's names and ours are not in it. It builds what it inherits in the package's own
-    registries; ours are empty and pass every request on to MMSeg's.
+    MMEngine finds the configs of a package through a table of distribution names, in which OneDL's
+    names and ours are missing. It builds inherited components in the registries of their package;
+    ours are empty and pass every request on to MMSeg's.
     """
     from mmengine import Registry
     from mmengine.config.utils import MODULE2PACKAGE
@@ -207,7 +207,7 @@ def register_config_packages() -> None:
 
 
 def report() -> str:
-    """Versions of everything that matters and what is wrong, as text."""
+    """Versions of the packages that matter, and what is wrong, as text."""
     versions = installed()
     lines = [f'Python {platform.python_version()} ({sys.executable}), {platform.platform()}']
     for name in (_THIS, *_OTHERS):

@@ -15,7 +15,7 @@ class SemPLeSInferencer(MMSegInferencer):
 
     A model that is trained on tags finds the pixels of *given* classes well, but is far less sure
     which classes an image shows. Without tags the classes that the classifier predicts are used;
-    there is one warning, and the result says so:
+    there is one warning, and ``tags_guessed`` of the result is true:
 
         inferencer = SemPLeSInferencer('voc_refine.py', 'refine.pth')
         inferencer('meadow.jpg', tags=['cow'])['predictions']  # (H, W), 0 is background
@@ -49,8 +49,8 @@ class SemPLeSInferencer(MMSegInferencer):
             predicted them. For several images each is a list.
 
         Raises:
-            ValueError: If a tag is no class of the model, or the number of entries is not that of
-                the images.
+            ValueError: If a tag is no class of the model, or the numbers of entries and images
+                differ.
         """
         if isinstance(inputs, os.PathLike):
             inputs = os.fspath(inputs)
@@ -61,7 +61,7 @@ class SemPLeSInferencer(MMSegInferencer):
     def preprocess(
         self, inputs: Sequence[Any], batch_size: int = 1, tags: Sequence[Any] = (), **kwargs: Any
     ) -> Iterator[Any]:
-        """Add the labels to what the pipeline is given; see MMEngine's ``BaseInferencer``."""
+        """Add the labels to the input of the pipeline; see MMEngine's ``BaseInferencer``."""
         items = []
         for image, labels in zip(inputs, tags, strict=True):
             item = dict(img_path=image) if isinstance(image, str) else dict(img=image)

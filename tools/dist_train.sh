@@ -4,7 +4,7 @@
 #   tools/dist_train.sh CONFIG GPUS [options of tools/train.py]
 #
 # Several machines: NNODES, NODE_RANK, MASTER_ADDR and PORT, on each of them.
-# MAX_RESTARTS=3 starts all processes again when one dies, on one machine; give --resume, too.
+# MAX_RESTARTS=3 restarts all processes when one dies, on one machine only; add --resume.
 if [ $# -lt 2 ]; then
     echo "usage: $0 CONFIG GPUS [options of tools/train.py]" >&2
     exit 2

@@ -4,7 +4,7 @@ python tools/eval_pseudo_masks.py work_dirs/voc_pseudo_masks \\
     data/VOCdevkit/VOC2012/SegmentationClassAug --classes voc \\
     --ids data/VOCdevkit/VOC2012/ImageSets/Segmentation/train.txt
 
-It looks at pixel labels: a diagnostic, not weak supervision.
+It reads pixel labels: a diagnostic, not weak supervision.
 """
 
 import argparse

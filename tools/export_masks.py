@@ -1,4 +1,4 @@
-"""Write masks in the format of a label tool, to be looked at and corrected there.
+"""Write masks in the format of a label tool, to view and correct them there.
 
 python tools/export_masks.py work_dirs/voc_pseudo_masks data/VOCdevkit/VOC2012/JPEGImages \\
     --format coco --out masks.json

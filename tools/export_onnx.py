@@ -33,7 +33,7 @@ def main() -> None:
         raise FileNotFoundError(f'no config at {args.config}')
     args.out.parent.mkdir(parents=True, exist_ok=True)
     export_onnx(args.config, resolve(args.checkpoint), args.out)
-    print(f'{args.out} is written, and labels pixels as PyTorch does')
+    print(f'written: {args.out}; it labels pixels as PyTorch does')
 
 
 if __name__ == '__main__':

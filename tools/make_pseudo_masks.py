@@ -3,8 +3,8 @@
 python tools/make_pseudo_masks.py CONFIG CHECKPOINT --out DIR --refine crf-voc
 
 The images and their image-level labels come from the config's ``pseudo_mask_dataloader``, the
-background score and the refinement from its ``pseudo_mask_evaluator`` unless given here. A stopped
-run is continued by the same command. On N GPUs:
+background score and the refinement from its ``pseudo_mask_evaluator`` unless given here. The same
+command continues a stopped run. On N GPUs:
 
 torchrun --nproc_per_node N tools/make_pseudo_masks.py CONFIG CHECKPOINT --out DIR ... \\
     --launcher pytorch
@@ -49,7 +49,7 @@ def parse_args() -> argparse.Namespace:
         '--overwrite', action='store_true', help='delete the masks of the folder first'
     )
     parser.add_argument(
-        '--shard', type=shard, metavar='PART/PARTS', help='make a part of the masks alone'
+        '--shard', type=shard, metavar='PART/PARTS', help='make only this part of the masks'
     )
     add_max_side(parser)
     add_common_options(parser)

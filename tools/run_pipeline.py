@@ -70,7 +70,7 @@ def plan_published(args: argparse.Namespace, folder: Path) -> tuple[list[Step], 
 
 
 def read_settings(args: argparse.Namespace) -> Settings:
-    """What the command line changes of a published pipeline."""
+    """Settings of a published pipeline from the command line."""
     from semples_mmseg.pipeline.published import Settings
 
     convert = ['--subset'] if args.subset else []

@@ -36,7 +36,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--metrics',
         type=Path,
-        help='JSON file for the metrics; of several checkpoints, each has its name appended',
+        help='JSON file for the metrics; with several checkpoints, one file each, named after it',
     )
     parser.add_argument('--show', action='store_true', help='show predictions')
     parser.add_argument('--show-dir', help='folder for painted predictions')
@@ -106,7 +106,7 @@ def metrics_files(args: argparse.Namespace) -> list[Path | None]:
     """File for the metrics of each checkpoint.
 
     Raises:
-        ValueError: If a file is a folder, or several checkpoints would write the same files.
+        ValueError: If a path is a folder, or several checkpoints would write the same file.
     """
     paths = [Path(path) for path in args.checkpoint]
     files: list[Path | None] = [None] * len(paths)
@@ -118,9 +118,9 @@ def metrics_files(args: argparse.Namespace) -> list[Path | None]:
     written = (args.out, args.show_dir, len(set(files)) < len(files) and args.metrics)
     if len(paths) > 1 and any(written):
         raise ValueError(
-            '--out, --show-dir and --metrics would overwrite what is written for one checkpoint by '
-            'that of the next: give one checkpoint at a time, or for --metrics files of different '
-            'names'
+            '--out, --show-dir and --metrics would overwrite the files of one checkpoint by '
+            'those of the next: give one checkpoint at a time, or for --metrics checkpoints of '
+            'different names'
         )
     return files
 

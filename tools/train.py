@@ -20,7 +20,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--resume',
         action='store_true',
-        help='go on from the latest checkpoint of the work folder, else from load_from',
+        help='continue from the latest checkpoint of the work folder, else from load_from',
     )
     parser.add_argument(
         '--stage',

@@ -29,7 +29,7 @@ FORMATS = {'.png': 'PNG', '.jpg': 'JPEG', '.jpeg': 'JPEG', '.webp': 'WEBP'}
 
 
 def name_list(text: str) -> list[str]:
-    """Read class names divided by commas."""
+    """Read class names separated by commas."""
     return [name.strip() for name in text.split(',') if name.strip()]
 
 
@@ -57,10 +57,10 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         type=name_list,
         default=[],
-        help='classes of each image file, divided by commas; one entry is for all files',
+        help='classes of each image file, separated by commas; one entry applies to all files',
     )
     photos.add_argument(
-        '--classes', type=name_list, default=[], help='these classes alone, divided by commas'
+        '--classes', type=name_list, default=[], help='only these classes, separated by commas'
     )
     photos.add_argument('--out', required=True, type=picture_path, help='the picture to write')
     photos.add_argument('--cell', type=int, default=160, help='side of a picture in pixels')

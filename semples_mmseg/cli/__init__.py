@@ -1,1 +1,1 @@
-"""What the command line tools share: options, reading configs, how they end."""
+"""What the command line tools share: options, configs, errors and exit codes."""

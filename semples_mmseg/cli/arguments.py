@@ -1,4 +1,4 @@
-"""Options that all tools have; importing them takes no time."""
+"""Options that all tools have. Importing this module is fast."""
 
 import argparse
 
@@ -24,10 +24,10 @@ def add_overlays(parser: argparse.ArgumentParser) -> None:
 
 
 def positive(text: str) -> int:
-    """Read a positive number of the command line.
+    """Read a positive number from the command line.
 
     Raises:
-        argparse.ArgumentTypeError: If it is none.
+        argparse.ArgumentTypeError: If it is not one.
     """
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f'expected a positive number, got {text!r}')
@@ -38,7 +38,7 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that all of MMSeg's tools have."""
     parser.add_argument('--work-dir', help='folder of logs and results')
     parser.add_argument(
-        '--data-root', help='folder of the data set, as the environment variable DATA_ROOT'
+        '--data-root', help='folder of the data set, like the environment variable DATA_ROOT'
     )
     parser.add_argument(
         '--cfg-options',
@@ -58,8 +58,7 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--trust-checkpoint',
         action='store_true',
-        help='run whatever a checkpoint asks for while it is loaded; only for files whose makers '
-        'you know',
+        help='let a checkpoint run code while it is loaded; only for files from people you trust',
     )
     # The distributed launcher passes this one.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)

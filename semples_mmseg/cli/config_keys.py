@@ -1,4 +1,4 @@
-"""Mistyped keys of a config that nothing would notice."""
+"""Mistyped keys of a config, which MMEngine ignores without a message."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HOOKS = (
 
 
 def check_keys(config: Config) -> None:
-    """Refuse keys that are nearly those of something that is read, and are read by nothing.
+    """Refuse keys that nothing reads and that are similar to a key that is read.
 
     MMEngine takes any variable at the top of a config, and ignores most unknown keys of
     dictionaries without a type; many classes take any argument.
@@ -54,7 +54,7 @@ def _refuse(config: Config, key: str, right: str) -> None:
 
 
 def _nearest(key: str, known: Collection[str], near: float = _NEAR) -> str | None:
-    """What a key is that is not known, if that is clear; a number makes another one of it."""
+    """The known key that is most similar; None if ``key`` is known, with or without a number."""
     known_already = str(key).rstrip('0123456789') in known
     close = [] if known_already else difflib.get_close_matches(str(key), known, 1, near)
     return close[0] if close else None
@@ -68,7 +68,7 @@ def _dictionaries(at: Any, where: str = '') -> Iterator[tuple[str, Mapping]]:
 
 
 def _classes(kind: str) -> Iterator[Any]:
-    """What a type may be, in any registry."""
+    """Classes that the registries hold under the name of a type."""
     for value in vars(mmseg.registry).values():
         registry: Registry | None = value if isinstance(value, Registry) else None
         if registry is not None:

@@ -3,9 +3,8 @@
 =========================================== ========================== =========
 what                                        what is printed            exit code
 =========================================== ========================== =========
-the package refuses what it was given;      ``error: ...`` alone       2
-a config names a type or an argument that
-there is not
+the package refuses its input; a config     ``error: ...`` alone       2
+names an unknown type or argument
 the package ends a run: numbers that are    ``error: ...`` alone       1
 not finite, a process of the job lost
 the machine fails: disk, memory, a worker   traceback, ``error: ...``  1
@@ -13,7 +12,7 @@ Ctrl-C, SIGTERM                             ``stopped: ...`` alone     130, 143
 anything else: a bug                        traceback                  1
 =========================================== ========================== =========
 
-An error is the package's if a ``raise`` statement of the package made it.
+An error belongs to the package if the package raised it.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from types import FrameType
 from typing import NoReturn
 
 _PACKAGE = __name__.split('.')[0]
-_RESUME = 'What was saved is whole: the same command, for training with --resume, continues it'
+_RESUME = 'Saved files are complete. Run the same command again, for training with --resume'
 _REFUSALS = (OSError, ValueError, LookupError, ImportError, TypeError)
 _FEWER = '--cfg-options train_dataloader.num_workers=1 (the same for val, test and pseudo_mask)'
 _ELSEWHERE = 'choose another folder with --work-dir (results: --out)'
@@ -85,11 +84,11 @@ class Terminated(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def explained() -> Iterator[None]:
-    """End the program as the table above says; for the whole work of a command line tool.
+    """End the program as in the table above; a context for the whole work of a tool.
 
-    SIGTERM becomes an exception, as Ctrl-C is one, so that temporary files are removed. In a job
-    of several processes it ends the process at once: one that waits for the others would not see
-    an exception.
+    SIGTERM becomes an exception, as Ctrl-C does, so that temporary files are removed. In a job of
+    several processes it ends the process at once, because a process that waits for the others
+    handles no exception.
 
     Raises:
         SystemExit: With the exit code; its cause is the error.
@@ -119,7 +118,7 @@ def advice(error: BaseException) -> str | None:
     """What has failed in the machine and what to do about it; ``None`` for other errors.
 
     Args:
-        error: Also one that was raised from another, or while another was handled.
+        error: The error; errors that caused it are examined too.
     """
     chain: list[BaseException] = []
     following: BaseException | None = error

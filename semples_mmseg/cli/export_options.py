@@ -1,4 +1,4 @@
-"""Options of the commands that write masks for label tools; importing them takes no time."""
+"""Options of the commands that write masks for label tools. Importing this module is fast."""
 
 import argparse
 from pathlib import Path
@@ -17,7 +17,7 @@ def add_export_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--url',
         default=URL,
-        help='Label Studio: what stands before the path of a photo (default: %(default)s)',
+        help='Label Studio: prefix of the path of a photo (default: %(default)s)',
     )
     parser.add_argument(
         '--copy-photos',

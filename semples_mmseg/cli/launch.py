@@ -30,15 +30,15 @@ _COUNTS = (
 class TextOnceConfig(Config):
     """A config whose text is formatted once for each content.
 
-    MMEngine asks for the text five times at the start of a run and at every checkpoint. To format
-    it takes a tenth of a second, with long paths two.
+    MMEngine reads the text five times at the start of a run and again at every checkpoint.
+    Formatting it takes a tenth of a second or more.
     """
 
     _texts: ClassVar[dict[str, str]] = {}
 
     @property
     def pretty_text(self) -> str:
-        """As of ``Config``."""
+        """See ``Config``."""
         content = repr(self._cfg_dict)
         if content not in self._texts:
             self._texts[content] = super().pretty_text
@@ -48,7 +48,7 @@ class TextOnceConfig(Config):
 def load_config(args: argparse.Namespace, *needs: str) -> Config:
     """Read the config of a tool's arguments, with their changes merged in.
 
-    ``--trust-checkpoint`` holds for this process from here on.
+    ``--trust-checkpoint`` applies to the whole process from here on.
 
     Args:
         args: Options that all tools have.
@@ -108,23 +108,23 @@ def load_config(args: argparse.Namespace, *needs: str) -> Config:
 
 
 def check_counts(config: Config) -> None:
-    """See that batches and training are not empty.
+    """Check that batches and training are not empty.
 
     Raises:
-        ValueError: If a number of images, epochs or steps is not a whole number from 1 on.
+        ValueError: If a number of images, epochs or steps is not a whole number of at least 1.
     """
     for key in _COUNTS:
         section, name = key.split('.')
         value = (config.get(section) or {}).get(name)
         if value is not None and not (isinstance(value, int) and value > 0):
-            raise ValueError(f'{key} is {value!r}, and has to be a whole number from 1 on')
+            raise ValueError(f'{key} is {value!r}, and has to be a whole number of at least 1')
 
 
 def check_shared_memory(config: Config, shared: str = '/dev/shm') -> None:
-    """See that loader workers can hand over images; without shared memory they wait forever.
+    """Check that loader workers can pass images on; without shared memory they wait forever.
 
     Raises:
-        OSError: If workers are wanted and there is next to no shared memory.
+        OSError: If there are workers and almost no free shared memory.
     """
     loaders = [config.get(f'{name}_dataloader') or {} for name in ('train', 'val', 'test')]
     workers = any(loader.get('num_workers') for loader in loaders)
@@ -138,7 +138,7 @@ def check_shared_memory(config: Config, shared: str = '/dev/shm') -> None:
 
 
 def check_visualizer(config: Config) -> None:
-    """See that TensorBoard is installed if it is wanted.
+    """Check that TensorBoard is installed if the config uses it.
 
     Raises:
         ImportError: If it is not.
@@ -153,10 +153,10 @@ def check_visualizer(config: Config) -> None:
 
 
 def check_validation(config: Config) -> None:
-    """See that a training run that validates has masks to validate by.
+    """Check that a training run with validation has masks for it.
 
     Raises:
-        ValueError: If it has none; says how to train without validation.
+        ValueError: If it has none; the message tells how to train without validation.
     """
     loader = config.get('val_dataloader')
     needing = metrics_that_need_masks(config.get('val_evaluator'))
@@ -164,7 +164,7 @@ def check_validation(config: Config) -> None:
         return
     root = loader.dataset.get('data_root')
     if root and not Path(root).is_dir():
-        return  # the data set says so, or draws its images there
+        return  # the data set raises an error, or draws its images there
     raise ValueError(
         f'{", ".join(needing)} of val_evaluator needs masks, and val_dataloader has none '
         '(dataset.data_prefix.seg_map_path, and LoadAnnotations in its pipeline). To train without '
@@ -173,7 +173,7 @@ def check_validation(config: Config) -> None:
 
 
 def check_batches(runner: Runner) -> None:
-    """See that a training run without stages has images enough for a batch.
+    """Check that a training run without stages has enough images for a batch.
 
     Raises:
         ValueError: If it has fewer.
@@ -198,30 +198,30 @@ def check_stages(config: Config) -> None:
 
 
 def choose_stage(config: Config, wanted: str) -> None:
-    """Leave a single stage of a config, to be run by itself.
+    """Remove all stages but one from a config, to run that one by itself.
 
-    Any stage but the first starts from the weights of the one before, which ``load_from`` names.
+    Every stage but the first starts from the weights of the stage before it: ``load_from``.
 
     Args:
         config: Changed in place.
         wanted: The stage's name, or its number in the list, from 1.
 
     Raises:
-        ValueError: If the config has no such stage or several, or weights to start from are due.
+        ValueError: If the config has no such stage or several, or ``load_from`` is missing.
     """
     stages = config.get('stages') or []
     names = [stage['name'] for stage in stages]
     listed = ', '.join(f'{number} {name}' for number, name in enumerate(names, 1)) or 'none'
     found = [index for index, name in enumerate(names) if wanted in (name, str(index + 1))]
     if len(found) != 1:
-        reason = 'says several' if found else 'is none'
+        reason = 'names several' if found else 'names none'
         raise ValueError(
             f'--stage {wanted} {reason} of the stages of {config.filename}; give one of their '
             f'numbers: {listed}'
         )
     if found[0] and not config.get('load_from'):
         raise ValueError(
-            f'stage {wanted} goes on from the weights that the stage before it has left: give them '
+            f'stage {wanted} starts from the weights of the stage before it: give them '
             f'with --cfg-options load_from=.../{names[found[0] - 1]}.pth'
         )
     config.stages = [stages[found[0]]]
@@ -230,9 +230,9 @@ def choose_stage(config: Config, wanted: str) -> None:
 def choose_start(config: Config, resume: bool) -> None:
     """Set what a training run starts from.
 
-    ``--resume`` (or ``resume=True`` in the config) goes on from the latest whole checkpoint of the
-    work folder. Where there is none yet, the run goes on from ``load_from`` if that holds the state
-    of a run, and starts from its weights if it holds those alone.
+    ``--resume`` (or ``resume=True`` in the config) continues from the latest undamaged checkpoint
+    of the work folder. If there is none yet, ``load_from`` is used: the run continues from a file
+    with the state of a run, and starts from a file with weights alone.
 
     Args:
         config: Changed in place.

@@ -1,7 +1,7 @@
 """The console script ``semples-mmseg``: photos and tags in, masks and a model out.
 
 Every command is a module of ``commands`` with ``HELP``, ``add_options(parser)`` and
-``run(args)``. They import what they need in ``run``, so that ``--help`` answers at once.
+``run(args)``. They import what they need in ``run``, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command; exit codes are those of ``cli/errors.py``.
 
     Args:
-        arguments: In place of the process's own.
+        arguments: Command line arguments; by default those of the process.
     """
     args = build_parser().parse_args(arguments)
     with explained():

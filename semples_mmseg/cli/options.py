@@ -1,4 +1,4 @@
-"""``--cfg-options``: refusing those that would change nothing."""
+"""``--cfg-options``: refusing options that have no effect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOADER = (
     *('dataset', 'num_batch_per_epoch'),
 )
 _PARTS = ('dataloader', 'cfg', 'evaluator')
-# What a Runner or a tool reads at the top of a config; other variables are used up when it is read.
+# Keys at the top of a config that a Runner or a tool reads; other variables act while it is read.
 TOP = (
     *(f'{name}_{part}' for name in ('train', 'val', 'test') for part in _PARTS),
     *('model', 'stages', 'optim_wrapper', 'param_scheduler', 'default_hooks', 'custom_hooks'),
@@ -55,17 +55,17 @@ _OPEN = ('optim_wrapper', 'pseudo_mask_evaluator', 'crf', 'model_wrapper_cfg', '
 
 
 def merge_options(config: Config, options: Mapping[str, Any]) -> None:
-    """Change a config as ``--cfg-options`` says.
+    """Change a config by the values of ``--cfg-options``.
 
-    A key has to be in the config, or be a setting that the Runner knows, or an argument of a class
-    (a dictionary with ``type``). ``+KEY=VALUE`` adds any other.
+    A key has to be in the config, or be a setting of the Runner or an argument of a class (a
+    dictionary with ``type``). ``+KEY=VALUE`` adds any other key.
 
     Args:
         config: Changed in place.
         options: Values by dotted key.
 
     Raises:
-        ValueError: If a key is unknown, or a change of it has no effect; names the key that has.
+        ValueError: If a key is unknown or has no effect; the message names the right key.
     """
     for key in options:
         if not key.startswith('+'):
@@ -137,7 +137,7 @@ def _check_effect(config: Config, key: str) -> None:
         )
     if staged and key == 'train_cfg.max_epochs':
         raise ValueError(
-            f'--cfg-options {key} has no effect: the length of this run is that of its stages, '
+            f'--cfg-options {key} has no effect: the length of this run is set by its stages, '
             'stages.0.epochs and so on'
         )
     own = all(stage.get('batch_size') for stage in staged)
@@ -149,7 +149,7 @@ def _check_effect(config: Config, key: str) -> None:
 
 
 def uses(at: Any, value: Any, where: str = '') -> Iterator[str]:
-    """Dotted keys whose value equals another, or begins with it (a path)."""
+    """Dotted keys whose value equals ``value``, or begins with it (a path)."""
     same = type(at) is type(value) and value not in (None, True, False, '')
     if where and same and (at == value or isinstance(at, str) and at.startswith(value)):
         yield where

@@ -8,7 +8,7 @@ from .arguments import positive
 
 
 def add_photo_options(parser: argparse.ArgumentParser) -> None:
-    """Add photos, tags, and what is done with them."""
+    """Add the options for photos, tags and training."""
     parser.add_argument('photos', type=Path, metavar='PHOTOS', help='folder, sub-folders included')
     parser.add_argument(
         '--tags',
@@ -30,5 +30,5 @@ def add_photo_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--epochs',
         type=positive,
-        help='most epochs of each training (default: by number of photos)',
+        help='maximum number of epochs of each training (default: by number of photos)',
     )

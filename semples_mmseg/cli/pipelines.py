@@ -31,12 +31,12 @@ def add_pipeline_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_dry_run(parser: argparse.ArgumentParser, text: str) -> None:
-    """Add ``--dry-run``, described by a text, and ``--measure``."""
+    """Add ``--dry-run`` with this help text, and ``--measure``."""
     parser.add_argument('--dry-run', action='store_true', help=text)
     parser.add_argument(
         '--measure',
         action='store_true',
-        help='a dry run that runs each step on a few images, and forecasts time, memory and disk',
+        help='run each step on a few images only, and forecast time, memory and disk',
     )
 
 

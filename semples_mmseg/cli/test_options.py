@@ -39,7 +39,7 @@ def choose_shard(config: Config, shard: Shard, folder: str | None) -> None:
     if not folder:
         raise ValueError(
             '--shard writes the predictions of a part of the images: give their folder with --out. '
-            'A part has no figures; measure the whole folder with tools/eval_pseudo_masks.py'
+            'Metrics need all images: measure the whole folder with tools/eval_pseudo_masks.py'
         )
     if not config.get('test_dataloader'):
         raise KeyError(f'--shard: the config {config.filename} has no `test_dataloader`')
@@ -58,12 +58,12 @@ def write_predictions(config: Config, folder: str) -> None:
     """Write the predicted label maps too, as palette PNGs.
 
     For images without masks (no ``data_prefix.seg_map_path``, or no such folder) nothing is
-    measured, and the log says so.
+    measured, with a note in the log.
 
     Raises:
         KeyError: If the config has no ``test_dataloader``.
         FileNotFoundError: If a list, an image or a mask is missing.
-        ValueError: If two images have one id, or the folder is that of the images or masks.
+        ValueError: If two images have the same id, or the folder is that of the images or masks.
     """
     if not config.get('test_dataloader'):
         raise KeyError(f'--out: the config {config.filename} has no `test_dataloader`')
@@ -73,8 +73,8 @@ def write_predictions(config: Config, folder: str) -> None:
             os.path.join(dataset.get('data_root') or '', path)
         ):
             raise ValueError(
-                f'--out {folder} is {key} of the test images, whose files the predictions would '
-                'replace: choose another folder'
+                f'--out {folder} is {key} of the test images, whose files the predictions '
+                'would overwrite: choose another folder'
             )
     writer = dict(type='PredictionWriter', out_dir=folder)
     if not has_masks(dataset):
@@ -93,7 +93,7 @@ def write_predictions(config: Config, folder: str) -> None:
         writer['img_dir'] = images.data_prefix['img_path']
         _check_ids(images, writer['img_dir'])
         if type(images) is BaseSegDataset and not (dataset.get('metainfo') or {}).get('palette'):
-            # MMSegmentation would draw colours at random, for the background too
+            # without it MMSegmentation draws random colours, for the background too
             colours = class_colours(len(images.metainfo['classes']))
             dataset.metainfo = dict(dataset.get('metainfo') or {}, palette=colours)
     config.test_evaluator = [*metrics, writer]
@@ -101,7 +101,7 @@ def write_predictions(config: Config, folder: str) -> None:
 
 
 def require_masks(config: Config) -> None:
-    """See that there is something to measure by.
+    """Check that there are masks if a metric needs them.
 
     Raises:
         ValueError: If a metric needs masks and the test images have none.
@@ -119,7 +119,7 @@ def use_crf(config: Config) -> None:
     """Put a dense CRF between predictions and metrics.
 
     Raises:
-        KeyError: If the config does not say with which settings.
+        KeyError: If the config has no settings for it.
     """
     if config.get('crf') is None:
         raise KeyError(
@@ -149,9 +149,9 @@ def _needs_masks(metric: Any) -> bool:
 
 
 def has_masks(dataset: ConfigDict) -> bool:
-    """Whether a data set's config names a folder of masks that is there, and loads them.
+    """Whether a data set's config names an existing folder of masks, and loads them.
 
-    Where that is not known it is taken to have them: on other storage, in data sets of other forms.
+    True where this is unknown: on other storage, in data sets of other forms.
     """
     prefix = dataset.get('data_prefix')
     if prefix is None or dataset.get('backend_args') is not None:
@@ -178,13 +178,13 @@ def _without_annotations(pipeline: Sequence[Any]) -> list[Any]:
 
 
 def _check_ids(images: Any, img_dir: str) -> None:
-    """Refuse images whose predictions would be one file."""
+    """Refuse images whose predictions have the same file name."""
     paths: dict[str, str] = {}
     for index in range(len(images)):
         info = images.get_data_info(index)
         first = paths.setdefault(image_id(info, img_dir), info['img_path'])
         if first != info['img_path']:
             raise ValueError(
-                f'--out: the predictions of {first} and {info["img_path"]} would be one file; '
+                f'--out: the predictions of {first} and {info["img_path"]} would be the same file; '
                 'rename one of the images'
             )

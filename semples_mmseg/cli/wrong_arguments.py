@@ -1,4 +1,4 @@
-"""Naming what a config gives to a class that the class does not have."""
+"""Messages for types and arguments in a config that do not exist."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BUILDERS = {
 
 
 def wrong_argument(error: BaseException) -> str | None:
-    """What in a config no class has; ``None`` for an error that has another reason.
+    """Explain an unknown type, or an unknown or missing argument; ``None`` for other errors.
 
     Args:
         error: As it left MMEngine: a ``TypeError`` for an unknown or a missing argument of a
@@ -60,7 +60,7 @@ def wrong_argument(error: BaseException) -> str | None:
 
 
 def _place(frames: list[Any], kind: str, argument: str | None) -> str:
-    """The config's file, and the keys that lead to dictionaries of a type with an argument."""
+    """The config's file, and the keys of the dictionaries of a type with an argument."""
     for frame in frames:
         for config in frame.f_locals.values():
             if isinstance(config, Config):

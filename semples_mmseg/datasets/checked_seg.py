@@ -28,9 +28,9 @@ from .voc_colours import VOCColours
 class CheckedSegDataset(VOCColours, BaseSegDataset):
     """MMSeg's data set of images and masks, checked when it is built.
 
-    A missing list, image or mask is an error at once, not hours later inside a worker. So are masks
-    of 0 and 255 alone, where 255 was meant as an object. A mask with an id that is no class is an
-    error that names it when it is loaded; on a GPU it would end in an assertion without a name. For
+    A missing list, image or mask is an error at once, not hours later inside a worker. Masks that
+    hold only 0 and 255 are an error too: 255 is ignored and not an object. A mask with an id that
+    is no class raises an error with its name when it is loaded; on a GPU the error has no name. For
     images without masks (a test set) leave ``seg_map_path`` out of ``data_prefix``.
 
     Args:

@@ -18,8 +18,8 @@ COCO-Stuff lists before its own."""
 class WeakCOCODataset(WeakLabelDataset):
     """COCO 2014 with image-level labels, as ``tools/dataset_converters/coco14.py`` prepares it.
 
-    MMSeg itself knows COCO with stuff alone (171 classes, no background), so these are also the
-    classes and the palette of retraining: ids are 0 for background and 1 to 80 in the order of
+    MMSeg has only COCO with stuff (171 classes, no background), so these are also the classes and
+    the palette of retraining: ids are 0 for background and 1 to 80 in the order of
     ``COCO_CLASSES``; 255 is ignored.
 
     Args:

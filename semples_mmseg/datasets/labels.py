@@ -1,4 +1,4 @@
-"""Image-level labels as they are in a file: class names or indices."""
+"""Image-level labels in a file: class names or indices."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from ..utils.lists import explain_unknown
 Label = str | int
 
 _NO_ROWS = (
-    'A label is a class name or its index. Of multi-hot rows of zeros and ones write the names; '
+    'A label is a class name or its index. Replace multi-hot rows of zeros and ones by names; '
     'tools/dataset_converters/cls_labels.py does so for cls_labels.npy'
 )
 
@@ -25,7 +25,7 @@ def class_names_of(labels: Any, classes: Sequence[str], where: str) -> list[str]
         Class names in the order of the labels.
 
     Raises:
-        ValueError: If it is not a list, a name is unknown, an index is out of range or there twice.
+        ValueError: If it is not a list, a name is unknown, an index is out of range or repeated.
     """
     if isinstance(labels, str) or not isinstance(labels, Sequence):
         raise ValueError(f'{where}: expected a list of class names, got {labels!r}')
@@ -47,7 +47,7 @@ def class_names_of(labels: Any, classes: Sequence[str], where: str) -> list[str]
 def refuse_multi_hot(labels: Mapping[str, Any], num_classes: int, where: str) -> None:
     """Refuse a label file in which every entry is a row of K zeros and ones.
 
-    Of two classes, ``[0, 1]`` is also a list of both indices; not every image has both classes.
+    With two classes, ``[0, 1]`` may also be a list of both indices, but not in every image.
 
     Args:
         labels: Entries by image id.

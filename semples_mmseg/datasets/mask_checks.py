@@ -12,7 +12,7 @@ _FEWEST = 3
 
 
 def check_sample_ids(data: Any, files: str, num_classes: int, ignore_index: int = IGNORED) -> None:
-    """Refuse what a pipeline packed if its mask holds an id that is no class.
+    """Refuse a packed image whose mask holds an id that is no class.
 
     Args:
         data: What the pipeline returned; without masks nothing is checked.
@@ -31,10 +31,10 @@ def check_sample_ids(data: Any, files: str, num_classes: int, ignore_index: int 
 
 
 def check_masks_have_classes(paths: Sequence[str], num_classes: int) -> None:
-    """Refuse masks from which a model would learn background alone.
+    """Refuse masks from which a model can learn only background.
 
     Masks of 0 and 255 are what annotation tools write for one class, but 255 means "ignored".
-    Looks at a sample of the masks, and at all of them where the sample is 0 alone.
+    Checks a sample of the masks, or all of them if the sample holds only 0.
 
     Args:
         paths: Masks.
@@ -62,9 +62,9 @@ def check_masks_have_classes(paths: Sequence[str], num_classes: int) -> None:
 def check_masks_show_labels(
     paths: Sequence[str], labels: Sequence[np.ndarray], classes: Sequence[str]
 ) -> None:
-    """Refuse masks whose ids mean something else than the image-level labels.
+    """Refuse masks whose ids do not agree with the image-level labels.
 
-    Looks at a sample of the labelled images; a few that differ are usual.
+    Checks a sample of the labelled images and accepts a few that differ.
 
     Args:
         paths: Masks.
@@ -103,7 +103,7 @@ def check_masks_show_labels(
 def swapped_classes(
     labels: Sequence[set[int]], masks: Sequence[set[int]], classes: Sequence[str]
 ) -> dict[str, str]:
-    """Find classes whose labels go together with the mask id of another class.
+    """Find classes whose images have the mask id of another class.
 
     Args:
         labels: Ids 1..K that the labels of each image name.
@@ -111,8 +111,9 @@ def swapped_classes(
         classes: The K object classes.
 
     Returns:
-        For each such class what was found. A class counts from five images on, if nine of ten
-        images agree on the other id and at most six of ten on its own.
+        A message for each such class. A class counts if at least five images have its label, and
+        their overlap (intersection over union of image sets) is at least 0.9 with the other id and
+        at most 0.6 with its own.
     """
     numbers = range(1, len(classes) + 1)
     tagged = {k: {n for n, ids in enumerate(labels) if k in ids} for k in numbers}
@@ -133,7 +134,7 @@ def swapped_classes(
 
 
 def _sample_ids(paths: Sequence[str]) -> Iterator[tuple[str, set[int]]]:
-    """The ids of evenly spaced masks; damaged ones are reported where they are used."""
+    """Yield the ids of evenly spaced masks, without damaged ones; an error if all are damaged."""
     step = max(1, len(paths) // _SAMPLE)
     errors, readable = [], False
     for path in paths[::step]:

@@ -11,8 +11,8 @@ from .transforms import LimitSide
 def with_checked_loader(pipeline: Sequence) -> list:
     """Load with ``LoadCheckedImage`` where a pipeline names MMCV's loader with Pillow.
 
-    The data sets of this package read photos in the same way in training and in tests, also those
-    of a config with MMSeg's usual test pipeline.
+    The data sets of this package then read photos in the same way in training and in tests, even if
+    a config has MMSeg's usual test pipeline.
 
     Args:
         pipeline: Transforms or their configs.
@@ -39,7 +39,7 @@ def set_max_side(node: Any, max_side: int) -> int:
         max_side: Longest side in pixels.
 
     Returns:
-        How many there were.
+        Number of ``LimitSide`` transforms.
     """
     if isinstance(node, dict):
         if node.get('type') in ('LimitSide', LimitSide):
@@ -52,9 +52,9 @@ def set_max_side(node: Any, max_side: int) -> int:
 
 
 def augmented_on_device(pipeline: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The training pipeline that leaves augmentation to the device, with the same distribution.
+    """The training pipeline with augmentation on the device, with the same distribution.
 
-    ``CAMDataPreprocessor`` does what is drawn here. Loading and the random crop become
+    ``CAMDataPreprocessor`` applies what is drawn here. Loading and the random crop become
     one step, and the random numbers of an image depend on (seed, epoch, image) alone.
 
     Args:
@@ -62,7 +62,7 @@ def augmented_on_device(pipeline: Sequence[Mapping[str, Any]]) -> list[dict[str,
             ``DeferAugmentation`` takes, and ``PackWeakInputs``.
 
     Raises:
-        ValueError: If the order or a transform is another.
+        ValueError: If the pipeline has other transforms or another order.
     """
     load, *steps = with_checked_loader(pipeline)
     pack = steps.pop() if steps else {}

@@ -52,8 +52,8 @@ class WeakVOCDataset(WeakLabelDataset):
     Labels come from ``label_file`` where one is given, else from the object names in
     ``Annotations/<id>.xml`` (all objects, difficult ones too). Boxes are not read.
 
-    ``metainfo`` or ``class_names`` may pick a part of VOC's classes: other labels are dropped then.
-    With other classes this is a data set of one's own in VOC's layout.
+    ``metainfo`` or ``class_names`` may select some of VOC's classes: other labels are dropped. With
+    other classes this is a data set of your own in VOC's layout.
 
     Args:
         ann_file: Split list, e.g. ``ImageSets/Segmentation/train.txt``.

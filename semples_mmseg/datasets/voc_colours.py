@@ -6,7 +6,7 @@ from ..utils.label_png import class_colours
 
 
 class VOCColours:
-    """Mixin of MMSeg's data sets; MMSeg itself would draw colours at random, for background too."""
+    """Mixin of MMSeg's data sets; MMSeg itself draws random colours, for background too."""
 
     label_map: dict | None
     _metainfo: dict[str, Any]

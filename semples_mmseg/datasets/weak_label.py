@@ -128,9 +128,9 @@ class WeakLabelDataset(VOCColours, BaseSegDataset):
 
     @classmethod
     def get_label_map(cls, new_classes: Sequence | None = None) -> dict | None:
-        """See MMSeg; classes that are not the data set's own have no map.
+        """See MMSeg; ``None`` for classes that are not the data set's own.
 
-        They are classes of one's own in the layout of this data set, not a part of its classes.
+        Such classes belong to a data set of your own in the layout of this one.
         """
         if new_classes and not {*new_classes} <= {*cls.METAINFO.get('classes', ())}:
             return None
@@ -138,7 +138,7 @@ class WeakLabelDataset(VOCColours, BaseSegDataset):
 
     @property
     def own_classes(self) -> tuple[str, ...]:
-        """Object classes that labels and mask ids count, of which ``metainfo`` may pick a part."""
+        """Object classes that label indices and mask ids refer to; ``metainfo`` may select some."""
         metainfo = self._metainfo if self.label_map is None else type(self).METAINFO
         return tuple(metainfo['classes'])[1:]
 
@@ -230,7 +230,7 @@ class WeakLabelDataset(VOCColours, BaseSegDataset):
         return self._training_images(data_list)
 
     def _training_images(self, data_list: list[dict]) -> list[dict]:
-        """The images to train on; warn of classes without images, and of one without negatives."""
+        """The images to train on; warn of classes that cannot be learned."""
         labelled = [info for info in data_list if info['image_labels'].any()]
         negatives = len(data_list) - len(labelled)
         if not labelled:
@@ -254,8 +254,8 @@ class WeakLabelDataset(VOCColours, BaseSegDataset):
         if self.num_object_classes == 1 and (self.skip_unlabelled or not negatives):
             print_log(
                 f'{type(self).__name__}: every image shows the only class, '
-                f'{self.object_classes[0]!r}, so nothing teaches what is not it. Add images '
-                'without it, with an empty list of labels',
+                f'{self.object_classes[0]!r}, so the model cannot learn what is not this '
+                'class. Add images without it, with an empty list of labels',
                 logger='current',
                 level=logging.WARNING,
             )
@@ -284,8 +284,8 @@ class WeakLabelDataset(VOCColours, BaseSegDataset):
     def encode_labels(self, labels: Sequence[Label], img_id: str) -> np.ndarray:
         """Turn the labels of one image into a multi-hot vector.
 
-        Where ``metainfo`` picks a part of the data set's own classes, indices count the data
-        set's own, and labels outside the part are dropped.
+        If ``metainfo`` selects some of the data set's own classes, indices still refer to all of
+        these, and labels of the others are dropped.
 
         Args:
             labels: Class names or 0-based indices of object classes.
@@ -309,10 +309,10 @@ class WeakLabelDataset(VOCColours, BaseSegDataset):
         return np.flatnonzero(self.get_data_info(idx)['image_labels']).tolist()
 
     def prepare_data(self, idx: int) -> Any:
-        """Run the pipeline; a failure names the image and is never replaced by another one.
+        """Run the pipeline; an error names the image, and no other image is taken instead.
 
-        A damaged image is certain to fail only with ``LoadCheckedImage``: some
-        releases of OpenCV (4.10 is one) fill the rest of a truncated file with one colour.
+        Only ``LoadCheckedImage`` finds every damaged image: some releases of OpenCV, such as 4.10,
+        fill the rest of a truncated file with one colour.
 
         Raises:
             RuntimeError: If the pipeline fails on the image.
@@ -348,7 +348,7 @@ class WeakLabelDataset(VOCColours, BaseSegDataset):
         check_num_classes(len(classes), f"{type(self).__name__}: metainfo['classes']")
 
     def _find_images(self, img_ids: Sequence[str]) -> list[str]:
-        """Paths of the images; those that are missing are an error."""
+        """Paths of the images; an error if any is missing."""
         folder, ends = self.data_prefix['img_path'], suffix_list(self.img_suffix)
         if not self._local:
             return [fileio.join_path(folder, i + ends[0]) for i in img_ids]

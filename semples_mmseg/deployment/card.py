@@ -1,4 +1,4 @@
-"""What an ONNX file says about itself: all that its graph does not do."""
+"""Metadata of an ONNX file: the steps of prediction that its graph does not contain."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 KEY = 'semples_mmseg'
-"""Of the metadata of an ONNX file."""
+"""Key of the metadata of an ONNX file."""
 
 
 @dataclass(frozen=True)
@@ -17,14 +17,14 @@ class Card:
     Attributes:
         classes: Names of the ids, background first.
         palette: RGB of the ids.
-        mean: RGB in 0..255 that is padded with.
+        mean: RGB in 0..255, the value of padding.
         max_side: Photos with a longer side are made smaller first; None for no limit.
-        scale: Of MMCV's ``Resize``, which comes next; None for none.
-        keep_ratio: As above.
+        scale: ``scale`` of MMCV's ``Resize``, which comes next; None for no resizing.
+        keep_ratio: ``keep_ratio`` of the same ``Resize``.
         window: Height and width of sliding windows; None for the whole image at once.
-        stride: Their steps.
+        stride: Vertical and horizontal step between windows.
         enlarge: Whether images smaller than a window are enlarged (``WindowedEncoderDecoder``).
-        align_corners: Of the resizing of logits.
+        align_corners: ``align_corners`` of the resizing of logits.
     """
 
     classes: tuple[str, ...]
@@ -39,7 +39,7 @@ class Card:
     align_corners: bool = False
 
     def to_json(self) -> str:
-        """As the metadata of an ONNX file hold it."""
+        """Text for the metadata of an ONNX file."""
         return json.dumps(asdict(self), ensure_ascii=False)
 
     @classmethod

@@ -34,14 +34,14 @@ PHOTO_AGREEMENT = 0.98
 """The same for a whole photo, which is resized by other libraries."""
 
 _EXAMPLE = (2, 3, 123, 97)
-"""Sizes that no patch size divides: a graph of others would lack the padding to whole patches."""
+"""Not multiples of a patch size; otherwise the graph has no padding to whole patches."""
 
 
 def check_packages() -> None:
-    """See that ONNX files can be written.
+    """Check that ONNX files can be written.
 
     Raises:
-        ImportError: If a package is missing; says how to install it.
+        ImportError: If a package is missing; the message tells how to install it.
     """
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
@@ -54,7 +54,7 @@ def check_packages() -> None:
 def export_onnx(
     config: Config | str | os.PathLike, checkpoint: str | os.PathLike, out: str | os.PathLike
 ) -> None:
-    """Write a model as an ONNX file that ``OnnxModel`` runs as the test pipeline says.
+    """Write a model as an ONNX file that ``OnnxModel`` runs like the test pipeline.
 
     The graph takes ``image`` (batch, 3, height, width), RGB in 0..255, float32, normalises it and
     gives ``logits`` (batch, classes, height, width); batch, height and width are free. Sizes and
@@ -69,7 +69,7 @@ def export_onnx(
     Raises:
         ImportError: If a package is missing.
         FileNotFoundError: If config or weights are missing.
-        ValueError: If the model or its test pipeline is of a kind that the file could not hold.
+        ValueError: If the model or its test pipeline cannot be exported.
         RuntimeError: If PyTorch and onnxruntime do not agree.
     """
     check_packages()
@@ -89,7 +89,7 @@ def export_onnx(
 
 
 class Graph(nn.Module):
-    """From RGB images to logits of their size: what becomes the graph.
+    """From RGB images to logits of their size; this module becomes the graph.
 
     Args:
         model: An ``EncoderDecoder``.
@@ -122,10 +122,10 @@ class Graph(nn.Module):
 
 
 def card_of(config: Config, trained: TorchModel) -> Card:
-    """What the graph of a model does not do.
+    """The steps of prediction that the graph of a model does not contain.
 
     Raises:
-        ValueError: If that is something that ``OnnxModel`` does not do either.
+        ValueError: If ``OnnxModel`` cannot do one of them.
     """
     model: Any = trained.model
     kind = type(model).__name__
@@ -174,7 +174,7 @@ def _write(graph: Graph, card: Card, file: Path) -> None:
     loggers = [logging.getLogger(name) for name in ('torch.onnx', 'onnxscript')]
     levels = [logger.level for logger in loggers]
     try:
-        for logger in loggers:  # what they could not make faster
+        for logger in loggers:  # hides notes on optimizations that were not possible
             logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
@@ -205,7 +205,7 @@ def _write(graph: Graph, card: Card, file: Path) -> None:
 
 
 def _compare_photos(expected: TorchModel, found: OnnxModel) -> None:
-    """See that sizes, channels and windows are treated as the test pipeline does.
+    """Check that sizes, channels and windows are treated as in the test pipeline.
 
     Pillow, NumPy and OpenCV round differently, which moves borders a little.
     """
@@ -220,7 +220,7 @@ def _compare_photos(expected: TorchModel, found: OnnxModel) -> None:
 
 
 def _compare_graphs(graph: Graph, file: Path) -> None:
-    """See that the file labels images of several sizes and batches as PyTorch does."""
+    """Check that the file labels images of several sizes and batches as PyTorch does."""
     session = require_onnxruntime().InferenceSession(str(file), providers=['CPUExecutionProvider'])
     generator = torch.Generator().manual_seed(0)
     for batch, height, width in ((1, 128, 128), (2, 96, 160), (1, 173, 141)):

@@ -19,8 +19,8 @@ class OnnxModel:
 
     Args:
         path: The ONNX file.
-        max_side: Photos with a longer side are computed at this one; by default as the model's
-            test pipeline says.
+        max_side: Photos with a longer side are computed at this one; by default as in the model's
+            test pipeline.
 
     Attributes:
         classes: Names of the ids, background first.
@@ -46,7 +46,7 @@ class OnnxModel:
         about = self._session.get_modelmeta().custom_metadata_map
         if KEY not in about:
             raise ValueError(
-                f'{path} says nothing about its classes and sizes: it was not written by '
+                f'{path} has no metadata about classes and sizes: it was not written by '
                 'tools/export_onnx.py or semples-mmseg fit'
             )
         try:
@@ -107,7 +107,7 @@ def require_onnxruntime() -> Any:
     """Import onnxruntime.
 
     Raises:
-        ImportError: If it is not installed; says how to install it.
+        ImportError: If it is not installed; the message tells how to install it.
     """
     try:
         import onnxruntime
@@ -145,7 +145,7 @@ def resize_as_opencv(planes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         size: Height and width of the result.
 
     Returns:
-        uint8 (C, h, w); of random pixels, some in a thousand differ from OpenCV's by one.
+        uint8 (C, h, w). In random images, a few pixels in a thousand differ from OpenCV's by 1.
     """
     if planes.shape[1:] == tuple(size):
         return planes

@@ -20,9 +20,9 @@ from ..utils.overlays import overlay_path, write_overlay
 from ..utils.progress import progress
 
 MANIFEST = 'predictions.json'
-"""What the masks of a folder were predicted with."""
+"""File with the settings that the masks of a folder were predicted with."""
 OVERLAYS = 'overlays'
-"""Folder, in that of the masks, of the masks over their photos."""
+"""Subfolder for pictures of the masks over their photos."""
 
 
 class Model(Protocol):
@@ -60,15 +60,15 @@ def named_photos(sources: Sequence[str | os.PathLike], out: str | os.PathLike) -
 
     Args:
         sources: Photos, and folders with photos in them and below.
-        out: Folder of the masks; no photo is in it.
+        out: Folder of the masks; files in it are not taken as photos.
 
     Returns:
-        For ``FOLDER/a/b.jpg`` the name ``a/b``, for a single photo that of the file; with suffix
-        where two photos differ in it alone (``image_ids``).
+        ``a/b`` for ``FOLDER/a/b.jpg``, the file name for a single photo; with suffix where two
+        photos differ only in it (``image_ids``).
 
     Raises:
         FileNotFoundError: If a source is not there, or a folder holds no photo.
-        ValueError: If the masks of two photos would be one file, or a folder of photos is ``out``.
+        ValueError: If two photos have the same mask file, or a folder of photos is ``out``.
     """
     found: dict[str, Path] = {}
     for source in map(Path, sources):
@@ -86,7 +86,7 @@ def named_photos(sources: Sequence[str | os.PathLike], out: str | os.PathLike) -
             other = found.setdefault(name, path)
             if other != path:
                 raise ValueError(
-                    f'the masks of {other} and {path} would be one file: predict them into '
+                    f'the masks of {other} and {path} would be the same file: predict them into '
                     'different folders'
                 )
     return {name: found[photo] for photo, name in image_ids(found).items()}
@@ -99,7 +99,7 @@ def predict_photos(
     settings: dict[str, Any],
     overlays: bool = False,
 ) -> Predicted:
-    """Write the mask of every photo, and go on where an earlier call has stopped.
+    """Write the mask of every photo, and continue where an earlier call stopped.
 
     Masks are 8-bit palette PNGs, ``<out>/<name>.png``, written atomically; ``classes.json`` beside
     them names the ids. Photos that cannot be read are left out.
@@ -108,7 +108,7 @@ def predict_photos(
         model: The model.
         photos: See ``named_photos``.
         out: Folder of the masks.
-        settings: What the masks depend on, JSON; a folder of others is refused.
+        settings: JSON data that the masks depend on; a folder with other settings is refused.
         overlays: Whether to write ``<out>/overlays/<name>.jpg`` too, the mask over the photo.
 
     Raises:

@@ -25,8 +25,7 @@ class TorchModel:
         config: The config, or its path.
         checkpoint: Path of the weights.
         device: As PyTorch names it; by default a GPU, if there is one.
-        max_side: Photos with a longer side are computed at this one; by default as the pipeline
-            says.
+        max_side: Photos with a longer side are computed at this one; by default as in the pipeline.
 
     Attributes:
         model: The segmentor, in eval mode.

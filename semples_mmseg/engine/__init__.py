@@ -1,4 +1,4 @@
-"""What drives training: stages, their optimizers, and seeds."""
+"""Training: stages, their optimizers, and seeds."""
 
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .check_classes_hook import CheckClassesHook, check_classes

@@ -39,18 +39,18 @@ class AtomicCheckpointHook(CheckpointHook):
     """MMEngine's ``CheckpointHook`` for runs that may be killed at any moment.
 
     Checkpoints are written to temporary files, flushed to disk and renamed. An old checkpoint is
-    removed after the new one is written, so that there are ``max_keep_ckpts`` whole ones at every
-    moment; with two or more, a run whose last checkpoint is damaged afterwards resumes from the
-    one before. Temporary files of killed runs are removed when training starts. At the end of a
-    run without stages the weights alone are written to ``weights.pth``, and their metrics to
+    removed after the new one is written, so that ``max_keep_ckpts`` complete ones exist at every
+    moment. With two or more, a run whose last checkpoint is damaged later resumes from the one
+    before. Temporary files of killed runs are removed when training starts. At the end of a run
+    without stages the weights alone are written to ``weights.pth``, and their metrics to
     ``metrics.json`` if the run validates.
 
     Args:
         **kwargs: As of ``CheckpointHook``.
 
     Raises:
-        ValueError: With ``by_epoch=False`` in training that counts epochs: it would resume at the
-            start of an epoch with weights from its middle.
+        ValueError: With ``by_epoch=False`` in training that counts epochs: such a run resumes at
+            the start of an epoch with weights from its middle.
     """
 
     backend_args: dict[str, Any] | None
@@ -60,7 +60,7 @@ class AtomicCheckpointHook(CheckpointHook):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._metrics: dict[str, float] = {}
-        # Other backends, such as those of object stores, put whole files anyway.
+        # Other backends, such as those of object stores, write whole files anyway.
         if self.backend_args is None and '://' not in str(self.out_dir):
             self.backend_args = dict(backend='atomic')
 
@@ -78,10 +78,10 @@ class AtomicCheckpointHook(CheckpointHook):
         super().before_train(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Leave tensors and plain data alone, which PyTorch's weights-only loading accepts.
+        """Keep only tensors and plain data, which PyTorch's weights-only loading accepts.
 
-        The histories of logged values, objects of MMEngine, go: a resumed run starts the running
-        means of its log anew. NumPy's numbers become Python's.
+        The histories of logged values are removed, because they are objects of MMEngine: a resumed
+        run starts the running means of its log anew. NumPy's numbers become Python's.
         """
         hub = checkpoint.get('message_hub')
         if hub is None:  # the weights at the end of a stage
@@ -93,7 +93,7 @@ class AtomicCheckpointHook(CheckpointHook):
         hub['resumed_keys'] = {k: v for k, v in resumed if k in hub['runtime_info']}
         schedulers = checkpoint.get('param_schedulers')
         if isinstance(schedulers, list):
-            # OneCycleLR has methods among its state; the new object has them, too.
+            # The state of OneCycleLR contains methods; the new object has them too.
             checkpoint['param_schedulers'] = [
                 {key: value for key, value in state.items() if not callable(value)}
                 for state in schedulers
@@ -101,7 +101,7 @@ class AtomicCheckpointHook(CheckpointHook):
         checkpoint['meta']['settings'] = settings_of(runner)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Refuse to resume what is no checkpoint of training, or with other settings.
+        """Refuse to resume from a file without state of training, or with other settings.
 
         Raises:
             ValueError: See `check_settings`; also if there is no state of training.
@@ -109,7 +109,7 @@ class AtomicCheckpointHook(CheckpointHook):
         if not runner._resume:
             return
         meta = checkpoint.get('meta', {})
-        meta.pop('config', None)  # MMEngine would run it
+        meta.pop('config', None)  # MMEngine runs it
         if 'optimizer' not in checkpoint or 'epoch' not in meta:
             raise ValueError(
                 f'{runner._load_from} cannot be resumed: it has weights and no state of training. '
@@ -119,12 +119,12 @@ class AtomicCheckpointHook(CheckpointHook):
             check_settings(meta['settings'], runner)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Keep the latest metrics, which at the end are those of the weights left."""
+        """Keep the latest metrics; at the end these are the metrics of the saved weights."""
         super().after_val_epoch(runner, metrics)
         self._metrics = {k: float(v) for k, v in (metrics or {}).items()}
 
     def after_train(self, runner: Runner) -> None:
-        """Leave weights and metrics; a staged run leaves those of each stage itself."""
+        """Save weights and metrics, but not in a staged run, where ``StageSwitchHook`` does so."""
         super().after_train(runner)
         if any(isinstance(hook, StageSwitchHook) for hook in runner.hooks):
             return
@@ -136,7 +136,7 @@ class AtomicCheckpointHook(CheckpointHook):
         if self._metrics and is_main_process():
             write_json(path, self._metrics)
         elif is_main_process():
-            path.unlink(missing_ok=True)  # those of an earlier run's weights
+            path.unlink(missing_ok=True)  # the metrics of an earlier run
         runner.logger.info(f'weights saved as {WEIGHTS}')
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
@@ -146,7 +146,7 @@ class AtomicCheckpointHook(CheckpointHook):
             super()._save_checkpoint_with_step(runner, step, meta)
             return
         keep = [*(old for old in self.keep_ckpt_ids if old != step), step]
-        # One too many: a run that is killed before that one is removed does so on resuming.
+        # One too many: if the run is killed before it is removed, the resumed run removes it.
         runner.message_hub.update_info('keep_ckpt_ids', keep)
         self.keep_ckpt_ids = deque(keep, limit)
         self.max_keep_ckpts = -1

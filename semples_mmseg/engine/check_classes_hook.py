@@ -1,4 +1,4 @@
-"""Data sets whose classes are not the model's are refused."""
+"""Refusing data sets whose classes differ from the model's."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def check_classes(model: nn.Module, dataset: Any) -> None:
 
     Args:
         model: With ``class_names`` their names and order are compared, without them their number.
-            Wrappers (several processes, test-time augmentation) are looked through.
+            Wrappers (several processes, test-time augmentation) are unwrapped.
         dataset: A data set with ``metainfo``.
 
     Raises:

@@ -21,15 +21,15 @@ class EpochSeedHook(Hook):
 
     A run that is killed and resumed at an epoch then draws the same numbers as an unbroken one,
     without stored state. ``seed_worker`` seeds the loader workers, and the order of the images
-    depends on (seed, epoch) too. ``SeedEachImage`` is told both. A run that is resumed with another
+    depends on (seed, epoch) too. ``SeedEachImage`` gets both. A run that is resumed with another
     seed keeps that of its checkpoint.
     """
 
-    # After the switch of stages: what that draws, a resumed run may draw twice or not at all.
+    # Runs after the switch of stages, whose random numbers a resumed run may draw twice or never.
     priority = 'HIGH'
 
     def before_run(self, runner: Runner) -> None:
-        """Remember the seed that samplers are made with; resuming may change the run's."""
+        """Store the seed that samplers are made with; resuming may change that of the run."""
         self._seed_of_config = runner.seed
 
     def before_train_epoch(self, runner: Runner) -> None:
@@ -47,7 +47,7 @@ class EpochSeedHook(Hook):
 
 
 def _seeded_transforms(dataset: Any) -> Iterator[Any]:
-    """Transforms that want to know seed and epoch, inside wrappers of the data set too."""
+    """Transforms that need seed and epoch, inside wrappers of the data set too."""
     inner = getattr(dataset, 'dataset', None)
     for part in getattr(dataset, 'datasets', [] if inner is None else [inner]):
         yield from _seeded_transforms(part)

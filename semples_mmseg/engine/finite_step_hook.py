@@ -27,8 +27,8 @@ class FiniteStepHook(Hook):
     """Leave out training steps whose loss or gradients are not finite.
 
     Weights, their moving average (``EMAHook``), the optimizer's state and the running statistics
-    of normalisation layers stay as they are; learning rates and epochs go on. With gradient
-    accumulation one such loss spoils the whole step. All processes decide the same, by one
+    of normalisation layers stay unchanged; learning rates and epochs continue. With gradient
+    accumulation one such loss leaves out the whole step. All processes decide the same, by one
     all-reduction a step. Each such step is logged and counted; the count is in the checkpoints.
     After ``patience`` of them in a row the run ends. Weights that are not finite are never saved.
 
@@ -42,7 +42,7 @@ class FiniteStepHook(Hook):
         ValueError: If ``patience`` is below 1.
     """
 
-    # Before what averages, logs and saves.
+    # Runs before the hooks that average, log and save.
     priority = 'HIGH'
 
     def __init__(self, patience: int = 20) -> None:
@@ -62,7 +62,7 @@ class FiniteStepHook(Hook):
         self._skipped = False
 
     def before_train(self, runner: Runner) -> None:
-        """Watch the model's losses, and keep moving averages from steps that are left out."""
+        """Watch the model's losses, and protect moving averages from steps that are left out."""
         model: Any = bare(runner.model)
         model.register_forward_hook(self._after_forward)
         self._models = [model]
@@ -87,8 +87,8 @@ class FiniteStepHook(Hook):
         if wrapper is not self._wrapper:
             if not isinstance(wrapper, OptimWrapper) or isinstance(wrapper, OptimWrapperDict):
                 raise TypeError(
-                    f'the steps of a {type(wrapper).__name__} cannot be watched, it has not one '
-                    'optimizer: set default_hooks.finite_steps=None'
+                    f'the steps of a {type(wrapper).__name__} cannot be watched, as it has several '
+                    'optimizers: set default_hooks.finite_steps=None'
                 )
             self._wrapper = wrapper
             wrapper.optimizer.register_step_pre_hook(self._before_step)
@@ -109,7 +109,7 @@ class FiniteStepHook(Hook):
             self._losses_finite += [part.detach().isfinite().all() for part in parts]
 
     def _before_step(self, optimizer: torch.optim.Optimizer, *arguments: Any) -> None:
-        """Take the gradients away from a step that is not finite: it changes nothing then."""
+        """Remove the gradients of a step that is not finite, so that it changes nothing."""
         parameters = [p for group in optimizer.param_groups for p in group['params']]
         gradients = [p.grad for p in parameters if p.grad is not None]
         # The norm and not each value, because Adam's second moments square them.
@@ -121,7 +121,7 @@ class FiniteStepHook(Hook):
                 parameter.grad = None
 
     def _agree(self, gradients: Tensor | None) -> tuple[bool, bool]:
-        """Whether losses and gradients are finite in all processes; no gradients are not."""
+        """Whether losses and gradients are finite in all processes; ``None`` is not finite."""
         losses = torch.stack(self._losses_finite).all()
         if gradients is None:
             gradients = losses.new_zeros(())
@@ -183,7 +183,7 @@ class FiniteStepHook(Hook):
             )
 
     def after_train(self, runner: Runner) -> None:
-        """Say how many steps a finished run has left out."""
+        """Log how many steps a finished run has left out."""
         skipped = runner.message_hub.get_info(_SKIPPED, 0)
         if skipped:
             runner.logger.warning(
@@ -192,10 +192,10 @@ class FiniteStepHook(Hook):
             )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Refuse to save weights that are not finite.
+        """Do not save weights that are not finite.
 
         Raises:
-            NotFiniteError: If there are any; names them.
+            NotFiniteError: If there are any; the message names them.
         """
         bad = [
             name
@@ -210,7 +210,7 @@ class FiniteStepHook(Hook):
 
 
 def _images(data_batch: Any) -> list[str]:
-    """Paths of the images of a batch, as far as its samples know them."""
+    """Paths of the images of a batch, if its samples have them."""
     samples = data_batch.get('data_samples') if isinstance(data_batch, Mapping) else None
     if not isinstance(samples, Sequence):
         return []

@@ -1,4 +1,4 @@
-"""The images of each process, so that all together see the batches of a single process."""
+"""Sharing images so that all processes together see the batches of a single process."""
 
 from mmengine.dataset import DefaultSampler
 from torch.utils.data import DataLoader

@@ -23,7 +23,7 @@ class MixedPrecisionOptimWrapper(AmpOptimWrapper):
     Args:
         dtype: ``'bfloat16'`` or ``'float16'``; by default bfloat16, on a GPU that cannot compute it
             float16.
-        loss_scale: Of float16: ``'dynamic'``, a constant, or options of ``torch.amp.GradScaler``.
+        loss_scale: For float16: ``'dynamic'``, a constant, or options of ``torch.amp.GradScaler``.
         **kwargs: Options of ``mmengine.optim.OptimWrapper``.
 
     Raises:
@@ -59,7 +59,7 @@ class MixedPrecisionOptimWrapper(AmpOptimWrapper):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the optimizer and the scale.
 
-        Another precision is left to the check of settings, whose message says what to do.
+        A different precision is refused by the check of settings, whose message has the fix.
         """
         if not state_dict.get('loss_scaler'):
             state_dict.pop('loss_scaler', None)

@@ -10,8 +10,8 @@ from mmseg.registry import PARAM_SCHEDULERS
 class PolyRatioLR(PolyLR):
     """MMEngine's ``PolyLR`` whose minimum is a ratio and not a number.
 
-    With ``lr_mult`` for some parameters, ``PolyLR``'s one ``eta_min`` bends their curves
-    differently. Here the multiplier applies to the whole curve, its minimum too:
+    ``PolyLR`` has one ``eta_min`` for all parameters, so with ``lr_mult`` their curves have
+    different shapes. Here the multiplier applies to the whole curve, its minimum too:
     lr(s) = base * (r + (1 - r) * (1 - s / S) ** power), with S = end - begin - 1 steps, so that the
     last step has the minimum.
 
@@ -19,7 +19,7 @@ class PolyRatioLR(PolyLR):
         optimizer: The optimizer or its wrapper.
         *args: As of ``PolyLR``.
         eta_min_ratio: The minimum r as a share of each group's initial value.
-        reach_minimum: ``False`` takes S = end - begin as published: the minimum would be that of
+        reach_minimum: ``False`` takes S = end - begin as published, so that the minimum is that of
             the step after the last.
         **kwargs: As of ``PolyLR``, without ``eta_min``.
 

@@ -28,22 +28,22 @@ _SET_BY = dict(
         'mpirun, with MASTER_ADDR set',
     ),
 )
-# How gloo words the loss of a process; elsewhere it is an error class of its own.
+# Words in gloo's errors about a lost process; other backends have an error class for it.
 _LOST = ('closed by peer', 'reset by peer', 'broken pipe', 'timed out', 'timeout')
 
 
 @contextlib.contextmanager
 def process_group(config: Config) -> Iterator[None]:
-    """Join the processes that the config's launcher has started, for the time of a block.
+    """Join the processes that the config's launcher has started, for the duration of a block.
 
-    MMEngine's Runner would join them too, but only where every process has a GPU. Without GPUs
-    they are joined by gloo here, and the model's wrapper is told that there is none; the config's
-    ``env_cfg.dist_cfg.timeout`` (seconds) holds for either.
+    MMEngine's Runner joins them only if every process has a GPU. Without GPUs this function joins
+    them by gloo, and the model's wrapper gets no device. The config's
+    ``env_cfg.dist_cfg.timeout`` (seconds) applies to both.
 
     Nothing happens without a launcher, or where the processes are joined already.
 
     Args:
-        config: Of the run. On the CPU its ``model_wrapper_cfg`` is changed.
+        config: Config of the run. On the CPU its ``model_wrapper_cfg`` is changed.
 
     Raises:
         OSError: If the launcher has not set what its processes need to find each other.
@@ -63,7 +63,7 @@ def process_group(config: Config) -> Iterator[None]:
     _check_launch(launcher)
     settings = config.get('env_cfg', {})
     options = dict(settings.get('dist_cfg', {}))
-    # As the Runner does, which comes later; or else it warns of the change.
+    # The same call as the Runner's later one, which otherwise warns of a change.
     set_multi_processing(**settings.get('mp_cfg', {}), distributed=True)
     try:
         if on_cpu:
@@ -80,7 +80,7 @@ def process_group(config: Config) -> Iterator[None]:
             'another process of this job has died, or gave no answer within '
             f'{options.get("timeout", "the default number of")} seconds '
             '(env_cfg.dist_cfg.timeout). Look for its own message. The same command, for training '
-            'with --resume, goes on from what is saved'
+            'with --resume, continues from the saved state'
         ) from error
     distributed.destroy_process_group()
 
@@ -98,7 +98,7 @@ def _wrap_on_cpu(config: Config) -> None:
 
 
 def _check_launch(launcher: str) -> None:
-    """Refuse a launcher that has not started this process, or too many for this machine."""
+    """Refuse a launcher that did not start this process, or more processes than GPUs."""
     wanted, command = _SET_BY[launcher]
     missing = [name for name in wanted if name not in os.environ]
     if missing:
@@ -139,11 +139,11 @@ def _limit(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _store_of_attempt(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options that keep what torchrun's attempts on one machine write down from each other.
+    """Options that give each attempt of torchrun on one machine its own part of the store.
 
-    torchrun has one store for all of them; processes that it has started again can find the
-    addresses of their dead predecessors there, and fail. (Agents of several machines count their
-    attempts differently, which makes the number useless between them.)
+    torchrun has one store for all attempts: restarted processes can find the addresses of dead ones
+    there, and fail. (Agents of several machines count their attempts differently, so the number
+    cannot be used there.)
     """
     attempt = os.environ.get('TORCHELASTIC_RESTART_COUNT')
     if attempt is None or os.environ.get('GROUP_WORLD_SIZE') != '1':
@@ -155,7 +155,7 @@ def _store_of_attempt(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_loss(error: RuntimeError) -> bool:
-    """Whether an error says that another process is gone."""
+    """Whether an error means that another process is gone."""
     text = str(error).lower()
     by_gloo = 'gloo' in text and any(words in text for words in _LOST)
     return by_gloo or isinstance(error, distributed.DistError)

@@ -16,13 +16,13 @@ _GONE = 'not set'
 
 
 def settings_of(runner: Runner) -> dict[str, Any]:
-    """What a checkpoint restores over the config: length, optimizer, schedule, steps.
+    """Settings that a checkpoint restores: length, optimizer, schedule, steps.
 
     Data, augmentation and settings of the model are not among them: they take effect when a run is
     resumed.
 
     Args:
-        runner: In training.
+        runner: The runner, in training.
 
     Returns:
         Plain data. In a staged run: one entry a stage, and the position of the present stage.
@@ -45,16 +45,16 @@ def settings_of(runner: Runner) -> dict[str, Any]:
 
 
 def check_settings(saved: Mapping[str, Any], runner: Runner) -> None:
-    """Refuse to resume a run with settings that the checkpoint would override.
+    """Refuse to resume a run whose settings differ from those of the checkpoint.
 
     Stages that come after the checkpoint's may change.
 
     Args:
-        saved: Of the checkpoint, as `settings_of` makes them.
+        saved: Settings of the checkpoint, as `settings_of` makes them.
         runner: The resumed run.
 
     Raises:
-        ValueError: If there are other settings; names them and what to do.
+        ValueError: If settings differ; the message names them and what to do.
     """
     now = settings_of(runner)
     if 'stages' in saved and 'stages' in now:

@@ -48,7 +48,7 @@ class StageSpec:
     def optimizer_config(self, config: Mapping[str, Any]) -> Any:
         """The ``optim_wrapper`` of a config with the changes of this stage."""
         merged = Config(dict(wrapper=copy.deepcopy(config['optim_wrapper'])))
-        # MMEngine takes `_delete_` out of what it merges: a second time it would be gone.
+        # A copy, because MMEngine removes `_delete_` from what it merges.
         merged.merge_from_dict(dict(wrapper=copy.deepcopy(dict(self.optim_wrapper or {}))))
         merged.wrapper.setdefault('constructor', 'TrainableOptimWrapperConstructor')
         return merged.wrapper
@@ -75,7 +75,7 @@ class StagePlan:
 
     Raises:
         ValueError: If the list is empty, or an entry has an unknown name or key, no epochs, or
-            restores what no earlier stage can give.
+            restores weights that no earlier stage has.
     """
 
     def __init__(self, stages: Sequence[Mapping[str, Any]] | None) -> None:
@@ -121,8 +121,8 @@ class StagePlan:
     def file_name(self, index: int) -> str:
         """Name of the file of weights that a stage leaves: ``refine.pth``.
 
-        Where a stage occurs more than once, its position in the list (from 1) tells the files
-        apart: ``refine_3.pth`` and ``refine_5.pth``.
+        Where a stage occurs more than once, its position in the list (from 1) is added:
+        ``refine_3.pth`` and ``refine_5.pth``.
         """
         name = self.specs[index].name
         alone = [spec.name for spec in self.specs].count(name) == 1
@@ -144,7 +144,7 @@ class StagePlan:
         return epochs_done in self.ends
 
     def snapshots_at(self, index: int) -> list[str]:
-        """Modules whose weights on entering a stage are wanted later, here or in another run."""
+        """Modules whose weights at the start of a stage are needed later, or by another run."""
         name = self.specs[index].name
         if name in (spec.name for spec in self.specs[:index]):
             return []
@@ -153,7 +153,7 @@ class StagePlan:
         return sorted(wanted | set(self.specs[index].keeps))
 
     def stages_until_wanted(self, module: str, index: int) -> list[Stage]:
-        """The stages from one on until the last that restores a module."""
+        """The stages that train before the last one that restores a module from a stage."""
         name, last = self.specs[index].name, len(self)
         if module not in self.specs[index].keeps:
             last = max(

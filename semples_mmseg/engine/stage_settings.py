@@ -19,12 +19,12 @@ _CONSTRUCTORS = ('DefaultOptimWrapperConstructor', 'TrainableOptimWrapperConstru
 
 
 def check_settings(config: Mapping[str, Any], spec: StageSpec, where: str) -> None:
-    """Compare what a stage sets with the classes that take it, as hours may pass before they do.
+    """Check the settings of a stage against their classes; the stage may begin hours later.
 
     Args:
-        config: Of the run.
+        config: Config of the run.
         spec: The stage.
-        where: Begins the message.
+        where: Place of the settings, the start of the message.
 
     Raises:
         ValueError: If there is no such class, or it has no such argument.
@@ -37,11 +37,11 @@ def check_settings(config: Mapping[str, Any], spec: StageSpec, where: str) -> No
 
 
 def check_optimizer(wrapper: Mapping[str, Any], where: str) -> None:
-    """Compare an ``optim_wrapper`` with its classes, and build PyTorch's optimizer of one number.
+    """Check an ``optim_wrapper`` against its classes, and build its optimizer for one number.
 
     Args:
-        wrapper: The config; not looked at if its constructor is another than MMEngine's or ours,
-            or if it is of several optimizers.
+        wrapper: The config; not checked if it has a constructor other than MMEngine's or ours, or
+            several optimizers.
         where: Its place, for the message.
 
     Raises:
@@ -64,7 +64,7 @@ def check_optimizer(wrapper: Mapping[str, Any], where: str) -> None:
         if key != '_scope_':
             check_keys_of(rule, settings, f'{where}.paramwise_cfg.custom_keys.{key}')
     if optimizer.__module__.startswith('torch.optim'):
-        unbuilt = ('type', '_scope_', 'fused')  # which depends on the device
+        unbuilt = ('type', '_scope_', 'fused')  # `fused` depends on the device
         values = {key: value for key, value in wrapper['optimizer'].items() if key not in unbuilt}
         try:
             optimizer([nn.Parameter(torch.zeros(1, 1))], **values)

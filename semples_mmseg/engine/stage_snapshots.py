@@ -1,4 +1,4 @@
-"""Weights that a module had on entering a stage, for a later stage to start from again."""
+"""Weights that a module had at the start of a stage, which a later stage restores."""
 
 from collections.abc import Iterable
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def take_snapshot(model: nn.Module, module: str, trained: Iterable[str]) -> dict[str, Tensor]:
-    """Copy the tensors of a module that will have trained until they are wanted back.
+    """Copy the tensors of a module that train before they are restored.
 
     Args:
         model: The whole model.

@@ -67,7 +67,8 @@ class StageSwitchHook(Hook):
         """Check the plan against model and data, and set the length of the run.
 
         Raises:
-            ValueError: If a stage cannot be run, or its settings name what there is not.
+            ValueError: If a stage cannot be run, or its settings name an unknown type, key or
+                module.
         """
         loop: Any = runner._train_loop
         if not isinstance(loop, BaseLoop):
@@ -120,7 +121,7 @@ class StageSwitchHook(Hook):
         self._enter(runner, saved['index'], resumed=True)
 
     def before_train(self, runner: Runner) -> None:
-        """Refuse a stage that restores weights which no stage before it has kept."""
+        """Refuse a stage that restores weights which are not available."""
         begun = 0 if self.current is None else self.current + 1  # of a resumed run
         for index, spec in enumerate(self.plan.specs):
             earlier = {other.name for other in self.plan.specs[begun:index]}
@@ -128,8 +129,8 @@ class StageSwitchHook(Hook):
                 if source not in earlier and f'{module}@{source}' not in self._snapshots:
                     raise ValueError(
                         f'stage {spec.name!r} restores {module} as it was on entering {source!r}, '
-                        f'but {source!r} is not among the stages before it that are still to '
-                        'come, nor kept in the checkpoint loaded (load_from, --resume)'
+                        f'but {source!r} does not begin before it in this run, and the checkpoint '
+                        'loaded (load_from, --resume) does not have these weights'
                     )
 
     def before_train_epoch(self, runner: Runner) -> None:
@@ -147,7 +148,7 @@ class StageSwitchHook(Hook):
         runner.train_loop.dynamic_intervals = [1 if ends else self._val_interval]
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Keep the latest metrics for the stage's record."""
+        """Store the latest metrics for the stage's record."""
         self._metrics = {k: float(v) for k, v in (metrics or {}).items()}
 
     def after_train(self, runner: Runner) -> None:
@@ -155,7 +156,7 @@ class StageSwitchHook(Hook):
         self._leave(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Store where in the plan the run is."""
+        """Store the position of the run in the plan."""
         if self.current is None:
             return
         checkpoint['meta']['stage'] = dict(
@@ -203,10 +204,10 @@ class StageSwitchHook(Hook):
             for module, source in spec.restore.items():
                 put_back(model, self._snapshots[f'{module}@{source}'])
                 runner.logger.info(
-                    f'stage {spec.name}: {module} is again as it was on entering stage {source}'
+                    f'stage {spec.name}: {module} gets back its weights of the start of {source}'
                 )
         if is_model_wrapper(runner.model):
-            # A distributed wrapper only knows the parameters that trained when it was made.
+            # A distributed wrapper handles only the parameters that trained when it was made.
             runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model)
         loop: Any = runner.train_loop
         loop.dataloader = self._build_loader(runner, spec)
@@ -230,7 +231,7 @@ class StageSwitchHook(Hook):
                 _change_pipeline(config.dataset, lambda _: spec.train_pipeline)
             if on_device:
                 _change_pipeline(config.dataset, augmented_on_device)
-                # One tensor of a batch passes from a worker in less time than many.
+                # A worker passes on one tensor of a batch faster than many.
                 config.setdefault('collate_fn', dict(type='default_collate'))
             config.batch_size = self._batch_size(spec)
             config.setdefault('pin_memory', torch.cuda.is_available())
@@ -240,7 +241,7 @@ class StageSwitchHook(Hook):
         return loader
 
     def settings(self, runner: Runner) -> list[dict[str, Any]]:
-        """What a checkpoint fixes for each stage: length, steps, optimizer and schedule."""
+        """Settings of each stage that a checkpoint fixes: length, steps, optimizer and schedule."""
         return [
             dict(
                 name=spec.name,
@@ -276,7 +277,7 @@ class StageSwitchHook(Hook):
 
     @staticmethod
     def _forget_scalars(runner: Runner) -> None:
-        """Drop smoothed losses and rates of the stage before, or the log would still show them."""
+        """Drop smoothed losses and rates of the stage before, so that they are not logged."""
         scalars = runner.message_hub.log_scalars
         for key in [key for key in scalars if key.startswith('train/') and 'time' not in key]:
             del scalars[key]

@@ -10,7 +10,7 @@ from .stage_plan import StagePlan
 
 @LOOPS.register_module()
 class StagedTrainLoop(EpochBasedTrainLoop):
-    """MMEngine's loop over epochs, as long as the ``stages`` of the config together.
+    """MMEngine's loop over epochs, for the epochs of all ``stages`` of the config.
 
     Args:
         runner: The runner; its config has ``stages``.
@@ -34,9 +34,9 @@ class StagedTrainLoop(EpochBasedTrainLoop):
             )
         if runner.cfg.get('compile'):
             raise ValueError(
-                'compile is refused in a run of stages: MMEngine would compile the whole training '
-                'step, again for every image path in it, and what is compiled outlives the change '
-                'of what trains at the next stage. Set model.compile_options=dict() in its place'
+                'compile is refused in a run of stages: MMEngine compiles the whole training step, '
+                'again for every image path in it, and keeps the compiled step when the next '
+                'stage trains other modules. Set model.compile_options=dict() instead'
             )
         if (runner.cfg.get('auto_scale_lr') or {}).get('enable'):
             raise ValueError(

@@ -1,4 +1,4 @@
-"""How long the parts of a run take, for the forecast of a longer one."""
+"""Times of the parts of a run, for the forecast of a longer one."""
 
 import time
 from functools import partialmethod

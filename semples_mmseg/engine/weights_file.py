@@ -21,12 +21,12 @@ def bare(model: Any) -> Any:
 def save_weights(runner: Runner, name: str) -> None:
     """Write the model's weights to the work folder.
 
-    Unlike a checkpoint to resume from, the file has no optimizer's state: tensors, the number of
+    Unlike a checkpoint to resume from, the file has no optimizer state: tensors, the number of
     epochs and the data set's ``metainfo``. ``torch.load(weights_only=True)`` reads it.
 
     Args:
-        runner: In training.
-        name: Of the file.
+        runner: The runner, in training.
+        name: Name of the file.
     """
     metainfo = getattr(runner.train_loop.dataloader.dataset, 'metainfo', {})
     checkpoint = dict(

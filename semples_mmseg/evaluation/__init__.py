@@ -1,4 +1,4 @@
-"""Measuring CAMs and label maps, and writing them for others to measure."""
+"""Measuring CAMs and label maps, and writing them to disk."""
 
 from .cam_metric import CAMMetric
 from .crf_evaluator import CRFEvaluator

@@ -33,9 +33,9 @@ def enlarged(cams: Tensor, size: tuple[int, ...]) -> Tensor:
 class CAMMetric(BaseMetric):
     """mIoU, FP, FN, precision and recall of CAMs, with the background score swept in one pass.
 
-    **The swept best is a diagnostic.** It looks at the pixel labels to choose the background
-    score, which weak supervision does not have; papers report it as "seed mIoU". Give
-    ``background_score`` for a figure whose threshold was fixed beforehand.
+    **The best value of the sweep is a diagnostic.** It chooses the background score by pixel
+    labels, which weak supervision does not have; papers report it as "seed mIoU". Give
+    ``background_score`` for a figure at a threshold that was fixed beforehand.
 
     Each sample needs ``cams`` (float (n, H, W), the n present classes; original image size, or that
     of ``limited_shape``, from which they are enlarged), ``cam_classes`` (int64 (n,)) and
@@ -53,7 +53,7 @@ class CAMMetric(BaseMetric):
         ignore_index: Value of ground truth that is not evaluated.
         output_dir: Folder for the predicted label maps too, see ``PredictionWriter``; this
             is what ``--out`` of MMSeg's ``tools/test.py`` sets.
-        keep_results: As of MMSeg's ``IoUMetric``; the label maps are kept in any case.
+        keep_results: See MMSeg's ``IoUMetric``; the label maps are always kept.
         kwargs: Of ``mmengine.evaluator.BaseMetric``.
 
     Raises:
@@ -83,16 +83,16 @@ class CAMMetric(BaseMetric):
         """An empty curve over the swept scores and the fixed one."""
         assert self.dataset_meta is not None, 'the evaluator sets `dataset_meta`'
         fixed = [] if self.background_score is None else [self.background_score]
-        # keyed by what is compared, so that 0.43 and 0.40 + 3 * 0.01 are one threshold
+        # keyed by the compared float32, so that 0.43 and 0.40 + 3 * 0.01 are one threshold
         thresholds = sorted({np.float32(score): score for score in (*fixed, *self.sweep)}.values())
         return ThresholdCurve(len(self.dataset_meta['classes']) - 1, thresholds, self.ignore_index)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Count the pixels of a batch.
 
-        One sparse histogram per image is kept rather than a running sum: with several processes
-        the sampler repeats images to fill the last batch, and MMEngine drops those repetitions
-        from a list that has one entry per image.
+        One sparse histogram per image is kept, not a running sum: with several processes the
+        sampler repeats images to fill the last batch, and MMEngine removes the repetitions from a
+        list with one entry per image.
         """
         curve = self._curve()
         if self.writer is not None:
@@ -143,7 +143,7 @@ class CAMMetric(BaseMetric):
         for name, iou in zip(self.dataset_meta['classes'], scores.iou[best], strict=True):
             classes.add_row([name, '-' if np.isnan(iou) else f'{iou:.2f}'])
         MMLogger.get_current_instance().info(
-            'CAM seeds by background score. The best one is chosen by looking at pixel labels: '
+            'CAM seeds by background score. The best one is chosen by pixel labels: '
             f'a diagnostic, not weak supervision.\n{table}\n'
             f'Per class at {curve.thresholds[best]:.3g}:\n{classes}'
         )

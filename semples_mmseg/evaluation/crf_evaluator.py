@@ -26,17 +26,17 @@ from .cam_metric import image_name
 
 @EVALUATOR.register_module()
 class CRFEvaluator(Evaluator):
-    """Replaces each predicted label map by that of a dense CRF before metrics are computed.
+    """Refines each predicted label map by a dense CRF before metrics are computed.
 
     The unary term is the softmax of the sample's ``seg_logits`` (mean probabilities under
-    ``ProbabilityTTA``), the colours are those of the image file. Of a photo that ``LimitSide`` has
-    made smaller the CRF sees the smaller one, and its labels are enlarged. The CRF runs in worker
+    ``ProbabilityTTA``), the colours are those of the image file. If ``LimitSide`` has shrunk a
+    photo, the CRF uses the smaller photo, and its labels are enlarged. The CRF runs in worker
     processes while the model predicts; samples reach the metrics in their order.
 
     Args:
         metrics: The metrics, as in any evaluator.
         preset: Published parameter set: ``'voc'`` or ``'coco'``.
-        num_workers: Processes; 0 works in this one.
+        num_workers: Worker processes; 0 computes in this process.
         predicted_only: See ``crf_on_probabilities``.
         **overrides: Other values for some fields of ``CRFParameters``.
 
@@ -62,11 +62,11 @@ class CRFEvaluator(Evaluator):
         self._pending: deque[dict] = deque()
 
     def process(self, data_samples: Sequence[Any], data_batch: Any = None) -> None:
-        """Start the CRF of a batch and hand finished images to the metrics.
+        """Start the CRF of a batch and pass finished images to the metrics.
 
         Args:
             data_samples: Predictions.
-            data_batch: Not passed on, as it need not be the batch of the images that are finished.
+            data_batch: Not passed on, as the finished images may be of another batch.
         """
         if self._pool is None:
             self._pool = WorkerPool(refine_file, self.num_workers)
@@ -92,7 +92,7 @@ class CRFEvaluator(Evaluator):
         return super().evaluate(size)
 
     def _hand_over(self, labels: Sequence[np.ndarray]) -> None:
-        """Give the metrics the samples that wait longest, with their refined labels."""
+        """Pass the oldest waiting samples to the metrics, with their refined labels."""
         for label in labels:
             sample = self._pending.popleft()
             sample['pred_sem_seg'] = dict(data=torch.from_numpy(label).long()[None])
@@ -111,9 +111,9 @@ def refine_file(
     Args:
         path: The image.
         probabilities: (C, H, W) in [0, 1].
-        parameters: Of the CRF.
+        parameters: Parameters of the CRF.
         predicted_only: See ``crf_on_probabilities``.
-        limited_shape: Height and width that the image is made smaller to, if it was too large.
+        limited_shape: Height and width of the shrunk image, if it was too large.
 
     Returns:
         uint8 (H, W), the size of the image.

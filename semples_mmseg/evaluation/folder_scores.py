@@ -1,4 +1,4 @@
-"""Quality of a folder of label maps of any origin, against a folder of ground truth."""
+"""Quality of a folder of label maps, compared with a folder of ground truth."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def score_folder(
 
 
 def scores_table(scores: Mapping[str, Any]) -> Table:
-    """What ``score_folder`` returns, as a table for the terminal."""
+    """The result of ``score_folder`` as a table for the terminal."""
     table = Table(title=f'{scores["images"]} images, in percent')
     table.add_column('')
     table.add_column('IoU', justify='right')

@@ -19,8 +19,8 @@ from .cam_metric import image_name
 class PredictionMetric(BaseMetric):
     """Mean average precision of each image-level prediction (stage 0: token, coarse, fine).
 
-    Average precision is MMPretrain's (``mmpretrain.evaluation.AveragePrecision``). It needs
-    only image-level labels, so a checkpoint may be chosen by it.
+    Average precision is MMPretrain's (``mmpretrain.evaluation.AveragePrecision``). It needs only
+    image-level labels, so weak supervision may choose a checkpoint by it.
 
     Each sample needs ``predictions`` (logits (K,) by name) and ``image_labels`` (multi-hot (K,)).
     Returned are two means in percent for every name:
@@ -29,7 +29,7 @@ class PredictionMetric(BaseMetric):
       that no image shows has no average precision and is left out (MMPretrain's own mean counts it
       as 0).
     - ``image_mAP_<name>``: classes are ranked for each image, and the mean is taken over images
-      with a label. The published code (WeakTr, MCTformer) selects its checkpoint by it.
+      with a label. The published code (WeakTr, MCTformer) chooses its checkpoint by it.
 
     The arguments are those of ``mmengine.evaluator.BaseMetric``.
 

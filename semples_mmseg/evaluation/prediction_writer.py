@@ -18,7 +18,7 @@ def image_id(sample: Mapping[str, Any], img_dir: str | Path = '') -> str:
 
     Args:
         sample: The prediction, with ``img_id``, or else ``img_path``.
-        img_dir: Folder of the images; from there on the path of an image is its id.
+        img_dir: Folder of the images; the id of an image is its path below this folder.
     """
     if sample.get('img_id'):
         return str(sample['img_id'])
@@ -43,7 +43,7 @@ class PredictionWriter(BaseMetric):
         kwargs: Of ``mmengine.evaluator.BaseMetric``.
 
     Raises:
-        ValueError: If an image id leads out of the folder, or two images have one id.
+        ValueError: If an image id leads out of the folder, or two images have the same id.
     """
 
     default_prefix = ''  # none, without MMEngine's warning
@@ -71,7 +71,7 @@ class PredictionWriter(BaseMetric):
             name, path = image_id(sample, self.img_dir), sample.get('img_path')
             if self._images.setdefault(name, path) != path:
                 raise ValueError(
-                    f'the predictions of {self._images[name]} and {path} are one file, '
+                    f'the predictions of {self._images[name]} and {path} are the same file, '
                     f'{mask_path(self.folder, name)}; give the images different names'
                 )
             label = sample['pred_sem_seg']['data'].squeeze(0).cpu().numpy()
@@ -80,6 +80,6 @@ class PredictionWriter(BaseMetric):
             self.results.append(name)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Say how many and where."""
+        """Log their number and folder."""
         MMLogger.get_current_instance().info(f'{len(results)} predictions are in {self.folder}.')
         return dict(predictions=len(results))

@@ -17,8 +17,8 @@ class SegmentationScores:
 
     With T pixels of a class in the truth, P in the prediction and TP in both, a class counts in
     ``miou``, ``fp`` and ``fn`` when it occurs at all (T + P - TP > 0), in ``precision`` when it
-    is predicted (P > 0) and in ``recall`` when it is there (T > 0). Every measure is the plain
-    mean over the classes that count, and NaN if there is none.
+    is predicted (P > 0) and in ``recall`` when it is in the truth (T > 0). Every measure is the
+    plain mean over the classes that count, and NaN if there is none.
 
     Attributes:
         iou: TP / (T + P - TP) per class, shape ``(..., C)``, NaN for a class that does not occur.
@@ -54,9 +54,9 @@ def segmentation_scores(confusion: np.ndarray) -> SegmentationScores:
     """Compute all measures from confusion matrices.
 
     Args:
-        confusion: Integer pixel counts, shape ``(..., C, C)``: rows true, columns predicted. More
-            columns than C count pixels whose prediction is no class: they are missed by their
-            true class and false for no other.
+        confusion: Integer pixel counts, shape ``(..., C, C)``: rows true, columns predicted.
+            Columns beyond C count pixels whose prediction is no class: these are missed pixels of
+            their true class, but false pixels of no class.
 
     Returns:
         The measures, with the leading shape of ``confusion``.
@@ -104,12 +104,12 @@ def confusion_matrix(
     kept = target != ignore_index
     found = predicted[kept].to(torch.int64)
     wrong = (found < 0) | (found >= num_classes)
-    if bool(wrong.any()):  # it would be counted as another class, or end the process on a GPU
+    if bool(wrong.any()):  # uncaught it counts as another class, or ends the process on a GPU
         raise ValueError(
             f'Image {name!r}: the prediction has the values '
             f'{torch.unique(found[wrong]).tolist()[:5]}, but there are the classes '
-            f'0..{num_classes - 1}; model and data set differ in their classes, or the file of the '
-            'prediction is another one.'
+            f'0..{num_classes - 1}; model and data set differ in their classes, or the file is not '
+            'the prediction of this data set.'
         )
     index = target[kept] * num_classes + found
     counts = torch.bincount(index, minlength=num_classes**2)

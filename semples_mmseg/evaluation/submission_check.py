@@ -44,7 +44,7 @@ class SubmissionReport:
     problems: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, problem: str, name: str) -> None:
-        """Note a problem of a file."""
+        """Add a problem of a file."""
         self.problems.setdefault(problem, []).append(name)
 
     def __str__(self) -> str:
@@ -134,7 +134,7 @@ def _entries(submission: Path) -> Iterator[tuple[str, bytes]]:
     if not submission.exists():
         raise FileNotFoundError(f'no submission at {submission}')
     if submission.is_dir():
-        # the writer keeps its archive beside results/; the folder is what counts here
+        # the archive beside results/ is not checked
         for path in sorted((submission / 'results').rglob('*')):
             if path.is_file():
                 yield path.relative_to(submission).as_posix(), _head(path.open('rb'))
@@ -153,6 +153,6 @@ def _entries(submission: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _head(stream: IO[bytes]) -> bytes:
-    """One byte more than is allowed, at most: enough to see that a file is too large."""
+    """At most one byte more than allowed, which is enough to detect a file that is too large."""
     with stream:
         return stream.read(MAX_PNG_BYTES + 1)

@@ -1,8 +1,9 @@
 """Confusion counts of CAM label maps for every background score at once.
 
 The label of a pixel is the argmax over [background score t, CAMs of the present classes]. The best
-class does not depend on t, only whether it beats t. A histogram over (best class, true class,
-thresholds that the best score beats) therefore has the counts for all t after one pass.
+class does not depend on t; only the comparison of its score with t does. A histogram over (best
+class, true class, number of thresholds below the best score) therefore gives the counts for all t
+after one pass.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ def default_thresholds() -> list[float]:
 class ThresholdCurve:
     """Histograms that give exact confusion counts at each of T background scores.
 
-    Scores are compared with thresholds in float32, as the label maps of the segmentor are: a
-    pixel is foreground when ``float32(score) > float32(t)``, so ties go to the background.
+    Scores are compared with thresholds in float32, as in the segmentor's label maps: a pixel is
+    foreground when ``float32(score) > float32(t)``, so ties go to the background.
 
     Args:
         num_objects: Number of object classes K; label ids are 0 (background) and 1..K.
@@ -138,12 +139,12 @@ class ThresholdCurve:
         """Position of a background score among the thresholds (as float32).
 
         Raises:
-            ValueError: If it is none of them.
+            ValueError: If it is not one of them.
         """
         edges = self._edges.numpy()
         found = int(np.searchsorted(edges, np.float32(threshold)))
         if found == len(edges) or edges[found] != np.float32(threshold):
-            raise ValueError(f'{threshold} is none of the thresholds {self.thresholds}.')
+            raise ValueError(f'{threshold} is not one of the thresholds {self.thresholds}.')
         return found
 
     def confusion(self) -> np.ndarray:

@@ -22,10 +22,10 @@ LAYOUT = 'results/VOC2012/Segmentation/{competition}_test_cls'
 
 @METRICS.register_module()
 class VOCSubmission(PredictionWriter):
-    """Writes predictions on VOC's test list in the evaluation server's layout, and their archive.
+    """Writes predictions of VOC's test list in the evaluation server's layout, and their archive.
 
     The files are ``<out_dir>/results/VOC2012/Segmentation/<competition>_test_cls/<image id>.png``
-    and ``<out_dir>/<competition>_test_cls.tar.gz``, which holds the PNGs of this run alone. Returns
+    and ``<out_dir>/<competition>_test_cls.tar.gz``, which holds only the PNGs of this run. Returns
     ``predictions``, their number.
 
     Args:

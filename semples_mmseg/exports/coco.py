@@ -18,7 +18,7 @@ def coco_json(labelled: LabelledPhotos, split: bool = False) -> dict[str, Any]:
 
     Args:
         labelled: The photos.
-        split: One annotation for each connected piece of a class, as CVAT wants it, instead of one
+        split: One annotation for each connected piece of a class, as CVAT needs it, instead of one
             for each class.
     """
     images: list[dict[str, Any]] = []

@@ -32,8 +32,8 @@ def write_voc(labelled: LabelledPhotos, folder: Path) -> None:
 def write_cvat(labelled: LabelledPhotos, archive: Path) -> None:
     """CVAT's "Segmentation mask 1.1": a zip archive of colour masks.
 
-    ``labelmap.txt`` declares every colour, that of the background too. CVAT also wants instance
-    masks: there each connected piece of a class has a colour of its own.
+    ``labelmap.txt`` lists every colour, including the background's. CVAT also needs instance masks,
+    in which each connected piece of a class has its own colour.
     """
     stems, colours = labelled.flat_names(), _colours(labelled)
     pieces_colours = np.array(full_palette(), np.uint8).reshape(-1, 3)
@@ -60,7 +60,7 @@ def write_yolo(labelled: LabelledPhotos, folder: Path) -> None:
     """Ultralytics: ``labels/<stem>.txt`` with one polygon a line, and ``data.yaml``.
 
     A line is the class, counted from 0 without the background, and the corners of the outline
-    divided by width and height. Polygons have no holes: what a region encloses becomes part of it.
+    divided by width and height. Polygons have no holes: holes become part of their region.
     Pieces of fewer than three corners are left out.
     """
     stems = labelled.flat_names()
@@ -79,9 +79,9 @@ def write_yolo(labelled: LabelledPhotos, folder: Path) -> None:
 def outlines(region: np.ndarray) -> list[np.ndarray]:
     """Corners (n, 2) of the outer outline of every piece of a region, as shares of its size.
 
-    Corners are pixels of the region, each a quarter of a pixel further: Ultralytics takes the whole
-    part of a coordinate, supervision the nearest whole number, and both fill a polygon with its
-    border, which gives the region again.
+    Corners are pixels of the region plus a quarter of a pixel. Ultralytics rounds a coordinate
+    down, supervision to the nearest integer, and both fill a polygon with its border, so both
+    restore the region.
 
     Args:
         region: bool (H, W).

@@ -1,4 +1,4 @@
-"""The formats that there are; importing them takes no time."""
+"""The export formats. Importing this module is fast."""
 
 FORMATS = {
     'coco': 'a JSON file',
@@ -14,4 +14,4 @@ FOLDERS_OF_PHOTOS = {'voc': 'JPEGImages', 'yolo': 'images'}
 """Formats that keep photos beside the masks, and in which folder."""
 
 URL = '/data/local-files/?d='
-"""What Label Studio puts before the path of a file that it serves from disk."""
+"""Prefix of the path of a file that Label Studio serves from disk."""

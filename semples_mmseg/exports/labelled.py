@@ -41,10 +41,10 @@ class LabelledPhotos:
             yield photo, np.where(label == IGNORED, 0, label).astype(np.uint8)
 
     def flat_names(self) -> dict[str, str]:
-        """A file stem of its own for every photo, for formats that have one folder alone.
+        """A unique file stem for every photo, for formats with a single folder.
 
-        The stem of the photo, where no other photo has it; else its path with ``__`` for slashes,
-        and with the suffix where the paths differ in that alone.
+        The stem of the photo if it is unique, else its path with ``__`` for slashes, and with the
+        suffix if the paths differ only in it.
         """
         paths = [PurePosixPath(photo) for photo, _ in self.names]
         stems = Counter(path.stem for path in paths)
@@ -74,7 +74,7 @@ def labelled_folder(
 
     Raises:
         FileNotFoundError: If a folder or the photo of a mask is missing, or there is no mask.
-        ValueError: If no class names are known, or two photos have the name of a mask.
+        ValueError: If no class names are known, or two photos match the name of a mask.
     """
     palette: Sequence[Sequence[int]] = ()
     manifest = masks / MANIFEST
@@ -104,8 +104,8 @@ def _photos_of(root: Path, ids: set[str], photos: Sequence[str]) -> dict[str, st
             continue
         if there.setdefault(name, photo) != photo:
             raise ValueError(
-                f'{root}: {there[name]} and {photo} may both be the photo of {name}.png; take '
-                'one of them away'
+                f'{root}: {there[name]} and {photo} may both be the photo of {name}.png; remove '
+                'one of them'
             )
     return there
 

@@ -18,8 +18,8 @@ from .labelled import LabelledPhotos, regions
 def labelme_json(photo_path: str, label: np.ndarray, classes: tuple[str, ...]) -> dict[str, Any]:
     """The content of a labelme file: one shape of type ``mask`` for every class.
 
-    The mask is the crop between two corners, both of which belong to it. labelme turns photos
-    upright by their EXIF data, and so do the loaders here.
+    The mask is the crop between two corners, both included. labelme rotates photos by their EXIF
+    orientation, as the loaders here do.
 
     Args:
         photo_path: The photo as seen from the file.

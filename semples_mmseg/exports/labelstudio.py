@@ -19,7 +19,7 @@ def labelstudio_tasks(labelled: LabelledPhotos, url: str) -> list[dict[str, Any]
 
     Args:
         labelled: The photos.
-        url: What stands before the path of a photo, e.g.
+        url: Prefix of the path of a photo, e.g.
             ``/data/local-files/?d=photos/`` where Label Studio serves local files.
     """
     tasks: list[dict[str, Any]] = []
@@ -61,7 +61,7 @@ def labelstudio_config(labelled: LabelledPhotos) -> str:
 def encode_brush(region: np.ndarray) -> list[int]:
     """A region as Label Studio's run-length code: the bytes of a packed RGBA image.
 
-    Every pixel has four equal bytes, 255 inside the region and 0 outside. The code is a head of
+    Every pixel has four equal bytes, 255 inside the region and 0 outside. The code is a header of
     57 bits (number of bytes, word size, widths of the counts) and then, for each run, one bit for
     "repeated", two for the width of its count, the count - 1, and the byte.
 

@@ -1,4 +1,4 @@
-"""One function for all formats."""
+"""Writing masks in any of the formats."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def export(
         format: One of ``FORMATS``.
         path: The file or folder to write; a folder has to be new or empty.
         split: COCO: one annotation for each connected piece of a class.
-        url: Label Studio: what stands before the path of a photo.
-        copy_photos: VOC and YOLO: whether the photos are copied beside the masks, by the names
-            that the masks have.
+        url: Label Studio: prefix of the path of a photo.
+        copy_photos: VOC and YOLO: whether the photos are copied beside the masks, under the names
+            of the masks.
 
     Raises:
-        ValueError: If there is no such format, or it has no place for photos.
+        ValueError: If there is no such format, or it keeps no photos.
         FileExistsError: If the folder holds files.
     """
     path = Path(path)

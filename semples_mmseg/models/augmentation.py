@@ -1,7 +1,7 @@
-"""Augmentation of a batch of images on their device, as it was drawn in the loader.
+"""Augmentation of a batch of images on their device, with random numbers from the loader.
 
 The operations are those of MMPretrain's RandAugment and RandomErasing and of MMCV's RandomFlip, on
-8-bit images. Interpolation and noise aside, the results are the same.
+8-bit images. Except for interpolation and noise, the results are the same.
 """
 
 from collections import defaultdict
@@ -18,9 +18,9 @@ _GREY = (0.114, 0.587, 0.299)
 
 
 def augment(images: Tensor, steps: Sequence[Sequence[Sequence[Any]]]) -> Tensor:
-    """Take the steps of each image in their order.
+    """Apply the steps of each image in their order.
 
-    The n-th steps of all images are taken together, in one batch for each operation.
+    The n-th steps of all images are applied together, in one batch for each operation.
 
     Args:
         images: uint8 (B, 3, H, W), BGR; changed in place.
@@ -55,7 +55,7 @@ def _grey(images: Tensor) -> Tensor:
 
 
 def _cut(values: Tensor) -> Tensor:
-    """To 8 bits, without rounding."""
+    """Convert to 8 bits, without rounding."""
     return values.clamp_(0, 255).to(torch.uint8)
 
 
@@ -118,7 +118,7 @@ def _moved(
         x, y = source(x, y, _column(numbers, images)[:, 0])
         shape = (len(images), height, width)
         grid = torch.stack([x.expand(shape) * 2 / width, y.expand(shape) * 2 / height], -1)
-        # Outside there is the padding colour: zero once it is subtracted.
+        # Subtracted, the padding colour outside the image is zero.
         pad = torch.cat([_column(numbers, images, channel) for channel in (1, 2, 3)], 1)
         moved = F.grid_sample(images - pad, grid, mode='bicubic', align_corners=False)
         return _cut((moved + pad).round_())

@@ -12,13 +12,13 @@ class Stage:
     """Losses and trained modules of a training stage.
 
     Attributes:
-        name: Its name in configs, logs and checkpoints.
+        name: Name in configs, logs and checkpoints.
         losses: Some of ``LOSSES``.
-        trains: Roles of what trains, or dotted paths of modules; everything else is frozen. The
-            roles are ``'generator'``, ``'prompts'``, and those of the mask generator, ``'masks'``
-            among them (see ``MaskGenerator.roles``).
-        mask_eps: Added to the range in the min-max normalisation of masks. Positive, because a
-            constant map would be divided by zero otherwise.
+        trains: Roles, or dotted paths of modules, that train; everything else is frozen. The roles
+            are ``'generator'``, ``'prompts'``, and those of the mask generator, such as ``'masks'``
+            (see ``MaskGenerator.roles``).
+        mask_eps: Added to the range in the min-max normalisation of masks. Positive, so that a
+            constant map is not divided by zero.
     """
 
     name: str

@@ -1,8 +1,8 @@
-"""How far the pseudo mask of each tag can be trusted, without any pixel label.
+"""How reliable the pseudo mask of each tag is, measured without pixel labels.
 
-The confidence of a photo and tag is the IoU of its pseudo mask with what the Segmenter, trained on
-all pseudo masks, predicts there for that class: masks that other photos contradict agree least.
-docs/own_photos.md has how it ranks masks by their true IoU on the demo world.
+The confidence of a photo and tag is the IoU of its pseudo mask with the prediction of the Segmenter
+for that class. The Segmenter is trained on all pseudo masks, so masks that do not fit the other
+photos have a low IoU. docs/own_photos.md compares it with the true IoU on the demo world.
 """
 
 from __future__ import annotations

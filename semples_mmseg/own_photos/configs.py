@@ -1,4 +1,4 @@
-"""The configs of a run: ordinary configs of MMSegmentation that ``tools/train.py`` runs again."""
+"""The configs of a run: ordinary configs of MMSegmentation, also for ``tools/train.py``."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def write_configs(
     """Write ``configs/semples.py`` and ``configs/segmenter.py``.
 
     Args:
-        run: Where they go.
+        run: The run.
         photos: Folder of the photos.
         classes: Class names as they were written (``person|player``).
-        suffixes: Suffixes of the photos; ``''`` for ids that have their own.
-        recipe: What is trained, and how long.
+        suffixes: Suffixes of the photos; ``''`` for ids that include the suffix.
+        recipe: Settings and lengths of the trainings.
     """
     common = dict(
         class_names=list(classes),
@@ -62,7 +62,7 @@ def _stages(recipe: Recipe) -> dict[str, dict[str, int]]:
     }
 
 
-_HEADER = '''"""{title} on photos of one's own, written by semples-mmseg fit.
+_HEADER = '''"""{title} on your own photos, written by semples-mmseg fit.
 
 python tools/train.py {name}
 """

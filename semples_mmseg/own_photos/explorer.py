@@ -27,7 +27,7 @@ from .run import Run
 
 @dataclass(frozen=True)
 class Look:
-    """What the model sees in a photo, for given tags.
+    """The CAMs of a photo for given tags.
 
     Attributes:
         photo: uint8 RGB, ``(H, W, 3)``.
@@ -43,13 +43,13 @@ class Look:
 
 
 class Explorer:
-    """The mask generator of a run on photos of one's own.
+    """The mask generator of a run on your own photos.
 
     Args:
         run: The run; its stages must be finished.
 
     Attributes:
-        classes: Names of the object classes, as people call them.
+        classes: Names of the object classes for people.
         palette: RGB of each id, the background first.
         background_score: The score that the run's pseudo masks were made with.
 
@@ -76,7 +76,7 @@ class Explorer:
         self.background_score = float(read_json(run.masks / MANIFEST)['background_score'])
 
     def use_stage(self, stage: str) -> None:
-        """Take the mask generator and the prompts as they were after a stage; CLIP stays."""
+        """Load mask generator and prompts from the end of a stage; CLIP stays the same."""
         load_model(self._model, str(self._run.stage_file(stage)))
 
     def look(self, photo: np.ndarray, tags: Sequence[str]) -> Look:
@@ -116,7 +116,7 @@ class Explorer:
         return ids
 
     def cam_picture(self, look: Look, tag: str | None = None) -> np.ndarray:
-        """CAMs over the photo, uint8 RGB; of one tag, or the highest of all."""
+        """CAMs over the photo, uint8 RGB; for one tag, or the maximum over all."""
         cams = look.cams if tag is None else look.cams[look.tags.index(tag)]
         return overlay_cam(look.photo, cams)
 
@@ -125,7 +125,7 @@ class Explorer:
         """The nouns nearest to the learned background prompt of each class.
 
         Raises:
-            ValueError: If this CLIP knows none of the words.
+            ValueError: If none of the words is known to this CLIP.
         """
         known, features = encode_words(self._model.text_head, read_words())
         prompts = self._model.prompt_features(torch.arange(len(self.classes)))

@@ -28,7 +28,7 @@ def export(
         run: Folder that was ``--out`` of ``semples-mmseg fit``.
         format: ``'coco'``, ``'labelme'``, ``'cvat'``, ``'labelstudio'``, ``'voc'`` or ``'yolo'``.
         path: The file or folder to write; a folder has to be new or empty.
-        photos: Folder of the photos, where it was moved since.
+        photos: Folder of the photos, if it was moved.
         split, url, copy_photos: See ``exports.writing.export``.
 
     Returns:
@@ -43,7 +43,7 @@ def export(
     folder = Path(photos or opened.read()['photos'])
     if not folder.is_dir():
         raise FileNotFoundError(
-            f'the photos of {run} are not at {folder} any more: say with --photos where they are'
+            f'the photos of {run} are not at {folder} any more: give their folder with --photos'
         )
     ids = read_image_ids(str(opened.data / 'list.txt'))
     if missing := [i for i in ids if not mask_path(opened.masks, i).is_file()]:

@@ -37,7 +37,7 @@ from .recipe import Recipe, choose_recipe, shorten
 from .run import Run
 
 _MEGABYTES = {'pretrained': 3000, 'demo': 60}
-"""Of checkpoints and logs; masks and predictions come to it."""
+"""Megabytes of checkpoints and logs, without masks and predictions."""
 
 
 def label(
@@ -58,7 +58,7 @@ def label(
     measure: bool = False,
     verbose: bool = False,
 ) -> Run:
-    """Make masks of tagged photos, and a model. The same call goes on where a stopped one was.
+    """Make masks of tagged photos, and a model. The same call continues a stopped run.
 
     Args:
         photos: Folder of the photos, sub-folders included.
@@ -70,11 +70,11 @@ def label(
         backbone: File of DeiT-S, in place of the download.
         clip: File of CLIP ViT-B/32, in place of the download.
         seed: Seed of training.
-        epochs: Most epochs of each training; by the number of photos if not given.
+        epochs: Maximum number of epochs of each training; by default by the number of photos.
         skip_unreadable: Leave out photos that cannot be read.
         skip_rare: Leave out classes of fewer than two photos.
         overlays: Write the masks over the photos too, ``run/overlays``.
-        dry_run: Show what would be done, and write nothing.
+        dry_run: Show the plan, and write nothing.
         measure: A dry run that runs each step on a few photos, and forecasts time and memory.
         verbose: Show the output of all steps.
 
@@ -84,7 +84,7 @@ def label(
     Raises:
         FileNotFoundError: If there are no photos, table or weights.
         FileExistsError: If the folder holds another run, or other files.
-        ValueError: If photos or tags are wrong; the message names file and row. Or the run is to be
+        ValueError: If photos or tags are wrong; the message names file and row. Also if ``out`` is
             inside the folder of photos.
         RuntimeError: If a step fails.
     """
@@ -93,7 +93,7 @@ def label(
     photos, tags = Path(photos), None if tags is None else Path(tags)
     if run.folder.resolve().is_relative_to(photos.resolve()):
         raise ValueError(
-            f'{out} is inside the folder of photos, where its masks would be taken for photos: '
+            f'{out} is inside the folder of photos, so its masks would be used as photos: '
             'choose another folder with --out'
         )
     record = run.data / 'sizes.json'
@@ -125,7 +125,7 @@ def recipe_for(
     seed: int = 0,
     epochs: int | None = None,
 ) -> Recipe:
-    """Choose a recipe for this machine; arguments as of ``label``."""
+    """Choose a recipe for this machine; for the arguments see ``label``."""
     recipe = choose_recipe(
         len(usable.tags),
         found.mean_pixels,
@@ -142,10 +142,11 @@ def recipe_for(
 
 
 def check_weights(recipe: Recipe) -> None:
-    """See that the weights are there, or download them, before long work.
+    """Check that the weights exist, or download them, before long work.
 
     Raises:
-        FileNotFoundError: If a file is missing, or there is no connection; says what to put where.
+        FileNotFoundError: If a file is missing, or there is no connection; the message tells what
+            to put where.
         ValueError: If files are given for the shipped models.
     """
     files = {'--backbone': recipe.backbone, '--clip': recipe.clip}
@@ -174,7 +175,7 @@ def check_weights(recipe: Recipe) -> None:
 
 
 def show_inspection(found: Inspection, console: Console) -> None:
-    """Print what the photos and the table hold, and what is wrong with them."""
+    """Print the content of photos and table, and their problems."""
     tagged = found.tagged
     console.print(
         f'{tagged.root}: {len(tagged.tags)} tagged photos ({tagged.form}), '
@@ -190,7 +191,7 @@ def show_inspection(found: Inspection, console: Console) -> None:
 
 
 def show_recipe(recipe: Recipe, photos: int, console: Console) -> None:
-    """Print what ``fit`` does with so many photos."""
+    """Print the settings of ``fit`` for this number of photos."""
     table = Table('', 'chosen', title='Recipe')
     for name, text in recipe.rows(photos):
         table.add_row(name, text)
@@ -198,16 +199,16 @@ def show_recipe(recipe: Recipe, photos: int, console: Console) -> None:
 
 
 def begin(run: Run, tagged: TaggedPhotos, tags: Path | None, recipe: Recipe) -> Recipe:
-    """Write the lists, labels and configs of a run; nothing of a run that was begun is changed.
+    """Write the lists, labels and configs of a run; those of an existing run are kept.
 
     Args:
         run: Its folder may be new, empty, or hold a run of these photos and tags.
         tagged: Photos and tags to train on.
         tags: Tag table.
-        recipe: What is trained.
+        recipe: Settings of the trainings.
 
     Returns:
-        The recipe of the run: of one that was begun, its own.
+        The recipe of the run; for an existing run, its own.
 
     Raises:
         FileExistsError: If the folder holds other files or another run.
@@ -296,8 +297,8 @@ def _steps(run: Run, recipe: Recipe) -> list[Step]:
     photos = len(run.labels())
     trained = sum(work.steps(photos) * work.batch for work in recipe.stages.values())
     retrained = recipe.segmenter.steps(photos) * recipe.segmenter.batch
-    # The lengths count photos, in the time that one takes in the training of the stages: as
-    # measured on the demo world.
+    # Unit of the lengths: the time of one photo in the training of the stages, as measured on the
+    # demo world.
     return [
         tools.train(
             'stages',
@@ -337,7 +338,7 @@ def _steps(run: Run, recipe: Recipe) -> list[Step]:
 
 
 def _write_model(run: Run, recipe: Recipe, console: Console) -> list[Path]:
-    """The files of the finished model; they are kept if they are newer than its weights."""
+    """Write the files of the finished model, unless they are newer than its weights."""
     files = [run.model / name for name in FILES]
     weights = _segmenter_weights(run, recipe)
     if all(file.is_file() and file.stat().st_mtime > weights.stat().st_mtime for file in files):
@@ -351,7 +352,7 @@ def _write_model(run: Run, recipe: Recipe, console: Console) -> list[Path]:
 
 
 def _write_overlays(run: Run) -> None:
-    """The pseudo masks over their photos; those that are newer than their masks are kept."""
+    """Write the pseudo masks over their photos, unless they are newer than their masks."""
     palette = class_colours(len(run.class_names()) + 1)
     jobs = []
     for name, photo in photo_paths(run, list(run.labels())).items():

@@ -33,11 +33,11 @@ svg polyline { fill: none; stroke: #4a7bd0; stroke-width: 1.5; }
 svg line { stroke: currentColor; opacity: .4; }
 </style>
 """
-"""Beginning of a page that may load nothing from elsewhere; the title comes next."""
+"""Beginning of a page that loads nothing from other addresses; the title comes next."""
 
 
 def text(value: object) -> str:
-    """Anything as text, escaped."""
+    """A value as escaped text."""
     return html.escape(str(value))
 
 
@@ -80,8 +80,8 @@ def curve(points: Sequence[tuple[float, float]], title: str, across: str) -> str
 
     Args:
         points: At least two (x, y), x ascending.
-        title: Written below.
-        across: What x is.
+        title: Text below the curve.
+        across: Name of x.
     """
     width, height = 400, 140
     xs, ys = zip(*points, strict=True)

@@ -21,10 +21,11 @@ def load(
 
     Args:
         run: Folder that was ``--out`` of ``semples-mmseg fit``, the folder ``model`` in it, or an
-            ONNX file. Where PyTorch is not installed the ONNX file of the folder is taken.
+            ONNX file. If PyTorch is not installed, the ONNX file of the folder is used.
         device: As PyTorch names it; by default a GPU, if there is one. ONNX files use what
             onnxruntime finds.
-        max_side: Photos with a longer side are computed at this one; by default as the model says.
+        max_side: Photos with a longer side are computed at this one; by default as in the model's
+            settings.
 
     Returns:
         ``predict(photo)`` of a path or an array uint8 RGB (H, W, 3) returns class ids, uint8

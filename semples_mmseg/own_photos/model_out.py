@@ -1,4 +1,4 @@
-"""The finished model of a run in a folder of its own, which needs nothing else of the run."""
+"""The finished model of a run in its own folder, independent of the rest of the run."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def write_model(run: Run) -> list[Path]:
     """Write ``segmenter.py``, ``segmenter.pth``, ``segmenter.onnx`` and ``classes.json``.
 
     Config and checkpoint have the classes and colours inside. MMSegmentation's ``init_model``,
-    ``MMSegInferencer`` and test tool take them from any folder; the test data are
+    ``MMSegInferencer`` and test tool read them from any folder; the test data are
     ``DATA_ROOT/images`` and ``DATA_ROOT/masks``.
 
     Args:
-        run: With its ``segmenter_config`` and a checkpoint in ``segmenter``.
+        run: A run with its ``segmenter_config`` and a checkpoint in ``segmenter``.
 
     Returns:
         The files; without ``segmenter.onnx`` where the extra ``onnx`` is not installed.
@@ -100,7 +100,7 @@ def _inference_config(source: Config, meta: dict[str, Any]) -> Config:
 
 
 def _without_weights(part: Any) -> Any:
-    """A config without the files that its modules would begin with."""
+    """A config without the files of initial weights."""
     if isinstance(part, dict):
         kept = {key: _without_weights(value) for key, value in part.items()}
         if isinstance(kept.get('init_cfg'), dict) and kept['init_cfg'].get('type') == 'Pretrained':

@@ -1,4 +1,4 @@
-"""Photos and tags looked at before anything is trained on them."""
+"""Checks of photos and tags before training."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..utils.progress import progress
 from .run import Run
 
 FEWEST = 2
-"""A class of fewer photos cannot be told from what else its photo shows."""
+"""A class with fewer photos cannot be distinguished from the rest of its photo."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Inspection:
         return sum(h * w for h, w in self.sizes.values()) / max(len(self.sizes), 1)
 
     def findings(self) -> list[str]:
-        """What is wrong or doubtful, each with what to do about it."""
+        """What is wrong or doubtful, each with its fix."""
         found = []
         if self.unreadable:
             photo, reason = next(iter(self.unreadable.items()))
@@ -78,7 +78,7 @@ class Inspection:
             )
         if len(self.tagged.classes) == 1 and not self.negatives:
             found.append(
-                f'every photo shows {self.tagged.classes[0]}, so nothing teaches what is not it; '
+                f'every photo shows {self.tagged.classes[0]}, so the rest cannot be learned; '
                 'add photos without it, with an empty tag'
             )
         return found
@@ -91,8 +91,8 @@ class Inspection:
             skip_rare: Whether classes of fewer than two photos are left out.
 
         Raises:
-            ValueError: If there are such photos or classes and they may not be left out; if fewer
-                than two photos are left.
+            ValueError: If there are such photos or classes and they may not be left out, or if no
+                class has two photos.
         """
         rare = {name for name, count in self.counts.items() if count < FEWEST}
         if (self.unreadable and not skip_unreadable) or (rare and not skip_rare):
@@ -122,12 +122,12 @@ def inspect_photos(
         photos: Folder of the photos.
         tags: Tag table; None for a folder per class.
         classes: Text file of the class names, one a line.
-        record: What ``record_sizes`` wrote, if it is there: photos that have not changed since are
-            not decoded again.
+        record: File of ``record_sizes``, if it exists: photos that have not changed since are not
+            decoded again.
 
     Raises:
         FileNotFoundError: If there are no photos or no such table.
-        ValueError: If the table is wrong; names file and row.
+        ValueError: If the table is wrong; the message names file and row.
     """
     found = find_photos(photos)
     names = read_lines(str(classes), '--classes') if classes else None
@@ -149,13 +149,13 @@ def inspect_photos(
 
 
 def record_sizes(found: Inspection, record: Path) -> None:
-    """Write the sizes of photos that can be read, with what tells whether they have changed."""
+    """Write the sizes of readable photos, with file size and time to detect changes."""
     entries = {n: [*_version(found.tagged.root / n), *size] for n, size in found.sizes.items()}
     write_json(record, entries, indent=None)
 
 
 def _version(path: Path) -> list[int]:
-    """Changes when a file is replaced: its bytes and time of change."""
+    """Size of a file and time of its last change, which differ if it is replaced."""
     found = path.stat()
     return [found.st_size, found.st_mtime_ns]
 
@@ -181,7 +181,7 @@ def photo_paths(run: Run, names: Sequence[str]) -> dict[str, Path]:
     """Files of some photos of a run, by their ids.
 
     Raises:
-        FileNotFoundError: If one is not where it was.
+        FileNotFoundError: If one is missing.
     """
     folder = run.read()['photos']
     paths, missing = find_images(folder, names, Config.fromfile(run.semples_config).suffixes)

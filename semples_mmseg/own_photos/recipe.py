@@ -1,4 +1,4 @@
-"""How photos of one's own are trained on: sizes, steps and batches, from data and machine."""
+"""Settings for training on your own photos: steps and batches, chosen by data and machine."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is chosen for a set of photos.
+    """The settings chosen for a set of photos.
 
     Attributes:
         weights: One of ``WEIGHTS``.
@@ -77,7 +77,7 @@ class Recipe:
         )
 
     def rows(self, photos: int) -> list[tuple[str, str]]:
-        """What is chosen, as pairs of a name and a text, for a table."""
+        """The settings as pairs of name and text, for a table."""
         models = {
             'pretrained': 'DeiT-S (ImageNet) and CLIP ViT-B/32',
             'demo': 'small models of the demo',
@@ -104,7 +104,7 @@ _PRETRAINED_GPU = dict(
     stages=dict(classify=(64, 9900), match=(64, 9900), prompt=(128, 4950), refine=(64, 9900)),
     segmenter=(4, 40000),
 )
-# On a CPU a step of eight photos takes seconds: a tenth of the pairs, for an answer within a day.
+# On a CPU a step of eight photos takes seconds: a tenth of the pairs, to finish within a day.
 _PRETRAINED_CPU = dict(
     stages=dict(classify=(16, 1500), match=(16, 1500), prompt=(16, 1500), refine=(16, 1500)),
     segmenter=(4, 3000),
@@ -127,8 +127,8 @@ def choose_recipe(
 ) -> Recipe:
     """Choose a recipe.
 
-    Steps decide how far a training gets, so few photos are gone through more often: as many steps
-    as on the data sets of the configs, but no more than 200 epochs and no fewer than 4.
+    The result of a training depends on its number of steps, so small sets are trained for more
+    epochs: as many steps as on the data sets of the configs, but at least 4 and at most 200 epochs.
 
     Args:
         photos: Number of photos.
@@ -160,7 +160,7 @@ def choose_recipe(
 
 
 def shorten(recipe: Recipe, epochs: int) -> Recipe:
-    """A recipe of at most so many epochs for each training, to try things out."""
+    """A recipe with at most this number of epochs for each training, for trials."""
 
     def cut(work: Work) -> Work:
         return replace(work, epochs=min(work.epochs, epochs))

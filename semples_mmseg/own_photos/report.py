@@ -1,4 +1,4 @@
-"""``report.html``: what a run on photos of one's own did, and the masks to look at first."""
+"""``report.html``: the results of a run on your own photos, and the masks to check first."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def _logged(folder: Path) -> list[tuple[int, int, float]]:
 
 
 def _true_masks(run: Run, truth: Path) -> dict[str, Path]:
-    """The true masks that there are, by photo."""
+    """The existing true masks by photo."""
     paths = {name: mask_path(truth, name) for name in run.labels()}
     found = {name: path for name, path in paths.items() if path.is_file()}
     if not found:
@@ -193,7 +193,7 @@ def _seeds(
     return (
         '<h2>Seeds against true masks: a diagnostic</h2>'
         f'<p>CAMs of {len(truth)} photos as masks, before any refinement, at every background '
-        'score. The best score is chosen by looking at the true masks; the run has not seen them.'
+        'score. The best score is chosen by the true masks; the run did not use them.'
         f'</p>{curve(points, title, "background score")}'
     )
 

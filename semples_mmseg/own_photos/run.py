@@ -1,14 +1,14 @@
-"""What a run on photos of one's own leaves, and where.
+"""The files of a run on your own photos.
 
 ===================== =============================================================================
-``run.json``          photos, tags, classes and recipe; nothing else says them
+``run.json``          photos, tags, classes and recipe
 ``data/``             ``list.txt``, ``labels.json``, ``classes.txt``: a ``WeakLabelDataset``;
                       ``sizes.json``, so that photos are checked once
 ``configs/``          ``semples.py`` and ``segmenter.py``, which ``tools/train.py`` reruns
 ``semples/``          work folder of the stages: ``classify.pth`` ... ``refine.pth``, stages.json
 ``masks/``            the pseudo masks, in the photos' folder tree, with ``classes.json``
-``predictions/``      what the Segmenter predicts for the same photos
-``confidence.csv``    for every photo and tag, how far its mask can be trusted
+``predictions/``      predictions of the Segmenter for the same photos
+``confidence.csv``    for every photo and tag, how reliable its mask is
 ``segmenter/``        work folder of the retraining
 ``model/``            ``segmenter.py``, ``segmenter.pth``, ``segmenter.onnx``, ``classes.json``
 ``overlays/``         with ``--overlays``: the pseudo masks over their photos
@@ -36,14 +36,14 @@ class Run:
     """The folder of a run.
 
     Attributes:
-        folder: The folder itself; the paths of what is in it are properties.
+        folder: The folder itself; the paths of its content are properties.
     """
 
     folder: Path
 
     @classmethod
     def open(cls, folder: Path) -> Run:
-        """The run that is in a folder.
+        """Open the run in a folder.
 
         Raises:
             FileNotFoundError: If the folder holds none.

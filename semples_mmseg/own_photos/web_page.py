@@ -32,7 +32,7 @@ _ALL = 'all tags'
 
 
 def require_gradio() -> Any:
-    """Import Gradio, without its reports to its makers.
+    """Import Gradio, with its usage reports switched off.
 
     Raises:
         ImportError: If it is not installed.
@@ -52,7 +52,7 @@ def build_page(explorer: Explorer, title: str) -> gradio.Blocks:
 
     Args:
         explorer: The model.
-        title: Of the page.
+        title: Title of the page.
     """
     gr = require_gradio()
     downloads = tempfile.TemporaryDirectory(prefix='semples-explore-')
@@ -61,7 +61,7 @@ def build_page(explorer: Explorer, title: str) -> gradio.Blocks:
         if photo is None:
             return None
         if not tags:
-            raise gr.Error('Tick the tags of the photo: the model finds what it is told is there.')
+            raise gr.Error('Tick the tags of the photo: the model finds only ticked tags.')
         return explorer.look(fit_within(photo, LONGEST_SIDE), tags)
 
     def show_cams(seen: Look | None, tag: str) -> np.ndarray | None:
@@ -92,7 +92,7 @@ def build_page(explorer: Explorer, title: str) -> gradio.Blocks:
     )
     many = len(explorer.classes) > _MANY_CLASSES
     with gr.Blocks(title=title, analytics_enabled=False) as page:
-        page.downloads = downloads  # they live as long as the page
+        page.downloads = downloads  # kept as long as the page
         gr.Markdown(f'# {html.escape(title)}\nUpload a photo and tick what it shows.')
         seen = gr.State()
         with gr.Row():
@@ -163,7 +163,7 @@ def serve(page: gradio.Blocks, port: int | None = None, open_browser: bool = Tru
 
     Args:
         page: See ``build_page``.
-        port: Of 127.0.0.1; a free one from 7860 on if not given.
+        port: Port of 127.0.0.1; by default the first free one from 7860.
         open_browser: Whether to open it in the user's browser.
 
     Raises:

@@ -17,7 +17,7 @@ class Benchmark:
         prepared: Files and folders that the converter writes.
         label_file: Image-level labels of all splits; empty if the configs name them.
         train: List of the training images, their folder and number.
-        val: The same of the images that the retrained model is evaluated on.
+        val: The same for the images that the retrained model is evaluated on.
         val_masks: Their masks.
         scored: List of the training images whose pseudo masks are evaluated, and their number.
         train_masks: Their masks; without them, pseudo masks are not evaluated.

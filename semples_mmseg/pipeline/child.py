@@ -15,7 +15,7 @@ _PR_SET_PDEATHSIG = 1
 def start_child(command: Sequence[str], output: IO[bytes] | None = None) -> subprocess.Popen:
     """Start a command that gets SIGTERM when this process dies (on Linux only).
 
-    Otherwise the command would go on beside the one that the next run starts in the same folder.
+    Otherwise the command continues beside the one that the next run starts in the same folder.
 
     Args:
         command: Program and arguments.

@@ -22,10 +22,10 @@ _MATCH = 'match'
 
 @dataclass(frozen=True)
 class RunFigures:
-    """What a run has left.
+    """The figures of a run.
 
     Attributes:
-        name: For people.
+        name: Name in the table.
         data: Type of its data set, e.g. ``WeakVOCDataset``.
         stages: Names of its stages, in order.
         settings: Weights of the losses and lengths of the stages.
@@ -177,9 +177,9 @@ def _latex_text(text: str) -> str:
 
 
 def compare(runs: Sequence[RunFigures], table: str) -> Table:
-    """Put the figures of runs into a table of the paper, the paper's beside them.
+    """Put the figures of runs into a table of the paper, beside the paper's.
 
-    Runs of one row, which may differ in their seed alone, become mean ± standard deviation.
+    Runs of the same row, which may differ only in their seed, become mean ± standard deviation.
 
     Args:
         runs: At least one; all on the same data.
@@ -202,7 +202,7 @@ def compare(runs: Sequence[RunFigures], table: str) -> Table:
         f'{paper_data}; neither is ours.'
     )
     if home not in runs[0].data:
-        made.notes.append('They are on other data than the runs: not to be compared.')
+        made.notes.append('They are on other data than the runs and cannot be compared.')
     if table in ('1', *_ABLATIONS) and (without := [r.name for r in runs if r.last not in r.seeds]):
         made.notes.append(f'Without seeds of their last stage: {", ".join(without)}.')
     validated = [run.name for run in runs if run.from_validation]
@@ -224,7 +224,7 @@ _PUBLISHED = (
 
 
 def _comparison(runs: Sequence[RunFigures], table: str) -> Table:
-    """Tables 1 to 3: runs and published methods, one row each; runs of one name are one row."""
+    """Tables 1 to 3: runs and published methods, one row each; runs of one name share a row."""
     ours = {
         '1': ['seed', 'mask', 'labelled', ''],
         '2': ['val', ''],
@@ -342,9 +342,9 @@ def _placed(
 
     Args:
         runs: The runs.
-        place: The row of a run, and the reason why it has none, if so.
-        match: Row of matching alone, if the table has one. Where no run ends with matching, it has
-            the seeds that the other runs had after matching.
+        place: The row of a run, or the reason why it has none.
+        match: Row of matching alone, if the table has one. If no run ends with matching, it gets
+            the seeds of the other runs after matching.
     """
     placed: dict[Any, list[tuple[RunFigures, str]]] = {}
     notes = []
@@ -380,7 +380,7 @@ def _cell(values: Sequence[float | None]) -> str:
 
 
 def _check_alike(runs: Sequence[RunFigures], row: str, stage: str) -> None:
-    """Refuse to average runs that differ in more than their seed."""
+    """Do not average runs that differ in more than their seed."""
     keys = ('match_loss', 'generator') if stage == _MATCH else tuple(runs[0].settings)
     for run in runs[1:]:
         for key in keys:

@@ -1,4 +1,4 @@
-"""What a pipeline will cost on this machine: its steps are run on a few images and scaled up."""
+"""Cost of a pipeline on this machine: its steps are run on a few images and scaled up."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .time_left import duration
 
 BATCHES = 3
 _LEAST_IMAGES = 12
-"""Of a test, whose batches may be of one image."""
+"""Images of a test, whose batches may have one image."""
 
 _HINTS = (
     'time: --amp, more processes (--gpus, num_workers), fewer epochs (stages.N.epochs), LimitSide; '
@@ -41,14 +41,14 @@ _HINTS = (
 
 @dataclass(frozen=True)
 class Cost:
-    """What a step will take.
+    """Forecast of a step.
 
     Attributes:
         name: Name of the step.
         images: Number of images it goes through, or None if it was not measured.
         seconds: Time on this machine.
-        megabytes: Most resident memory of one of its processes.
-        gpu_megabytes: Most memory that PyTorch holds on one GPU.
+        megabytes: Largest resident memory of one of its processes.
+        gpu_megabytes: Largest memory that PyTorch holds on one GPU.
         disk: Megabytes of its outputs.
     """
 
@@ -74,13 +74,13 @@ class _Measured:
 
 
 def forecast(steps: Sequence[Step], folder: Path, console: Console) -> list[Cost]:
-    """Run every step of a pipeline on a few images, and compute what all of them would take.
+    """Run every step of a pipeline on a few images, and compute the cost for all images.
 
-    Each stage is trained for one epoch of three batches. A step uses what the short steps before it
-    have left, so results of earlier runs are not needed; data and initial weights are.
+    Each stage is trained for one epoch of three batches. A step uses the results of the short steps
+    before it, so only data and initial weights are needed, not results of earlier runs.
 
     Args:
-        steps: The steps as they would run, with ``folder`` as the folder of their results.
+        steps: The steps of a real run, with ``folder`` as the folder of their results.
         folder: An empty folder.
         console: Where progress is shown.
 
@@ -91,7 +91,7 @@ def forecast(steps: Sequence[Step], folder: Path, console: Console) -> list[Cost
         RuntimeError: If a step fails on the few images.
     """
     costs: list[Cost] = []
-    startup = math.inf  # seconds of a process before its first step, at the least
+    startup = math.inf  # seconds of a process before its first step, the minimum
     for number, step in enumerate(steps, 1):
         if step.config is None:
             costs.append(Cost(step.name))
@@ -208,8 +208,8 @@ def _short_training(config: Config, folder: Path) -> list[str]:
 def _training(config: Config, measured: _Measured) -> tuple[int, float]:
     """Images of an epoch, and seconds of the whole training without start-up.
 
-    Waiting for a batch is averaged, as workers load the first batches of an epoch together;
-    computing is the median, as the first step of a stage prepares things.
+    Times of waiting for a batch are averaged, because workers load the first batches of an epoch
+    together; of computing times the median is taken, because the first step of a stage is slower.
     """
     images, epochs = _images(config, 'train'), _epochs(measured.moments)
     if config.get('stages'):
@@ -256,7 +256,7 @@ def _epochs(moments: Sequence[tuple[str, float]]) -> list[_Epoch]:
 
 
 def _measure(step: Step, options: Sequence[str], folder: Path, number: int) -> _Measured:
-    """Run a step with more options, and read what the hook has written."""
+    """Run a step with more options, and read the file of the hook."""
     times, log = folder / f'times_{number}.json', folder / f'forecast_{number}.log'
     command = [sys.executable, *step.command]
     if OPTIONS not in command:
@@ -279,7 +279,7 @@ def _measure(step: Step, options: Sequence[str], folder: Path, number: int) -> _
 
 
 def _rename_last_epoch(step: Step) -> None:
-    """Give the weights of one epoch the name that the step promises (``epoch_100.pth``)."""
+    """Rename the weights of one epoch to the step's output (``epoch_100.pth``)."""
     for output in step.outputs:
         short = output.with_name('epoch_1.pth')
         if output.name.startswith('epoch_') and short != output and short.is_file():
@@ -299,7 +299,7 @@ def show_forecast(costs: Sequence[Cost], console: Console) -> None:
     """Print the costs as a table, their sum, and the options that lower them.
 
     Args:
-        costs: Of every step.
+        costs: Costs of every step.
         console: Where they are printed.
     """
     on_gpu = any(cost.gpu_megabytes for cost in costs)

@@ -20,7 +20,7 @@ MASK_MB = 0.0032
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run changes.
+    """Changes of a run to the published settings.
 
     Attributes:
         gpus: Processes of every step that uses the model, one per GPU.

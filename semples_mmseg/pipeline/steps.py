@@ -43,7 +43,7 @@ class Step:
             belongs to an older run, perhaps with other settings.
         work: Amount of work, shown in the plan.
         megabytes: Approximate size of the outputs, shown in the plan.
-        length: Relative to the other steps', for the time left of all; 0 if it is not known.
+        length: Length relative to the other steps, for the time left of all; 0 if it is not known.
     """
 
     name: str
@@ -81,7 +81,7 @@ def _digests(paths: Sequence[Path]) -> dict[str, str | None]:
 
 
 def _version(path: Path | None) -> list[int] | None:
-    """Changes whenever a file is replaced, even by one of the same content."""
+    """A value that changes whenever a file is replaced, even by one of the same content."""
     if path is None or not path.exists():
         return None
     return [path.stat().st_ino, path.stat().st_mtime_ns]
@@ -107,7 +107,7 @@ class Record:
         self.steps: dict[str, Any] = read_json(path) if path.exists() else {}
 
     def state(self, step: Step, made_from: dict[str, Any] | None = None) -> str:
-        """What the record and the files say of a step.
+        """State of a step according to the record and the files.
 
         Args:
             step: The step.
@@ -115,7 +115,7 @@ class Record:
 
         Returns:
             ``complete`` if it ran with this command on these inputs and its outputs are unchanged,
-            ``interrupted`` if it was started so and can resume, otherwise nothing.
+            ``interrupted`` if it was started with these and can resume, otherwise an empty text.
         """
         entry = self.steps.get(step.name, {})
         if entry.get('made_from') != (made_from or _made_from(step)):
@@ -126,7 +126,7 @@ class Record:
         return 'interrupted' if started else ''
 
     def begin(self, step: Step) -> str:
-        """Note that the step starts, unless it is complete, and return its `state` before."""
+        """Record that the step starts, unless it is complete, and return its previous `state`."""
         made_from = _made_from(step)  # once: inputs may be large
         state = self.state(step, made_from)
         if state == '':
@@ -134,7 +134,7 @@ class Record:
         return state
 
     def complete(self, step: Step, seconds: float) -> None:
-        """Note that the step is complete, made from what was there when it began."""
+        """Record that the step is complete, with its inputs at the start."""
         made_from = self.steps[step.name]['made_from']
         self._write(step, made_from, outputs=_digests(step.outputs), seconds=round(seconds, 1))
 
@@ -261,7 +261,7 @@ def _check(step: Step, code: int, log: Path) -> None:
     raise RuntimeError(
         f'step {step.name!r} {reason}. The end of its log {log}:\n'
         + end_of_log(log)
-        + 'Once the cause is removed, the same command continues with this step.'
+        + 'Remove the cause and run the same command again: it continues with this step.'
     )
 
 

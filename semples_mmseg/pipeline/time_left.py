@@ -1,4 +1,4 @@
-"""Time left of a pipeline, from the lengths of its steps and what the running one has logged."""
+"""Time left of a pipeline, from the lengths of its steps and the log of the running one."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def logged_eta(text: str) -> float | None:
 class TimeLeft:
     """Estimate of the time left.
 
-    The pace, seconds by unit of length, is that of the finished steps and of the running one, so
-    every step that ends corrects the rest.
+    The pace, in seconds per unit of length, is measured on the finished steps and the running one,
+    so every finished step corrects the estimate.
 
     Args:
-        lengths: Of each step, in any unit that they share; 0 if not known: the time left is then
-            that of the running step.
+        lengths: Length of each step, in any common unit; 0 if not known: the time left is then that
+            of the running step.
     """
 
     def __init__(self, lengths: Sequence[float]) -> None:
@@ -39,7 +39,7 @@ class TimeLeft:
         return sum(self._seconds.values())
 
     def finish(self, step: int, seconds: float) -> None:
-        """Note how long a step took, by its position."""
+        """Record the seconds that the step at a position took."""
         self._seconds[step] = seconds
 
     def seconds(self, running: int, elapsed: float, left: float | None) -> float | None:
@@ -48,7 +48,7 @@ class TimeLeft:
         Args:
             running: Position of the running step.
             elapsed: Seconds since it began.
-            left: Seconds until it ends, if it has said so.
+            left: Seconds until it ends, if it has logged them.
 
         Returns:
             None as long as nothing is known.

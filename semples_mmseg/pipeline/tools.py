@@ -65,9 +65,9 @@ class Tools:
         outputs: Sequence[Path] = (),
         **details: Any,
     ) -> Step:
-        """``tools/test.py``; writes the file ``metrics`` and whatever ``arguments`` ask for.
+        """``tools/test.py``; writes the file ``metrics`` and the outputs of ``arguments``.
 
-        Of several weights, each has a file of its own, ``seeds_match.json`` for ``match.pth``.
+        With several weights, each has its own file, ``seeds_match.json`` for ``match.pth``.
         """
         out = self.folder / metrics
         start = (*map(str, weights), '--metrics', str(out))
@@ -106,7 +106,7 @@ class Tools:
     def _command(
         self, tool: str, config: str, *arguments: str, options: Sequence[str]
     ) -> tuple[str, ...]:
-        """A tool, started by the distributed launcher where there are several GPUs."""
+        """A tool, started by the distributed launcher if there are several GPUs."""
         command = (str(self.root / 'tools' / tool), str(self.root / config), *arguments)
         if self.gpus > 1:
             launcher = ('-m', 'torch.distributed.run', '--standalone', '--nproc_per_node')

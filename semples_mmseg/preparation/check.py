@@ -32,7 +32,7 @@ _BLACK = 15
 
 @dataclass(frozen=True)
 class FileCheck:
-    """What the image and the mask of one id hold.
+    """Content of the image and the mask of one id.
 
     Attributes:
         problems: Details by kind of finding, see ``check_report.FINDINGS``.
@@ -48,7 +48,7 @@ class FileCheck:
 
 
 def check_dataset(dataset: WeakLabelDataset, name: str = '', workers: int | None = None) -> Report:
-    """Check all files of a data set: lists, labels, every image, and every mask if it has some.
+    """Check all files of a data set: lists, labels, every image, and every mask if there are any.
 
     Every image is decoded completely. Labels without an image are searched for in the whole label
     file, everything else among the images of the split list; without a list these are all images
@@ -57,7 +57,7 @@ def check_dataset(dataset: WeakLabelDataset, name: str = '', workers: int | None
     Args:
         dataset: The data set, built with ``lazy_init=True`` so that it does not stop at the first
             problem. Its masks are checked if it has them (``test_mode``).
-        name: What to call it.
+        name: Name in the report.
         workers: Number of processes; all processors by default.
 
     Returns:
@@ -176,9 +176,9 @@ def _compare_classes(
 ) -> None:
     """Count the classes of the masks and compare them with the image-level labels.
 
-    Single images that differ are noted, for labels and masks of good sets differ in a few. A class
-    is wrong if less than a third of the images that have it in either have it in both, or if its
-    images have the id of another class.
+    Single images that differ are only noted, because labels and masks of good sets differ in a few.
+    A class is wrong if fewer than a third of the images that have it in label or mask have it in
+    both, or if its images have the id of another class.
     """
     both, either = (dict.fromkeys(dataset.object_classes, 0) for _ in range(2))
     own, ignored = dataset.own_classes, False

@@ -24,7 +24,7 @@ FINDINGS = (
 """What is wrong: with any of these the data set is not clean."""
 
 NOTES = ('images with an empty list of labels', 'labels and mask name different classes')
-"""What may be as it should."""
+"""What may be intended."""
 
 
 @dataclass

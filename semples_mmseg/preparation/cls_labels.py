@@ -14,7 +14,7 @@ from ..utils.files import read_bytes
 from ..utils.lists import name_some
 from ..utils.names import check_image_id
 
-# What a pickle of arrays may name, under the names that NumPy 1 and 2 have for it.
+# Types that a pickle of arrays may contain, by their names in NumPy 1 and 2.
 _ALLOWED = {
     'numpy.ndarray': np.ndarray,
     'numpy.dtype': np.dtype,
@@ -35,7 +35,7 @@ class _ArrayUnpickler(pickle.Unpickler):
     """Python's unpickler, restricted to NumPy's arrays and plain data."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Look up what the pickle names."""
+        """Look up a type of the pickle."""
         if f'{module}.{name}' not in _ALLOWED:
             raise ValueError(
                 f'it asks for {module}.{name}, which is neither an array nor plain data; nothing '
@@ -60,8 +60,8 @@ def read_cls_labels(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file holds anything else, wants to run something, or a vector is not K
-            zeros and ones; the message names the file and the image.
+        ValueError: If the file holds anything else, calls a function, or a vector is not K zeros
+            and ones; the message names the file and the image.
     """
     if id_format is not None:
         _check_format(id_format)
@@ -91,7 +91,7 @@ def _read_dict(path: str | os.PathLike) -> dict:
             if shape != () or dtype.kind != 'O':
                 raise ValueError(f'it holds an array of shape {shape} and type {dtype}')
             content = _ArrayUnpickler(file).load().item()
-        # NumPy and pickle have no common base class for what they raise on damaged bytes.
+        # NumPy's and pickle's errors on damaged bytes have no common base class.
         except Exception as error:
             reason = str(error) or type(error).__name__
             raise ValueError(
@@ -125,7 +125,7 @@ def _image_id(key: Any, id_format: str | None) -> str:
     year, rest = divmod(number, 1_000_000)
     if not 2007 <= year <= 2012:
         raise ValueError(
-            'a number is no id of VOC such as 2007000032; say how numbers become image ids '
+            'a number is no id of VOC such as 2007000032; tell how numbers become image ids '
             "(--id-format, e.g. 'COCO_train2014_{:012d}')"
         )
     return f'{year}_{rest:06d}'

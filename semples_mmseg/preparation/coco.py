@@ -39,7 +39,7 @@ class CocoImage:
 
     @property
     def labels(self) -> list[str]:
-        """Class names in the order of classes; crowds count, for the image shows them."""
+        """Class names in the order of classes; crowds count, because the image shows them."""
         return [COCO_CLASSES[label - 1] for label in sorted({r.label for r in self.regions})]
 
 
@@ -137,13 +137,13 @@ def choose_images(
 
     Args:
         images: All images of the annotation file.
-        folder: Where the images are.
+        folder: Folder of the images.
         split: One of ``SPLITS``.
         subset: Whether this is a part of COCO on purpose: images that are not in the folder are
             left out, and nothing is counted.
 
     Raises:
-        FileNotFoundError: If images are missing; names some and says how many.
+        FileNotFoundError: If images are missing; the message has their number and names some.
         ValueError: If there are not as many labelled images as in COCO 2014.
     """
     labelled = [image for image in images if image.regions]
@@ -159,7 +159,7 @@ def choose_images(
     if not subset and len(chosen) != SPLITS[split]:
         raise ValueError(
             f'{split} has {len(chosen)} labelled images, COCO 2014 has {SPLITS[split]}: the '
-            'annotation file is another one or incomplete; if a part is meant, add --subset'
+            'annotation file is a different one or incomplete; if a part is meant, add --subset'
         )
     if not chosen:
         raise ValueError(f'{split}: the annotation file has no image with annotations')
@@ -178,16 +178,16 @@ def prepare_coco14(
 ) -> None:
     """Write what ``WeakCOCODataset`` reads.
 
-    Of every split, under ``out``: ``ImageSets/<split>.txt``, ``labels_<split>.json`` and, where
-    asked for, ``masks/<split>2014/<image id>.png``. Everything but the segmentations is checked
-    before anything is written. Running it again changes nothing; masks of a stopped run are kept
-    and the rest is added.
+    For every split, under ``out``: ``ImageSets/<split>.txt``, ``labels_<split>.json`` and, for
+    splits in ``masks``, ``masks/<split>2014/<image id>.png``. Everything but the segmentations is
+    checked before anything is written. Running it again changes nothing; masks of a stopped run are
+    kept and the rest is added.
 
     Args:
         root: Folder with ``train2014`` and ``val2014``.
         splits: Which of ``SPLITS`` to prepare.
-        masks: Those of them to make masks for. Evaluation wants ``val``; masks of ``train`` only
-            serve to measure seeds and pseudo masks.
+        masks: Splits to make masks for. Evaluation needs ``val``; masks of ``train`` only serve to
+            measure seeds and pseudo masks.
         annotations: Folder of the annotation files, ``<root>/annotations`` by default.
         out: Folder of the results, ``root`` by default.
         subset: See ``choose_images``.
@@ -196,7 +196,7 @@ def prepare_coco14(
 
     Raises:
         FileNotFoundError: If an annotation file or images are missing.
-        ValueError: If an annotation file or a mask folder is not what it should be.
+        ValueError: If an annotation file or a mask folder has wrong content.
     """
     root, console = Path(root), console or Console(markup=False)
     folder, target = Path(annotations or root / 'annotations'), Path(out or root)
@@ -239,7 +239,7 @@ def _check_mask_folder(folder: Path, source: Path) -> None:
     if found != _manifest(source):
         raise ValueError(
             f'{folder} holds files that were not made from {source} as it is now (its {_MANIFEST} '
-            'is missing or tells otherwise): delete the folder or choose another with --out'
+            'is missing or differs): delete the folder or choose another with --out'
         )
 
 
@@ -250,7 +250,7 @@ def _paint(
     images: Sequence[CocoImage],
     workers: int | None,
 ) -> None:
-    """Write the masks that are not there yet."""
+    """Write the missing masks."""
     write_json(folder / _MANIFEST, _manifest(source))
     targets = [str(folder / f'{Path(image.name).stem}.png') for image in images]
     absent = set(missing_files(targets))

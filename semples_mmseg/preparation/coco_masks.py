@@ -24,7 +24,7 @@ class Region:
         crowd: Whether it marks a crowd, in which single objects are not separated.
         segmentation: As in the file: a list of polygons [x1, y1, x2, y2, ...], or a run-length
             code ``{'counts': ..., 'size': [height, width]}``, compressed or not.
-        id: Of the annotation, for error messages.
+        id: Id of the annotation, for error messages.
     """
 
     label: int
@@ -63,10 +63,10 @@ def decode_region(region: Region, size: tuple[int, int]) -> np.ndarray:
 def paint(regions: Sequence[Region], size: tuple[int, int]) -> np.ndarray:
     """Paint the regions of an image, smaller ones over larger ones.
 
-    A crowd is 255, at its place in the order like any other region.
+    A crowd is painted as 255, in the same order as any other region.
 
     Args:
-        regions: In the order of the file, which decides between regions of one area.
+        regions: Regions in the order of the file, which decides between regions of equal area.
         size: (height, width).
 
     Returns:
@@ -74,7 +74,7 @@ def paint(regions: Sequence[Region], size: tuple[int, int]) -> np.ndarray:
     """
     decoded = [decode_region(region, size) for region in regions]
     mask = np.zeros(size, np.uint8)
-    # stable: of one area, the later region is painted later
+    # stable: of equal areas, the later region is painted later
     for index in sorted(range(len(regions)), key=lambda index: -int(decoded[index].sum())):
         region = regions[index]
         mask[decoded[index]] = IGNORED if region.crowd else region.label
@@ -100,7 +100,7 @@ def write_image_mask(job: tuple[str, Path, tuple[int, int], Sequence[Region]]) -
     if found != size:
         raise ValueError(
             f'image {image} is {found[0]} x {found[1]} (height x width), the annotation file says '
-            f'{size[0]} x {size[1]}: image and annotations are not of one release'
+            f'{size[0]} x {size[1]}: image and annotations are of different releases'
         )
     try:
         write_mask(path, paint(regions, size))

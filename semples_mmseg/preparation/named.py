@@ -1,4 +1,4 @@
-"""Data sets as tools name them: by class, by a config, or by folders."""
+"""Data sets by class name, by config, or by folders, as in the tools' options."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -87,7 +87,7 @@ def dataset_of_folders(
     Args:
         images: Folder of the images.
         dataset: Name of its class, see ``dataset_class``; or:
-        classes: The object classes of a data set of one's own.
+        classes: The object classes of your own data set.
         root: Root of the relative paths.
         ann_file: Split list. Without one, all images of the folder count.
         label_file: JSON file of the labels; the class's own default if None.
@@ -116,7 +116,7 @@ def dataset_of_folders(
     else:
         built = dataset_class(str(dataset))(**options)
         if not ann_file:
-            built.ann_file = ''  # some classes have a list of their own
+            built.ann_file = ''  # some classes have their own list
     if img_suffix is not None:
         built.img_suffix = img_suffix
     return built

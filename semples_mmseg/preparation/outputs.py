@@ -1,4 +1,4 @@
-"""Writing split lists and label files; others of that name are replaced only on request."""
+"""Writing split lists and label files; other content is replaced only on request."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

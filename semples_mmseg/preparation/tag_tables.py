@@ -13,7 +13,7 @@ cls_labels.npy        multi-hot vectors by photo; needs the class names
 folder per class      ``PHOTOS/cat/1.jpg``: no table at all
 ===================== =========================================================================
 
-The form is told by the content, never by the name of the file.
+The form is recognised by the content, never by the name of the file.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ class TagTable:
     """A tag table as it was read.
 
     Attributes:
-        form: Its form, for people.
+        form: Name of its form.
         entries: Its statements, in order; a photo may have several.
-        classes: Class names in the order of the table: of its columns or categories, else as they
-            first occur.
+        classes: Class names in the order of the table's columns or categories, else of first
+            occurrence.
     """
 
     form: str
@@ -89,7 +89,7 @@ def read_tags(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If no form fits; names file and row.
+        ValueError: If no form fits; the message names file and row.
     """
     if source is None:
         table = _folders(photos)

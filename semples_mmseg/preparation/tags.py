@@ -41,7 +41,7 @@ def match_photos(root: Path, photos: Sequence[str], table: TagTable) -> TaggedPh
 
     Raises:
         ValueError: If an entry names a photo that is not there, or more than one; if a class name
-            is empty, ``background``, or differs from another one in case alone; if nothing is
+            is empty, ``background``, or differs from another one only in case; if nothing is
             tagged.
     """
     _check_classes(table)
@@ -84,7 +84,7 @@ def write_dataset(tagged: TaggedPhotos, folder: Path, overwrite: bool = False) -
     ids = image_ids(tagged.tags)
     labels = {ids[photo]: [people_name(tag) for tag in tags] for photo, tags in tagged.tags.items()}
     names = list(labels)
-    # Both are looked at before anything is written.
+    # Both are checked before anything is written.
     list_is_current(folder / 'list.txt', names, overwrite)
     labels_are_current(folder / 'labels.json', labels, overwrite)
     write_list(folder / 'list.txt', names, overwrite)
@@ -106,7 +106,7 @@ def _find(entry: Entry, by_name: Mapping[str, Sequence[str]], root: Path) -> str
             f'below {root}, with suffix'
         )
     raise ValueError(
-        f'{entry.where}: there is no photo {entry.image!r} in {root}; take the row out or add the '
+        f'{entry.where}: there is no photo {entry.image!r} in {root}; remove the row or add the '
         'photo'
     )
 

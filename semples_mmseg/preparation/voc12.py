@@ -47,7 +47,7 @@ def prepare_voc(
 
     ``train_aug`` is VOC's train and the augmented images, without VOC's val. Its masks and those of
     val are collected in ``SegmentationClassAug`` for evaluation. The labels of both are the objects
-    of the XML annotations; only an image without one takes the classes of its mask. Correct files
+    of the XML annotations; an image without one gets the classes of its mask. Correct files
     are kept; lists and labels are written last.
 
     Args:

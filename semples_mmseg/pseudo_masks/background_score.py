@@ -26,12 +26,12 @@ SHARE = 0.65
 
 @dataclass(frozen=True)
 class ScoreChoice:
-    """A background score, and the figures that decided.
+    """A background score, and the figures it was chosen by.
 
     Attributes:
         score: The lowest candidate up to which candidates have ``SHARE`` of the weight.
         scores: The T candidates.
-        fit: Mean fit of each, over all pairs.
+        fit: Mean fit of each candidate over all pairs.
         pairs: Number of (image, present class) pairs.
     """
 
@@ -44,17 +44,17 @@ class ScoreChoice:
 def foreground_fit(
     model: SemPLeS, pixels: Tensor, cams: Tensor, classes: Tensor, scores: Sequence[float]
 ) -> Tensor:
-    """How well the hard masks of one image show their class and nothing of its background.
+    """How well the hard masks of one image show their class without its background.
 
         log cos(v_f, u_f) + log(1 - cos(v_f, u_b))
 
-    where v_f is the CLIP feature of the image without the pixels that a background score labels as
-    something else. These are the two foreground terms of equation 3, with equal weights.
+    where v_f is the CLIP feature of the image without the pixels that are labelled otherwise at a
+    background score. These are the two foreground terms of equation 3, with equal weights.
 
     Args:
         model: With learned prompts, in eval mode.
         pixels: The image at CLIP's input size, (3, s, s).
-        cams: (n, H, W) in [0, 1], of its n > 0 present classes.
+        cams: (n, H, W) in [0, 1], CAMs of its n > 0 present classes.
         classes: (n,) their 0-based object classes.
         scores: T background scores.
 
@@ -78,16 +78,16 @@ def choose_background_score(
 ) -> ScoreChoice:
     """Choose a background score by how well the foregrounds fit their tags.
 
-    The fit is flat around its best, and chance decides where that is. So each candidate has a
-    weight, softmax(fit / ``SOFTNESS``), and the choice is a quantile of these weights: it hardly
-    changes with a few other images. The quantile is above the median, because CLIP hardly minds
-    some background around an object. No pixel label is used. CLIP sees the first scale of each
-    image.
+    The fit is flat near its maximum, so the position of the maximum is random. Therefore each
+    candidate has a weight, softmax(fit / ``SOFTNESS``), and a quantile of these weights is chosen,
+    which hardly changes with the images. It is above the median, because some background around an
+    object hardly changes CLIP's features. No pixel label is used. CLIP gets the first scale of
+    each image.
 
     Args:
         model: A ``SemPLeS`` after prompt learning, on the device to work on; it is put in eval
             mode.
-        batches: Of a test dataloader.
+        batches: Batches of a test dataloader.
         scores: Candidates, ascending.
 
     Raises:
@@ -95,7 +95,7 @@ def choose_background_score(
     """
     if not isinstance(model, SemPLeS):
         raise ValueError(
-            f'a {type(model).__name__} has no CLIP that could choose the background score: give '
+            f'a {type(model).__name__} has no CLIP to choose the background score: give '
             'one (--background-score 0.4)'
         )
     model.eval()
@@ -117,7 +117,7 @@ def choose_background_score(
     choice = ScoreChoice(chosen, tuple(scores), tuple(mean.tolist()), pairs)
     print_log(
         f'background score {choice.score:g}, chosen by CLIP on {pairs} pairs of image and tag; no '
-        'pixel label was looked at',
+        'pixel label was used',
         logger='current',
     )
     return choice

@@ -51,7 +51,7 @@ def make_pseudo_masks(
 
     The folder is locked, so that no other run writes to it at the same time.
     ``pseudo_masks.json`` in it records the settings; a folder of other settings or classes is
-    refused. ``classes.json`` says name and colour of each id.
+    refused. ``classes.json`` has name and colour of each id.
 
     With a launcher, every process predicts its share of the missing images. The main process lists
     them before any mask is written.
@@ -68,8 +68,8 @@ def make_pseudo_masks(
         refine: One of ``REFINEMENTS``, in place of ``pseudo_mask_evaluator.refine``.
         dataloader_key: Name of the dataloader in the config.
         overwrite: Delete the folder's masks and start anew.
-        shard: Make this part of the masks alone. Other parts may be made at the same time, by
-            runs on other machines too, in the same folder: the manifest of the first holds for all.
+        shard: Make only this part of the masks. Other runs, also on other machines, may make other
+            parts at the same time in the same folder; the manifest of the first run applies to all.
 
     Returns:
         What ``PseudoMaskWriter`` returns for the images predicted in this run.
@@ -78,7 +78,8 @@ def make_pseudo_masks(
         KeyError: If the config lacks the dataloader.
         ValueError: If the score is not in [0, 1], there is no such refinement, there are more
             than 254 object classes, the folder holds other masks or another run is writing to it,
-            the model cannot choose a background score, or a part of the masks is to start anew.
+            the model cannot choose a background score, or ``overwrite`` is given for a part of the
+            masks.
         FileNotFoundError: If the checkpoint or an image is missing.
         ImportError: If the refinement needs a library that is not installed.
         OSError: If the folder cannot be written.
@@ -131,7 +132,7 @@ def make_pseudo_masks(
                 if found is None:
                     order = [position for position, _ in wanted]
                     found = _choose_score(config, checkpoint, loader, order)
-                    if shard is not None:  # another machine may have rounded otherwise before
+                    if shard is not None:  # another machine may have rounded differently before
                         found = recorded_score(out_dir, manifest['checkpoint']) or found
                 manifest['background_score'] = found
             open_folder(out_dir, manifest, overwrite, shared=shard is not None)
@@ -145,10 +146,8 @@ def make_pseudo_masks(
         if not missing:
             print_log(f'All pseudo masks{part} are in {out_dir} already.', logger='current')
             return dict(masks=0)
-        print_log(
-            f'{len(missing)} of {wanted} pseudo masks{part} are to be made.', logger='current'
-        )
-        if some:  # they become part of the config in the log: not where they say nothing
+        print_log(f'{len(missing)} of {wanted} pseudo masks{part} will be made.', logger='current')
+        if some:  # only if needed, because the indices become part of the config in the log
             loader.dataset.indices = missing
         return _predict(config, checkpoint, loader, evaluator)
 
@@ -193,21 +192,21 @@ def _predict(
 def _choose_score(
     config: Config, checkpoint: str, loader: ConfigDict, order: Sequence[int]
 ) -> float:
-    """Let CLIP choose, using images from the whole list of positions."""
+    """Let CLIP choose by images from the whole list of positions."""
     # CAMs do not depend on the score
     model = MODELS.build({k: v for k, v in config.model.items() if k != 'background_score'})
     load_checkpoint(model, with_scheme(checkpoint), map_location='cpu', logger='current')
     number = min(IMAGES_TO_CHOOSE_BY, len(order))
     chosen = [order[i] for i in np.linspace(0, len(order) - 1, number).astype(int)]
     images = DATASETS.build(dict(loader.dataset, indices=chosen))
-    # the config's sampler would give this process only its share
+    # because the config's sampler gives this process only its share
     options = dict(loader, dataset=images, sampler=SequentialSampler(images))
     batches = Runner.build_dataloader(options)
     return choose_background_score(model.to(get_device()), batches).score
 
 
 def _wanted(dataset: ConfigDict) -> tuple[dict[str, Any], list[tuple[int, str]]]:
-    """Metainfo, and position in the whole data set and id of each image that ``indices`` leaves."""
+    """Metainfo, and (position in the whole data set, id) of each image that ``indices`` selects."""
     options = {k: v for k, v in dataset.items() if k != 'indices'}
     images = DATASETS.build(dict(options, pipeline=[]))
     order = positions(len(images), dataset.get('indices'))

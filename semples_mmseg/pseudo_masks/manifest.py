@@ -1,4 +1,4 @@
-"""The settings that the masks of a folder were made with; one folder has one setting."""
+"""The settings that the masks of a folder were made with, the same for all of them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def open_folder(
     overwrite: bool = False,
     shared: bool = False,
 ) -> None:
-    """Make a folder ready for masks of given settings, or refuse it.
+    """Prepare a folder for masks of the given settings, or refuse it.
 
     A new or empty folder gets the manifest. In a folder of the same settings the masks are
     kept; they are complete, because they are written atomically. Temporary files of a killed run
@@ -85,8 +85,8 @@ def open_folder(
         shared: Whether other runs may be writing to the folder; their temporary files are kept.
 
     Raises:
-        ValueError: If the folder holds masks of other settings, or PNG files that no manifest
-            says to be pseudo masks (``overwrite`` does not touch those either).
+        ValueError: If the folder holds masks of other settings, or PNG files without a manifest
+            (``overwrite`` does not touch those either).
         OSError: If files cannot be written there.
     """
     folder = Path(folder)
@@ -112,7 +112,7 @@ def open_folder(
             if not shared:
                 remove_leftovers(folder, recursive=True)
             return
-        # masks first: if this is interrupted, the manifest still fits the masks that are left
+        # masks first: after an interruption the manifest still fits the remaining masks
         masks = sorted(folder.rglob('*.png'))
         for mask in masks:
             mask.unlink()

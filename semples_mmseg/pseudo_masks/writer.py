@@ -28,15 +28,16 @@ _FOR_WORKERS = ('img_id', 'img_path', 'limited_shape', 'cam_classes')
 class PseudoMaskWriter(BaseMetric):
     """Writes ``<out_dir>/<image id>.png`` for every prediction.
 
-    The mask is the prediction's label map (0 background, class + 1 otherwise), refined if asked,
-    in an 8-bit PNG with the data set's palette. Photos that ``LimitSide`` has made smaller are
-    refined at that size, and then enlarged. Files are written atomically.
+    The mask is the prediction's label map (0 background, class + 1 otherwise), refined if
+    ``refine`` is given, in an 8-bit PNG with the data set's palette. Masks of photos that
+    ``LimitSide`` has shrunk are refined at that size, and then enlarged. Files are written
+    atomically.
 
     A refinement on the CPU runs in worker processes while the model predicts; at most twice as many
     images as there are workers are queued.
 
     Returns ``masks``, the number of images; and, if the samples have a ground truth,
-    ``mask_mIoU`` in percent: a diagnostic that training must not look at.
+    ``mask_mIoU`` in percent: a diagnostic that training must not use.
 
     Args:
         out_dir: Folder of the masks.
@@ -73,7 +74,7 @@ class PseudoMaskWriter(BaseMetric):
         self._pool: WorkerPool | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Write the masks of a batch, or hand them to the workers."""
+        """Write the masks of a batch, or pass them to the workers."""
         assert self.dataset_meta is not None, 'the evaluator sets `dataset_meta`'
         if self._pool is None:
             write = partial(
@@ -115,7 +116,7 @@ class PseudoMaskWriter(BaseMetric):
         return super().evaluate(size)
 
     def close(self) -> None:
-        """End the workers after the masks that they have begun."""
+        """End the workers after they have finished the masks that they have begun."""
         if self._pool is not None:
             self._pool.close()
             self._pool = None
@@ -138,7 +139,7 @@ class PseudoMaskWriter(BaseMetric):
             )
         if confusion.any():
             metrics['mask_mIoU'] = float(segmentation_scores(confusion).miou)
-            logger.info('mask_mIoU looks at pixel labels: a diagnostic, not weak supervision.')
+            logger.info('mask_mIoU uses pixel labels: a diagnostic, not weak supervision.')
         return metrics
 
 
@@ -169,7 +170,7 @@ def write_refined(
     Returns:
         Positions in the flattened confusion matrix ``(C, C)`` that are not zero, and their values,
         empty without a ground truth; and whether the mask shows an object, None for an image
-        without classes. (Never None alone: MMEngine drops those when it collects the results of
+        without classes. (Never just None, which MMEngine drops when it collects the results of
         several processes.)
     """
     if refine is not None:

@@ -30,10 +30,9 @@ class Refinement(Protocol):
         Args:
             label: Label ids 0..K, uint8 of shape ``(H, W)``, the size of the CAMs.
             sample: The prediction: ``img_id``, ``img_path``, ``limited_shape`` (None, or the size
-                of the CAMs where the photo was made smaller for them), ``cam_classes`` (0-based
-                object classes of the tags, integers ``(n,)``); without workers also ``cams``
-                (``sample['cams']['data']``, float ``(n, H, W)`` in [0, 1]), ``background_score``
-                and all other fields.
+                of the CAMs if the photo was shrunk), ``cam_classes`` (0-based object classes of the
+                tags, integers ``(n,)``); without workers also ``cams`` (``sample['cams']['data']``,
+                float ``(n, H, W)`` in [0, 1]), ``background_score`` and all other fields.
 
         Returns:
             Label ids of the same shape, uint8.
@@ -41,7 +40,7 @@ class Refinement(Protocol):
 
 
 def read_rgb(sample: Mapping[str, Any], shape: tuple[int, ...]) -> np.ndarray:
-    """The image that a prediction was made of, uint8 RGB of shape ``(H, W, 3)``.
+    """The image of a prediction, uint8 RGB of shape ``(H, W, 3)``.
 
     Args:
         sample: The prediction, with ``img_path`` and, if it is smaller, ``limited_shape``.

@@ -64,11 +64,11 @@ TEST_TIME_CRF = {
 def crf_parameters(
     presets: Mapping[str, CRFParameters], name: str, overrides: Mapping[str, Any]
 ) -> CRFParameters:
-    """A named set of numbers, some of them changed.
+    """A named set of parameters, some of them changed.
 
     Args:
         presets: ``PSEUDO_MASK_CRF`` or ``TEST_TIME_CRF``.
-        name: Of the set: ``'voc'`` or ``'coco'``.
+        name: Name of the set: ``'voc'`` or ``'coco'``.
         overrides: Other values for some fields of ``CRFParameters``.
 
     Raises:
@@ -87,7 +87,7 @@ def require_pydensecrf() -> tuple[Any, Any]:
     """Import pydensecrf and return its modules ``densecrf`` and ``utils``.
 
     Raises:
-        ImportError: If it is not installed; says how to install it.
+        ImportError: If it is not installed; the message tells how to install it.
     """
     try:
         from pydensecrf import densecrf, utils
@@ -106,7 +106,7 @@ def _infer(image: np.ndarray, unary: np.ndarray, parameters: CRFParameters) -> n
     Args:
         image: uint8 RGB, ``(H, W, 3)``.
         unary: Negative log-probabilities, float32 ``(n, H * W)``.
-        parameters: Of the pairwise terms.
+        parameters: Parameters of the pairwise terms.
 
     Returns:
         Probabilities, float32 ``(n, H, W)``.
@@ -132,7 +132,7 @@ def crf_on_labels(
     parameters: CRFParameters,
     certainty: float = 0.7,
 ) -> np.ndarray:
-    """Refine a label map; background and the classes of the image's tags are the choices.
+    """Refine a label map; possible labels are background and the classes of the image's tags.
 
     Every pixel has its label with probability ``certainty``, background pixels too; the other
     labels share the rest.
@@ -155,10 +155,10 @@ def crf_on_labels(
     strange = np.setdiff1d(label, ids)
     if len(strange):
         raise ValueError(f'CRF: labels {strange.tolist()} are not among {ids.tolist()}.')
-    if len(ids) == 1:  # nothing to choose from
+    if len(ids) == 1:  # only background is possible
         return label.copy()
     utils = require_pydensecrf()[1]
-    # `zero_unsure` would take 0 for "no label"; here it is background
+    # `zero_unsure` means that 0 is "no label"; here it is background
     index = np.searchsorted(ids, label)
     unary = utils.unary_from_labels(index, len(ids), certainty, zero_unsure=False)
     return ids[_infer(image, unary, parameters).argmax(0)]
@@ -177,7 +177,7 @@ class DenseCRF:
             ``bilateral_srgb=3``.
 
     Raises:
-        ImportError: If pydensecrf is missing; says how to install it.
+        ImportError: If pydensecrf is missing; the message tells how to install it.
         ValueError: If there is no such set or parameter, or a number is out of range.
 
     Example:
@@ -218,10 +218,10 @@ def crf_on_probabilities(
 
     Args:
         image: uint8 RGB, ``(H, W, 3)``.
-        probabilities: Of the classes, ``(C, H, W)``, summing to 1 over C.
+        probabilities: Class probabilities, ``(C, H, W)``, summing to 1 over C.
         parameters: Of the CRF, e.g. ``TEST_TIME_CRF['voc']``.
-        predicted_only: Whether to choose among the classes alone that are the most probable one
-            in some pixel, as the published code does; else among all of non-zero probability.
+        predicted_only: Whether to choose only among classes that are the most probable one in some
+            pixel, as the published code does; otherwise among all classes of non-zero probability.
 
     Returns:
         Class ids 0..C - 1, uint8 ``(H, W)``.

@@ -15,7 +15,7 @@ from ..models.soft_masks import label_map
 from .base import read_rgb
 
 DILATIONS = (1, 2, 4, 8, 12, 24)
-"""Of the published neighbourhood."""
+"""Dilations of the published neighbourhood."""
 
 
 def _neighbours(dilations: Sequence[int]) -> list[tuple[int, int]]:
@@ -44,7 +44,8 @@ def pixel_affinity(
         weight(p, q) = softmax over q in N(p) of mean over c of -|I_pc - I_qc| / (b σ_pc)
 
     where I_pc is colour c of pixel p and σ_pc the standard deviation of that colour over the
-    neighbours N(p). Differences are divided by it, so they count alike in dark and bright images.
+    neighbours N(p). Differences are divided by it, so they have the same weight in dark and bright
+    images.
 
     Args:
         image: Colours in any range, float (B, 3, H, W).

@@ -1,4 +1,4 @@
-"""Refinements by short names; importing them takes no time."""
+"""Refinements by short names. Importing this module is fast."""
 
 from __future__ import annotations
 

@@ -11,19 +11,20 @@ from mmengine import Registry
 def check_arguments(
     registry: Registry, part: Mapping[str, Any], where: str, more: Iterable[str] = ()
 ) -> Callable:
-    """Look up the class of a dictionary with ``type`` and compare its arguments; builds nothing.
+    """Look up the class of a dictionary with ``type`` and check its arguments; nothing is built.
 
     Args:
         registry: Where the class is registered.
         part: The dictionary.
         where: Its place, for the message.
-        more: Arguments that others give, and keys that it may have besides.
+        more: Arguments from elsewhere, and other allowed keys.
 
     Returns:
         The class.
 
     Raises:
-        ValueError: If there is no such class, it has no argument of a key's name, or needs another.
+        ValueError: If there is no such class, a key is no argument of it, or a required argument is
+            missing.
     """
     kind = part.get('type')
     built = registry.get(kind) if isinstance(kind, str) else kind
@@ -41,7 +42,7 @@ def check_keys_of(part: Mapping[str, Any], known: Collection[str], what: str) ->
     """Refuse keys that are not known.
 
     Raises:
-        ValueError: Names the first one, and the one that is nearest to it.
+        ValueError: For the first one; the message names it and the nearest known key.
     """
     for key in part:
         if key not in known and key != '_scope_':  # MMEngine's mark of a config that is inherited
@@ -49,7 +50,7 @@ def check_keys_of(part: Mapping[str, Any], known: Collection[str], what: str) ->
 
 
 def hint(wrong: str, known: Collection[str]) -> str:
-    """How a message about an unknown name ends: the nearest known one, or all if they are few."""
+    """End of a message about an unknown name: the nearest known one, or all if they are few."""
     close = difflib.get_close_matches(wrong, known, 1)
     if close:
         return f'; did you mean {close[0]!r}?'
@@ -57,7 +58,7 @@ def hint(wrong: str, known: Collection[str]) -> str:
 
 
 def parameters(built: Callable) -> Iterator[str]:
-    """Names of the arguments of a class, those that it hands to its bases too."""
+    """Names of the arguments of a class, including those that it passes to its bases."""
     for call in _calls(built):
         given = inspect.signature(call).parameters.values()
         named = (p.name for p in given if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
@@ -71,7 +72,7 @@ def types(registry: Registry) -> set[str]:
 
 
 def _calls(built: Callable) -> Iterator[Callable]:
-    """What is called with the arguments: ``__init__`` of a class and of the bases that it uses."""
+    """The functions that get the arguments: ``__init__`` of a class and of bases that it calls."""
     if not inspect.isclass(built):
         yield built
         return
@@ -83,7 +84,7 @@ def _calls(built: Callable) -> Iterator[Callable]:
 
 
 def _required(built: Callable) -> Iterator[str]:
-    """Arguments without a default; a class gives its bases what they need."""
+    """Arguments without a default; those of bases are not needed, because the class passes them."""
     for p in inspect.signature(next(_calls(built))).parameters.values():
         named = p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
         if named and p.default is p.empty and p.name != 'self':

@@ -11,7 +11,7 @@ class ObjectClasses(NamedTuple):
     """K object classes, background not counted.
 
     Attributes:
-        names: Their names, as labels, masks and tables have them.
+        names: Their names in labels, masks and tables.
         prompts: Their names in CLIP's sentences.
         palette: RGB of background and of each class; ``None`` for VOC's colours.
     """
@@ -32,13 +32,13 @@ def read_classes(class_names: str | Sequence[str], where: str = 'class_names') -
 
     Args:
         class_names: A list of names, or the name of a registered data set, whose classes and
-            palette are taken. In a list, ``'person|player'`` is the class person, which CLIP reads
-            as player.
+            palette are taken. In a list, ``'person|player'`` is the class person, which is called
+            player in CLIP's sentences.
         where: What the option belongs to, for error messages.
 
     Raises:
         ValueError: If there is no data set of that name, it has no background class, or a name of
-            the list is empty, there twice or has more than one ``|``.
+            the list is empty, repeated or has more than one ``|``.
 
     Example:
         >>> read_classes(['person|player', 'dog']).prompts
@@ -60,12 +60,12 @@ def read_classes(class_names: str | Sequence[str], where: str = 'class_names') -
 
 
 def people_name(name: str) -> str:
-    """The name of a class for people: what stands before the ``|`` of ``person|player``."""
+    """The name of a class for people: the part before the ``|`` of ``person|player``."""
     return name.partition('|')[0].strip()
 
 
 def prompt_name(name: str) -> str:
-    """The name of a class for CLIP: what stands behind the ``|`` of ``person|player``."""
+    """The name of a class for CLIP: the part after the ``|`` of ``person|player``."""
     return name.rpartition('|')[2].strip()
 
 
@@ -77,9 +77,9 @@ def model_metainfo(classes: ObjectClasses) -> dict[str, Any]:
 def merge_class_names(
     metainfo: Mapping | None, class_names: str | Sequence[str] | None
 ) -> dict[str, Any] | None:
-    """Put the options ``class_names`` and ``metainfo`` of a data set together.
+    """Merge the options ``class_names`` and ``metainfo`` of a data set.
 
-    Classes of ``metainfo`` take the place of ``class_names='DATASET'``, which a config inherits.
+    Classes of ``metainfo`` replace an inherited ``class_names='DATASET'``.
 
     Raises:
         ValueError: If both list classes, and not the same ones; see ``read_classes`` too.

@@ -41,7 +41,7 @@ def parts(at: Any, where: str = '') -> Iterator[tuple[str, Any]]:
 
 def read_options(texts: Iterable[str]) -> dict[str, Any]:
     """Values by key, read as MMEngine's ``DictAction`` does, which removes spaces from paths."""
-    from mmengine.config import DictAction  # takes seconds; the tools parse before
+    from mmengine.config import DictAction  # slow: not imported for `--help`
 
     options = {}
     for text in texts:
@@ -57,7 +57,7 @@ def read_file(path: str | Path) -> Config:
     """Read a config.
 
     Raises:
-        ValueError: If it cannot be read; names the file, which may be a base, and the line.
+        ValueError: If it cannot be read; the message names the file (perhaps a base) and the line.
     """
     from mmengine.config import Config
 

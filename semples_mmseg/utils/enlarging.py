@@ -11,12 +11,13 @@ STRIP = 1 << 22
 
 
 def enlarged_labels(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Best class of every pixel after scores were enlarged bilinearly.
+    """Best class of every pixel after bilinear enlargement of the scores.
 
-    Only classes that may win somewhere in a strip of the photo are enlarged, one at a time.
+    Only classes that may be the best one somewhere in a strip of the photo are enlarged, one at a
+    time.
 
     Args:
-        scores: Of the C classes, ``(C, h, w)``, 1 <= C <= 256.
+        scores: Scores of the C classes, ``(C, h, w)``, 1 <= C <= 256.
         size: Height and width (H, W) of the result, not smaller.
 
     Returns:
@@ -68,7 +69,7 @@ def resized_label(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         size: Height and width (H, W) of the result, not smaller.
 
     Returns:
-        uint8 ``(H, W)``: where the enlarged regions of all ids are compared, the largest share.
+        uint8 ``(H, W)``: the id whose enlarged region has the largest share of the pixel.
     """
     if label.shape == tuple(size):
         return label.astype(np.uint8)

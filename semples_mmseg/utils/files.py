@@ -21,11 +21,11 @@ def file_digest(*paths: str | os.PathLike) -> str:
 
 
 def file_of_each(file: Path, sources: Sequence[Path]) -> list[Path]:
-    """Where the results of several files go: ``seeds_match.json`` for ``match.pth``.
+    """Files for the results of several sources: ``seeds_match.json`` for ``match.pth``.
 
     Args:
-        file: Of a single one, such as ``seeds.json``.
-        sources: What there are results of.
+        file: File for a single source, such as ``seeds.json``.
+        sources: The sources.
     """
     if len(sources) == 1:
         return [file]
@@ -55,7 +55,7 @@ def read_bytes(
         from mmengine import fileio  # predictions run where it is not installed
 
         return bytes(fileio.get(path, backend_args=backend_args))
-    if os.path.exists(path) and not os.path.isfile(path):  # opening a pipe would block
+    if os.path.exists(path) and not os.path.isfile(path):  # opening a pipe blocks
         raise ValueError(f'{kind} {path} is a folder, a pipe or a device, not a file')
     with open(path, 'rb') as file:
         return file.read()
@@ -93,7 +93,7 @@ def read_lines(
 def read_json(path: str | os.PathLike, kind: str = 'file', backend_args: dict | None = None) -> Any:
     """Read strict JSON: a repeated key, NaN and infinity are errors.
 
-    Python's own reader would keep the last of two equal keys without a message.
+    Python's own reader keeps the last of two equal keys without a message.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -110,7 +110,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = Counter(key for key, _ in pairs)
-        raise ValueError(f'the key {keys.most_common(1)[0][0]!r} is there more than once')
+        raise ValueError(f'the key {keys.most_common(1)[0][0]!r} is repeated')
     return found
 
 

@@ -16,8 +16,8 @@ class Frozen(nn.Module):
 
     Args:
         network: The network.
-        dtype: Half precision to run the network in, whatever runs around it; ``None`` leaves that
-            to the caller.
+        dtype: Half precision to run the network in, independent of the caller; ``None`` keeps the
+            caller's precision.
     """
 
     def __init__(self, network: nn.Module, dtype: torch.dtype | None = None) -> None:

@@ -41,8 +41,7 @@ _CANVAS = (124, 117, 104)
 def photo_formats() -> tuple[str, ...]:
     """Formats of photos that this installation can read; HEIF if pillow-heif is installed.
 
-    Other formats are refused whatever the file is called: Pillow would start Ghostscript for
-    PostScript.
+    Other formats are refused for any file name: Pillow starts Ghostscript for PostScript.
     """
     with contextlib.suppress(ImportError):
         from pillow_heif import register_heif_opener
@@ -53,7 +52,7 @@ def photo_formats() -> tuple[str, ...]:
 
 
 def max_pixels() -> int:
-    """Largest number of pixels of an image or mask; ``SEMPLES_MAX_PIXELS`` sets another one.
+    """Largest number of pixels of an image or mask; ``SEMPLES_MAX_PIXELS`` changes it.
 
     Raises:
         ValueError: If the variable is not a positive number.
@@ -105,7 +104,7 @@ def open_image(
         if _several_pictures(image):
             raise ValueError('it holds several pictures (animation or pages); save the one meant')
     except Exception as error:  # Pillow raises many types for damaged files
-        if isinstance(error, Image.UnidentifiedImageError):  # its text names a buffer
+        if isinstance(error, Image.UnidentifiedImageError):  # its message names a buffer
             error = ValueError(f'its content is not {", ".join(formats or _FORMATS)}')
             if content[4:8] == b'ftyp' and 'HEIF' not in photo_formats():
                 error = ValueError('HEIC photos need the package pillow-heif')
@@ -118,8 +117,8 @@ def decode_image(
 ) -> np.ndarray:
     """Decode a complete image to 8-bit RGB.
 
-    Grey, palette and CMYK images become RGB. Of 16 bits the upper 8 are kept. Transparency is
-    dropped; grey images with transparency are laid on a grey ground, as MMCV does. Damaged
+    Grey, palette and CMYK images become RGB. The upper 8 of 16 bits are kept. Transparency is
+    dropped; grey images with transparency are put on a grey background, as in MMCV. Damaged
     metadata are ignored.
 
     Args:
@@ -153,7 +152,7 @@ def decode_crop(
     wanted: tuple[int, int],
     upright: bool = True,
 ) -> np.ndarray:
-    """Decode a part of a complete image, a large part of a JPEG file at a fraction of its size.
+    """Decode a part of a complete image; a large part of a JPEG file is decoded at reduced size.
 
     Args:
         content: The file.
@@ -217,7 +216,7 @@ def photo_pixels(photo: str | os.PathLike | np.ndarray) -> np.ndarray:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read, or the array is another one.
+        ValueError: If it cannot be read, or the array has another type or shape.
     """
     if not isinstance(photo, np.ndarray):
         return read_image(photo)
@@ -268,7 +267,7 @@ def _several_pictures(image: Image.Image) -> bool:
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
-    if image.mode.startswith('I'):  # 16-bit grey; Pillow would clip everything above 255
+    if image.mode.startswith('I'):  # 16-bit grey; Pillow clips everything above 255
         grey = np.array(image)
         if grey.min() < 0 or grey.max() > 65535:
             raise ValueError('its greys exceed 16 bits; convert it to 8 bits')

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-# What mkstemp makes of the prefix and suffix below.
+# Names that mkstemp makes with the prefix and suffix below.
 _LEFTOVER = re.compile(r'\..+\.[a-z0-9_]{8}\.tmp')
 
 
@@ -60,10 +60,10 @@ def write_json(path: str | os.PathLike, content: Any, **options: Any) -> None:
 
 
 def check_writable(folder: str | os.PathLike, option: str = '--out') -> None:
-    """Make a folder if need be and write a temporary file there.
+    """Make a folder if it is missing, and write a temporary file there.
 
     Raises:
-        OSError: If it cannot be written; names the folder and the option.
+        OSError: If it cannot be written; the message names the folder and the option.
     """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -79,14 +79,14 @@ def check_writable(folder: str | os.PathLike, option: str = '--out') -> None:
 def remove_leftovers(folder: str | os.PathLike, recursive: bool = False) -> int:
     """Remove the temporary files of ``atomic_write`` that killed runs have left in a folder.
 
-    They only take space. No other run may be writing to the folder.
+    They only take space. No other run may write to the folder meanwhile.
 
     Args:
         folder: The folder; it may be missing.
         recursive: Search the folders below it too.
 
     Returns:
-        How many there were.
+        Number of removed files.
     """
     pattern = '**/.*.tmp' if recursive else '.*.tmp'
     found = [path for path in Path(folder).glob(pattern) if _LEFTOVER.fullmatch(path.name)]

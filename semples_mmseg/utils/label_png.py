@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # predictions run where it is not installed
 
 
 def full_palette(colours: Sequence[Sequence[int]] = ()) -> list[int]:
-    """Colours of all 256 ids as PNG wants them.
+    """Colours of all 256 ids in PNG's form.
 
     Args:
         colours: RGB of the first ids, e.g. a data set's ``palette``; the other ids get PASCAL
@@ -68,13 +68,13 @@ def write_mask(
     """Write a label map as an 8-bit palette PNG, atomically.
 
     Args:
-        path: The file; its folder is made if need be.
+        path: The file; its folder is made if it is missing.
         label: Ids 0..255, shape ``(H, W)``.
         palette: RGB of the first ids, see ``full_palette``.
 
     Raises:
         ValueError: If the array is not two-dimensional or an id does not fit in 8 bits.
-        OSError: If the file cannot be written; none is left, then.
+        OSError: If the file cannot be written; no part of it is left.
     """
     if label.ndim != 2 or label.min(initial=0) < 0 or label.max(initial=0) > 255:
         raise ValueError(
@@ -107,12 +107,12 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
 def decode_mask(content: bytes, path: str | os.PathLike) -> np.ndarray:
     """``read_mask`` of a file that is in memory."""
     with open_image(content, path, 'mask', ('PNG',)) as image:
-        # Pillow multiplies greys of less than 8 bits so that the highest becomes white.
+        # Pillow scales greys of less than 8 bits so that the highest becomes white.
         depth = content[24]
         if image.mode != 'P' and (image.mode != 'L' or depth != 8):
             raise ValueError(
                 f'mask {path} is an image of mode {image.mode}; expected 8-bit palette or grey: '
-                f'one class id per pixel, colours turned to ids (it has {depth} bits a channel)'
+                f'one class id per pixel, not a colour per pixel (it has {depth} bits a channel)'
             )
         try:
             return np.array(image)
@@ -127,7 +127,7 @@ def check_num_classes(number: int, where: str) -> None:
 
     Args:
         number: Number of classes, background included.
-        where: What has the classes, for the error message.
+        where: Owner of the classes, for the error message.
 
     Raises:
         ValueError: If there are more than 255; the id 255 is "ignored".
@@ -150,11 +150,11 @@ def check_ids(
     Args:
         label: Ids, integers of any shape.
         num_classes: Number of classes, background included.
-        path: The mask, or what it is, for the error message.
+        path: The mask or its description, for the error message.
         ignore_index: The id of pixels that do not count.
 
     Raises:
-        ValueError: If there is one. On a GPU it would fail an assertion that names no file.
+        ValueError: If there is one. On a GPU such an id causes an error that names no file.
     """
     wrong = label[((label < 0) | (label >= num_classes)) & (label != ignore_index)]
     if len(wrong):
@@ -165,7 +165,7 @@ def check_ids(
 
 
 def mask_path(folder: str | os.PathLike, img_id: str) -> Path:
-    """Where the mask of an image is: ``<folder>/<image id>.png``, always inside the folder.
+    """Path of the mask of an image: ``<folder>/<image id>.png``, always inside the folder.
 
     Raises:
         ValueError: If the id leads out of it.

@@ -100,7 +100,7 @@ def find_images(
         suffixes: One suffix, or several: the first one that a file has is taken.
 
     Returns:
-        A path for each id, and those of them that are not existing files.
+        A path for each id, and the paths that are not existing files.
     """
     from mmengine import fileio  # predictions run where it is not installed
 
@@ -128,7 +128,7 @@ def files_below(folder: str | os.PathLike, suffix: str | Sequence[str]) -> list[
         below = waiting.pop()
         try:
             status, entries = os.stat(root / below), list(os.scandir(root / below))
-        except OSError:  # a folder that may not be read
+        except OSError:  # no permission to read the folder
             continue
         if (status.st_dev, status.st_ino) in seen:
             continue
@@ -165,9 +165,9 @@ def find_photos(root: Path) -> list[str]:
 
 
 def image_ids(photos: Iterable[str]) -> dict[str, str]:
-    """Image id by photo: the path without suffix, or with it where two photos differ in it alone.
+    """Image id by photo: the path without suffix, or with it where two photos differ only in it.
 
-    Masks are called ``<id>.png``, so no two photos have one id.
+    Masks are called ``<id>.png``, so no two photos may have the same id.
     """
     photos = set(photos)
     stems = Counter(str(PurePosixPath(photo).with_suffix('')) for photo in photos)
@@ -186,7 +186,8 @@ def ids_below(
     Args:
         folder: The folder.
         suffixes: The suffix or suffixes of the images.
-        others: Suffixes of files to report if no image has their name, for they may be meant too.
+        others: Suffixes of files to report if no image has their name, because they may be images
+            too.
 
     Returns:
         The ids, and the files with other suffixes.
@@ -201,12 +202,12 @@ def ids_below(
 
 
 def name_missing(paths: Sequence[str]) -> str:
-    """Name the first few missing files, with the similar name that is there instead."""
+    """Name the first few missing files, each with an existing file of similar name."""
     return name_some([*(path + _instead(path) for path in paths[:3]), *paths[3:]])
 
 
 def name_absent(img_ids: Sequence[str], known: Iterable[str]) -> str:
-    """Name the first few ids that are not among the known ones, with a similar one that is."""
+    """Name the first few unknown ids, each with a similar known one."""
     alike = {folded(there): there for there in known}
     stems = {folded(os.path.splitext(there)[0]): there for there in alike.values()}
     named = []
@@ -221,7 +222,7 @@ def name_absent(img_ids: Sequence[str], known: Iterable[str]) -> str:
 
 
 def explain_unknown(label: Any, classes: Sequence[str]) -> str:
-    """Say which class a wrong name may have meant."""
+    """Explain an unknown class name; suggest the nearest class."""
     if str(label).lower() == 'background':
         return 'background is no image-level label; remove it'
     lower = {name.lower(): name for name in classes}
@@ -239,7 +240,7 @@ def name_some(items: Sequence[str], limit: int = 3) -> str:
 
 
 def _instead(path: str) -> str:
-    """Which file of a similar name is in the place of a missing one."""
+    """An existing file with a name similar to that of a missing one."""
     folder, name = os.path.split(path)
     if not os.path.isdir(folder or '.'):
         return ' (the folder does not exist)'

@@ -20,25 +20,24 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _NAME = '.lock'
-# Bytes of the file that are locked, all or the one of a part. They are behind its text, which no
-# other process could read on Windows, and need not be there.
+# Bytes of the file that are locked: all, or that of a part. They lie behind its text, because
+# Windows prevents other processes from reading locked bytes, and need not exist.
 _FIRST, _LENGTH = 2**20, 2**20
 _held: set[Path] = set()
 
 
 @contextlib.contextmanager
 def folder_lock(path: str | os.PathLike, shard: Shard | None = None) -> Iterator[None]:
-    """Hold a folder for the time of a block, so that no second run writes to it.
+    """Lock a folder for the duration of a block, so that no second run writes to it.
 
     The kernel locks a range of the file ``.lock`` in the folder and releases it when the process
     ends, also when it is killed. The file stays. In a job of several processes the first one locks.
-    A process may lock a folder that it already holds. There is no lock on file systems without
-    locks.
+    A process may lock a folder that it already holds. File systems without locks get none.
 
     Args:
         path: The folder; it is made if it does not exist.
-        shard: A part of a run. Other parts may hold the folder at the same time, the same part
-            and a whole run may not.
+        shard: A part of a run. Other parts may hold the folder at the same time; the same part or a
+            whole run may not.
 
     Raises:
         ValueError: If another process holds the folder.
@@ -59,7 +58,7 @@ def folder_lock(path: str | os.PathLike, shard: Shard | None = None) -> Iterator
             if error.errno in (errno.EACCES, errno.EAGAIN):
                 file.seek(0)
                 raise ValueError(
-                    f'another run is at work in {folder} (process '
+                    f'another run is working in {folder} (process '
                     f'{file.read().strip() or "unknown"} began last): wait for its end, or choose '
                     'another folder'
                 ) from None

@@ -13,7 +13,7 @@ MAX_CLASS_NAME = 200
 
 
 def check_image_id(img_id: Any, where: str) -> str:
-    """Check that an image id, put behind a folder, names a file inside it on any system.
+    """Check that an image id, appended to a folder, is a path inside it on any system.
 
     Subfolders (``train2014/COCO_train2014_000000000009``), spaces, quotes, a leading ``-`` and all
     alphabets are allowed.
@@ -50,8 +50,7 @@ def check_class_names(names: Sequence[Any], where: str) -> None:
     Quotes, slashes and all alphabets are allowed: no file is named after a class.
 
     Raises:
-        ValueError: If one is empty, not a text, there twice, too long, or holds a control
-            character.
+        ValueError: If one is empty, not a text, repeated, too long, or holds a control character.
     """
     for name in names:
         if not isinstance(name, str) or not name.strip():

@@ -58,6 +58,6 @@ def write_overlay(
 
 
 def overlay_files(job: tuple[Path, Path, Path, Sequence[Sequence[int]]]) -> None:
-    """``write_overlay`` of files: where it goes, a photo, its mask, and the palette."""
+    """``write_overlay`` for files: target, photo, mask, and palette."""
     path, photo, mask, palette = job
     write_overlay(path, read_image(photo), read_mask(mask), palette)

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 
 ITEMS_PER_WORKER = 32
-"""Fewer items do not pay for a process of their own: to start one takes seconds."""
+"""With fewer items a process is not worth its start, which takes seconds."""
 
 
 def usable_cores() -> int:
-    """CPU cores for each of the model's processes on this machine, at least one."""
+    """Number of CPU cores for each process of the job on this machine, at least 1."""
     if hasattr(os, 'sched_getaffinity'):
         cores = len(os.sched_getaffinity(0))
     else:
@@ -35,9 +35,10 @@ def parallel_map(
 
     Args:
         function: See ``WorkerPool``.
-        items: Its arguments. Every worker gets 32 of them or more; a shorter list is done in this
-            process.
-        num_workers: Largest number of processes; 0 works in this one. All usable cores by default.
+        items: Its arguments. Every worker gets 32 of them or more; a shorter list is processed in
+            this process.
+        num_workers: Largest number of processes; 0 computes in this process. All usable cores by
+            default.
 
     Yields:
         The results in the order of the items.
@@ -56,7 +57,7 @@ def parallel_map(
 class WorkerPool:
     """Calls one function in several processes; a context manager that ends them.
 
-    The processes end with this one, however it ends.
+    The processes end with this one, even if it is killed.
 
     Args:
         function: What the workers call; a function of a module, or an object that can be pickled.
@@ -74,8 +75,8 @@ class WorkerPool:
         self._limit = 2 * num_workers
         self._executor: ProcessPoolExecutor | None = None
         if num_workers:
-            # Forked from a bare process: this one may have threads and use CUDA, which do not
-            # survive a fork.
+            # Forked from a new process, because threads and CUDA of this one do not survive a
+            # fork.
             methods = multiprocessing.get_all_start_methods()
             method = 'forkserver' if 'forkserver' in methods else 'spawn'
             context = multiprocessing.get_context(method)
@@ -90,10 +91,10 @@ class WorkerPool:
         self.close()
 
     def put(self, *arguments: Any) -> list[Any]:
-        """Add a task; wait while twice as many as there are workers are unfinished.
+        """Add a task; wait while more than two tasks per worker are unfinished.
 
         Returns:
-            Results that have come meanwhile, in the order of their tasks.
+            Results that are ready, in the order of their tasks.
 
         Raises:
             Exception: What a task raised; the pool is closed, then.
@@ -115,7 +116,7 @@ class WorkerPool:
         return [self._next() for _ in range(len(self._waiting))]
 
     def close(self) -> None:
-        """End the workers; tasks that none has begun are dropped, the others finished."""
+        """End the workers; running tasks are finished, waiting ones dropped."""
         self._waiting.clear()
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
@@ -136,14 +137,14 @@ class WorkerPool:
 
 def _start_worker() -> None:
     """Prepare a worker: one thread, a silent end at Ctrl-C, and an end with its parent."""
-    # The parent gets Ctrl-C too. It would wait for tasks of many seconds.
+    # The parent gets Ctrl-C too, and should not wait for long tasks.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """Without it the workers of a killed run would wait for tasks and never end."""
+    """End the worker with its parent; otherwise it waits for tasks forever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])

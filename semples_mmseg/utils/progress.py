@@ -1,4 +1,4 @@
-"""Progress of long work on one line: what is done, how much of it, and the time left."""
+"""One line of progress of long work: description, share done, and time left."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def progress(items: Iterable[Item], description: str, total: int | None = None) 
     Nothing is shown where stderr is no terminal.
 
     Args:
-        items: What is worked on.
-        description: What is being done.
+        items: Items of the work.
+        description: Name of the work.
         total: Number of items, if they have no length.
     """
     if total is None and isinstance(items, Sized):

@@ -1,4 +1,4 @@
-"""A part of the images of a run, for runs side by side that do not know of each other."""
+"""A part of the images of a run, for independent runs at the same time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Shard(NamedTuple):
     total: int
 
     def of(self, items: Sequence[T]) -> list[T]:
-        """Every ``total``-th item; the parts have no item in common, and all of them together."""
+        """Every ``total``-th item; the parts are disjoint and together have all items."""
         return list(items[self.number - 1 :: self.total])
 
     def __str__(self) -> str:
@@ -25,11 +25,12 @@ class Shard(NamedTuple):
 
 
 def positions(total: int, indices: int | Sequence[int] | None) -> list[int]:
-    """Positions of the images that the option ``indices`` of an MMEngine data set leaves.
+    """Positions of the images that the option ``indices`` of an MMEngine data set selects.
 
     Args:
         total: Number of all images.
-        indices: The first so many, with a minus the last so many, or these; ``None`` for all.
+        indices: A number (the first n, or if negative the last n), a list of positions, or ``None``
+            for all.
     """
     every = list(range(total))
     if isinstance(indices, int):

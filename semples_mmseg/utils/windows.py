@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 LONGEST_RATIO = 10
-"""Images whose sides differ by a larger factor are padded and not enlarged: 20 x 2000 pixels would
-become 480 x 48000."""
+"""Images whose sides differ by a larger factor are padded and not enlarged, as 20 x 2000 pixels
+become 480 x 48000 otherwise."""
 
 
 def enlarged_size(size: tuple[int, int], window: Sequence[int]) -> tuple[int, int]:
@@ -22,7 +22,7 @@ def enlarged_size(size: tuple[int, int], window: Sequence[int]) -> tuple[int, in
     strip = max(height, width) > LONGEST_RATIO * min(height, width)
     if strip or (height >= rows and width >= columns):
         return size
-    # The side that lacks more decides. Integers, so that it becomes exactly the window's.
+    # The side with the larger factor decides. Integers, so that it equals the window's side.
     target, given = (rows, height) if rows * width >= columns * height else (columns, width)
     return height * target // given, width * target // given
 
@@ -30,7 +30,7 @@ def enlarged_size(size: tuple[int, int], window: Sequence[int]) -> tuple[int, in
 def windows(
     size: tuple[int, int], window: Sequence[int], stride: Sequence[int]
 ) -> Iterator[tuple[slice, slice]]:
-    """Rows and columns of each window, as MMSegmentation slides it.
+    """Rows and columns of each window, placed as in MMSegmentation.
 
     The last windows end at the image's edge; an image smaller than a window is one window.
     """

@@ -1,4 +1,4 @@
-"""Photos to draw, by path or by id, and the model that looks at them."""
+"""Photos to draw, by path or by id, and the model for their CAMs."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def find_photos(
     Args:
         config: Names classes and test data.
         images: Paths of files, or image ids of the test data.
-        tags: Class names of each image that is a path; a single entry is for all of them.
+        tags: Class names of each image that is a path; a single entry applies to all of them.
         masks: Their masks, or none.
 
     Raises:
@@ -110,7 +110,7 @@ def find_photos(
     if len(tags) not in ({0} if not files else {1, len(files)}):
         raise ValueError(
             f'--tags has {len(tags)} entries for {len(files)} image files: give one per file, '
-            'classes divided by commas, or one for all'
+            'classes separated by commas, or one for all'
         )
     if len(masks) not in (0, len(files)):
         raise ValueError(f'--masks has {len(masks)} files for {len(files)} images: give one each')
@@ -131,7 +131,7 @@ class Row:
 
     Attributes:
         photo: The photo.
-        classes: The classes to draw, a part of the photo's.
+        classes: The classes to draw, some or all of the photo's.
         title: Names of photo and classes.
     """
 
@@ -197,7 +197,7 @@ def build_model(config: Config) -> Any:
     """Build the model of a config, in eval mode, on a GPU where there is one.
 
     Raises:
-        ValueError: If it makes no CAMs.
+        ValueError: If the model makes no CAMs.
     """
     init_default_scope('mmseg')
     model: Any = MODELS.build(config.model)
@@ -210,7 +210,7 @@ def build_model(config: Config) -> Any:
 
 
 def load_model(model: Any, checkpoint: str) -> dict[str, Any]:
-    """Give a model the weights of a checkpoint.
+    """Load the weights of a checkpoint into a model.
 
     Returns:
         The checkpoint.
@@ -221,12 +221,12 @@ def load_model(model: Any, checkpoint: str) -> dict[str, Any]:
     """
     path = with_scheme(str(resolve(checkpoint)))
     content = load_checkpoint(model, path, map_location='cpu', logger='silent')
-    model.set_stage(model.stage)  # forgets the features of earlier prompts
+    model.set_stage(model.stage)  # clears the features of earlier prompts
     return content
 
 
 def pipeline_without_masks(config: Config) -> list[dict[str, Any]]:
-    """The test pipeline of a config without what loads masks."""
+    """The test pipeline of a config without the transforms that load masks."""
     pipeline = config.test_dataloader.dataset.pipeline
     return [step for step in pipeline if 'Annotations' not in str(step['type'])]
 
@@ -236,9 +236,9 @@ def predict_cams(model: Any, pipeline: Sequence[dict[str, Any]], photo: Photo) -
     """CAMs of the classes of a photo at its size.
 
     Args:
-        model: In eval mode.
+        model: The model, in eval mode.
         pipeline: Transforms from ``img_path`` to the model's input, such as
-            ``pipeline_without_masks``, which gives the CAMs that pseudo masks are made of.
+            ``pipeline_without_masks``, which gives the same CAMs as for pseudo masks.
         photo: The photo.
 
     Returns:

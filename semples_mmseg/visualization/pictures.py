@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..utils.label_png import IGNORED
 
-# Latin, Greek, Cyrillic, Arabic; Pillow's own font is smaller.
+# Has Latin, Greek, Cyrillic and Arabic letters; Pillow's own font has fewer.
 FONT = Path(matplotlib.get_data_path()) / 'fonts' / 'ttf' / 'DejaVuSans.ttf'
 
 

@@ -50,7 +50,8 @@ def prompt_maps(
 
     Args:
         model: A ``SemPLeS``.
-        image: uint8 RGB (H, W, 3). CLIP sees it at its own input size, without its aspect ratio.
+        image: uint8 RGB (H, W, 3). It is resized to CLIP's input size, without keeping the aspect
+            ratio.
         features: (n, D) unit vectors, of ``model.prompt_features`` or
             ``model.text_head.encode_sentences``.
         method: ``'patches'`` or ``'dense'`` for ``patch_features``, ``'windows'`` for
@@ -78,7 +79,7 @@ def trained_prompts(model: Any, checkpoint: dict[str, Any], path: str) -> Tensor
     """Features (K, D) of the learned prompts of a checkpoint that the model has loaded.
 
     Args:
-        model: With the checkpoint's weights.
+        model: The model, with the checkpoint's weights.
         checkpoint: Its content.
         path: Its name, for error messages.
 
@@ -111,9 +112,9 @@ def draw_prompts(
 ) -> Image.Image:
     """Draw rows of image, learned prompt, and the manual prompts nearest to and farthest from it.
 
-    Every map is stretched from blue at its lowest to red at its highest value, which stand below,
-    after the cosine of the prompt with the whole image. By this cosine a manual prompt is highest
-    or lowest. The last column is the mean of the maps of all manual prompts.
+    Every map is coloured from blue at its lowest to red at its highest value. Below it are the
+    cosine of the prompt with the whole image, by which the manual prompts are ranked, and the two
+    values. The last column is the mean of the maps of all manual prompts.
 
     Args:
         images: uint8 RGB (H, W, 3).

@@ -26,17 +26,17 @@ _PIPELINE: list[dict[str, Any]] = [
 
 @HOOKS.register_module()
 class VisualizeHook(Hook):
-    """Give pictures of CAMs and of learned prompts to MMEngine's visualizer every N epochs.
+    """Send pictures of CAMs and of learned prompts to MMEngine's visualizer every N epochs.
 
     Every backend gets them as ``cams`` and ``prompts`` with the epoch as step: files
     (``LocalVisBackend``), TensorBoard, Weights & Biases. CAMs, at scale 1 and mirrored, are drawn
-    where the generator trains; prompts in stages that learn or use them. Images and tags are those
-    of the training data, without masks, which training does not open. The training itself is not
-    changed.
+    in stages that train the generator; prompts in stages that learn or use them. Images and tags
+    are those of the training data, without masks, which training does not open. The training itself
+    is not changed.
 
     Args:
         interval: Epochs from one picture to the next.
-        images: How many images, evenly spread over those that have tags.
+        images: Number of images, evenly spread over those that have tags.
 
     Raises:
         ValueError: If one is not positive.

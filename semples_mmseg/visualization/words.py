@@ -28,8 +28,8 @@ class NearWord:
         similarity: Cosine of "a photo of {word}." with the prompt.
         class_rank: Rank of the class among all classes for this word; 1 if no other class's prompt
             is nearer to it.
-        other_class: The other class in whose list of words it stands highest; ``None`` if there is
-            no other class.
+        other_class: The other class in whose list the word has the highest rank; ``None`` if there
+            is no other class.
         other_rank: Its rank in that list, from 1.
     """
 
@@ -59,9 +59,7 @@ def read_words(path: Path = NOUNS) -> list[str]:
                 f'{path}, line {number} is empty: one word a line, without empty lines'
             )
         if word in words:
-            raise ValueError(
-                f'{path}, line {number}: {word!r} stands in line {words[word]} already'
-            )
+            raise ValueError(f'{path}, line {number}: {word!r} is in line {words[word]} already')
         words[word] = number
     if not words:
         raise ValueError(f'{path} has no words')
@@ -69,10 +67,10 @@ def read_words(path: Path = NOUNS) -> list[str]:
 
 
 def encode_words(text_head: Any, words: Sequence[str]) -> tuple[list[str], Tensor]:
-    """Features of "a photo of {word}." for the words that a CLIP knows.
+    """Features of "a photo of {word}." for the words that are known to a CLIP.
 
-    A word is not known if one of its tokens has an embedding of zeros, as tokens have that the
-    demo's small CLIP has never seen.
+    A word is unknown if one of its tokens has an embedding of zeros, like tokens that the demo's
+    small CLIP was not trained on.
 
     Args:
         text_head: A ``CLIPTextHead``.
@@ -107,7 +105,7 @@ def nearest_words(
         classes: Names of the K classes.
         words: The n words.
         features: (n, D) unit vectors.
-        count: How many words for each class.
+        count: Number of words for each class.
 
     Returns:
         For each class its nearest words, the nearest first.

@@ -1,4 +1,4 @@
-"""Weights: read without running code, brought into the names of our models, checked, reported.
+"""Weights: read without running code, renamed for our models, checked, reported.
 
 Any ``init_cfg`` of MMEngine reads them through the prefix ``weights:``, e.g.
 ``dict(type='Pretrained', checkpoint='weights:deit_small_patch16_224-cd65a155.pth')``, and so does

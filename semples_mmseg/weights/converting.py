@@ -16,15 +16,15 @@ def convert_file(source: str | Path, target: str | Path, kind: str = 'auto') -> 
 
     Args:
         source: See ``read_weights``.
-        target: The file to write; whole or not at all.
+        target: The file to write, atomically.
         kind: See ``read_weights``.
 
     Returns:
-        What was written, and the tensors that were not.
+        The written tensors, and the names of the others.
 
     Raises:
         FileNotFoundError: If ``source`` is not there.
-        ValueError: If it cannot be read safely, is of no published layout, or is ``target``.
+        ValueError: If it cannot be read safely, has no published layout, or is ``target``.
     """
     weights = read_weights(source, kind)
     if weights.sources.keys() == set(weights.sources.values()):
@@ -36,7 +36,7 @@ def convert_file(source: str | Path, target: str | Path, kind: str = 'auto') -> 
     if Path(target).resolve() == weights.path.resolve():
         raise ValueError(f'{target} would overwrite the file it is made from: name another')
     content = dict(
-        # A clone leaves behind the larger storage of a tensor that was cut out of it.
+        # A clone does not save the larger storage that a slice belongs to.
         state_dict={name: value.clone() for name, value in weights.tensors.items()},
         meta=dict(layout=weights.layout, source=weights.path.name),
     )

@@ -2,4 +2,4 @@
 
 
 class CheckpointError(ValueError):
-    """A checkpoint was refused or cannot be read; the message says file, reason and fix."""
+    """A checkpoint was refused or cannot be read; the message has file, reason and fix."""

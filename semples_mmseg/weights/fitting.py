@@ -19,11 +19,11 @@ _CLASS_AXES = {
 
 
 def misfit(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
-    """Say which tensors are of another shape than the model's.
+    """Name the tensors whose shape is not the model's.
 
     Args:
-        tensors: Of the file, by the names of the model.
-        own: The model's.
+        tensors: Tensors of the file, by the names of the model.
+        own: Tensors of the model.
 
     Returns:
         A reason; empty if all shapes fit. Position embeddings of another grid fit, and so does a
@@ -59,16 +59,16 @@ def check_state_dict(
     prefix: str = '',
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
-    """Refuse a state dict that would leave a part of a model at its random initial values.
+    """Refuse a state dict that leaves a part of a model at its random initial values.
 
     For use as a pre-hook of ``load_state_dict``: MMEngine loads without ``strict`` and only warns.
 
     Args:
         model: The model.
         parts: Names of the modules that the state dict must fill completely.
-        state_dict: Of the file.
-        prefix: Of the model's names in it.
-        metadata: What ``load_state_dict`` gives a pre-hook; ``file`` names the file.
+        state_dict: State dict of the file.
+        prefix: Prefix of the model's names in it.
+        metadata: Argument of a pre-hook of ``load_state_dict``; ``file`` names the file.
 
     Raises:
         ValueError: If tensors of a part are missing, unknown or of another shape.

@@ -1,4 +1,4 @@
-"""Files of weights that are known by name: kept on disk, or downloaded when they are asked for."""
+"""Files of weights by name: in a cache on disk, or downloaded on demand."""
 
 import queue
 import threading
@@ -29,10 +29,10 @@ def reachable(address: str) -> bool:
         try:
             urllib.request.urlopen(address, timeout=PATIENCE).close()
             answers.put(True)
-        except OSError as error:  # an answer, if only that this address has no page
+        except OSError as error:  # also an answer, such as "not found"
             answers.put(isinstance(error, urllib.error.HTTPError))
 
-    # In a thread, as no time limit holds for the look-up of the name.
+    # In a thread, because the look-up of the name has no time limit.
     threading.Thread(target=ask, daemon=True).start()
     try:
         return answers.get(timeout=PATIENCE)

@@ -1,4 +1,4 @@
-"""The checkpoint to resume from: the last one that is whole."""
+"""The checkpoint to resume from: the last one that is not damaged."""
 
 import logging
 import re
@@ -9,29 +9,29 @@ from mmengine.logging import print_log
 from .reading import find_damage
 
 POINTER = 'last_checkpoint'
-"""MMEngine's file that says which checkpoint is the last one."""
+"""MMEngine's file with the path of the last checkpoint."""
 
 _NAME = re.compile(r'(?P<start>\D*)(?P<number>\d+)(?P<end>\.pth)')
 
 
 def latest_whole_checkpoint(work_dir: str | Path) -> str | None:
-    """Find the checkpoint that a run goes on from.
+    """Find the checkpoint that a run continues from.
 
-    It is the one that the file ``last_checkpoint`` names. If that one is missing or damaged, a
-    warning says so and the one before is taken, i.e. of the next lower number; without a readable
-    ``last_checkpoint`` the one of the highest number. In a work folder that was moved, checkpoints
-    are found where they are now.
+    It is the one that the file ``last_checkpoint`` names. If that one is missing or damaged, there
+    is a warning and the one with the next lower number is taken; without a readable
+    ``last_checkpoint``, the one with the highest number. In a moved work folder the checkpoints are
+    found at their new place.
 
     Args:
         work_dir: Work folder of the run.
 
     Returns:
         Path of the checkpoint; ``None`` if the folder has none and never had one. An address such
-        as ``s3://...`` is returned as it is, without a look at the file.
+        as ``s3://...`` is returned unchecked.
 
     Raises:
-        ValueError: If there are checkpoints, or were, but none is whole. Starting from the
-            beginning may cost days, so the user decides.
+        ValueError: If there are or were checkpoints, but all are damaged or missing. The user
+            decides whether to start from the beginning, which may cost days.
     """
     pointer = Path(work_dir) / POINTER
     named = pointer.read_text(errors='replace').strip() if pointer.exists() else ''
@@ -56,7 +56,7 @@ def latest_whole_checkpoint(work_dir: str | Path) -> str | None:
 
 
 def _candidates(folder: Path, named: str) -> list[Path]:
-    """Checkpoints, the one to try first at the front."""
+    """Checkpoints in the order in which to try them."""
     last = Path(named)
     own = _NAME.fullmatch(last.name)
     if not last.is_file():
@@ -65,7 +65,7 @@ def _candidates(folder: Path, named: str) -> list[Path]:
     for path in (last.parent if named else folder).glob('*.pth'):
         name = _NAME.fullmatch(path.name)
         if name and (
-            # Higher numbers are those of another run in the same folder.
+            # Higher numbers belong to another run in the same folder.
             own and name['start'] == own['start'] and int(name['number']) < int(own['number'])
             if named
             else name['start'] in ('epoch_', 'iter_')

@@ -27,7 +27,7 @@ _NEVER_ANNOTATED = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 COCO_CATEGORY_IDS = tuple(id_ for id_ in range(1, 91) if id_ not in _NEVER_ANNOTATED)
 _COCO_OUTPUTS = 90
 
-# timm and torch-hub name the parts of a vision transformer so; order matters.
+# Names of the parts of a vision transformer in timm and torch-hub; order matters.
 _VIT_KEYS = (
     (r'^blocks\.', 'layers.'),
     (r'^patch_embed\.proj\.', 'patch_embed.projection.'),
@@ -71,8 +71,8 @@ class Weights:
 
     Attributes:
         path: The file.
-        layout: What the file was recognised as.
-        tensors: By our names.
+        layout: Recognised layout of the file.
+        tensors: Tensors by our names.
         sources: For each of these, its name in the file.
         unused: Names in the file that the model does not have.
         missing: Our names of tensors that the file should have.
@@ -109,7 +109,7 @@ def _vit_name(key: str) -> str:
 
 
 def _depth(keys: Iterable[str], start: str) -> int:
-    """Number of blocks that a file has."""
+    """Number of blocks in a file."""
     numbers = (key.removeprefix(start).split('.')[0] for key in keys if key.startswith(start))
     return max((int(number) + 1 for number in numbers if number.isdecimal()), default=0)
 
@@ -134,7 +134,7 @@ def _weaktr_name(key: str) -> str:
 
 
 def _weaktr_names(keys: Iterable[str]) -> set[str]:
-    backbone = _vit_names(keys) - {'ln1.weight', 'ln1.bias'}  # the final norm is not applied
+    backbone = _vit_names(keys) - {'ln1.weight', 'ln1.bias'}  # the final norm is not used
     parts = [f'backbone.{name}' for name in backbone]
     parts += [f'fusion.{name}' for name in _FUSION_KEYS] + [f'head.{kind}' for kind in _BOTH]
     return {f'mask_generator.{name}' for name in parts}
@@ -163,7 +163,7 @@ def _segmenter_names(keys: Iterable[str]) -> set[str]:
 
 @dataclass(frozen=True)
 class _Layout:
-    """A published layout: its title, its sign, new names, and the names it should give."""
+    """A published layout: title, how it is recognised, new names, and expected names."""
 
     title: str
     recognises: Callable[[Mapping[str, Tensor]], bool]
@@ -204,14 +204,14 @@ KINDS = ('auto', *_LAYOUTS)
 
 
 def read_weights(path: str | Path, kind: str = 'auto') -> Weights:
-    """Read a file of weights and give its tensors our names.
+    """Read a file of weights and rename its tensors to our names.
 
     Published weights for COCO have 90 outputs; the 80 of annotated categories are taken.
 
     Args:
         path: See ``read_state_dict``.
-        kind: One of ``KINDS``; ``'auto'`` goes by the names, and leaves those of no published
-            layout as they are.
+        kind: One of ``KINDS``; ``'auto'`` recognises it by the names, and keeps names of no
+            published layout.
 
     Raises:
         FileNotFoundError: If the file is not there.
@@ -221,7 +221,7 @@ def read_weights(path: str | Path, kind: str = 'auto') -> Weights:
 
 
 def name_weights(path: Path, found: dict[str, Tensor], kind: str = 'auto') -> Weights:
-    """Give the tensors of a file our names; see ``read_weights``.
+    """Rename the tensors of a file to our names; see ``read_weights``.
 
     Args:
         path: The file.
@@ -243,7 +243,7 @@ def name_weights(path: Path, found: dict[str, Tensor], kind: str = 'auto') -> We
     tensors = {name: found[key] for name, key in sources.items()}
     for name in ('decode_head.patch_proj.weight', 'decode_head.classes_proj.weight'):
         if kind == 'segmenter' and name in tensors:
-            tensors[name] = tensors[name].T  # it multiplies from the right there
+            tensors[name] = tensors[name].T  # there it is multiplied from the right
     title = layout.title
     if kind in ('weaktr', 'prompts') and _outputs(tensors) == _COCO_OUTPUTS:
         tensors = {name: _annotated(name, value) for name, value in tensors.items()}

@@ -25,18 +25,18 @@ def with_scheme(path: str) -> str:
 def load_weights(module: nn.Module, path: str, prefix: str | None = None) -> None:
     """Load a file of weights into a module and log which tensors were used.
 
-    A file in MMPretrain's names for a whole classifier is understood too: where none of its names
-    fit, those below ``backbone.`` are tried.
+    A file with MMPretrain's names for a whole classifier works too: if no name fits, those below
+    ``backbone.`` are tried.
 
     Args:
-        module: Where the tensors go.
+        module: The module.
         path: See ``read_weights``.
         prefix: Only names with this prefix are loaded, without it; e.g. ``mask_generator.``.
 
     Raises:
         FileNotFoundError: If the file is not there.
         ValueError: If it cannot be read safely, has nothing for this module, or tensors of other
-            shapes than the module's; the message says file, tensor and likely reason.
+            shapes than the module's; the message has file, tensor and likely reason.
     """
     weights = read_weights(path)
     own = module.state_dict()
@@ -88,10 +88,9 @@ def _nothing_fits(module: nn.Module, weights: Weights) -> str:
 class PretrainedWeights(PretrainedInit):
     """``dict(type='Pretrained', checkpoint='weights:PATH', prefix=...)`` in MMSeg's scope.
 
-    For a path that begins with ``weights:``, every tensor must fit; see ``load_weights``. So it is
-    for ``timm:NAME``, weights by their name in timm, see ``timm_file``. MMEngine loads all other
-    paths, and only warns where shapes differ. The name must be ``Pretrained``,
-    because MMEngine initialises such modules last.
+    For ``weights:PATH`` and ``timm:NAME`` (weights by their name in timm, see ``timm_file``) every
+    tensor must fit; see ``load_weights``. MMEngine loads all other paths, and only warns where
+    shapes differ. The name must be ``Pretrained``, because MMEngine initialises such modules last.
     """
 
     def __call__(self, module: nn.Module) -> None:
@@ -110,8 +109,8 @@ class PretrainedWeights(PretrainedInit):
 
 @CheckpointLoader.register_scheme(prefixes=SCHEME, force=True)
 def load_from_weights(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """Serve ``weights:PATH`` to MMEngine, e.g. as ``load_from``, also to resume from."""
-    del map_location  # weights are few and move with the model
+    """Load ``weights:PATH`` for MMEngine, e.g. for ``load_from``, also to resume from."""
+    del map_location  # weights are small and move with the model
     path = resolve(filename)
     content = read_checkpoint(path)
     weights = name_weights(path, find_tensors(content, path))

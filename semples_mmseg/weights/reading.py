@@ -26,7 +26,7 @@ from .torchscript import is_torchscript, read_archive
 _FORCE, _TRUST = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
 
 SCHEME = 'weights:'
-"""Before a path: read it by this package."""
+"""Prefix of paths that this package reads."""
 
 # Training scripts store tensors under one of these, beside optimizer, options and epoch. Where
 # there are several, the first is taken.
@@ -79,8 +79,8 @@ def _safe_globals() -> list[Any]:
 def forbid_code() -> None:
     """Make every ``torch.load`` of this process and its children weights-only.
 
-    MMEngine unpickles in full what a weights-only load refuses; after this call it refuses too. The
-    types of plain data that MMEngine's checkpoints contain are allowed.
+    MMEngine itself unpickles files that a weights-only load refuses; after this call it refuses
+    them too. The types of plain data in MMEngine's checkpoints are allowed.
     """
     os.environ.pop(_TRUST, None)
     os.environ[_FORCE] = '1'
@@ -90,7 +90,7 @@ def forbid_code() -> None:
 def trust_checkpoints() -> None:
     """Let checkpoints run code in this process and its children; undoes ``forbid_code``.
 
-    Only for files whose author is trusted: they can do everything that the user can.
+    Only for files from trusted people: the code can do everything that the user can.
     """
     os.environ.pop(_FORCE, None)
     os.environ[_TRUST] = '1'
@@ -127,10 +127,11 @@ def resolve(path: str | Path) -> Path:
 
 
 def find_damage(path: Path) -> str | None:
-    """Look for damage in a file that ``torch.save`` has written.
+    """Check a file of ``torch.save`` for damage.
 
-    Such a file is a zip archive. Its list of contents is at the end, so a cut is seen at once; all
-    of the contents are compared with their checksums, which takes about as long as reading them.
+    Such a file is a zip archive. Its list of contents is at the end, so a truncated file is found
+    at once. All contents are compared with their checksums, which takes about as long as reading
+    them.
 
     Args:
         path: The file.
@@ -144,7 +145,7 @@ def find_damage(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
-    # All that zipfile raises on bytes that are no archive or were changed.
+    # All errors of zipfile for bytes that are no archive or were changed.
     except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         return f'is damaged ({error})'
     return None if broken is None else f'is damaged (checksum of {broken})'
@@ -157,7 +158,7 @@ def read_checkpoint(path: str | Path) -> Any:
         path: See ``resolve``.
 
     Returns:
-        What was saved, on the CPU: usually a dict; tensors by name for safetensors and for
+        The saved object, on the CPU: usually a dict; tensors by name for safetensors and for
         TorchScript archives.
 
     Raises:
@@ -211,12 +212,12 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 
 
 def find_tensors(content: Any, path: Path) -> dict[str, Tensor]:
-    """Find the weights in what a checkpoint holds.
+    """Find the weights in the content of a checkpoint.
 
     Args:
         content: Tensors or NumPy arrays by name, or a dict that has such a dict under one of the
             names that training scripts use: ``state_dict``, ``model``, ``net``, ``model_ema``, ...
-        path: Of the checkpoint, for error messages.
+        path: Path of the checkpoint, for error messages.
 
     Returns:
         Tensors by name, without the prefixes of wrappers such as ``module.``.
@@ -236,7 +237,7 @@ def find_tensors(content: Any, path: Path) -> dict[str, Tensor]:
     if not tensors:
         raise CheckpointError(
             f'{path} holds no tensors; its keys are {", ".join(map(str, list(content)[:8]))}. '
-            'Weights are looked for at the top and under state_dict, model and their like'
+            'Weights are searched for at the top and under state_dict, model and similar keys'
         )
     for wrapper in _WRAPPERS:
         tensors = {key.removeprefix(wrapper): value for key, value in tensors.items()}
@@ -252,7 +253,7 @@ def find_tensors(content: Any, path: Path) -> dict[str, Tensor]:
 
 
 def _open_containers(content: Any, path: Path) -> Mapping[Any, Any]:
-    """Go from what a file holds to the dict of its tensors."""
+    """Find the dict of tensors in the content of a file."""
     for _ in range(3):  # a container in a container is common, more is not
         if not isinstance(content, Mapping):
             raise CheckpointError(

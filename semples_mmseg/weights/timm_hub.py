@@ -34,7 +34,7 @@ def timm_file(name: str) -> Path:
     if reachable(huggingface_hub.constants.ENDPOINT):
         try:
             return Path(huggingface_hub.hf_hub_download(repository, _FILES[0]))
-        except Exception as error:  # each of the download's libraries raises its own kind
+        except Exception as error:  # the libraries that download raise different kinds
             reason = f'{type(error).__name__}: {error}'
     raise FileNotFoundError(
         f'the weights {TIMM}{name} are not on disk and could not be downloaded ({reason}). Get '

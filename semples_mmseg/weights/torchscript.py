@@ -1,7 +1,7 @@
 """Reading the tensors of a TorchScript archive, the format of OpenAI's CLIP, as data.
 
-``torch.jit.load`` would compile the code of the archive and run what it asks to be run while it is
-loaded (``__setstate__``). The code is not needed: the tensors are in ``data.pkl`` and ``data/``.
+``torch.jit.load`` compiles the code of the archive and runs its ``__setstate__``. The code is not
+needed: the tensors are in ``data.pkl`` and ``data/``.
 """
 
 import pickle
@@ -16,16 +16,16 @@ from torch import Tensor
 
 from .errors import CheckpointError
 
-# The causal mask is no weight, but a traced model of open_clip's has it among its buffers.
+# The causal mask is no weight, but a buffer of open_clip's traced models.
 _CONSTANTS = ('attn_mask',)
 
 
 class _Module:
-    """Stands for a module of the archive; its attributes are those in the file."""
+    """Placeholder of a module of the archive, with its attributes from the file."""
 
 
 def _nothing(*_: Any) -> None:
-    """Stands for lists and devices, which no weight is made of."""
+    """Placeholder of lists and devices, which no weight needs."""
 
 
 class _ArchiveUnpickler(pickle.Unpickler):
@@ -36,7 +36,7 @@ class _ArchiveUnpickler(pickle.Unpickler):
         self._archive, self._root = archive, root
 
     def find_class(self, module: str, name: str) -> Any:
-        """Look up what the pickle names."""
+        """Look up a type of the pickle."""
         if module == '__torch__' or module.startswith('__torch__.'):
             return _Module
         if module == 'torch.jit._pickle' or (module, name) == ('torch', 'device'):

@@ -141,8 +141,8 @@ def ctrl_c():
 
 def test_ctrl_c_and_sigterm(capsys, ctrl_c):
     for number, code, words in (
-        (signal.SIGINT, 130, 'stopped: by Ctrl-C. What was saved'),
-        (signal.SIGTERM, 143, 'stopped: by SIGTERM. What was saved'),
+        (signal.SIGINT, 130, 'stopped: by Ctrl-C. Saved files'),
+        (signal.SIGTERM, 143, 'stopped: by SIGTERM. Saved files'),
     ):
         before = signal.getsignal(signal.SIGTERM)
         got, text = ended(lambda number=number: os.kill(os.getpid(), number), capsys)

@@ -129,13 +129,15 @@ def test_one_stage_by_itself(wanted):
 
 def test_stages_that_cannot_be_run_by_themselves():
     names = ('match', 'prompt', 'refine', 'prompt')
-    with pytest.raises(ValueError, match='--stage promt is none of .* 1 match, 2 prompt, 3 refine'):
+    with pytest.raises(
+        ValueError, match='--stage promt names none of .* 1 match, 2 prompt, 3 refine'
+    ):
         choose_stage(staged(*names), 'promt')
-    with pytest.raises(ValueError, match='--stage prompt says several of the stages'):
+    with pytest.raises(ValueError, match='--stage prompt names several of the stages'):
         choose_stage(staged(*names), 'prompt')
     with pytest.raises(ValueError, match='load_from=.../refine.pth'):
         choose_stage(staged(*names), '4')
-    with pytest.raises(ValueError, match='is none of the stages of .*: none'):
+    with pytest.raises(ValueError, match='names none of the stages of .*: none'):
         choose_stage(Config(dict(model=dict())), 'match')
 
 

@@ -26,7 +26,7 @@ def test_names_keep_the_folders_of_the_images(tmp_path):
     found = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob('*.png'))
     assert found == ['a/x.v2.png', 'b/x.v2.png', 'deep/er/y.png', 'x.v2.png', 'z.png']
     made.process(None, [sample('elsewhere/z.png')])  # once more, as samplers pad the last batch
-    with pytest.raises(ValueError, match=r'elsewhere/z.png and other/z.png are one file'):
+    with pytest.raises(ValueError, match=r'elsewhere/z.png and other/z.png are the same file'):
         made.process(None, [sample('other/z.png')])
 
 

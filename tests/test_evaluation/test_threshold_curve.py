@@ -112,7 +112,7 @@ def test_half_precision_cams_are_compared_in_float32():
 def test_index_finds_a_threshold_by_its_float32_value():
     curve = ThresholdCurve(1)
     assert curve.index(0.40 + 3 * 0.01) == 3
-    with pytest.raises(ValueError, match='none of the thresholds'):
+    with pytest.raises(ValueError, match='not one of the thresholds'):
         curve.index(0.405)
 
 

@@ -201,7 +201,7 @@ def test_what_cannot_be_predicted_is_named(model_folder, photos, tmp_path, capsy
     assert 'holds no photo' in error(model_folder, tmp_path / 'empty')
     assert 'holds no finished model' in error(tmp_path / 'empty', photos)
     assert 'cannot be read as an ONNX file' in error(tmp_path / 'text.onnx', photos)
-    assert 'would be one file' in error(
+    assert 'would be the same file' in error(
         model_folder, photos / 'a/one.jpg', shutil.copytree(photos / 'a', tmp_path / 'other')
     )
     assert not (tmp_path / 'out').exists()

@@ -108,7 +108,9 @@ def test_runs_beside_published_methods(make_run):
         ['pipeline', 'ours, 1 run', '72.0', '-'],
         ['SemPLeS', 'paper', '74.2', '74.8'],
     ]
-    assert 'They are on other data than the runs: not to be compared.' in compare([run], '3').notes
+    assert (
+        'They are on other data than the runs and cannot be compared.' in compare([run], '3').notes
+    )
     assert not any('other data' in note for note in seeds.notes)
 
 

@@ -223,7 +223,7 @@ def test_parts_make_what_one_run_makes(tmp_path, world):
         assert make_pseudo_masks(world, weights, str(out), shard=Shard(2, 2))['masks'] == 1
         assert BrightnessCAM.calls == ['b'] and unfinished.exists()
         for shard in (None, Shard(1, 2)):
-            with pytest.raises(ValueError, match=f'another run is at work in {out}'):
+            with pytest.raises(ValueError, match=f'another run is working in {out}'):
                 make_pseudo_masks(world, weights, str(out), shard=shard)
         process.kill()
     for masks in (2, 0):

@@ -54,7 +54,7 @@ def test_lists_and_labels_with_ids_that_leave_are_refused(tmp_path):
         read_image_ids(str(path))
     for text, words in {
         '{"../x": []}': 'leaves the image folder',
-        '{"a": ["cat"], "a": []}': "key 'a' is there more than once",
+        '{"a": ["cat"], "a": []}': "key 'a' is repeated",
         '{"a": [NaN]}': 'NaN is not a number',
         '[' * 100_000: 'not a JSON',
         '{"a": ' + '9' * 10_000 + '}': 'not a JSON',

@@ -21,7 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description='Check the files of a data set')
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument('--config', help='check the data sets of this config')
-    what.add_argument('--dataset', help="'voc', 'demo' or a registered data set, by folders")
+    what.add_argument('--dataset', help="'voc', 'demo' or a registered data set, in --root")
     what.add_argument('--classes', nargs='+', help='object classes of a data set of your own')
     parser.add_argument('--root', help='root of the paths below')
     parser.add_argument('--images', default='JPEGImages', help='folder of the images')

@@ -18,7 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('file', type=Path, help='cls_labels.npy')
     parser.add_argument('--out', type=Path, required=True, help='JSON file to write')
     classes = parser.add_mutually_exclusive_group(required=True)
-    classes.add_argument('--dataset', help="whose classes: 'voc' or a registered data set")
+    classes.add_argument('--dataset', help="use the classes of 'voc' or of a registered data set")
     classes.add_argument('--classes', nargs='+', help='the class names in the order of the vectors')
     parser.add_argument(
         '--id-format', help="how whole numbers become ids, e.g. 'COCO_train2014_{:012d}'"

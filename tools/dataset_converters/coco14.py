@@ -30,7 +30,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--subset',
         action='store_true',
-        help='a part of COCO: take the images that are there and count nothing',
+        help='accept a part of COCO: use the images that exist, do not check their number',
     )
     parser.add_argument('--workers', type=int, help='processes (as many as processors)')
     return parser.parse_args()

@@ -2,7 +2,7 @@
 
 python tools/model_converters/convert_weights.py WeakTr_COCO.pth pretrained/weaktr_deit-s_coco14.pth
 
-Configs and tools read the published files directly (checkpoint='weights:PATH'); programs that know
+Configs and tools read the published files directly (checkpoint='weights:PATH'); programs that use
 only MMSeg's names need them converted.
 """
 

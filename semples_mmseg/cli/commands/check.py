@@ -1,10 +1,10 @@
-"""``semples-mmseg check``: what is there, what is wrong, and what ``fit`` would do."""
+"""``semples-mmseg check``: check photos and tags, and show what ``fit`` will do."""
 
 import argparse
 
 from ..photo_options import add_photo_options
 
-HELP = 'look at photos and tags: what is there, what is wrong, what fit would do'
+HELP = 'check photos and tags, and show what fit will do'
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -13,7 +13,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what is found; 1 if something is wrong or doubtful."""
+    """Print the findings; 1 if something is wrong or doubtful."""
     from ... import register_components
 
     register_components()

@@ -8,7 +8,7 @@ HELP = 'what is installed and whether it fits together, for bug reports'
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """There are none."""
+    """This command has no options."""
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from ..arguments import add_overlays
 from ..photo_options import add_photo_options
 from ..pipelines import add_dry_run
 
-HELP = 'make masks of tagged photos, and a model; the same command goes on after a stop'
+HELP = 'make masks of tagged photos, and a model; the same command continues a stopped run'
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         '--skip-rare', action='store_true', help='leave out classes of fewer than two photos'
     )
     add_overlays(parser)
-    add_dry_run(parser, 'show what would be done and stop')
+    add_dry_run(parser, 'show the plan and stop')
     parser.add_argument('-v', '--verbose', action='store_true', help='show the output of all steps')
 
 

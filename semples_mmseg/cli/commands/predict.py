@@ -20,7 +20,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_max_side(parser)
     add_overlays(parser)
     parser.add_argument(
-        '--skip-unreadable', action='store_true', help='photos that cannot be read are no error'
+        '--skip-unreadable', action='store_true', help='no error for photos that cannot be read'
     )
     parser.add_argument('--device', help='as PyTorch names it, e.g. cuda:1 (default: a GPU or cpu)')
 
@@ -44,8 +44,8 @@ def run(args: argparse.Namespace) -> int:
         print(f'left out: {message}', file=sys.stderr)
     if done.unreadable and not args.skip_unreadable:
         print(
-            f'error: {len(done.unreadable)} of {len(photos)} photos could not be read. Mend them '
-            'and give the same command again, or add --skip-unreadable',
+            f'error: {len(done.unreadable)} of {len(photos)} photos could not be read. Repair them '
+            'and run the same command again, or add --skip-unreadable',
             file=sys.stderr,
         )
         return 2

@@ -1,4 +1,4 @@
-"""Drawing an augmentation in the loader that is computed on the device."""
+"""Augmentation whose random numbers the loader draws and the device applies."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,10 +21,10 @@ _KNOWN = (*_SIGNED, *_PLAIN, 'Solarize', 'SolarizeAdd', 'Posterize')
 
 @TRANSFORMS.register_module()
 class DeferAugmentation(BaseTransform):
-    """Draw what transforms would do to an image, for ``CAMDataPreprocessor`` to do it.
+    """Draw the random choices of transforms, which ``CAMDataPreprocessor`` applies.
 
-    Transforms are built, and asked for their random choices in the order in which they would take
-    them; so the distribution is theirs. They do not touch the image.
+    The transforms draw their choices in their usual order, so the distribution is unchanged. They
+    do not change the image.
 
     Args:
         transforms: Configs of ``RandomFlip`` (MMCV), ``RandAugment`` and ``RandomErasing``
@@ -39,7 +39,7 @@ class DeferAugmentation(BaseTransform):
         self._draws = [_draw_of(config) for config in transforms]
 
     def transform(self, results: dict) -> dict:
-        """Draw.
+        """Draw the choices for one image.
 
         Args:
             results: An item with ``img``.
@@ -111,7 +111,7 @@ def _check_operation(operation: Any) -> None:
 
 
 def _operation(operation: Any, height: int, width: int) -> list[Step]:
-    """What an operation of RandAugment would do; nothing if it is switched off by chance."""
+    """The steps of an operation of RandAugment; none if chance switches it off."""
     kind = type(operation).__name__
     if operation.random_disable():
         return []

@@ -8,12 +8,12 @@ from ...utils.images import limited_size, resize_bicubic
 
 @TRANSFORMS.register_module()
 class LimitSide(BaseTransform):
-    """Make photos smaller whose long side is above a limit; the others stay as they are.
+    """Shrink photos whose long side is above a limit; others stay as they are.
 
-    For prediction. The attention of a transformer grows with the square of the pixels: a photo of
-    12 megapixels would take hours. The models of this package give the label map at the original
-    size all the same; CAMs, logits and what refines them have the size of the smaller photo,
-    ``limited_shape`` (height and width) of the data sample.
+    For prediction. The cost of attention grows with the square of the number of pixels: a photo of
+    12 megapixels takes hours. The models of this package still return label maps of the original
+    size. CAMs, logits and their refinement have the size of the smaller photo, ``limited_shape``
+    (height and width) of the data sample.
 
     Args:
         max_side: Longest side in pixels.

@@ -55,7 +55,7 @@ class LoadRandomCrop(LoadCheckedImage):
 
         def draw(height: int, width: int) -> tuple[int, int, int, int]:
             results['ori_shape'] = height, width
-            # The size alone is looked at.
+            # Only the size is used.
             return self.crop.rand_crop_params(np.broadcast_to(np.uint8(0), (height, width, 3)))
 
         try:

@@ -15,11 +15,11 @@ class LoadCheckedImage(LoadImageFromFile):
 
     A truncated file is an error, 16-bit images keep their greys, and animations and files larger
     than ``SEMPLES_MAX_PIXELS`` are refused: ``semples_mmseg.utils.images``. Pixels of other
-    files are those of MMCV. A photo is turned as its EXIF orientation says, so masks have to be
-    those of the upright picture.
+    files are those of MMCV. Photos are rotated by their EXIF orientation, so masks have to match
+    the upright picture.
 
     Args:
-        color_type: ``'color'``, or ``'color_ignore_orientation'``, which does not turn photos.
+        color_type: ``'color'``, or ``'color_ignore_orientation'``, which does not rotate photos.
         imdecode_backend: ``'pillow'``.
         **kwargs: See ``mmcv.transforms.LoadImageFromFile``.
 

@@ -12,12 +12,12 @@ from ...utils.label_png import IGNORED, decode_mask
 class LoadCheckedAnnotations(LoadAnnotations):
     """MMSeg's ``LoadAnnotations`` for 8-bit palette or grey PNG files with one class id per pixel.
 
-    Other masks are refused: of 16 bits MMSeg would keep the lower 8, and take colours for ids. So
-    are damaged masks, and masks of another size than the loaded image, which transforms would
-    resize without a message.
+    Other masks are refused, because MMSeg keeps only the lower 8 of 16 bits and takes colours for
+    ids. Damaged masks are refused too, and masks whose size is not that of the loaded image, which
+    transforms resize without a message.
 
-    An item without a mask passes unchanged, so the pipeline of evaluation serves inference too; the
-    data sets of this package check that no mask is missing.
+    An item without a mask passes unchanged, so the pipeline of evaluation also works for inference.
+    The data sets of this package check that no mask is missing.
 
     Args:
         reduce_zero_label: See ``mmseg.datasets.LoadAnnotations``, as for ``backend_args``.
@@ -58,8 +58,8 @@ def _check_size(mask: np.ndarray, results: dict) -> None:
         advice = 'it is the mask of another image, or one of the two was resized'
         if mask.shape == size[::-1]:
             advice = (
-                'if the EXIF data of the image say that it lies on its side, it was turned: turn '
-                'the mask too, or take the orientation out of the image'
+                'if the EXIF orientation of the image is not upright, it was rotated: rotate '
+                'the mask too, or remove the orientation from the image'
             )
         raise ValueError(
             f'mask {results["seg_map_path"]} has shape {mask.shape}, its image '

@@ -13,8 +13,8 @@ from mmseg.registry import TRANSFORMS
 class SeedEachImage(BaseTransform):
     """Seed python and numpy from (seed, epoch, ``img_id``), for the transforms that follow.
 
-    An image is then augmented alike whatever the number of processes, workers and images of a
-    batch. ``EpochSeedHook`` tells seed and epoch.
+    The augmentation of an image then does not depend on the numbers of processes and workers or on
+    the batch size. ``EpochSeedHook`` sets seed and epoch.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class SeedEachImage(BaseTransform):
         self._epoch = torch.zeros(2, dtype=torch.int64).share_memory_()
 
     def start_epoch(self, seed: int, epoch: int) -> None:
-        """Set what the numbers of the next images depend on, in loader workers too."""
+        """Set seed and epoch for the next images, in loader workers too."""
         self._epoch.copy_(torch.tensor([seed, epoch]))
 
     def transform(self, results: dict) -> dict:

@@ -129,8 +129,8 @@ def tagged_scene(
 ) -> Scene:
     """Draw a scene of the weakly tagged set, where objects and backgrounds co-occur.
 
-    It has two regions: on a single texture, the min-max normalisation of a CAM would hide a CAM
-    that covers the background evenly.
+    It has two regions: on a single texture, the min-max normalisation hides a CAM that covers the
+    background evenly.
 
     Args:
         rng: Random generator.

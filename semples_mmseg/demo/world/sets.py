@@ -27,7 +27,7 @@ def make_demo_set(root: str | os.PathLike, seed: int = 0, train: int = 600, val:
         root: Folder of the set. It gets ``JPEGImages/*.png``, ``SegmentationClass/*.png`` (8-bit
             palette, for evaluation only), ``labels.json`` ({image id: [class name, ...]}),
             ``ImageSets/train.txt``, ``ImageSets/val.txt`` and ``meta.json``.
-        seed: Seed of the scenes; they do not depend on the numbers.
+        seed: Seed of the scenes, which do not depend on ``train`` and ``val``.
         train: Number of training scenes.
         val: Number of held-out scenes.
 
@@ -87,7 +87,7 @@ def _draw(root: Path, settings: dict[str, int]) -> None:
         names = [f'{split}_{index:05d}' for index in range(settings[split])]
         for index, name in enumerate(names):
             scene = tagged_scene(scene_rng(settings['seed'], split, index))
-            # PNG in spite of the folder's name: JPEG would blur images of 64 pixels.
+            # PNG in spite of the folder's name, because JPEG blurs images of 64 pixels.
             Image.fromarray(scene.image).save(root / 'JPEGImages' / f'{name}.png')
             labels = np.where(scene.regions < len(OBJECTS), scene.regions + 1, 0).astype(np.uint8)
             mask = Image.fromarray(labels, mode='P')

@@ -81,7 +81,7 @@ def _run_block(
 def _attention_map(query: Tensor, key: Tensor) -> Tensor:
     """Attention (B, heads, Q, T) of queries (B, heads, Q, d) to keys (B, heads, T, d)."""
     scores = query * query.shape[-1] ** -0.5 @ key.transpose(-2, -1)
-    # Under autocast the softmax is float32, which the next operation would cast again.
+    # Under autocast the softmax is float32, and the next operation casts it again.
     return scores.softmax(-1).to(key.dtype)
 
 
@@ -93,8 +93,8 @@ class MultiTokenViT(_VisionTransformer):
     token and its position embedding are repeated K times. Position embeddings of another grid are
     resized bicubically.
 
-    The final layer normalisation of DeiT is not applied. The remainder of sides that
-    the patch size does not divide is cut: the grid is floor(H / patch) x floor(W / patch).
+    The final layer normalisation of DeiT is not applied. Sides are cut to a multiple of the patch
+    size: the grid is floor(H / patch) x floor(W / patch).
 
     Args:
         num_cls_tokens: K, one token per object class.
@@ -132,7 +132,7 @@ class MultiTokenViT(_VisionTransformer):
         )
         for module in self.modules():
             if isinstance(module, DropPath):
-                # torch.compile takes NumPy's numbers, as MMPretrain makes them, for tensors.
+                # torch.compile treats NumPy's numbers, which MMPretrain makes, as tensors.
                 module.drop_prob = float(module.drop_prob)
         self.num_cls_tokens = self.num_extra_tokens = num_cls_tokens
         self.patch_size = patch_size

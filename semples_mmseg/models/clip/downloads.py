@@ -39,7 +39,7 @@ def find_tag(model: str, tag: str) -> tuple[Path, bool]:
     if reachable(_address(known)):
         try:
             return Path(open_clip.pretrained.download_pretrained(known)), quick_gelu
-        except Exception as error:  # each of the download's libraries raises its own kind
+        except Exception as error:  # the libraries that download raise different kinds
             reason = f'{type(error).__name__}: {error}'
     raise FileNotFoundError(
         f'CLIP weights {tag!r} of {model!r} are not on disk and could not be downloaded from '

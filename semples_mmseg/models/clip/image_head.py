@@ -31,8 +31,8 @@ class CLIPImageHead(nn.Module):
             settings do.
         input_mean: Mean of the incoming normalisation, R, G, B in 0..255 (ImageNet's).
         input_std: Standard deviation of the incoming normalisation.
-        max_batch: Most images encoded at once. Larger batches are encoded in parts, whose
-            activations are computed again in the backward pass: the same gradients with less
+        max_batch: Maximum number of images encoded at once. Larger batches are encoded in parts,
+            whose activations are computed again in the backward pass: the same gradients with less
             memory, for one more forward pass.
         dtype: ``'bfloat16'`` or ``'float16'`` runs the encoder in mixed precision with weights
             that are rounded once; ``None`` runs it in the precision of training.

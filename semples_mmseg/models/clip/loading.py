@@ -45,7 +45,7 @@ def _read_clip(path: Path) -> tuple[dict[str, Tensor], bool]:
 
 
 def _config_beside(path: Path, part: str = 'model_cfg') -> dict[str, Any]:
-    """A part of the config that open_clip's downloads have beside their weights; else empty."""
+    """A part of the config beside the weights, as in open_clip's downloads; empty if missing."""
     config = path.parent / 'open_clip_config.json'
     if not config.is_file():
         return {}
@@ -69,11 +69,11 @@ def build_clip(
             checkpoint (OpenAI's archive or state dict, open_clip's, safetensors), or ``None`` for
             random weights.
         quick_gelu: Whether the activations are QuickGELU. ``None`` takes what the weights were
-            trained with: OpenAI's files and tags say so, and so does an ``open_clip_config.json``
-            beside a file; other files follow the config.
-        tokenizer: Folder, or name on Hugging Face's hub, of a tokenizer that takes the place of the
-            config's. ``None`` takes the one whose files are beside the weights, if the config names
-            any of Hugging Face's, and else the config's.
+            trained with, known from OpenAI's files, from tags, and from an
+            ``open_clip_config.json`` beside a file; for other files the config decides.
+        tokenizer: Folder, or name on Hugging Face's hub, of a tokenizer that replaces the config's.
+            ``None`` takes the config's. If that is one of Hugging Face's and tokenizer files are
+            beside the weights, these are taken instead.
 
     Returns:
         An ``open_clip.CLIP``, ``CustomTextCLIP`` or ``CoCa``, in eval mode, with the tokenizer as
@@ -141,17 +141,17 @@ def untrained_clip(config: dict[str, Any]) -> Any:
 
 
 def as_clip(clip: nn.Module | dict[str, Any]) -> Any:
-    """Build a CLIP model from a config, whose ``type`` is ``OpenCLIP`` unless it says another."""
+    """Build a CLIP model from a config, whose ``type`` is ``OpenCLIP`` by default."""
     return clip if isinstance(clip, nn.Module) else MODELS.build({'type': 'OpenCLIP', **clip})
 
 
 def load_clip(clip: nn.Module, tensors: dict[str, Tensor], complaint: str) -> None:
-    """Load tensors of either of open_clip's text layouts; all of them or none.
+    """Load the tensors of either of open_clip's text layouts, all of them or none.
 
     Args:
-        clip: A model of ``build_clip``'s.
-        tensors: By open_clip's names.
-        complaint: How an error begins.
+        clip: A model of ``build_clip``.
+        tensors: Tensors by open_clip's names.
+        complaint: Start of an error message.
 
     Raises:
         ValueError: If there are too few or too many, or one is of another shape.
@@ -162,7 +162,7 @@ def load_clip(clip: nn.Module, tensors: dict[str, Tensor], complaint: str) -> No
     if wants_text and not has_text:
         tensors = open_clip.model.convert_to_custom_text_state_dict(tensors)
     for name in {'logit_scale', 'logit_bias'} & own.keys() & tensors.keys():
-        # A number in some files, a vector of one in others.
+        # A number in some files, a vector of one number in others.
         tensors[name] = tensors[name].reshape(own[name].shape)
     if own.keys() == tensors.keys():
         open_clip.model.resize_pos_embed(tensors, clip)
@@ -182,7 +182,7 @@ def load_clip(clip: nn.Module, tensors: dict[str, Tensor], complaint: str) -> No
     ]
     if told:
         raise ValueError(
-            f'{complaint}: of its tensors are {"; ".join(told)}. Set clip.model to the model the '
+            f'{complaint}; tensors: {"; ".join(told)}. Set clip.model to the model the '
             'weights are of, or clip.pretrained to weights of the model'
         )
     clip.load_state_dict(tensors, strict=True)

@@ -12,15 +12,15 @@ from .text_head import CLIPTextHead
 
 @MODELS.register_module()
 class ManualPrompts(nn.Module):
-    """Fixed sentences on backgrounds in the place of learned prompts (CLIMS, arXiv 2203.02668).
+    """Fixed sentences about backgrounds instead of learned prompts (CLIMS, arXiv 2203.02668).
 
     Feature u_b of a class is the normalised mean of the features of its sentences, as CLIP combines
-    sentences. There is nothing to learn, so runs have no stage prompt.
+    sentences. There is nothing to learn, so runs have no prompt stage.
 
     Args:
         num_classes: K; the segmentor fills it in.
-        texts: Texts for all classes alike, or a list for each class by its name.
-        template: Sentence of a text; ``{}`` stands for it.
+        texts: Texts for all classes, or a list for each class by its name.
+        template: Sentence with ``{}`` in place of the text.
         width: Not used; the segmentor fills it in.
 
     Raises:
@@ -55,12 +55,12 @@ class ManualPrompts(nn.Module):
         """Encode the sentences.
 
         Args:
-            text_head: Encodes them.
+            text_head: The encoder.
             class_names: The K classes in the order of the model.
 
         Raises:
-            ValueError: If a class has no texts, texts are of no class, or a sentence does not fit
-                CLIP's context.
+            ValueError: If a class has no texts, texts belong to no class, or a sentence does not
+                fit CLIP's context.
         """
         texts = self.texts
         if not isinstance(texts, Mapping):

@@ -23,13 +23,13 @@ def has_patch_tokens(head: CLIPImageHead) -> bool:
 def patch_features(head: CLIPImageHead, images: Tensor, dense: bool = False) -> Tensor:
     """Features of all patches: tokens through the last norm and the projection, normalised.
 
-    CLIP is trained on the class token alone. The features of patches take part in its text space
-    as far as the last block makes them similar to it.
+    CLIP is trained only on the class token. Features of patches are comparable with text as far as
+    the last block makes them similar to the class token.
 
     Args:
         head: With a vision transformer of open_clip.
         images: (B, 3, s, s) from ``head.prepare``.
-        dense: Whether each patch attends to itself alone in the last block, as in MaskCLIP
+        dense: Whether each patch attends only to itself in the last block, as in MaskCLIP
             (arXiv 2112.01071), with its residual and MLP. Maps are sharper. Not in the paper.
 
     Returns:

@@ -19,7 +19,7 @@ class PromptLearner(BaseModule):
         num_classes: K.
         num_tokens: Tokens T of a prompt (30 in the paper); at most 71 for CLIP's context of 77.
         width: Channels of a token embedding (512 for ViT-B/32); must be the text encoder's.
-        init_words: For each class, words to start from instead of noise uniform in [0, 1); they
+        init_words: For each class, initial words instead of uniform noise in [0, 1); they
             are repeated until the prompt is full. ``prepare`` sets them.
         init_cfg: MMEngine's initialisation; learned prompts are read with
             ``dict(type='Pretrained', checkpoint='weights:btp.pth', prefix='prompt_learner.')``.
@@ -52,7 +52,7 @@ class PromptLearner(BaseModule):
 
     @torch.no_grad()
     def prepare(self, text_head: CLIPTextHead, class_names: Sequence[str]) -> None:
-        """Check the prompts against a CLIP and set those that start from words.
+        """Check that the prompts fit a CLIP, and set those that start from words.
 
         Args:
             text_head: Gives tokenizer and embeddings.

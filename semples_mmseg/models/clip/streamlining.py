@@ -31,7 +31,7 @@ class FrozenBlock(nn.Module):
             _fold_quick_gelu(self.mlp)
 
     def get_weight_dtype(self) -> torch.dtype:
-        """Data type of the weights; open_clip's transformers ask their first block."""
+        """Data type of the weights; open_clip's transformers read it from their first block."""
         return self.mlp.c_fc.weight.dtype
 
     def _heads(self, tokens: Tensor) -> Tensor:
@@ -86,9 +86,10 @@ class FrozenBlock(nn.Module):
         return self._finish(tokens[rows, positions][:, None], mixed)[:, 0]
 
     def attend_to_self(self, tokens: Tensor) -> Tensor:
-        """Run the block with an attention in which every token sees itself alone.
+        """Run the block with an attention in which every token sees only itself.
 
-        MaskCLIP (arXiv 2112.01071) reads the last block so; residual and MLP are kept here.
+        MaskCLIP (arXiv 2112.01071) reads the last block in this way; residual and MLP are kept
+        here.
 
         Args:
             tokens: (n, L, C).
@@ -148,14 +149,14 @@ def read_tokens(
 
 @torch.no_grad()
 def streamline(network: nn.Module) -> Any:
-    """Rewrite a frozen network of open_clip to save work.
+    """Rewrite a frozen network of open_clip so that it computes less.
 
     - Attention and MLP of the usual blocks: see ``FrozenBlock``. x sigmoid(1.702 x) =
       SiLU(1.702 x) / 1.702, so the scale of QuickGELU goes into the layers around it: one pass
       over memory instead of three, and one tensor kept for the backward pass instead of two.
     - The patches of a vision transformer: a matrix product.
-    - The last block of a transformer that is read at its class token: only for this token. Tokens
-      beside the feature, which CoCa's decoder reads, are not returned.
+    - The last block of a transformer whose class token alone is read is computed only for this
+    token. The other tokens, which CoCa's decoder reads, are not returned.
     - Convolutional networks: weights in channels-last order.
 
     Blocks of other kinds and other poolings are left unchanged.
@@ -187,7 +188,7 @@ def half_precision(name: str | None, option: str) -> torch.dtype | None:
     """The data type of a name; ``None`` for ``None``.
 
     Raises:
-        ValueError: If it is not one of ``HALVES``; names the option.
+        ValueError: If it is not one of ``HALVES``; the message names the option.
     """
     if name is not None and name not in HALVES:
         raise ValueError(f'{option} must be None or one of {", ".join(HALVES)}, got {name!r}')
@@ -197,7 +198,7 @@ def half_precision(name: str | None, option: str) -> torch.dtype | None:
 def round_weights(network: nn.Module, dtype: torch.dtype | None) -> None:
     """Round the weights of matrix products and convolutions to half precision.
 
-    Autocast rounds frozen weights in every call, because it keeps copies of trained ones alone.
+    Autocast rounds frozen weights in every call, because it keeps copies only of trained ones.
     Under autocast the rounded network computes the same. Normalisations and embeddings stay as
     they are.
 

@@ -16,8 +16,8 @@ from ...utils.frozen import Frozen
 from .loading import as_clip
 from .streamlining import half_precision, read_tokens, round_weights, streamline
 
-# Full stop of CLIP's vocabulary at the end of a word, as its tokenizer writes it, and inside a
-# word, as published prompts were trained with.
+# Full stop in CLIP's vocabulary: at the end of a word, as from its tokenizer, and inside a word,
+# as in the training of published prompts.
 WORD_FULL_STOP, FULL_STOP = 269, 13
 
 
@@ -43,7 +43,7 @@ class _TextTower(nn.Module):
                 f'({type(tower).__name__}) pools by {self.pooling!r}: set clip.model to another'
             )
         self.end_id = getattr(tower, 'eos_id', None) or getattr(tower, 'text_eos_id', None)
-        # CoCa's class token follows the text. Published CoCas hide padding one place too late.
+        # CoCa's class token follows the text. Published CoCas mask padding one position too late.
         self.class_token: Tensor | None = getattr(tower, 'cls_emb', None)
         self.exact_padding: bool = getattr(tower, 'correct_cls_mask', True)
         self.hides_padding = getattr(tower, 'use_pad_mask', False) or self.class_token is not None
@@ -58,13 +58,14 @@ class _TextTower(nn.Module):
         self.register_buffer('attn_mask', tower.attn_mask, persistent=False)
 
     def reading(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Where features are read.
+        """Positions at which features are read.
 
         Args:
             ids: (n, L), token ids, as long as the context.
 
         Returns:
-            The ids up to the last that a feature depends on, and the positions (n,) of features.
+            The ids up to the last one that a feature depends on, and the positions (n,) of
+            features.
         """
         if self.class_token is not None:
             return ids, ids.new_full((len(ids),), ids.shape[1])
@@ -106,17 +107,17 @@ class CLIPTextHead(nn.Module):
     """Text features u_f of the classes and u_b of their background prompts.
 
     Args:
-        class_names: The K object classes as CLIP should read them, without background.
+        class_names: Names of the K object classes for CLIP, without background.
         clip: A CLIP model or the config of one, see ``build_clip``. Its text side is rewritten
             in place, see ``streamline``.
-        template: Sentence of a class; ``{}`` stands for its name.
-        dtype: Precision of learned prompts' features, see ``CLIPImageHead``; those of the classes
-            are always computed in float32.
+        template: Sentence with ``{}`` in place of the class name.
+        dtype: Precision of the features of learned prompts, see ``CLIPImageHead``; features of the
+            classes are always computed in float32.
 
     Raises:
         ValueError: If a class name is missing, the template has no place for it, the sentence
-            is longer than CLIP's context, or ``dtype`` is unknown; or if the text encoder is of
-            another kind than open_clip's, or has another vocabulary than the tokenizer.
+            is longer than CLIP's context, or ``dtype`` is unknown; or if the text encoder is not
+            one of open_clip's, or has another vocabulary than the tokenizer.
     """
 
     class_features: Tensor
@@ -149,7 +150,7 @@ class CLIPTextHead(nn.Module):
         round_weights(self.encoder.network, self.encoder.dtype)
 
     def _layout(self) -> tuple[list[int], int, list[int], int]:
-        """Ids before, in and after a prompt, and of padding."""
+        """Ids before, in and after a prompt, and the id of padding."""
         texts = ['a photo of', 'a photo of cat.', 'a photo of dog.', 'cat ' * self.context_length]
         *rows, cut = self._tokenizer(texts).tolist()
         pad, end = rows[0][-1], cut[-1]  # which may be the same
@@ -196,14 +197,14 @@ class CLIPTextHead(nn.Module):
         ids = self._tokenizer(list(sentences))
         room = self.context_length
         longer = self._tokenizer(list(sentences), context_length=room + 1)
-        # Tokenizers cut silently, and end what they cut with the end token.
+        # Tokenizers cut long texts silently, and put the end token at the cut.
         for sentence, whole in zip(sentences, (ids == longer[:, :room]).all(1), strict=True):
             if not whole:
                 raise ValueError(f'{sentence!r} is longer than the {room} tokens that CLIP takes')
         table = self.encoder.network.token_embedding
         if (highest := int(ids.max())) >= table.num_embeddings:
             raise ValueError(
-                f'the tokenizer gives ids up to {highest}, and the text encoder of this CLIP knows '
+                f'the tokenizer gives ids up to {highest}, and the vocabulary of this CLIP has '
                 f'{table.num_embeddings}: set clip.tokenizer to the tokenizer of clip.model'
             )
         ids, places = (some.to(table.weight.device) for some in self.encoder.network.reading(ids))
@@ -212,7 +213,7 @@ class CLIPTextHead(nn.Module):
     def encode_prompts(self, prompts: Tensor) -> Tensor:
         """Encode "a photo of <prompt>." with learned tokens (SemPLeS, section 3.3).
 
-        The prompt stands where the tokenizer puts a word into the sentence. For OpenAI's models:
+        The prompt has the position of a word in the tokenized sentence. For OpenAI's models:
         start, a, photo, of, the T prompt tokens, full stop, end; the feature is read at the end
         token, position 5 + T.
 

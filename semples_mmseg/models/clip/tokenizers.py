@@ -10,7 +10,7 @@ from open_clip.tokenizer import HFTokenizer
 
 from ...weights.hub import PATIENCE, kept_file, reachable
 
-# A file of all tokenizers of Hugging Face's.
+# A file that every tokenizer of Hugging Face has.
 SETTINGS = 'tokenizer_config.json'
 
 
@@ -19,9 +19,8 @@ def find_tokenizer(text_cfg: dict[str, Any], source: str | None, model: str) -> 
 
     Args:
         text_cfg: Config of the text encoder in open_clip's form.
-        source: A tokenizer in the place of the config's: its folder, or its name on Hugging
-            Face's hub.
-        model: What messages call the model.
+        source: A tokenizer instead of the config's: its folder, or its name on Hugging Face's hub.
+        model: Name of the model in messages.
 
     Returns:
         An ``open_clip.SimpleTokenizer`` or ``HFTokenizer`` that fills up to the context's length.
@@ -43,14 +42,14 @@ def find_tokenizer(text_cfg: dict[str, Any], source: str | None, model: str) -> 
         reason = f'it is not on disk, and {server} gave no answer within {PATIENCE} s'
     else:
         mode = text_cfg.get('tokenizer_mode')
-        # A tokenizer may come with code, which does not run.
+        # Code that comes with a tokenizer does not run.
         safe = dict(local_files_only=kept, trust_remote_code=False)
         try:
             return HFTokenizer(source, tokenizer_mode=mode, **options, **safe)
         except Exception as error:  # each kind of tokenizer raises its own
             reason = f'it cannot be read ({type(error).__name__}: {error})'
     raise ValueError(
-        f'the CLIP model {model} needs the tokenizer {source!r}, and {reason}. Where its files are '
+        f'the CLIP model {model} needs the tokenizer {source!r}, and {reason}. If its files are '
         f'elsewhere, set clip.tokenizer to the folder with tokenizer.json and {SETTINGS}; models '
         'with the vocabulary of CLIP, e.g. clip.model=ViT-B-16, need no files'
     )

@@ -1,4 +1,4 @@
-"""Gradient clipping loss: retraining that ignores the most doubtful pixels of pseudo masks.
+"""Gradient clipping loss: retraining without gradients from the most doubtful pixels.
 
 WeakTr, section 3.3 (arXiv 2304.01184).
 """
@@ -20,8 +20,8 @@ class GradientClippingLoss(nn.Module):
 
         mean(min(L, t)) with t = max(mean of L in the tile, m), a constant
 
-    Pixels with L <= t keep their gradient; the others, where the network contradicts the pseudo
-    label most, have none. Tiles at the right and lower border may be smaller than the others.
+    Pixels with L <= t keep their gradient; the others, whose prediction differs most from the
+    pseudo label, have none. Tiles at the right and lower border may be smaller than the others.
 
     As published, ignored pixels count in every mean with value 0 (see ``count_ignored``), tile
     means are over all images of the batch (see ``per_image_tiles``), and the loss of a clipped
@@ -94,7 +94,7 @@ class GradientClippingLoss(nn.Module):
             weight: Factor of each pixel's cross entropy, shape ``(N, H, W)``; MMSeg's pixel
                 samplers give one.
             ignore_index: Label of the pixels without a loss.
-            **kwargs: Accepted and not used, as MMSeg's heads may pass more.
+            **kwargs: Not used; MMSeg's heads may pass more.
 
         Returns:
             The loss, a scalar; float32 at least.

@@ -1,4 +1,4 @@
-"""What the three SemPLeS losses share: the clamp before a logarithm, the mean over all pairs."""
+"""Shared by the three SemPLeS losses: the clamp before a logarithm, the mean over all pairs."""
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -10,8 +10,8 @@ MIN_SIMILARITY, MAX_SIMILARITY = 1e-4, 0.9999
 def similarity(a: Tensor, b: Tensor) -> Tensor:
     """Cosine of unit vectors, row by row, clamped to [1e-4, 0.9999] so that logarithms are finite.
 
-    Outside that range the gradient is zero. Half precision is computed in float32, because it
-    would round 0.9999 to 1, and log(1 - 1) is infinite.
+    Outside that range the gradient is zero. Half precision is converted to float32, because it
+    rounds 0.9999 to 1, and log(1 - 1) is infinite.
 
     Args:
         a: (P, D) unit vectors.
@@ -30,7 +30,7 @@ def similarity(a: Tensor, b: Tensor) -> Tensor:
 
 
 def mean_over_pairs(values: Tensor) -> Tensor:
-    """Mean over the pairs of the *global* batch, as each process should back-propagate it.
+    """Mean over the pairs of the *global* batch, as a process has to back-propagate it.
 
     Distributed wrappers average gradients over processes. A process therefore returns its sum
     times the number of processes, divided by the number of all pairs: N processes then take the

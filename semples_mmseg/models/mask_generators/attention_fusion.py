@@ -16,10 +16,10 @@ class AdaptiveAttentionFusion(nn.Module):
     """Mean of all attention maps, weighted by a learned weight for each head (WeakTr, 3.2).
 
     Every block's features (B, T, C) are split into as many groups as there are heads: channel j
-    goes to group j mod heads, position j div heads. That is not the slice that belongs to a
-    head, but published checkpoints depend on it. Maps and groups are ordered head-major: index =
-    head * blocks + block. Attention and features are detached, so the backbone gets no gradient
-    through the fusion.
+    goes to group j mod heads, position j div heads. This is not the slice of channels of a head,
+    but published checkpoints depend on it. Maps and groups are ordered head-major: index = head *
+    blocks + block. Attention and features are detached, so the backbone gets no gradient through
+    the fusion.
 
     Args:
         num_heads: Heads of a block.
@@ -91,7 +91,7 @@ class AdaptiveAttentionFusion(nn.Module):
             (B, T, number of columns), non-negative.
         """
         weights = self.head_weights([trace.features for trace in traces])
-        # All columns, because a slice would be copied and kept for the backward pass.
+        # All columns, because a slice is copied and kept for the backward pass.
         fused = _weighted_sum(weights, map(_written_out, traces))
         return fused[..., columns] / weights[0].numel()
 
@@ -99,7 +99,7 @@ class AdaptiveAttentionFusion(nn.Module):
 def attention_cams(
     weights: Tensor, traces: Sequence[BlockTrace], activation: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Seed and fine CAMs from traces without maps; of the attention only class rows are formed.
+    """Seed and fine CAMs from traces without maps; only class rows of the attention are computed.
 
     The fused attention is the mean over heads and blocks of weight x attention.
 

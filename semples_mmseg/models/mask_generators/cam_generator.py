@@ -22,7 +22,7 @@ class CAMGenerator(BaseModule):
         backbone: Config of a backbone that returns feature maps, e.g.
             ``dict(type='mmpretrain.ResNet', depth=50)`` or ``dict(type='mmpretrain.TIMMBackbone',
             model_name='resnet50', features_only=True)``; the last map is used.
-        in_channels: Channels of that map; ``None`` looks what an image of ``img_size`` gives.
+        in_channels: Channels of that map; ``None`` measures them with an image of ``img_size``.
         img_size: Side of that image.
         size_divisor: Images are resized (bilinearly) to the nearest multiple of this in both
             sides, for backbones that need whole patches or windows.

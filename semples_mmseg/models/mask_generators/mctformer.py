@@ -28,11 +28,11 @@ class MCTformerGenerator(BaseModule):
     Args:
         num_classes: K, object classes without background.
         backbone: Config of a ``MultiTokenViT``; ``num_cls_tokens`` is filled in.
-        last_blocks: How many of the last blocks give their attention (3 in the paper).
+        last_blocks: Number of last blocks whose attention is used (3 in the paper).
         init_cfg: MMEngine's initialisation.
 
     Raises:
-        ValueError: If the backbone has not so many blocks.
+        ValueError: If the backbone has fewer blocks.
     """
 
     roles: ClassVar = dict(features=('backbone',), masks=('head',))
@@ -60,7 +60,7 @@ class MCTformerGenerator(BaseModule):
 
         Args:
             images: (B, 3, H, W), ImageNet-normalised.
-            detach_coarse: Not used, because no prediction is made of the attention.
+            detach_coarse: Not used, because no prediction is made from the attention.
 
         Returns:
             The CAMs; the predictions ``token`` (mean over the channels of each class token) and

@@ -1,4 +1,4 @@
-"""What every mask generator is, and what it returns."""
+"""The interface of mask generators, and their output."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -32,17 +32,17 @@ class GeneratorOutput:
 
 
 class MaskGenerator(Protocol):
-    """The socket for a mask generator S: any registered ``nn.Module`` with these three members.
+    """Interface of a mask generator S: any registered ``nn.Module`` with these three members.
 
     Its constructor takes ``num_classes``, which the segmentor fills in.
 
     Attributes:
         num_classes: K, object classes without background.
         roles: For each role, the dotted paths of its modules inside the generator. Stages train
-            roles: ``'masks'`` are the modules that match, refine and joint train, those that make
-            maps of features. ``'features'`` are the modules that make the features; these stages
-            put them into eval mode if the segmentor's ``backbone_eval`` is set. Other names are
-            for ``trains`` of stages of one's own.
+            roles: ``'masks'`` are the modules that turn features into maps, trained by match,
+            refine and joint. ``'features'`` are the modules that make the features; these stages
+            put them into eval mode if the segmentor's ``backbone_eval`` is set. Other names are for
+            ``trains`` of your own stages.
     """
 
     num_classes: int
@@ -53,8 +53,8 @@ class MaskGenerator(Protocol):
 
         Args:
             images: (B, 3, H, W), normalised by the data preprocessor.
-            detach_coarse: True in stage 0 alone, where each of ``logits`` has a loss: whether
-                maps that are made from the classifier's maps are to be cut off from them.
+            detach_coarse: Whether maps that are made from the classifier's maps give these no
+                gradient. True only in stage 0, where each of ``logits`` has a loss.
 
         Returns:
             CAMs of all K classes, differentiable with respect to what trains.
@@ -66,8 +66,8 @@ def check_generator(generator: nn.Module) -> None:
     """Refuse a module that is no mask generator.
 
     Raises:
-        ValueError: If it lacks ``num_classes``, ``roles``, or the role ``masks``, or a role names
-            a module that it has not.
+        ValueError: If it lacks ``num_classes``, ``roles``, or one of the roles ``masks`` and
+            ``features``, or a role names an unknown module.
     """
     name = type(generator).__name__
     roles: Any = getattr(generator, 'roles', None)
@@ -85,6 +85,6 @@ def check_generator(generator: nn.Module) -> None:
 
 
 def gradients_if_trained(module: nn.Module) -> AbstractContextManager[Any]:
-    """A context without gradients for a frozen module; one without effect if any of it trains."""
+    """A context without gradients for a frozen module; without effect if a part of it trains."""
     trains = any(parameter.requires_grad for parameter in module.parameters())
     return nullcontext() if trains else torch.no_grad()

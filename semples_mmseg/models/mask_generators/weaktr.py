@@ -25,8 +25,8 @@ class WeakTrGenerator(BaseModule):
     - fine CAM: patch-to-patch part of the fused attention, applied to the seed CAM.
 
     In the stages match and refine of SemPLeS only ``head`` and ``fusion`` train. The frozen
-    backbone then runs without gradients. Where no gradient is needed, as in prediction, attention
-    maps are never formed: the seed CAM becomes the values of another fused attention.
+    backbone then runs without gradients. If no gradient is needed, as in prediction, attention maps
+    are never stored: the seed CAM is used as the values of another fused attention.
 
     Args:
         num_classes: K, object classes without background.

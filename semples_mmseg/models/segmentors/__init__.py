@@ -1,4 +1,4 @@
-"""Segmentors: the plain CAM classifier of stage 0, SemPLeS, and retraining's."""
+"""Segmentors: the CAM classifier of stage 0, SemPLeS, and the model of retraining."""
 
 from .cam_segmentor import CAMSegmentor
 from .data_preprocessor import CAMDataPreprocessor

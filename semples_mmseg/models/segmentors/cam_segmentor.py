@@ -40,7 +40,7 @@ class CAMSegmentor(BaseSegmentor):
         background_score: Score of background, 0..1; a pixel is foreground if a CAM is higher.
         flip: Whether CAM prediction sums each image and its mirror image.
         init_cfg: MMEngine's initialisation.
-        pretrained: Set by MMSeg's ``init_model``, as the next two; has to be None.
+        pretrained: Has to be None; MMSeg's ``init_model`` sets it, like the next two.
         train_cfg: Not used.
         test_cfg: Not used.
         decode_head: Not used; MMSeg's ``get_flops.py`` looks for its type in the config.
@@ -118,7 +118,7 @@ class CAMSegmentor(BaseSegmentor):
             self.get_submodule(path).requires_grad_(True)
         self.train(self.training)
         if self.compile_options is not None:
-            # What was compiled for another stage may outlive the change of what trains.
+            # Code that was compiled for another stage may not follow the change of trained modules.
             torch.compiler.reset()
             for module in self.compiled_modules():
                 module.compile(dynamic=False, **self.compile_options)
@@ -152,9 +152,9 @@ class CAMSegmentor(BaseSegmentor):
         return tuple(path for name in stage.trains for path in roles.get(name, (name,)))
 
     def train(self, mode: bool = True) -> 'CAMSegmentor':
-        """Set the mode; batch normalisation that is frozen stays in eval mode.
+        """Set the mode; frozen batch normalisation stays in eval mode.
 
-        Otherwise it would go on to collect statistics, which no stage puts back.
+        Otherwise it collects statistics, which no stage restores.
         """
         super().train(mode)
         for module in self.modules():
@@ -166,7 +166,7 @@ class CAMSegmentor(BaseSegmentor):
         if set(stage.losses) != {'classification'}:
             raise ValueError(
                 f'stage {stage.name!r} needs the losses {stage.losses}; CAMSegmentor has '
-                'classification alone: use type="SemPLeS"'
+                'only classification: use type="SemPLeS"'
             )
 
     def num_frozen_outside(self) -> int:
@@ -185,7 +185,7 @@ class CAMSegmentor(BaseSegmentor):
         )
 
     def _forward(self, inputs: Tensor, data_samples: Any = None) -> Tensor:
-        """CAMs (B, K, h, w) on the patch grid; tensors alone, so that the model can be traced."""
+        """CAMs (B, K, h, w) on the patch grid; only tensors, so that the model can be traced."""
         return self.extract_feat(inputs).cams
 
     def image_labels(self, data_samples: Sequence[SegDataSample]) -> Tensor:
@@ -210,7 +210,7 @@ class CAMSegmentor(BaseSegmentor):
             data_samples: With ``image_labels`` (K,) each.
 
         Returns:
-            One loss per prediction; their sum is what trains.
+            One loss per prediction; training minimises their sum.
         """
         labels = self.image_labels(data_samples)
         output = self.mask_generator(inputs, detach_coarse=True)
@@ -220,7 +220,7 @@ class CAMSegmentor(BaseSegmentor):
         }
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Sum the losses; what is logged is their mean over all processes.
+        """Sum the losses, and average them over all processes for the log.
 
         Each process has the losses of its images; their mean is the loss of the global batch.
 
@@ -243,15 +243,15 @@ class CAMSegmentor(BaseSegmentor):
 
         Args:
             inputs: A batch (B, 3, H, W), or a list over scales of lists of images (3, H, W).
-            data_samples: With ``image_labels`` where they are known; classes predicted with more
-                than 0.5 are taken as present where they are not.
+            data_samples: With ``image_labels`` if they are known; otherwise classes with a
+                predicted probability above 0.5 are taken as present.
 
         Returns:
             The data samples with ``cams`` (n, H, W) in [0, 1], at ``ori_shape`` or, if there is
             one, ``limited_shape``; ``cam_classes`` (n,); ``pred_sem_seg`` (1, H, W) at
-            ``ori_shape``; ``tags_guessed`` (whether ``cam_classes`` were predicted for
-            want of labels), and in ``predictions`` the image-level logits (K,) of the generator by
-            name, those of the first scale without mirroring.
+            ``ori_shape``; ``tags_guessed`` (whether ``cam_classes`` were predicted because labels
+            are missing); and ``predictions``, the image-level logits (K,) of the generator by name,
+            from the first scale without mirroring.
         """
         scales: list[list[Tensor]] = (
             [list(inputs)] if isinstance(inputs, Tensor) else [list(scale) for scale in inputs]
@@ -315,7 +315,7 @@ class CAMSegmentor(BaseSegmentor):
             output = self.mask_generator(batch)
             cams = output.cams.float()
             if self.flip:
-                # Upsampling is linear and symmetric, so mirror images are summed on the grid.
+                # Upsampling is linear and symmetric, so mirror images can be summed on the grid.
                 cams = cams[: len(indices)] + cams[len(indices) :].flip(-1)
             for row, index in enumerate(indices):
                 logits = {name: values[row].float() for name, values in output.logits.items()}
@@ -325,5 +325,5 @@ class CAMSegmentor(BaseSegmentor):
     def _check_checkpoint(
         self, state_dict: Mapping[str, Tensor], prefix: str, metadata: Any = None, *_: Any
     ) -> None:
-        """Refuse weights that leave the mask generator random."""
+        """Refuse weights without those of the mask generator, which would stay random."""
         check_state_dict(self, ('mask_generator',), state_dict, prefix, metadata)

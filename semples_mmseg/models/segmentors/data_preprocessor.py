@@ -27,11 +27,11 @@ class CAMDataPreprocessor(SegDataPreProcessor):
         std: Their standard deviation.
         bgr_to_rgb: Whether the images are loaded as B, G, R.
         size: Size that training images are padded to; ``None`` if they have one size already.
-        non_blocking: Whether the program goes on while images are copied to a GPU; the copy is
-            awaited unless the loader has ``pin_memory``.
-        augment_on: ``'loader'``: training images come augmented. ``'device'``: they come with what
-            ``DeferAugmentation`` has drawn for each, which is computed here in batches;
-            ``StageSwitchHook`` changes the training pipelines accordingly.
+        non_blocking: Whether the program continues while images are copied to a GPU; it waits
+            nevertheless if the loader has no ``pin_memory``.
+        augment_on: ``'loader'``: training images are already augmented. ``'device'``: they come
+            with the choices that ``DeferAugmentation`` has drawn, which are applied here in
+            batches; ``StageSwitchHook`` changes the training pipelines accordingly.
         **kwargs: Other options of MMSeg's ``SegDataPreProcessor``.
 
     Raises:
@@ -54,7 +54,7 @@ class CAMDataPreprocessor(SegDataPreProcessor):
                 f'data_preprocessor.augment_on must be one of {AUGMENT_ON}, and "device" takes no '
                 f'size; got {augment_on!r} and size {size}'
             )
-        # MMSeg wants one of the two.
+        # MMSeg needs one of the two.
         kwargs.setdefault('size_divisor', 1 if size is None else None)
         std = None if mean is None else std
         if mean is not None and std is None:
@@ -66,7 +66,7 @@ class CAMDataPreprocessor(SegDataPreProcessor):
         self._swap_channels = bool(bgr_to_rgb or kwargs.get('rgb_to_bgr'))
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        """Augment a training batch, if that is left to the device, and normalise it.
+        """Augment a training batch, if ``augment_on`` is ``'device'``, and normalise it.
 
         Raises:
             ValueError: If training images come augmented and should not be, or the other way round.
@@ -86,7 +86,7 @@ class CAMDataPreprocessor(SegDataPreProcessor):
         return super().forward(data, training)
 
     def _is_drawn(self, samples: Sequence[SegDataSample]) -> bool:
-        """Whether samples say how their images are to be augmented."""
+        """Whether samples have augmentations for their images."""
         drawn = [sample for sample in samples if 'augmentation' in sample]
         if len(drawn) != (len(samples) if self.augment_on == 'device' else 0):
             raise ValueError(
@@ -97,7 +97,7 @@ class CAMDataPreprocessor(SegDataPreProcessor):
         return bool(drawn)
 
     def _normalize(self, image: Any) -> Any:
-        """uint8 (..., 3, H, W) to the float values the model is given."""
+        """Convert uint8 (..., 3, H, W) to the normalised floats that the model gets."""
         if self._swap_channels:
             image = image.flip(-3)
         image = image.float()

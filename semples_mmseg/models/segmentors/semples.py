@@ -35,10 +35,9 @@ class SemPLeS(CAMSegmentor):
     Args:
         mask_generator: Config of the mask generator S.
         clip: Config of the CLIP that both heads share: ``model``, ``pretrained``, ``quick_gelu`` of
-            ``build_clip``; another ``type`` for a builder of one's own.
+            ``build_clip``; another ``type`` for a builder of your own.
         class_names: The K object classes, see ``semples_mmseg.utils.classes.read_classes``.
-        text_head: Options of ``CLIPTextHead``. Its ``class_names``, where given, take the
-            place of the model's.
+        text_head: Options of ``CLIPTextHead``. Its ``class_names``, if given, replace the model's.
         image_head: Options of ``CLIPImageHead``.
         prompt_learner: Options of ``PromptLearner``: ``num_tokens``, ``init_words``,
             ``init_cfg``; or config of ``ManualPrompts``.
@@ -116,7 +115,7 @@ class SemPLeS(CAMSegmentor):
 
     def _check_losses(self, stage: Stage) -> None:
         if 'classification' in stage.losses and len(stage.losses) > 1:
-            raise ValueError(f'stage {stage.name!r}: classification stands alone (stage 0)')
+            raise ValueError(f'stage {stage.name!r}: classification allows no other losses')
         if 'prompt' in stage.losses and isinstance(self.prompt_learner, ManualPrompts):
             raise ValueError(
                 f'stage {stage.name!r} learns prompts, but model.prompt_learner is ManualPrompts: '
@@ -205,8 +204,8 @@ class SemPLeS(CAMSegmentor):
 
     def _no_pairs(self) -> dict[str, Tensor]:
         """Zero losses for a batch of images without labels; other processes may have pairs."""
-        # A product with zero keeps the graph, which distributed wrappers need. With the empty
-        # tensors this process takes part in the count of pairs.
+        # A product with zero keeps the graph, which distributed wrappers need. Empty tensors let
+        # this process take part in the count of pairs.
         trainable = [p.sum() for p in self.parameters() if p.requires_grad]
         nothing = 0 * torch.stack(trainable).sum()
         features = self.text_head.class_features

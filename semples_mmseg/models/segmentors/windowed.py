@@ -25,24 +25,24 @@ class WindowedEncoderDecoder(EncoderDecoder):
 
     - An image smaller than a window is enlarged (bilinearly) until a window fits, and its logits
       are resized from there to the original size; MMSeg gives the network the smaller image. A
-      strip, whose sides differ by more than a factor of 10, would become very long; it is padded
-      with zeros to the size of a window instead.
+      strip, whose sides differ by more than a factor of 10, is padded with zeros to the size of a
+      window instead, because enlarged it is very long.
     - With ``test_cfg.restrict_to_image_labels`` the logits of classes absent from the image-level
       label become minus infinity, so that only background and present classes are predicted.
       WSSS papers make better masks of the *training* images this way ("mask" figure). It needs
       the labels, so it must not be used for figures on unlabelled images.
-    - Of a photo that ``LimitSide`` has made smaller, ``seg_logits`` have the size of the smaller
-      one, ``limited_shape``. ``pred_sem_seg`` has the original size, without logits of that size.
+    - If ``LimitSide`` has shrunk a photo, ``seg_logits`` have the size of the smaller photo,
+    ``limited_shape``. ``pred_sem_seg`` has the original size; no logits of that size are made.
     - The images of a batch may differ in size: they are predicted one by one.
 
-    Weights that do not fill the backbone and the head are refused when they are loaded, see
+    Weights that lack tensors of the backbone or the head are refused when they are loaded, see
     ``semples_mmseg.weights.fitting.check_state_dict``.
 
     Args:
         class_names: The K object classes, see ``semples_mmseg.utils.classes.read_classes``;
             they set ``num_classes`` of the head to K + 1. A data set with other classes, or in
-            another order, is refused (``CheckClassesHook``). A head with a ``num_classes`` of
-            another number has other classes: then only the number is compared.
+            another order, is refused (``CheckClassesHook``). If ``num_classes`` of the head is
+            another number, only this number is compared.
         **kwargs: Options of MMSeg's ``EncoderDecoder``.
     """
 
@@ -104,7 +104,7 @@ class WindowedEncoderDecoder(EncoderDecoder):
     def postprocess_result(
         self, seg_logits: Tensor, data_samples: list[SegDataSample] | None = None
     ) -> list[SegDataSample]:
-        """Logits, un-flipped and restricted if asked, and the best class of every pixel."""
+        """Logits, flipped back and restricted if configured, and the best class of every pixel."""
         samples = data_samples or []
         original = [sample.metainfo.get('ori_shape') for sample in samples]
         for sample in samples:
