@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from mmengine.dist import get_world_size, is_main_process
-from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from mmseg.registry import HOOKS
@@ -21,6 +20,7 @@ from .global_batches import images_each, keep_whole_batches
 from .stage_plan import StagePlan, StageSpec
 from .stage_settings import check_settings
 from .stage_snapshots import put_back, take_snapshot
+from .validation_metrics import ValidationMetrics
 from .weights_file import bare, save_weights
 
 _SNAPSHOTS = 'stage_snapshots'
@@ -36,7 +36,7 @@ def _change_pipeline(dataset: Any, change: Callable[[Any], Any]) -> None:
 
 
 @HOOKS.register_module()
-class StageSwitchHook(Hook):
+class StageSwitchHook(ValidationMetrics):
     """Run the stages of a list one after another in one training run.
 
     On entering a stage it sets the stage of the model (``CAMSegmentor.set_stage``), restores
@@ -58,10 +58,10 @@ class StageSwitchHook(Hook):
     priority = 'VERY_HIGH'
 
     def __init__(self, stages: Sequence[Mapping[str, Any]] | None = None) -> None:
+        super().__init__()
         self._stages = stages
         self.current: int | None = None
         self._snapshots: dict[str, dict[str, Tensor]] = {}
-        self._metrics: dict[str, float] = {}
 
     def before_run(self, runner: Runner) -> None:
         """Check the plan against model and data, and set the length of the run.
@@ -146,10 +146,6 @@ class StageSwitchHook(Hook):
         # The loop reads its interval from here right after this epoch.
         runner.train_loop.dynamic_milestones = []
         runner.train_loop.dynamic_intervals = [1 if ends else self._val_interval]
-
-    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Store the latest metrics for the stage's record."""
-        self._metrics = {k: float(v) for k, v in (metrics or {}).items()}
 
     def after_train(self, runner: Runner) -> None:
         """Leave the last stage."""
@@ -286,9 +282,7 @@ class StageSwitchHook(Hook):
         """Save the weights of the stage that ends, and its record."""
         if self.current is None:
             return
-        if not self._metrics and runner.val_loop is not None:
-            # Resumed between the last checkpoint of a stage and the end of its validation.
-            runner.val_loop.run()
+        metrics = self.metrics_of_weights(runner)
         index, spec = self.current, self.plan.specs[self.current]
         name = self.plan.file_name(index)
         save_weights(runner, name)
@@ -296,7 +290,7 @@ class StageSwitchHook(Hook):
             path = Path(runner.work_dir) / 'stages.json'
             records = read_json(path)[:index] if path.exists() else []
             entry = dict(stage=spec.name, epochs=spec.epochs, checkpoint=name)
-            write_json(path, [*records, dict(entry, metrics=self._metrics)])
+            write_json(path, [*records, dict(entry, metrics=metrics)])
         runner.logger.info(f'stage {spec.name}: weights saved as {name}')
         self._metrics = {}
         self.current = None
