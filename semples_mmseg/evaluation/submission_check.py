@@ -153,6 +153,9 @@ def _entries(submission: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _head(stream: IO[bytes]) -> bytes:
-    """At most one byte more than allowed, which is enough to detect a file that is too large."""
-    with stream:
-        return stream.read(MAX_PNG_BYTES + 1)
+    """The content, or little more than is allowed: enough to detect a file that is too large."""
+    content = bytearray()
+    with stream:  # in parts, because the reader of an archive copies each part several times
+        while len(content) <= MAX_PNG_BYTES and (part := stream.read(1 << 20)):
+            content += part
+    return bytes(content)

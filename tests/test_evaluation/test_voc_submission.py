@@ -209,7 +209,7 @@ def test_no_archive_leads_elsewhere_or_takes_all_memory(test_set, submission):
         archive.add(submission / FOLDER, FOLDER)
     tracemalloc.start()
     problems = check(test_set, large).problems
-    assert tracemalloc.get_traced_memory()[1] < 48 << 20
+    assert tracemalloc.get_traced_memory()[1] < 32 << 20
     tracemalloc.stop()
     assert problems == {'files of more than 8,388,608 bytes': [IDS[0]]}
 
