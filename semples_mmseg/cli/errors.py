@@ -150,7 +150,8 @@ def _wrong_argument(error: Exception) -> str | None:
 def _is_ours(error: BaseException) -> bool:
     """Whether a ``raise`` of this package or of the tool made an error, also in a worker."""
     if worker := getattr(error.__cause__, 'tb', None):  # its traceback, as a text
-        file, line = re.findall(r'File "(.+)", line .+\n +(.*)', worker)[-1]
+        frames = re.findall(r'File "(.+)", line .+\n +(.*)', worker)
+        file, line = frames[-1] if frames else ('', '')  # none without source files
         return Path(file).is_relative_to(Path(__file__).parents[1]) and line.startswith('raise')
     last = traceback.extract_tb(error.__traceback__)[-1]
     name = list(traceback.walk_tb(error.__traceback__))[-1][0].f_globals.get('__name__', '')
