@@ -12,14 +12,13 @@ Nothing else should run on the machine meanwhile.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 
 import torch
 from rich.console import Console
 
 from semples_mmseg.refinement.crf import require_pydensecrf
-from semples_mmseg.utils import atomic_write
+from semples_mmseg.utils.io import write_json
 
 from .machine import describe
 from .paths import PATHS
@@ -112,8 +111,7 @@ def main(arguments: list[str] | None = None) -> None:
         if 'processes' in report:
             console.print(processes_table(report['processes']))
     if args.json:
-        with atomic_write(args.json) as file:
-            json.dump(report, file, indent=2)
+        write_json(args.json, report)
 
 
 if __name__ == '__main__':

@@ -7,7 +7,6 @@ python tools/test.py configs/semples/voc_refine.py work_dirs/voc_refine/{match,r
 """
 
 import argparse
-import json
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -64,8 +63,7 @@ def main() -> None:
         write_predictions,
     )
     from semples_mmseg.engine.processes import process_group
-    from semples_mmseg.utils import atomic_write
-    from semples_mmseg.utils.io import check_writable
+    from semples_mmseg.utils.io import check_writable, write_json
     from semples_mmseg.weights import resolve, with_scheme
 
     files = metrics_files(args)
@@ -97,9 +95,7 @@ def main() -> None:
                 runner.load_checkpoint(checkpoint)
             metrics = runner.test()
             if file and is_main_process():
-                with atomic_write(file) as out:
-                    figures = {name: float(value) for name, value in metrics.items()}
-                    json.dump(figures, out, indent=2)
+                write_json(file, {name: float(value) for name, value in metrics.items()})
 
 
 def metrics_files(args: argparse.Namespace) -> list[Path | None]:

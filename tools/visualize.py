@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -200,7 +199,7 @@ def draw_prompts(args: argparse.Namespace, config: Config) -> Image.Image:
 
 def list_words(args: argparse.Namespace, config: Config) -> None:
     """Print the words nearest to the prompt of every class."""
-    from semples_mmseg.utils import atomic_write
+    from semples_mmseg.utils.io import write_json
     from semples_mmseg.visualization.photos import build_model, classes_of, load_model
     from semples_mmseg.visualization.prompt_figure import trained_prompts
     from semples_mmseg.visualization.words import (
@@ -217,11 +216,10 @@ def list_words(args: argparse.Namespace, config: Config) -> None:
     words, features = encode_words(model.text_head, listed)
     found = nearest_words(prompts, classes_of(config).names, words, features, args.count)
     if args.json:
-        with atomic_write(args.json) as file:
-            content = {
-                name: [asdict(near) for near in near_words] for name, near_words in found.items()
-            }
-            json.dump(content, file, indent=2, ensure_ascii=False)
+        content = {
+            name: [asdict(near) for near in near_words] for name, near_words in found.items()
+        }
+        write_json(args.json, content, ensure_ascii=False)
     if len(words) < len(listed):
         print(f'{len(listed) - len(words)} of {len(listed)} words are unknown to this CLIP')
     print(words_table(found))

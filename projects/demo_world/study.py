@@ -1,6 +1,5 @@
 """The demo over several seeds: tables 4 to 6 of the paper, manual prompts, and generators."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,8 @@ from semples_mmseg.demo.steps import SEGMENTER, SEMPLES, segmenter_options
 from semples_mmseg.demo.world import BACKGROUNDS, HABITATS, OBJECTS
 from semples_mmseg.engine.atomic_checkpoint_hook import METRICS
 from semples_mmseg.pseudo_masks import make_pseudo_masks
-from semples_mmseg.utils import atomic_write
+from semples_mmseg.utils.files import read_json
+from semples_mmseg.utils.io import write_json
 
 SPLITS = ('train', 'val')
 ONE_ROUND = ('classify', 'match', 'prompt', 'refine')
@@ -129,7 +129,7 @@ class Cell:
         path = self.folder / 'cell.json'
         found: dict[str, Any] = dict(seeds={})
         if path.exists():
-            found = json.loads(path.read_text(encoding='utf-8'))
+            found = read_json(path)
         for name in names:
             training = TRAININGS[name]
             if set(training.rows) <= set(found['seeds']):
@@ -141,8 +141,7 @@ class Cell:
             if name == 'main':
                 found['nearest_words'] = self._nearest_words()
                 found['segmenter'] = self._retrain()
-            with atomic_write(path) as file:
-                json.dump(found, file, indent=2)
+            write_json(path, found)
         return found
 
     def _config(self, training: Training, name: str) -> Config:
@@ -229,4 +228,4 @@ class Cell:
             }
         )
         Runner.from_cfg(config).train()
-        return json.loads((self.folder / 'segmenter' / METRICS).read_text(encoding='utf-8'))
+        return read_json(self.folder / 'segmenter' / METRICS)

@@ -1,6 +1,5 @@
 """The demo's results: a table, ``results.json`` and a picture."""
 
-import json
 import platform
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from rich.table import Table
 
 from ..engine.atomic_checkpoint_hook import METRICS
 from ..evaluation.scores import confusion_matrix, segmentation_scores
+from ..utils.files import read_json
 from ..utils.io import write_json
 from ..utils.label_png import read_mask
 from .grid import draw_grid
@@ -34,18 +34,18 @@ def report_demo(folder: Path, data_root: Path, console: Console) -> dict[str, An
         scenes, of the pseudo masks and of the Segmenter; changed settings; versions.
     """
     stages = {
-        record['stage']: record['metrics'] for record in _read(folder / 'semples/stages.json')
+        record['stage']: record['metrics'] for record in read_json(folder / 'semples/stages.json')
     }
     # The configs as they were run, with all options.
     semples = Config.fromfile(folder / 'semples' / Path(SEMPLES).name)
     segmenter = Config.fromfile(folder / 'segmenter' / Path(SEGMENTER).name)
     results = dict(
         seeds={
-            stage: dict(train=_read(folder / f'seeds_{stage}.json'), held_out=stages[stage])
+            stage: dict(train=read_json(folder / f'seeds_{stage}.json'), held_out=stages[stage])
             for stage in TITLES
         },
         pseudo_masks=dict(train_mIoU=_mask_miou(folder / 'pseudo_masks', data_root)),
-        segmenter=dict(held_out_mIoU=_read(segmenter_file(folder).with_name(METRICS))['mIoU']),
+        segmenter=dict(held_out_mIoU=read_json(segmenter_file(folder).with_name(METRICS))['mIoU']),
         differs_from_paper=dict(
             semples=dict(semples.differs_from_paper),
             segmenter=dict(segmenter.differs_from_paper),
@@ -60,10 +60,6 @@ def report_demo(folder: Path, data_root: Path, console: Console) -> dict[str, An
     draw_grid(folder, semples, weights, segmenter, segmenter_file(folder))
     console.print(f'figures: {folder / "results.json"}; pictures: {folder / "grid.png"}')
     return results
-
-
-def _read(path: Path) -> Any:
-    return json.loads(path.read_text(encoding='utf-8'))
 
 
 def _mask_miou(folder: Path, data_root: Path) -> float:
