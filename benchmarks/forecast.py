@@ -14,8 +14,8 @@ from rich.console import Console
 
 from semples_mmseg import register_components
 from semples_mmseg.demo.steps import demo_steps
-from semples_mmseg.pipeline.forecast import forecast
-from semples_mmseg.pipeline.steps import RECORD, Record, Step, run_steps
+from semples_mmseg.runs.forecast import forecast
+from semples_mmseg.runs.steps import RECORD, Record, Step, run_steps
 
 ROOT = Path(__file__).parents[1]
 

@@ -153,7 +153,7 @@ def _segmenter(limit: int) -> Callable[[str], np.ndarray]:
     from mmseg.registry import MODELS
 
     import semples_mmseg  # noqa: F401
-    from semples_mmseg.deployment.torch_model import TorchModel
+    from semples_mmseg.photos.torch_model import TorchModel
 
     config = Config.fromfile(ROOT / 'configs/segmenter/segmenter_deit-s_voc12.py')
     config.model.backbone.init_cfg = None
@@ -165,7 +165,7 @@ def _segmenter(limit: int) -> Callable[[str], np.ndarray]:
 
 
 def _crf(limit: int) -> Callable[[str], np.ndarray]:
-    from semples_mmseg.refinement.crf import DenseCRF
+    from semples_mmseg.masks.crf import DenseCRF
     from semples_mmseg.utils.enlarging import resized_label
     from semples_mmseg.utils.images import limited_size
 

@@ -17,7 +17,7 @@ import tempfile
 import torch
 from rich.console import Console
 
-from semples_mmseg.refinement.crf import require_pydensecrf
+from semples_mmseg.masks.crf import require_pydensecrf
 from semples_mmseg.utils.io import write_json
 
 from .machine import describe

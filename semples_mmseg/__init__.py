@@ -12,9 +12,9 @@ from . import environment
 from .version import __version__
 
 _CALLS = {
-    'label': 'own_photos.fit',
-    'load': 'own_photos.loading',
-    'export': 'own_photos.export',
+    'label': 'photos.fit',
+    'load': 'photos.loading',
+    'export': 'photos.export',
 }
 """Functions behind the commands, and their modules, which are imported on first use."""
 
@@ -44,14 +44,13 @@ def register_components() -> None:
     from . import (  # noqa: F401
         datasets,
         engine,
-        evaluation,
+        figures,
+        masks,
         models,
-        pseudo_masks,
         registry,
-        visualization,
         weights,
     )
-    from .refinement import crf, pamr  # noqa: F401
+    from .masks import crf, pamr  # noqa: F401
 
 
 # Without PyTorch no components are registered; `load` of an ONNX file still works.

@@ -19,7 +19,7 @@ from run_tool import run_tool
 from tiny import TINY_CLIP, TINY_GENERATOR, TINY_SEMPLES
 
 import semples_mmseg.demo  # noqa: F401
-from semples_mmseg.pipeline import steps
+from semples_mmseg.runs import steps
 
 VOC_CLASSES = PascalVOCDataset.METAINFO['classes']
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from tiny import TINY_CLIP
 
 from semples_mmseg.engine import StagePlan, TrainableOptimWrapperConstructor
-from semples_mmseg.preparation.coco import prepare_coco14
+from semples_mmseg.prepare.coco import prepare_coco14
 
 ROOT = Path(__file__).parents[1]
 TINY = {

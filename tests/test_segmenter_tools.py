@@ -23,8 +23,8 @@ from tiny_segmenter import (
     randomise,
 )
 
-from semples_mmseg.evaluation import check_submission
-from semples_mmseg.refinement.crf import TEST_TIME_CRF, crf_on_probabilities
+from semples_mmseg.masks import check_submission
+from semples_mmseg.masks.crf import TEST_TIME_CRF, crf_on_probabilities
 
 LABELS = {'2007_000001': ['cat'], '2007_000002': ['dog', 'person'], '2007_000003': ['sofa']}
 

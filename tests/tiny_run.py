@@ -10,7 +10,7 @@ from PIL import Image
 from tiny_segmenter import SMALL_WINDOWS, TINY_ENCODER, load, randomise
 
 from semples_mmseg.datasets.pipelines import set_max_side
-from semples_mmseg.own_photos.run import Run
+from semples_mmseg.photos.run import Run
 
 CLASSES = ('background', 'cat', 'dog', 'tvmonitor')
 MAX_SIDE = 160

@@ -30,8 +30,8 @@ def main() -> None:
     """Run the command."""
     args = build_parser().parse_args()
     register_components()
-    from semples_mmseg.exports.labelled import labelled_folder
-    from semples_mmseg.exports.writing import export
+    from semples_mmseg.photos.exports.labelled import labelled_folder
+    from semples_mmseg.photos.exports.writing import export
     from semples_mmseg.utils.files import read_lines
 
     classes = read_lines(args.classes, '--classes') if args.classes else None

@@ -24,7 +24,7 @@ def main() -> None:
     """Run the command."""
     args = parse_args()
     register_components()
-    from semples_mmseg.deployment.export import check_packages, export_onnx
+    from semples_mmseg.photos.onnx_export import check_packages, export_onnx
     from semples_mmseg.weights import forbid_code, resolve
 
     check_packages()

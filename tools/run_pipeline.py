@@ -21,11 +21,11 @@ from semples_mmseg.cli.pipelines import (
     plan_demo,
     run_pipeline,
 )
-from semples_mmseg.pipeline.benchmarks import BENCHMARKS
+from semples_mmseg.runs.benchmarks import BENCHMARKS
 
 if TYPE_CHECKING:
-    from semples_mmseg.pipeline.published import Settings
-    from semples_mmseg.pipeline.steps import Step
+    from semples_mmseg.runs.published import Settings
+    from semples_mmseg.runs.steps import Step
 
 ROOT = Path(__file__).parents[1]
 
@@ -60,8 +60,8 @@ def main() -> None:
 
 def plan_published(args: argparse.Namespace, folder: Path) -> tuple[list[Step], Report]:
     """The steps of a data set of the paper, and the function that reports their results."""
-    from semples_mmseg.pipeline.published import published_steps
-    from semples_mmseg.pipeline.published_report import report_published
+    from semples_mmseg.runs.published import published_steps
+    from semples_mmseg.runs.published_report import report_published
 
     benchmark = BENCHMARKS[args.pipeline]
     data_root = Path(args.data_root or benchmark.data_root)
@@ -71,7 +71,7 @@ def plan_published(args: argparse.Namespace, folder: Path) -> tuple[list[Step], 
 
 def read_settings(args: argparse.Namespace) -> Settings:
     """Settings of a published pipeline from the command line."""
-    from semples_mmseg.pipeline.published import Settings
+    from semples_mmseg.runs.published import Settings
 
     convert = ['--subset'] if args.subset else []
     if getattr(args, 'sbd', None):

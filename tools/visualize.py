@@ -135,10 +135,8 @@ def save(picture: Image.Image, out: Path) -> None:
 
 def draw_cams(args: argparse.Namespace, config: Config) -> Image.Image:
     """Figures 3 and 5 of the paper."""
-    from semples_mmseg import visualization
-    from semples_mmseg.utils.classes import model_metainfo
-    from semples_mmseg.utils.progress import progress
-    from semples_mmseg.visualization.photos import (
+    from semples_mmseg import figures
+    from semples_mmseg.figures.photos import (
         build_model,
         choose_rows,
         classes_of,
@@ -147,6 +145,8 @@ def draw_cams(args: argparse.Namespace, config: Config) -> Image.Image:
         pipeline_without_masks,
         predict_cams,
     )
+    from semples_mmseg.utils.classes import model_metainfo
+    from semples_mmseg.utils.progress import progress
 
     photos = find_photos(config, args.images, args.tags, args.masks)
     rows = choose_rows(photos, classes_of(config), args.classes, args.per_class)
@@ -159,7 +159,7 @@ def draw_cams(args: argparse.Namespace, config: Config) -> Image.Image:
         columns[title] = [
             cams[row.photo][[row.photo.classes.index(k) for k in row.classes]] for row in rows
         ]
-    return visualization.draw_cams(
+    return figures.draw_cams(
         [row.photo.image() for row in rows],
         columns,
         [row.photo.mask() for row in rows],
@@ -173,16 +173,16 @@ def draw_prompts(args: argparse.Namespace, config: Config) -> Image.Image:
     """Figure 4 of the paper."""
     import torch
 
-    from semples_mmseg import visualization
-    from semples_mmseg.utils.progress import progress
-    from semples_mmseg.visualization.photos import (
+    from semples_mmseg import figures
+    from semples_mmseg.figures.photos import (
         build_model,
         choose_rows,
         classes_of,
         find_photos,
         load_model,
     )
-    from semples_mmseg.visualization.prompt_figure import CLIMS_BACKGROUNDS, trained_prompts
+    from semples_mmseg.figures.prompt_figure import CLIMS_BACKGROUNDS, trained_prompts
+    from semples_mmseg.utils.progress import progress
 
     photos = find_photos(config, args.images, args.tags)
     rows = choose_rows(photos, classes_of(config), args.classes, per_class=True)
@@ -193,22 +193,22 @@ def draw_prompts(args: argparse.Namespace, config: Config) -> Image.Image:
     images, maps = [row.photo.image() for row in rows], []
     for row, image in progress(zip(rows, images, strict=True), 'prompt maps', len(rows)):
         features = torch.cat([learned[list(row.classes)], manual])
-        maps.append(visualization.prompt_maps(model, image, features, args.method))
-    return visualization.draw_prompts(images, maps, words, [row.title for row in rows], args.cell)
+        maps.append(figures.prompt_maps(model, image, features, args.method))
+    return figures.draw_prompts(images, maps, words, [row.title for row in rows], args.cell)
 
 
 def list_words(args: argparse.Namespace, config: Config) -> None:
     """Print the words nearest to the prompt of every class."""
-    from semples_mmseg.utils.io import write_json
-    from semples_mmseg.visualization.photos import build_model, classes_of, load_model
-    from semples_mmseg.visualization.prompt_figure import trained_prompts
-    from semples_mmseg.visualization.words import (
+    from semples_mmseg.figures.photos import build_model, classes_of, load_model
+    from semples_mmseg.figures.prompt_figure import trained_prompts
+    from semples_mmseg.figures.words import (
         NOUNS,
         encode_words,
         nearest_words,
         read_words,
         words_table,
     )
+    from semples_mmseg.utils.io import write_json
 
     listed = read_words(args.words or NOUNS)
     model = build_model(config)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from semples_mmseg.refinement.crf import CRFParameters, require_pydensecrf
+from semples_mmseg.masks.crf import CRFParameters, require_pydensecrf
 
 IMPOSSIBLE = 100.0
 """Energy of a label that the image does not have: a probability of e^-100."""

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ..own_photos.recipe import WEIGHTS
+from ..photos.recipe import WEIGHTS
 from .arguments import positive
 
 

@@ -14,7 +14,7 @@ from .. import environment
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..pipeline.steps import Step
+    from ..runs.steps import Step
 
 Report: TypeAlias = 'Callable[[Console], Any]'
 Plan: TypeAlias = 'Callable[[argparse.Namespace, Path], tuple[list[Step], Report]]'
@@ -58,8 +58,8 @@ def run_pipeline(args: argparse.Namespace, name: str, plan: Plan) -> None:
     """
     from rich.console import Console
 
-    from ..pipeline.forecast import forecast, show_forecast
-    from ..pipeline.steps import run_steps, show_plan
+    from ..runs.forecast import forecast, show_forecast
+    from ..runs.steps import run_steps, show_plan
     from ..utils.io import check_writable
     from ..utils.locks import folder_lock
 

@@ -11,7 +11,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from ..datasets.pipelines import annotation_loaders
-from ..evaluation.prediction_writer import image_id
+from ..masks.prediction_writer import image_id
 from ..utils.label_png import class_colours
 from ..utils.shards import Shard, positions
 

@@ -13,9 +13,9 @@ from mmengine.runner import load_checkpoint
 from mmseg.registry import DATASETS, MODELS
 from PIL import Image
 
+from ..figures import colour_label, overlay_cam, picture_grid
 from ..utils import atomic_write
 from ..utils.label_png import read_mask
-from ..visualization import colour_label, overlay_cam, picture_grid
 
 ROWS = 8
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..engine.atomic_checkpoint_hook import METRICS
-from ..evaluation.scores import confusion_matrix, segmentation_scores
+from ..masks.scores import confusion_matrix, segmentation_scores
 from ..utils.files import read_json
 from ..utils.io import write_json
 from ..utils.label_png import read_mask

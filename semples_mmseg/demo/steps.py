@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..engine.atomic_checkpoint_hook import METRICS, WEIGHTS
-from ..pipeline.steps import Step
-from ..pipeline.tools import Tools, dataset_options
+from ..runs.steps import Step
+from ..runs.tools import Tools, dataset_options
 
 STAGES = ('classify', 'match', 'prompt', 'refine')
 TITLES = dict(classify='after stage 0', match='after (a)', refine='after (c)')

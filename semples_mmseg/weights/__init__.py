@@ -9,13 +9,7 @@ from .converting import convert_file
 from .errors import CheckpointError
 from .layouts import COCO_CATEGORY_IDS, KINDS, Weights, read_weights
 from .loading import PretrainedWeights, load_weights, with_scheme
-from .reading import (
-    forbid_code,
-    read_checkpoint,
-    read_state_dict,
-    resolve,
-    trust_checkpoints,
-)
+from .reading import forbid_code, read_checkpoint, read_state_dict, resolve, trust_checkpoints
 
 __all__ = [
     'COCO_CATEGORY_IDS',

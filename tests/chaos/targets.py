@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 from points import PREDICTION, RENAMED, STEP, SWITCH, VALIDATION, WRITING, WRITTEN
 
-from semples_mmseg.pseudo_masks.manifest import MANIFEST
+from semples_mmseg.masks.manifest import MANIFEST
 from semples_mmseg.weights.latest_checkpoint import POINTER
 from semples_mmseg.weights.reading import find_damage
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from semples_mmseg.preparation.coco import SPLITS
+from semples_mmseg.prepare.coco import SPLITS
 from semples_mmseg.weights import KINDS
 
 TOOLS = Path(__file__).parents[2] / 'tools'

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from semples_mmseg.demo.report import report_demo
 from semples_mmseg.demo.steps import demo_steps
-from semples_mmseg.pipeline.steps import run_steps
+from semples_mmseg.runs.steps import run_steps
 
 ROOT = Path(__file__).parents[2]
 

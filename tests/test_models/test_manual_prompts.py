@@ -9,8 +9,8 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 from tiny import TINY_SEMPLES
 
+from semples_mmseg.figures.prompt_figure import CLIMS_BACKGROUNDS
 from semples_mmseg.models.stages import STAGES
-from semples_mmseg.visualization.prompt_figure import CLIMS_BACKGROUNDS
 
 ROOT = Path(__file__).parents[2]
 PER_CLASS = dict(cat=['sofa'], dog=['grass', 'park'], tvmonitor=['desk'])

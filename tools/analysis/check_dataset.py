@@ -42,9 +42,9 @@ def main() -> None:
     from mmengine.config import Config
     from rich.console import Console
 
-    from semples_mmseg.preparation.check import check_dataset
-    from semples_mmseg.preparation.check_report import print_report
-    from semples_mmseg.preparation.named import dataset_of_folders, datasets_of_config
+    from semples_mmseg.prepare.check import check_dataset
+    from semples_mmseg.prepare.check_report import print_report
+    from semples_mmseg.prepare.named import dataset_of_folders, datasets_of_config
     from semples_mmseg.utils.io import write_json
 
     try:

@@ -33,7 +33,7 @@ def main() -> None:
     """Run the command."""
     args = parse_args()
     register_components()
-    from semples_mmseg.evaluation import check_submission
+    from semples_mmseg.masks import check_submission
 
     report = check_submission(args.submission, args.list, args.images)
     print(report)

@@ -33,7 +33,7 @@ def main() -> None:
     """Run the command."""
     args = parse_args()
     register_components()
-    from semples_mmseg.pipeline.compare import compare, read_run
+    from semples_mmseg.runs.compare import compare, read_run
     from semples_mmseg.utils import atomic_write
 
     text = compare([read_run(run) for run in args.runs], args.table).format(args.format)

@@ -32,9 +32,9 @@ def main() -> None:
     parser = build_parser()
     args = parser.parse_args()
     register_components()
-    from semples_mmseg.preparation.cls_labels import read_cls_labels
-    from semples_mmseg.preparation.named import dataset_class
-    from semples_mmseg.preparation.outputs import write_label_file
+    from semples_mmseg.prepare.cls_labels import read_cls_labels
+    from semples_mmseg.prepare.named import dataset_class
+    from semples_mmseg.prepare.outputs import write_label_file
 
     try:
         classes = args.classes or dataset_class(args.dataset).METAINFO['classes'][1:]

@@ -40,7 +40,7 @@ def main() -> None:
     """Run the command."""
     args = parse_args()
     register_components()
-    from semples_mmseg.preparation.coco import prepare_coco14
+    from semples_mmseg.prepare.coco import prepare_coco14
 
     prepare_coco14(
         args.root,

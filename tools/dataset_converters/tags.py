@@ -31,8 +31,8 @@ def main() -> None:
     """Run the command."""
     args = build_parser().parse_args()
     register_components()
-    from semples_mmseg.preparation.tag_tables import read_tags
-    from semples_mmseg.preparation.tags import match_photos, write_dataset
+    from semples_mmseg.photos.tag_tables import read_tags
+    from semples_mmseg.photos.tags import match_photos, write_dataset
     from semples_mmseg.utils.files import read_lines
     from semples_mmseg.utils.lists import find_photos
 

@@ -41,7 +41,7 @@ def main() -> None:
     register_components()
     from rich.console import Console
 
-    from semples_mmseg.preparation.voc12 import prepare_voc
+    from semples_mmseg.prepare.voc12 import prepare_voc
     from semples_mmseg.utils.lists import name_some
 
     try:

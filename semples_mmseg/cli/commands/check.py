@@ -19,8 +19,8 @@ def run(args: argparse.Namespace) -> int:
     register_components()
     from rich.console import Console
 
-    from ...own_photos.fit import recipe_for, show_inspection, show_recipe
-    from ...own_photos.photos import inspect_photos
+    from ...photos.fit import recipe_for, show_inspection, show_recipe
+    from ...photos.inspection import inspect_photos
 
     console = Console(soft_wrap=True)
     found = inspect_photos(args.photos, args.tags, args.classes)

@@ -15,14 +15,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve the page until Ctrl-C."""
-    from ...own_photos.run import Run
+    from ...photos.run import Run
 
     opened = Run.open(args.folder)
     from ... import register_components
 
     register_components()
-    from ...own_photos.explorer import Explorer
-    from ...own_photos.web_page import build_page, require_gradio, serve
+    from ...photos.explorer import Explorer
+    from ...photos.web_page import build_page, require_gradio, serve
 
     require_gradio()
     page = build_page(Explorer(opened), f'semples-mmseg: {opened.folder.resolve().name}')

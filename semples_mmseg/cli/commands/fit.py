@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from ... import register_components
 
     register_components()
-    from ...own_photos.fit import label
+    from ...photos.fit import label
 
     label(
         args.photos,

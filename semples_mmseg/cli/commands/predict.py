@@ -29,8 +29,8 @@ def run(args: argparse.Namespace) -> int:
     """Write the masks; 2 where photos could not be read."""
     import sys
 
-    from ...deployment.predicting import named_photos, predict_photos
-    from ...own_photos.loading import load, model_files
+    from ...photos.loading import load, model_files
+    from ...photos.predicting import named_photos, predict_photos
     from ...utils.files import file_digest
 
     photos = named_photos(args.photos, args.out)

@@ -21,13 +21,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the page."""
-    from ...own_photos.run import Run
+    from ...photos.run import Run
 
     opened = Run.open(args.folder)
     from ... import register_components
 
     register_components()
-    from ...own_photos.report import write_report
+    from ...photos.report import write_report
 
     print(f'written: {write_report(opened, args.photos, args.truth)}')
     return 0

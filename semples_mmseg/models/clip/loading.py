@@ -11,8 +11,8 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ...weights import read_state_dict, resolve
+from ...weights.clip_hub import find_tag
 from ...weights.torchscript import is_torchscript
-from .downloads import find_tag
 from .tokenizers import SETTINGS, find_tokenizer
 
 # Only OpenAI's files have these entries beside the tensors.

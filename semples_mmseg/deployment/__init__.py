@@ -1,1 +1,0 @@
-"""Finished models: as ONNX files, run without PyTorch, and over folders of photos."""

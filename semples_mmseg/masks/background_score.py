@@ -1,0 +1,123 @@
+"""CLIP chooses the background score, without pixel labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.logging import print_log
+from torch import Tensor
+
+from ..models.losses.reduction import similarity
+from ..models.segmentors.semples import SemPLeS
+from ..utils.progress import progress
+from .cam_metric import enlarged
+
+SCORES = tuple(step / 50 for step in range(15, 41))
+"""Candidates: 0.30, 0.32, ..., 0.80."""
+SOFTNESS = 0.015
+"""Difference of two fits, means of logarithms, at which the better one has e times the weight."""
+SHARE = 0.65
+"""Share of the weight that the chosen score and those below it have."""
+
+
+@dataclass(frozen=True)
+class ScoreChoice:
+    """A background score, and the figures it was chosen by.
+
+    Attributes:
+        score: The lowest candidate up to which candidates have ``SHARE`` of the weight.
+        scores: The T candidates.
+        fit: Mean fit of each candidate over all pairs.
+        pairs: Number of (image, present class) pairs.
+    """
+
+    score: float
+    scores: tuple[float, ...]
+    fit: tuple[float, ...]
+    pairs: int
+
+
+def foreground_fit(
+    model: SemPLeS, pixels: Tensor, cams: Tensor, classes: Tensor, scores: Sequence[float]
+) -> Tensor:
+    """How well the hard masks of one image show their class without its background.
+
+        log cos(v_f, u_f) + log(1 - cos(v_f, u_b))
+
+    where v_f is the CLIP feature of the image without the pixels that are labelled otherwise at a
+    background score. These are the two foreground terms of equation 3, with equal weights.
+
+    Args:
+        model: With learned prompts, in eval mode.
+        pixels: The image at CLIP's input size, (3, s, s).
+        cams: (n, H, W) in [0, 1], CAMs of its n > 0 present classes.
+        classes: (n,) their 0-based object classes.
+        scores: T background scores.
+
+    Returns:
+        (T, n).
+    """
+    cams = enlarged(cams, pixels.shape[-2:])
+    thresholds = cams.new_tensor(list(scores)).view(-1, 1, 1, 1)
+    own = F.one_hot(cams.argmax(0), len(cams)).permute(2, 0, 1) > 0
+    masks = ((cams > thresholds) & own).to(pixels).flatten(0, 1)[:, None]
+    foreground = model.image_head(masks * pixels)
+    label = model.text_head.class_features[classes].repeat(len(scores), 1)
+    prompt = model.prompt_features(classes).repeat(len(scores), 1)
+    fit = similarity(foreground, label).log() + (1 - similarity(foreground, prompt)).log()
+    return fit.view(len(scores), -1)
+
+
+@torch.no_grad()
+def choose_background_score(
+    model: Any, batches: Iterable[dict[str, Any]], scores: Sequence[float] = SCORES
+) -> ScoreChoice:
+    """Choose a background score by how well the foregrounds fit their tags.
+
+    The fit is flat near its maximum, so the position of the maximum is random. Therefore each
+    candidate has a weight, softmax(fit / ``SOFTNESS``), and a quantile of these weights is chosen,
+    which hardly changes with the images. It is above the median, because some background around an
+    object hardly changes CLIP's features. No pixel label is used. CLIP gets the first scale of
+    each image.
+
+    Args:
+        model: A ``SemPLeS`` after prompt learning, on the device to work on; it is put in eval
+            mode.
+        batches: Batches of a test dataloader.
+        scores: Candidates, ascending.
+
+    Raises:
+        ValueError: If the model has no CLIP, or no image has a tag.
+    """
+    if not isinstance(model, SemPLeS):
+        raise ValueError(
+            f'a {type(model).__name__} has no CLIP to choose the background score: give '
+            'one (--background-score 0.4)'
+        )
+    model.eval()
+    fits = []
+    for batch in progress(batches, 'choosing the background score'):
+        data = model.data_preprocessor(batch, False)
+        images = data['inputs'] if isinstance(data['inputs'], Tensor) else data['inputs'][0]
+        for image, sample in zip(images, model(**data, mode='predict'), strict=True):
+            if len(sample.cam_classes):
+                pixels = model.image_head.prepare(image[None])[0]
+                fit = foreground_fit(model, pixels, sample.cams.data, sample.cam_classes, scores)
+                fits.append(fit.double().cpu())
+    if not fits:
+        raise ValueError('no image has a tag, so there is nothing to choose a background score by')
+    fit = torch.cat(fits, dim=1)
+    mean, pairs = fit.mean(1), fit.shape[1]
+    below = (mean / SOFTNESS).softmax(0).cumsum(0)
+    chosen = scores[int((below >= SHARE).nonzero()[0])]
+    choice = ScoreChoice(chosen, tuple(scores), tuple(mean.tolist()), pairs)
+    print_log(
+        f'background score {choice.score:g}, chosen by CLIP on {pairs} pairs of image and tag; no '
+        'pixel label was used',
+        logger='current',
+    )
+    return choice

@@ -1,0 +1,248 @@
+"""Fully connected CRF (Kraehenbuehl and Koltun, arXiv 1210.5644) through pydensecrf.
+
+``crf_on_labels`` and its component ``DenseCRF`` refine pseudo masks,
+``crf_on_probabilities`` the predictions of a segmentation model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from mmseg.registry import TASK_UTILS
+
+from .refinement import read_rgb
+
+
+@dataclass(frozen=True)
+class CRFParameters:
+    """Numbers of the two pairwise terms, as pydensecrf names them.
+
+    Attributes:
+        gaussian_sxy: Standard deviation in pixels of the smoothness term.
+        gaussian_compat: Its weight.
+        bilateral_sxy: Standard deviation in pixels of the appearance term.
+        bilateral_srgb: Its standard deviation in colour, 0..255.
+        bilateral_compat: Its weight.
+        iterations: Mean-field iterations.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+
+    gaussian_sxy: float
+    gaussian_compat: float
+    bilateral_sxy: float
+    bilateral_srgb: float
+    bilateral_compat: float
+    iterations: int = 10
+
+    def __post_init__(self) -> None:
+        for name in ('gaussian_sxy', 'bilateral_sxy', 'bilateral_srgb', 'iterations'):
+            if not getattr(self, name) > 0:
+                raise ValueError(f'CRF: `{name}` must be positive, got {getattr(self, name)}.')
+        for name in ('gaussian_compat', 'bilateral_compat'):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f'CRF: `{name}` must not be negative, got {getattr(self, name)}.')
+
+
+PSEUDO_MASK_CRF = {
+    'voc': CRFParameters(4, 3, 83, 5, 3),
+    'coco': CRFParameters(3, 3, 50, 5, 10),
+}
+"""Published numbers for pseudo masks (WeakTr)."""
+
+TEST_TIME_CRF = {
+    'voc': CRFParameters(3, 3, 83, 5, 3),
+    'coco': CRFParameters(1, 3, 67, 3, 4),
+}
+"""Published numbers for the predictions of the retrained Segmenter (WeakTr)."""
+
+
+def crf_parameters(
+    presets: Mapping[str, CRFParameters], name: str, overrides: Mapping[str, Any]
+) -> CRFParameters:
+    """A named set of parameters, some of them changed.
+
+    Args:
+        presets: ``PSEUDO_MASK_CRF`` or ``TEST_TIME_CRF``.
+        name: Name of the set: ``'voc'`` or ``'coco'``.
+        overrides: Other values for some fields of ``CRFParameters``.
+
+    Raises:
+        ValueError: If there is no such set or field, or a number is out of range.
+    """
+    if name not in presets:
+        raise ValueError(f'CRF: no parameter set {name!r}; there are {", ".join(presets)}.')
+    known = [field.name for field in fields(CRFParameters)]
+    unknown = sorted(set(overrides) - set(known))
+    if unknown:
+        raise ValueError(f'CRF: unknown parameters {unknown}; there are {", ".join(known)}.')
+    return replace(presets[name], **overrides)
+
+
+def require_pydensecrf() -> tuple[Any, Any]:
+    """Import pydensecrf and return its modules ``densecrf`` and ``utils``.
+
+    Raises:
+        ImportError: If it is not installed; the message tells how to install it.
+    """
+    try:
+        from pydensecrf import densecrf, utils
+    except ImportError as error:
+        raise ImportError(
+            'dense CRF needs pydensecrf, which is compiled while it is installed: '
+            'pip install "semples-mmseg[crf]". Where that does not work, make pseudo masks with '
+            f'--refine pamr or --refine none. ({error})'
+        ) from error
+    return densecrf, utils
+
+
+def _infer(image: np.ndarray, unary: np.ndarray, parameters: CRFParameters) -> np.ndarray:
+    """Mean-field marginals.
+
+    Args:
+        image: uint8 RGB, ``(H, W, 3)``.
+        unary: Negative log-probabilities, float32 ``(n, H * W)``.
+        parameters: Parameters of the pairwise terms.
+
+    Returns:
+        Probabilities, float32 ``(n, H, W)``.
+    """
+    height, width = image.shape[:2]
+    crf = require_pydensecrf()[0].DenseCRF2D(width, height, len(unary))
+    crf.setUnaryEnergy(np.ascontiguousarray(unary))
+    crf.addPairwiseGaussian(sxy=parameters.gaussian_sxy, compat=parameters.gaussian_compat)
+    crf.addPairwiseBilateral(
+        sxy=parameters.bilateral_sxy,
+        srgb=parameters.bilateral_srgb,
+        rgbim=np.require(image, np.uint8, ['C', 'W']),  # it takes no read-only memory
+        compat=parameters.bilateral_compat,
+    )
+    marginals = np.asarray(crf.inference(parameters.iterations), np.float32)
+    return marginals.reshape(len(unary), height, width)
+
+
+def crf_on_labels(
+    image: np.ndarray,
+    label: np.ndarray,
+    present: Sequence[int],
+    parameters: CRFParameters,
+    certainty: float = 0.7,
+) -> np.ndarray:
+    """Refine a label map; possible labels are background and the classes of the image's tags.
+
+    Every pixel has its label with probability ``certainty``, background pixels too; the other
+    labels share the rest.
+
+    Args:
+        image: uint8 RGB, ``(H, W, 3)``.
+        label: Label ids, 0 for background, integer ``(H, W)``.
+        present: Label ids of the tags, without the background.
+        parameters: Of the CRF.
+        certainty: Probability of the given label, between 0 and 1.
+
+    Returns:
+        Label ids of the same shape and type.
+
+    Raises:
+        ImportError: If pydensecrf is missing.
+        ValueError: If the map has labels that are not present.
+    """
+    ids = np.array(sorted({0, *present}), label.dtype)
+    strange = np.setdiff1d(label, ids)
+    if len(strange):
+        raise ValueError(f'CRF: labels {strange.tolist()} are not among {ids.tolist()}.')
+    if len(ids) == 1:  # only background is possible
+        return label.copy()
+    utils = require_pydensecrf()[1]
+    # `zero_unsure` means that 0 is "no label"; here it is background
+    index = np.searchsorted(ids, label)
+    unary = utils.unary_from_labels(index, len(ids), certainty, zero_unsure=False)
+    return ids[_infer(image, unary, parameters).argmax(0)]
+
+
+@TASK_UTILS.register_module()
+class DenseCRF:
+    """Refines the label map by a dense CRF over background and the classes of the image's tags.
+
+    It takes seconds of one CPU core per image, so it runs in worker processes.
+
+    Args:
+        preset: Published parameter set: ``'voc'`` or ``'coco'``.
+        certainty: Probability that the label of a pixel is right, between 0 and 1.
+        **overrides: Other values for some fields of ``CRFParameters``, e.g.
+            ``bilateral_srgb=3``.
+
+    Raises:
+        ImportError: If pydensecrf is missing; the message tells how to install it.
+        ValueError: If there is no such set or parameter, or a number is out of range.
+
+    Example:
+        >>> pseudo_mask_evaluator = dict(refine=dict(type='DenseCRF', preset='voc'))
+    """
+
+    in_workers = True
+
+    def __init__(self, preset: str, certainty: float = 0.7, **overrides: float) -> None:
+        require_pydensecrf()
+        if not 0 < certainty < 1:
+            raise ValueError(f'`certainty` must be between 0 and 1, got {certainty}.')
+        self.certainty = certainty
+        self.parameters = crf_parameters(PSEUDO_MASK_CRF, preset, overrides)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All numbers; the name of the set they came from does not matter."""
+        return dict(type='DenseCRF', certainty=self.certainty, **asdict(self.parameters))
+
+    def __call__(self, label: np.ndarray, sample: Mapping[str, Any]) -> np.ndarray:
+        """See ``refinement.Refinement.__call__``."""
+        present = [int(index) + 1 for index in sample['cam_classes']]
+        image = read_rgb(sample, label.shape)
+        return crf_on_labels(image, label, present, self.parameters, self.certainty)
+
+
+def crf_on_probabilities(
+    image: np.ndarray,
+    probabilities: np.ndarray,
+    parameters: CRFParameters,
+    predicted_only: bool = False,
+) -> np.ndarray:
+    """Labels by class probabilities, e.g. those of a segmentation model at test time.
+
+    Classes of probability zero in every pixel (those that image-level labels rule out) are left
+    out, so the CRF cannot choose them.
+
+    Args:
+        image: uint8 RGB, ``(H, W, 3)``.
+        probabilities: Class probabilities, ``(C, H, W)``, summing to 1 over C.
+        parameters: Of the CRF, e.g. ``TEST_TIME_CRF['voc']``.
+        predicted_only: Whether to choose only among classes that are the most probable one in some
+            pixel, as the published code does; otherwise among all classes of non-zero probability.
+
+    Returns:
+        Class ids 0..C - 1, uint8 ``(H, W)``.
+
+    Raises:
+        ImportError: If pydensecrf is missing.
+        ValueError: If image and probabilities differ in size, or there are more than 256 classes.
+    """
+    height, width = probabilities.shape[1:]
+    if image.shape != (height, width, 3) or image.dtype != np.uint8 or len(probabilities) > 256:
+        raise ValueError(
+            f'CRF: expected a uint8 image ({height}, {width}, 3) and at most 256 classes, got '
+            f'{image.dtype} {image.shape} and {len(probabilities)} classes.'
+        )
+    if predicted_only:
+        present = np.unique(probabilities.argmax(0))
+    else:
+        present = np.flatnonzero(probabilities.any(axis=(1, 2)))
+    if len(present) == 1:
+        return np.full((height, width), present[0], np.uint8)
+    softmax = np.ascontiguousarray(probabilities[present])
+    # clipped, so that logarithms are finite
+    unary = require_pydensecrf()[1].unary_from_softmax(softmax, clip=1e-5)
+    return present[_infer(image, unary, parameters).argmax(0)].astype(np.uint8)

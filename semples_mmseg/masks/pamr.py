@@ -1,0 +1,150 @@
+"""Pixel-adaptive mask refinement (Araslanov and Roth, arXiv 2005.08104)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmseg.registry import TASK_UTILS
+from torch import Tensor
+
+from ..models.soft_masks import label_map
+from .refinement import read_rgb
+
+DILATIONS = (1, 2, 4, 8, 12, 24)
+"""Dilations of the published neighbourhood."""
+
+
+def _neighbours(dilations: Sequence[int]) -> list[tuple[int, int]]:
+    """Offsets (rows, columns) of the 8 neighbours at every distance."""
+    steps = (-1, 0, 1)
+    return [(d * y, d * x) for d in dilations for y in steps for x in steps if y or x]
+
+
+def _shifted(maps: Tensor, dilations: Sequence[int]) -> list[Tensor]:
+    """Views of maps (B, C, H, W) in which every pixel holds its neighbour's value, each
+    (B, C, H, W); outside the image the nearest pixel of the edge is used."""
+    height, width = maps.shape[-2:]
+    pad = max(dilations)
+    wide = F.pad(maps, (pad, pad, pad, pad), mode='replicate')
+    return [
+        wide[..., pad + y : pad + y + height, pad + x : pad + x + width]
+        for y, x in _neighbours(dilations)
+    ]
+
+
+def pixel_affinity(
+    image: Tensor, dilations: Sequence[int] = DILATIONS, bandwidth: float = 0.1
+) -> Tensor:
+    """Weights of every pixel's neighbours, from the colours.
+
+        weight(p, q) = softmax over q in N(p) of mean over c of -|I_pc - I_qc| / (b σ_pc)
+
+    where I_pc is colour c of pixel p and σ_pc the standard deviation of that colour over the
+    neighbours N(p). Differences are divided by it, so they have the same weight in dark and bright
+    images.
+
+    Args:
+        image: Colours in any range, float (B, 3, H, W).
+        dilations: Distances of the 8 neighbours.
+        bandwidth: b; smaller is sharper.
+
+    Returns:
+        (B, 8 * len(dilations), H, W), summing to 1 over the neighbours.
+    """
+    neighbours = _shifted(image, dilations)
+    mean = torch.zeros_like(image)
+    for neighbour in neighbours:
+        mean += neighbour / len(neighbours)
+    variance = torch.zeros_like(image)
+    for neighbour in neighbours:
+        variance += (neighbour - mean).square() / len(neighbours)
+    scale = bandwidth * (variance.sqrt() + 1e-8)  # no division by 0 where all is one colour
+    distances = [((image - neighbour).abs() / scale).mean(1) for neighbour in neighbours]
+    return torch.stack(distances, 1).neg_().softmax(1)
+
+
+def refine_scores(
+    image: Tensor,
+    scores: Tensor,
+    dilations: Sequence[int] = DILATIONS,
+    iterations: int = 10,
+    bandwidth: float = 0.1,
+) -> Tensor:
+    """Replace the scores of every pixel by the weighted mean of its neighbours', repeatedly.
+
+    Args:
+        image: Colours in any range, float (B, 3, H, W).
+        scores: Soft scores, float (B, C, H, W).
+        dilations: Distances of the 8 neighbours.
+        iterations: Number of repetitions.
+        bandwidth: See ``pixel_affinity``.
+
+    Returns:
+        (B, C, H, W), float32 or better, within the range of ``scores``.
+    """
+    weights = pixel_affinity(image, dilations, bandwidth)
+    for _ in range(iterations):
+        shifted = _shifted(scores, dilations)
+        scores = torch.zeros_like(scores)
+        for index, neighbour in enumerate(shifted):
+            scores.addcmul_(weights[:, index : index + 1], neighbour)
+    return scores
+
+
+@TASK_UTILS.register_module()
+class PAMR:
+    """Refines the CAMs of the present classes by colour before pixels are labelled.
+
+    The background score t is constant, and a weighted mean does not change it. So only the CAMs are
+    iterated, and a pixel's label is the best of [t, refined CAMs].
+
+    It runs on the device of the CAMs, in the model's process.
+
+    Args:
+        dilations: Distances of the 8 neighbours, in pixels of the original image.
+        iterations: Number of repetitions.
+        bandwidth: See ``pixel_affinity``; smaller is sharper.
+
+    Raises:
+        ValueError: If a number is not positive.
+    """
+
+    in_workers = False
+
+    def __init__(
+        self,
+        dilations: Sequence[int] = DILATIONS,
+        iterations: int = 10,
+        bandwidth: float = 0.1,
+    ) -> None:
+        if not dilations or min(*dilations, iterations, bandwidth) <= 0:
+            raise ValueError(
+                'PAMR: `dilations`, `iterations` and `bandwidth` must be positive, got '
+                f'{tuple(dilations)}, {iterations} and {bandwidth}.'
+            )
+        self.settings = dict(
+            type='PAMR', dilations=list(dilations), iterations=iterations, bandwidth=bandwidth
+        )
+        self.dilations = tuple(dilations)
+        self.iterations = iterations
+        self.bandwidth = bandwidth
+
+    def __call__(self, label: np.ndarray, sample: Mapping[str, Any]) -> np.ndarray:
+        """See ``refinement.Refinement.__call__``."""
+        cams = sample['cams']['data'].float()
+        if len(cams) == 0:
+            return label
+        image = torch.from_numpy(read_rgb(sample, label.shape)).to(cams.device)
+        refined = refine_scores(
+            image.permute(2, 0, 1)[None].float(),
+            cams[None],
+            self.dilations,
+            self.iterations,
+            self.bandwidth,
+        )[0]
+        best = label_map(refined, sample['cam_classes'], sample['background_score'])
+        return best.to(torch.uint8).cpu().numpy()

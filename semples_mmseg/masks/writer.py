@@ -1,0 +1,186 @@
+"""Writing pseudo masks while a model predicts, as an MMSeg metric."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import MMLogger
+from mmseg.registry import METRICS, TASK_UTILS
+
+from ..models.soft_masks import label_map
+from ..utils.enlarging import resized_label
+from ..utils.label_png import mask_path, write_mask
+from ..utils.parallel import WorkerPool, usable_cores
+from . import confusion_matrix, segmentation_scores
+from .prediction_writer import image_id
+from .refinement import Refinement
+
+_FOR_WORKERS = ('img_id', 'img_path', 'limited_shape', 'cam_classes')
+
+
+@METRICS.register_module()
+class PseudoMaskWriter(BaseMetric):
+    """Writes ``<out_dir>/<image id>.png`` for every prediction.
+
+    The mask is the prediction's label map (0 background, class + 1 otherwise), refined if
+    ``refine`` is given, in an 8-bit PNG with the data set's palette. Masks of photos that
+    ``LimitSide`` has shrunk are refined at that size, and then enlarged. Files are written
+    atomically.
+
+    A refinement on the CPU runs in worker processes while the model predicts; at most twice as many
+    images as there are workers are queued.
+
+    Returns ``masks``, the number of images; and, if the samples have a ground truth,
+    ``mask_mIoU`` in percent: a diagnostic that training must not use.
+
+    Args:
+        out_dir: Folder of the masks.
+        refine: The refinement: its config (``TASK_UTILS``), e.g. ``dict(type='DenseCRF',
+            preset='voc')``, the object, or None.
+        num_workers: Processes for a refinement that works in workers; by default one for every
+            CPU core that the run may use. 0 refines in the model's process.
+        ignore_index: Value of ground truth that is not evaluated.
+        kwargs: Of ``mmengine.evaluator.BaseMetric``.
+
+    Raises:
+        ValueError: If a sample has no CAMs, or an image id leads out of the folder.
+        OSError: If a file cannot be written, e.g. because the disk is full.
+    """
+
+    default_prefix = ''  # none, without MMEngine's warning
+
+    def __init__(
+        self,
+        out_dir: str,
+        refine: Refinement | Mapping[str, Any] | None = None,
+        num_workers: int | None = None,
+        ignore_index: int = 255,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.out_dir = Path(out_dir)
+        self.refine: Refinement | None = (
+            TASK_UTILS.build(dict(refine)) if isinstance(refine, Mapping) else refine
+        )
+        self.in_workers = self.refine is not None and self.refine.in_workers
+        self.num_workers = usable_cores() if num_workers is None else num_workers
+        self.ignore_index = ignore_index
+        self._pool: WorkerPool | None = None
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Write the masks of a batch, or pass them to the workers."""
+        assert self.dataset_meta is not None, 'the evaluator sets `dataset_meta`'
+        if self._pool is None:
+            write = partial(
+                write_refined,
+                refine=self.refine,
+                palette=self.dataset_meta.get('palette') or (),
+                num_classes=len(self.dataset_meta['classes']),
+                ignore_index=self.ignore_index,
+            )
+            self._pool = WorkerPool(write, self.num_workers if self.in_workers else 0)
+        for sample in data_samples:
+            name = image_id(sample)
+            if 'cams' not in sample:
+                raise ValueError(
+                    f'PseudoMaskWriter: image {name!r} has no `cams`; use a model that predicts '
+                    'CAMs.'
+                )
+            predicted = sample['pred_sem_seg']['data'].squeeze(0)
+            size = tuple(predicted.shape)
+            if self.refine is not None and sample.get('limited_shape') is not None:
+                cams = sample['cams']['data']
+                predicted = label_map(cams, sample['cam_classes'], sample['background_score'])
+            label = predicted.to(torch.uint8).cpu().numpy()
+            target = None
+            if 'gt_sem_seg' in sample:
+                target = sample['gt_sem_seg']['data'].squeeze(0).cpu()
+            known = dict(sample, img_id=name)
+            if self.in_workers:  # the CAMs are large
+                known = {key: known.get(key) for key in _FOR_WORKERS}
+                known['cam_classes'] = sample['cam_classes'].cpu().numpy()
+            path = mask_path(self.out_dir, name)
+            self.results += self._pool.put(path, label, size, known, target)
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Wait for the workers, then evaluate as MMEngine does."""
+        if self._pool is not None:
+            self.results += self._pool.wait()
+            self.close()
+        return super().evaluate(size)
+
+    def close(self) -> None:
+        """End the workers after they have finished the masks that they have begun."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Count the masks and, with a ground truth, measure them."""
+        assert self.dataset_meta is not None
+        metrics: dict[str, float] = dict(masks=len(results))
+        number = len(self.dataset_meta['classes'])
+        confusion = np.zeros((number, number), np.int64)
+        for where, values, _ in results:
+            confusion.reshape(-1)[where] += values
+        logger = MMLogger.get_current_instance()
+        logger.info(f'{len(results)} pseudo masks are in {self.out_dir}.')
+        shown = [shows for *_, shows in results if shows is not None]
+        if shown and shown.count(False) > len(shown) / 2:
+            logger.warning(
+                f'{shown.count(False)} of {len(shown)} images with classes have a mask of '
+                'background alone: lower --background-score'
+            )
+        if confusion.any():
+            metrics['mask_mIoU'] = float(segmentation_scores(confusion).miou)
+            logger.info('mask_mIoU uses pixel labels: a diagnostic, not weak supervision.')
+        return metrics
+
+
+def write_refined(
+    path: Path,
+    label: np.ndarray,
+    size: tuple[int, int],
+    sample: Mapping[str, Any],
+    target: torch.Tensor | None,
+    refine: Refinement | None,
+    palette: Sequence[Sequence[int]],
+    num_classes: int,
+    ignore_index: int,
+) -> tuple[np.ndarray, np.ndarray, bool | None]:
+    """Refine and write one mask, and compare it with its ground truth.
+
+    Args:
+        path: The file.
+        label: Label map of the CAMs, uint8 ``(h, w)``.
+        size: Height and width of the mask.
+        sample: See ``refinement.Refinement.__call__``.
+        target: Ground truth ``(H, W)``, if there is one.
+        refine: The refinement, or None.
+        palette: RGB of the ids.
+        num_classes: Number of classes C, background included.
+        ignore_index: Value of ground truth that is not evaluated.
+
+    Returns:
+        Positions in the flattened confusion matrix ``(C, C)`` that are not zero, and their values,
+        empty without a ground truth; and whether the mask shows an object, None for an image
+        without classes. (Never just None, which MMEngine drops when it collects the results of
+        several processes.)
+    """
+    if refine is not None:
+        label = resized_label(refine(label, sample), size)
+    write_mask(path, label, palette)
+    shows = bool(label.any()) if len(sample['cam_classes']) else None
+    if target is None:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), shows
+    confusion = confusion_matrix(
+        torch.from_numpy(label), target, num_classes, ignore_index, str(sample['img_id'])
+    )
+    where = np.flatnonzero(confusion)
+    return where, confusion.reshape(-1)[where], shows

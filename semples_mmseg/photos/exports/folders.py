@@ -1,0 +1,115 @@
+"""Formats that are folders of PNGs, lists and texts: VOC, CVAT, Ultralytics (YOLO)."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from ...utils.io import atomic_write
+from ...utils.label_png import full_palette, write_mask
+from .labelled import LabelledPhotos, regions
+
+_LISTS = 'ImageSets/Segmentation'
+
+
+def write_voc(labelled: LabelledPhotos, folder: Path) -> None:
+    """PASCAL VOC: ``SegmentationClass/<stem>.png`` in palette mode, a list, ``labelmap.txt``."""
+    stems = labelled.flat_names()
+    for photo, label in labelled.read():
+        write_mask(folder / 'SegmentationClass' / f'{stems[photo]}.png', label, labelled.palette)
+    _write(folder / _LISTS / 'default.txt', _lines(stems.values()))
+    _write(folder / 'labelmap.txt', label_map(labelled))
+
+
+def write_cvat(labelled: LabelledPhotos, archive: Path) -> None:
+    """CVAT's "Segmentation mask 1.1": a zip archive of colour masks.
+
+    ``labelmap.txt`` lists every colour, including the background's. CVAT also needs instance masks,
+    in which each connected piece of a class has its own colour.
+    """
+    stems, colours = labelled.flat_names(), _colours(labelled)
+    pieces_colours = np.array(full_palette(), np.uint8).reshape(-1, 3)
+    with (
+        atomic_write(archive, 'wb') as stream,
+        zipfile.ZipFile(stream, 'w', zipfile.ZIP_DEFLATED) as file,
+    ):
+        file.writestr('labelmap.txt', label_map(labelled))
+        file.writestr(f'{_LISTS}/default.txt', _lines(stems.values()))
+        for photo, label in labelled.read():
+            pieces = np.zeros(label.shape, np.int64)
+            for number, (_, region) in enumerate(regions(label, split=True)):
+                pieces[region] = number % 254 + 1
+            for kind, picture in (
+                ('Class', colours[label]),
+                ('Object', pieces_colours[pieces]),
+            ):
+                content = io.BytesIO()
+                Image.fromarray(picture).save(content, format='PNG')
+                file.writestr(f'Segmentation{kind}/{stems[photo]}.png', content.getvalue())
+
+
+def write_yolo(labelled: LabelledPhotos, folder: Path) -> None:
+    """Ultralytics: ``labels/<stem>.txt`` with one polygon a line, and ``data.yaml``.
+
+    A line is the class, counted from 0 without the background, and the corners of the outline
+    divided by width and height. Polygons have no holes: holes become part of their region.
+    Pieces of fewer than three corners are left out.
+    """
+    stems = labelled.flat_names()
+    for photo, label in labelled.read():
+        lines = [
+            f'{index - 1} ' + ' '.join(f'{value:.6f}' for value in corners.ravel())
+            for index, region in regions(label, split=False)
+            for corners in outlines(region)
+        ]
+        _write(folder / 'labels' / f'{stems[photo]}.txt', _lines(lines))
+    names = dict(enumerate(labelled.classes[1:]))
+    listed = ''.join(f'  {index}: {json.dumps(name)}\n' for index, name in names.items())
+    _write(folder / 'data.yaml', f'path: .\ntrain: images\nval: images\nnames:\n{listed}')
+
+
+def outlines(region: np.ndarray) -> list[np.ndarray]:
+    """Corners (n, 2) of the outer outline of every piece of a region, as shares of its size.
+
+    Corners are pixels of the region plus a quarter of a pixel. Ultralytics rounds a coordinate
+    down, supervision to the nearest integer, and both fill a polygon with its border, so both
+    restore the region.
+
+    Args:
+        region: bool (H, W).
+    """
+    height, width = region.shape
+    filled = ndimage.binary_fill_holes(region).astype(np.uint8)
+    found, _ = cv2.findContours(filled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    size = np.array([width, height])
+    return [(corners[:, 0] + 0.25) / size for corners in found if len(corners) > 2]
+
+
+def label_map(labelled: LabelledPhotos) -> str:
+    """``labelmap.txt``: ``name:R,G,B::`` for every class, background first."""
+    colours = _colours(labelled)
+    return _lines(
+        f'{name}:{",".join(map(str, colours[index].tolist()))}::'
+        for index, name in enumerate(labelled.classes)
+    )
+
+
+def _colours(labelled: LabelledPhotos) -> np.ndarray:
+    return np.array(full_palette(labelled.palette), np.uint8).reshape(-1, 3)
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return ''.join(f'{line}\n' for line in lines)
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_write(path) as file:
+        file.write(text)

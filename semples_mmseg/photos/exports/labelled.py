@@ -1,0 +1,127 @@
+"""Photos with their masks, as every export reads them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from scipy import ndimage
+
+from ...masks.manifest import MANIFEST
+from ...utils.files import read_json
+from ...utils.label_png import IGNORED, read_mask
+from ...utils.lists import files_below, find_photos, name_some
+
+
+@dataclass(frozen=True)
+class LabelledPhotos:
+    """Photos and their masks on disk.
+
+    Attributes:
+        photos: Folder of the photos.
+        masks: Folder of the masks, 8-bit PNGs of class ids.
+        classes: Names of the ids, background first.
+        palette: RGB of the ids.
+        names: Path of every photo below ``photos`` and of its mask below ``masks``, with slashes.
+    """
+
+    photos: Path
+    masks: Path
+    classes: tuple[str, ...]
+    palette: Sequence[Sequence[int]]
+    names: tuple[tuple[str, str], ...]
+
+    def read(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Path of each photo and its mask, uint8 (H, W); undecided pixels (255) are background."""
+        for photo, mask in self.names:
+            label = read_mask(self.masks / mask)
+            yield photo, np.where(label == IGNORED, 0, label).astype(np.uint8)
+
+    def flat_names(self) -> dict[str, str]:
+        """A unique file stem for every photo, for formats with a single folder.
+
+        The stem of the photo if it is unique, else its path with ``__`` for slashes, and with the
+        suffix if the paths differ only in it.
+        """
+        paths = [PurePosixPath(photo) for photo, _ in self.names]
+        stems = Counter(path.stem for path in paths)
+        trees = Counter(path.with_suffix('') for path in paths)
+        flat = {}
+        for path in paths:
+            name = path.stem
+            if stems[name] > 1:
+                whole = path if trees[path.with_suffix('')] > 1 else path.with_suffix('')
+                name = str(whole).replace('/', '__')
+            flat[str(path)] = name
+        return flat
+
+
+def labelled_folder(
+    masks: Path, photos: Path, classes: Sequence[str] | None = None
+) -> LabelledPhotos:
+    """The masks ``<image id>.png`` of a folder and the photos of these ids.
+
+    An id is the path of its photo below ``photos``, with or without the suffix.
+
+    Args:
+        masks: Folder of the masks.
+        photos: Folder of the photos; those without a mask are left out.
+        classes: Class names, background first; those of the folder's ``pseudo_masks.json`` by
+            default.
+
+    Raises:
+        FileNotFoundError: If a folder or the photo of a mask is missing, or there is no mask.
+        ValueError: If no class names are known, or two photos match the name of a mask.
+    """
+    palette: Sequence[Sequence[int]] = ()
+    manifest = masks / MANIFEST
+    if classes is None and manifest.is_file():
+        content = read_json(manifest)
+        classes, palette = content.get('classes'), content.get('palette') or ()
+    if not masks.is_dir():
+        raise FileNotFoundError(f'there is no folder of masks at {masks}')
+    if not classes:
+        raise ValueError(f'{manifest} names no classes: give them with --classes')
+    ids = [name.removesuffix('.png') for name in files_below(masks, '.png')]
+    there = _photos_of(photos, set(ids), find_photos(photos))
+    if not ids:
+        raise FileNotFoundError(f'{masks} holds no masks (.png)')
+    if missing := [f'{name}.png' for name in ids if name not in there]:
+        raise FileNotFoundError(f'{photos} has no photo of the masks {name_some(missing)}')
+    names = tuple((there[name], f'{name}.png') for name in ids)
+    return LabelledPhotos(photos, masks, tuple(classes), palette, names)
+
+
+def _photos_of(root: Path, ids: set[str], photos: Sequence[str]) -> dict[str, str]:
+    """The photo of each id that has one."""
+    there = {photo: photo for photo in photos if photo in ids}
+    for photo in photos:
+        name = str(PurePosixPath(photo).with_suffix(''))
+        if photo in ids or name not in ids:
+            continue
+        if there.setdefault(name, photo) != photo:
+            raise ValueError(
+                f'{root}: {there[name]} and {photo} may both be the photo of {name}.png; remove '
+                'one of them'
+            )
+    return there
+
+
+def regions(label: np.ndarray, split: bool) -> Iterator[tuple[int, np.ndarray]]:
+    """Class id and region, bool (H, W), of every class of a mask but the background.
+
+    Args:
+        label: Class ids (H, W).
+        split: Whether each connected piece is a region of its own.
+    """
+    for index in np.unique(label[label > 0]).tolist():
+        region = label == index
+        if not split:
+            yield index, region
+            continue
+        pieces, number = ndimage.label(region, np.ones((3, 3)))
+        for piece in range(1, number + 1):
+            yield index, pieces == piece

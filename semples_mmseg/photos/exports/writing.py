@@ -1,0 +1,88 @@
+"""Writing masks in any of the formats."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from ...utils.io import atomic_write, write_json
+from .coco import coco_json
+from .folders import write_cvat, write_voc, write_yolo
+from .formats import FOLDERS_OF_PHOTOS, FORMATS, URL
+from .labelled import LabelledPhotos
+from .labelme import labelme_files
+from .labelstudio import labelstudio_config, labelstudio_tasks
+
+
+def export(
+    labelled: LabelledPhotos,
+    format: str,
+    path: str | Path,
+    split: bool = False,
+    url: str = URL,
+    copy_photos: bool = False,
+) -> None:
+    """Write masks in the format of a label tool.
+
+    Args:
+        labelled: Photos and masks.
+        format: One of ``FORMATS``.
+        path: The file or folder to write; a folder has to be new or empty.
+        split: COCO: one annotation for each connected piece of a class.
+        url: Label Studio: prefix of the path of a photo.
+        copy_photos: VOC and YOLO: whether the photos are copied beside the masks, under the names
+            of the masks.
+
+    Raises:
+        ValueError: If there is no such format, or it keeps no photos.
+        FileExistsError: If the folder holds files.
+    """
+    path = Path(path)
+    if format not in FORMATS:
+        raise ValueError(f'there is no export format {format!r}; there are {", ".join(FORMATS)}')
+    if copy_photos and format not in FOLDERS_OF_PHOTOS:
+        raise ValueError(
+            f'{format} has no folder of photos: leave --copy-photos out, or choose '
+            f'{" or ".join(FOLDERS_OF_PHOTOS)}'
+        )
+    if FORMATS[format] == 'a folder':
+        with _new_folder(path) as folder:
+            if format == 'labelme':
+                for name, content in labelme_files(labelled, path).items():
+                    write_json(folder / name, content, indent=None)
+            else:
+                {'voc': write_voc, 'yolo': write_yolo}[format](labelled, folder)
+            if copy_photos:
+                _copy_photos(labelled, folder / FOLDERS_OF_PHOTOS[format])
+    elif format == 'cvat':
+        write_cvat(labelled, path)
+    elif format == 'coco':
+        write_json(path, coco_json(labelled, split), indent=None)
+    else:
+        write_json(path, labelstudio_tasks(labelled, url), indent=None)
+        with atomic_write(path.with_suffix('.xml')) as file:
+            file.write(labelstudio_config(labelled))
+
+
+@contextmanager
+def _new_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder that becomes ``path`` when all is written."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise FileExistsError(f'{path} is there already: name a new folder')
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f'.{path.name}.', dir=path.parent) as temporary:
+        folder = Path(temporary) / path.name
+        folder.mkdir()  # unlike the temporary one, with the user's default permissions
+        yield folder
+        os.replace(folder, path)
+
+
+def _copy_photos(labelled: LabelledPhotos, folder: Path) -> None:
+    folder.mkdir()
+    for photo, stem in labelled.flat_names().items():
+        suffix = PurePosixPath(photo).suffix
+        shutil.copyfile(labelled.photos / photo, folder / f'{stem}{suffix}')

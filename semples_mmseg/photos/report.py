@@ -1,0 +1,227 @@
+"""``report.html``: the results of a run on your own photos, and the masks to check first."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..masks.threshold_curve import ThresholdCurve
+from ..runs.steps import RECORD
+from ..runs.time_left import duration
+from ..utils.files import read_json
+from ..utils.images import read_image
+from ..utils.io import atomic_write
+from ..utils.label_png import mask_path, read_mask
+from ..utils.progress import progress
+from ..version import __version__
+from .confidence import Confidence, read_confidence
+from .explorer import Explorer, fit_within
+from .html_parts import HEAD, curve, picture, table, text
+from .inspection import photo_paths
+from .recipe import Recipe
+from .run import Run
+
+CAM_STAGES = {'classify': 'CAM, stage 0', 'match': 'CAM, match', 'refine': 'CAM, refine'}
+_CAM_SIDE = 640
+"""Longest side at which CAMs are computed."""
+_SCORES = [step / 100 for step in range(5, 96)]
+"""Background scores of the seed curve."""
+
+
+def write_report(run: Run, photos: int = 24, truth: Path | None = None) -> Path:
+    """Write ``report.html``, one file without outside resources.
+
+    Args:
+        run: A finished run.
+        photos: Number of rows of pictures, the least confident first.
+        truth: Folder of true masks of some of the photos, for the curve of the seeds. They have
+            the names, sizes and ids of the run's masks; 255 is not counted.
+
+    Returns:
+        The file.
+
+    Raises:
+        FileNotFoundError: If the run is not finished, or ``truth`` has no mask of its photos.
+        ValueError: If a true mask has another size than its photo, or other ids.
+    """
+    if not run.confidence.is_file():
+        raise FileNotFoundError(
+            f'{run.folder} has no confidence.csv: the run is not finished; continue it with '
+            f'semples-mmseg fit --out {run.folder}'
+        )
+    true_masks = {} if truth is None else _true_masks(run, truth)
+    confidence = read_confidence(run)
+    explorer = Explorer(run)
+    shown = list(dict.fromkeys(row.photo for row in confidence))[:photos]
+    best = {row.tag: row.photo for row in confidence}  # the last row of a tag is its best
+    paths = photo_paths(run, list(dict.fromkeys([*shown, *best.values(), *true_masks])))
+    title = text(run.folder.resolve().name)
+    parts = [
+        f'<title>{title}</title></head><body>',
+        f'<h1>{title}</h1>',
+        _summary(run),
+        '<h2>Classes</h2>',
+        _classes(confidence, explorer),
+        '<h2>Learned background prompts</h2>',
+        '<p>The words nearest to the background prompt of each class, with their cosine, and where '
+        'CLIP sees the prompt in the most confident photo of the class: red most, blue least.</p>',
+        _prompts(best, explorer, paths),
+        '<h2>Losses</h2>',
+        _losses(run),
+        _seeds(run, explorer, true_masks, paths) if true_masks else '',
+        '<h2>Least confident masks</h2>',
+        '<p>Confidence: IoU of the pseudo mask of a tag with what the model predicts.</p>',
+        _rows(run, confidence, explorer, {name: paths[name] for name in shown}),
+        f'<p>semples-mmseg {__version__}</p></body></html>\n',
+    ]
+    with atomic_write(run.report) as file:
+        file.write(HEAD + '\n'.join(parts))
+    return run.report
+
+
+def _summary(run: Run) -> str:
+    """Photos, recipe, and how long each step took."""
+    about, labels = run.read(), run.labels()
+    rows = [
+        ('photos', f'{len(labels)} in {Path(about["photos"]).name}, tags: {about["form"]}'),
+        *Recipe.from_json(about['recipe']).rows(len(labels)),
+    ]
+    steps = read_json(run.folder / RECORD) if (run.folder / RECORD).is_file() else {}
+    rows += [(f'time: {name}', duration(step['seconds'])) for name, step in steps.items()]
+    return table((), [(text(name), text(value)) for name, value in rows])
+
+
+def _classes(confidence: Sequence[Confidence], explorer: Explorer) -> str:
+    """Photos and confidence of each class."""
+    values: Mapping[str, list[float]] = defaultdict(list)
+    for row in confidence:
+        values[row.tag].append(row.confidence)
+    rows = []
+    for number, name in enumerate(explorer.classes, 1):
+        red, green, blue = explorer.palette[number]
+        chip = f'<span class="chip" style="background:rgb({red},{green},{blue})"></span>'
+        own = values[name]
+        median = f'{statistics.median(own):.2f}' if own else ''
+        rows.append((f'{chip} {text(name)}', str(number), str(len(own)), median))
+    return table(('class', 'id', 'photos', 'median confidence'), rows)
+
+
+def _prompts(best: Mapping[str, str], explorer: Explorer, paths: Mapping[str, Path]) -> str:
+    """The nouns nearest to each learned prompt, and its map in the class's most confident photo."""
+    try:
+        nouns = {
+            name: ', '.join(f'{near.word} {near.similarity:.2f}' for near in words)
+            for name, words in explorer.nearest_words().items()
+        }
+    except ValueError as error:
+        nouns = dict.fromkeys(explorer.classes, str(error))
+    rows = []
+    for tag in progress(explorer.classes, 'prompts'):
+        pictures = ['', '']
+        if tag in best:
+            photo = fit_within(read_image(paths[best[tag]]), _CAM_SIDE)
+            seen = explorer.prompt_picture(photo, tag)
+            pictures = [picture(photo, f'a photo of {tag}'), picture(seen, f'prompt of {tag}')]
+        rows.append((text(tag), text(nouns[tag]), *pictures))
+    return table(('class', 'nearest nouns', 'photo', 'prompt'), rows, 'rows')
+
+
+def _losses(run: Run) -> str:
+    """The loss of every stage and of the Segmenter by step, from the logs of all starts."""
+    logged, first = _logged(run.semples), 0
+    lines: dict[str, list[tuple[int, float]]] = {}
+    for stage, work in Recipe.from_json(run.read()['recipe']).stages.items():
+        last = first + work.epochs
+        lines[stage] = [(step, loss) for step, epoch, loss in logged if first < epoch <= last]
+        first = last
+    lines['Segmenter'] = [(step, loss) for step, _, loss in _logged(run.segmenter)]
+    figures = [
+        curve(points, f'{name}: loss {points[0][1]:.3f} to {points[-1][1]:.3f}', 'step')
+        for name, points in lines.items()
+        if len(points) > 1
+    ]
+    return '\n'.join(figures) or '<p>There are no logs.</p>'
+
+
+def _logged(folder: Path) -> list[tuple[int, int, float]]:
+    """Step, epoch and loss of the logs in a work folder; of repeated steps the last."""
+    losses = {}
+    for file in sorted(folder.glob('*/vis_data/scalars.json')):
+        for line in file.read_text(encoding='utf-8').splitlines():
+            entry = json.loads(line)
+            if 'loss' in entry:
+                losses[entry['step']] = (entry['epoch'], entry['loss'])
+    return [(step, *losses[step]) for step in sorted(losses)]
+
+
+def _true_masks(run: Run, truth: Path) -> dict[str, Path]:
+    """The existing true masks by photo."""
+    paths = {name: mask_path(truth, name) for name in run.labels()}
+    found = {name: path for name, path in paths.items() if path.is_file()}
+    if not found:
+        raise FileNotFoundError(
+            f'--truth: {truth} has no mask of the photos of {run.folder}, such as '
+            f'{next(iter(paths.values()))}: masks are named as those in {run.masks}'
+        )
+    return found
+
+
+def _seeds(
+    run: Run, explorer: Explorer, truth: Mapping[str, Path], paths: Mapping[str, Path]
+) -> str:
+    """Seed mIoU of the photos that have a true mask, at every background score."""
+    labels, own = run.labels(), explorer.background_score
+    found = ThresholdCurve(len(explorer.classes), sorted({*_SCORES, own}))
+    for name in progress(truth, 'seeds'):
+        look = explorer.look(read_image(paths[name]), labels[name])
+        target = torch.from_numpy(read_mask(truth[name]))
+        found.update(torch.from_numpy(look.cams), torch.tensor(look.classes), target, name)
+    miou = found.scores().miou
+    best = int(miou.argmax())
+    title = (
+        f'seed mIoU: {miou[best]:.1f} at best, at {found.thresholds[best]:.2f}; '
+        f'{miou[found.index(own)]:.1f} at {own:.2f}, the score of the run'
+    )
+    points = list(zip(found.thresholds, miou.tolist(), strict=True))
+    return (
+        '<h2>Seeds against true masks: a diagnostic</h2>'
+        f'<p>CAMs of {len(truth)} photos as masks, before any refinement, at every background '
+        'score. The best score is chosen by the true masks; the run did not use them.'
+        f'</p>{curve(points, title, "background score")}'
+    )
+
+
+def _rows(
+    run: Run, confidence: Sequence[Confidence], explorer: Explorer, paths: Mapping[str, Path]
+) -> str:
+    """Rows of photo, CAMs after stages, pseudo mask and prediction, least confident first."""
+    lowest: dict[str, Confidence] = {}
+    for row in confidence:
+        lowest.setdefault(row.photo, row)
+    labels = run.labels()
+    pictures: dict[str, list[str]] = {name: [] for name in paths}
+    photos = {name: fit_within(read_image(path), _CAM_SIDE) for name, path in paths.items()}
+    for name, photo in photos.items():
+        worst = f'{lowest[name].tag}: {lowest[name].confidence:.2f}'
+        caption = ''.join(f'<br>{text(line)}' for line in (name, ', '.join(labels[name]), worst))
+        pictures[name].append(picture(photo, f'photo {name}') + caption)
+    for stage, title in CAM_STAGES.items():
+        explorer.use_stage(stage)
+        for name in progress(paths, title):
+            look = explorer.look(photos[name], labels[name])
+            pictures[name].append(picture(explorer.cam_picture(look), f'{title} of {name}'))
+    for kind, masks in (('pseudo mask', run.masks), ('model', run.predictions)):
+        for name, photo in photos.items():
+            mask = Image.fromarray(read_mask(mask_path(masks, name)))
+            label = np.asarray(mask.resize(photo.shape[1::-1], Image.Resampling.NEAREST))
+            painted = explorer.mask_picture(photo, label)
+            pictures[name].append(picture(painted, f'{kind} of {name}'))
+    head = ('photo, tags, lowest confidence', *CAM_STAGES.values(), 'pseudo mask', 'model')
+    return table(head, pictures.values(), 'rows')

@@ -1,1 +1,0 @@
-"""Refining label maps by the colours of their images."""

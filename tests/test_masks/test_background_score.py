@@ -1,0 +1,147 @@
+"""The background score that CLIP chooses."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from PIL import Image
+from tiny import TINY_CLIP, TINY_SEMPLES
+
+from semples_mmseg.masks import choose_background_score, make_pseudo_masks
+from semples_mmseg.masks.background_score import foreground_fit
+from semples_mmseg.models.clip.loading import build_clip
+
+SCORES = (0.2, 0.5, 0.8)
+
+
+@pytest.fixture
+def model():
+    return MODELS.build(copy.deepcopy(TINY_SEMPLES)).eval()
+
+
+def test_fit_is_that_of_each_hard_mask(model):
+    pixels = torch.randn(3, *model.image_head.input_size)
+    cams, classes = torch.rand(2, *model.image_head.input_size), torch.tensor([2, 0])
+    with torch.no_grad():
+        fit = foreground_fit(model, pixels, cams, classes, SCORES)
+        prompts = model.text_head.encode_prompts(model.prompt_learner()).double()
+        for i, score in enumerate(SCORES):
+            for j, kind in enumerate(classes.tolist()):
+                mask = ((cams[j] > score) & (cams[j] == cams.max(0).values)).float()
+                feature = model.image_head((mask * pixels)[None])[0].double()
+                label = model.text_head.class_features[kind].double()
+                cosines = [(feature @ u).clamp(1e-4, 0.9999) for u in (label, prompts[kind])]
+                expected = cosines[0].log() + (1 - cosines[1]).log()
+                assert fit[i, j] == pytest.approx(float(expected), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ('fits', 'means', 'score'),
+    [
+        # sums over the three pairs (first, first, second): the best is far ahead of the others
+        ([[1.0, 0.0], [2.0, 1.2], [0.5, 0.0]], (2 / 3, 5.2 / 3, 1 / 3), 0.5),
+        # 0.8 is behind by 0.005 in the mean, 0.58 : 0.42; by 0.01, 0.66 : 0.34
+        ([[0.0, 0.0], [1.0, 1.0], [1.2, 0.585]], (0.0, 1.0, 0.995), 0.8),
+        ([[0.0, 0.0], [1.0, 1.0], [1.2, 0.57]], (0.0, 1.0, 0.99), 0.5),
+        # as good as each other
+        ([[1.0, 1.0], [1.0, 1.0], [1.0, 1.0]], (1.0, 1.0, 1.0), 0.5),
+    ],
+)
+def test_choice_is_a_quantile_of_the_weights(model, monkeypatch, fits, means, score):
+    shown, fits = torch.zeros(4, dtype=torch.long), torch.tensor(fits)
+
+    def predict(inputs, data_samples=None, mode='predict'):
+        for sample in data_samples:
+            count = int(sample.image_labels.sum())
+            sample.cams = PixelData(data=torch.rand(count, 5, 6))
+            sample.cam_classes = torch.arange(count)
+        return data_samples
+
+    def fit(model, pixels, cams, classes, scores):
+        shown[len(classes)] += 1
+        return fits[:, : len(classes)]
+
+    monkeypatch.setattr(model, 'forward', predict)
+    monkeypatch.setattr('semples_mmseg.masks.background_score.foreground_fit', fit)
+    batch = dict(inputs=[], data_samples=[])
+    for count in (1, 2, 0):
+        sample = SegDataSample(metainfo=dict(ori_shape=(5, 6)))
+        sample.image_labels = torch.tensor([1.0] * count + [0.0] * (3 - count))
+        batch['inputs'].append(torch.zeros(3, 32, 32, dtype=torch.uint8))
+        batch['data_samples'].append(sample)
+    choice = choose_background_score(model, [batch], SCORES)
+    assert choice.pairs == 3 and shown.tolist() == [0, 1, 1, 0]
+    assert choice.fit == pytest.approx(means, abs=1e-6) and choice.score == score
+
+
+def test_no_tags_and_no_clip_are_errors(model):
+    with pytest.raises(ValueError, match='no image has a tag'):
+        choose_background_score(model, [])
+    with pytest.raises(ValueError, match='--background-score'):
+        choose_background_score(torch.nn.Identity(), [])
+
+
+@pytest.fixture
+def config(tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / 'images').mkdir()
+    labels = {f'i{index}': ['cat'] if index % 2 else ['dog', 'cat'] for index in range(4)}
+    for name in labels:
+        pixels = rng.integers(0, 256, (40, 48, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / 'images' / f'{name}.png')
+    (tmp_path / 'labels.json').write_text(json.dumps(labels))
+    (tmp_path / 'list.txt').write_text('\n'.join(labels))
+    clip = dict(model=TINY_CLIP, pretrained=str(tmp_path / 'clip.pt'))
+    torch.save(build_clip(TINY_CLIP, None).state_dict(), clip['pretrained'])
+    semples = dict(copy.deepcopy(TINY_SEMPLES), clip=clip)
+    torch.save(dict(state_dict=MODELS.build(semples).state_dict()), tmp_path / 'weights.pth')
+    return Config(
+        dict(
+            default_scope='mmseg',
+            work_dir=str(tmp_path / 'work'),
+            model=semples,
+            pseudo_mask_dataloader=dict(
+                batch_size=2,
+                num_workers=0,
+                sampler=dict(type='DefaultSampler', shuffle=False),
+                dataset=dict(
+                    type='WeakLabelDataset',
+                    metainfo=dict(classes=('background', 'cat', 'dog', 'tvmonitor')),
+                    data_root=str(tmp_path),
+                    data_prefix=dict(img_path='images'),
+                    ann_file='list.txt',
+                    label_file='labels.json',
+                    img_suffix='.png',
+                    pipeline=[
+                        dict(type='LoadImageFromFile'),
+                        dict(type='PackWeakInputs', scales=(1.0, 1.2)),
+                    ],
+                    test_mode=True,
+                ),
+            ),
+        )
+    )
+
+
+def test_masks_are_made_with_the_chosen_score_and_continued_with_it(config, tmp_path, monkeypatch):
+    out, weights = tmp_path / 'masks', str(tmp_path / 'weights.pth')
+    make_pseudo_masks(config, weights, str(out))
+    score = json.loads((out / 'pseudo_masks.json').read_text())['background_score']
+    assert 0.3 <= score <= 0.8
+    made = {path.name: path.read_bytes() for path in out.glob('*.png')}
+    assert len(made) == 4
+
+    make_pseudo_masks(config, weights, str(tmp_path / 'again'), background_score=score)
+    assert made == {path.name: path.read_bytes() for path in (tmp_path / 'again').glob('*.png')}
+
+    # continued without choosing again
+    (out / 'i2.png').unlink()
+    monkeypatch.setattr('semples_mmseg.masks.generate.choose_background_score', None)
+    make_pseudo_masks(config, weights, str(out), background_score='auto')
+    assert made == {path.name: path.read_bytes() for path in out.glob('*.png')}

@@ -1,0 +1,277 @@
+"""Pseudo masks from a config and a checkpoint, through MMEngine's Runner."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.structures import PixelData
+from mmseg.registry import MODELS
+from PIL import Image
+
+from semples_mmseg.masks import MANIFEST, generate, make_pseudo_masks
+from semples_mmseg.models.soft_masks import label_map
+from semples_mmseg.utils import locks, shards
+from semples_mmseg.utils.label_png import read_mask
+from semples_mmseg.utils.shards import Shard
+
+CLASSES = ('background', 'cat', 'dog')
+
+
+@MODELS.register_module(force=True)
+class BrightnessCAM(BaseModel):
+    """The CAM of every present class is the image's brightness times a weight."""
+
+    calls: list = []  # noqa: RUF012
+    dies_at: str | None = None
+
+    def __init__(self, background_score=0.3, **kwargs):
+        super().__init__(**kwargs)
+        self.background_score = background_score
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        for image, sample in zip(inputs, data_samples, strict=True):
+            assert 'gt_sem_seg' not in sample
+            if sample.img_id == self.dies_at:
+                raise MemoryError('died here')
+            classes = sample.image_labels.nonzero().flatten()
+            cam = (self.weight * image.float().mean(0) / 255).clamp(0, 1)
+            sample.cams = PixelData(data=cam.expand(len(classes), *cam.shape))
+            sample.set_data(dict(cam_classes=classes))
+            labels = label_map(sample.cams.data, classes, self.background_score)
+            sample.pred_sem_seg = PixelData(data=labels[None])
+            sample.set_metainfo(dict(background_score=self.background_score))
+            self.calls.append(sample.img_id)
+        return data_samples
+
+
+@pytest.fixture
+def world(tmp_path):
+    """Three images without masks, a checkpoint, and the config of a whole experiment."""
+    rng = np.random.default_rng(0)
+    labels = dict(a=['cat'], b=['dog'], c=[])
+    (tmp_path / 'images').mkdir()
+    for i, name in enumerate(labels):
+        pixels = rng.integers(0, 256, (6 + i, 8, 1), np.uint8).repeat(3, -1)
+        Image.fromarray(pixels).save(tmp_path / 'images' / f'{name}.png')
+    (tmp_path / 'labels.json').write_text(json.dumps(labels))
+    (tmp_path / 'train.txt').write_text('\n'.join(labels))
+    torch.save(dict(state_dict=dict(weight=torch.tensor(1.0))), tmp_path / 'weights.pth')
+    BrightnessCAM.calls.clear()
+    masks = dict(type='BaseSegDataset', data_root='/nowhere', pipeline=[])
+    return Config(
+        dict(
+            default_scope='mmseg',
+            work_dir=str(tmp_path / 'work'),
+            model=dict(type='BrightnessCAM', background_score=0.3),
+            # what a training run needs, and what must not be opened here
+            train_dataloader=dict(batch_size=1, num_workers=0, dataset=masks),
+            train_cfg=dict(by_epoch=True, max_epochs=1),
+            optim_wrapper=dict(optimizer=dict(type='SGD', lr=1)),
+            param_scheduler=[dict(type='ConstantLR')],
+            val_dataloader=dict(batch_size=1, num_workers=0, dataset=masks),
+            val_cfg=dict(),
+            val_evaluator=dict(type='IoUMetric'),
+            pseudo_mask_dataloader=dict(
+                batch_size=1,
+                num_workers=0,
+                sampler=dict(type='DefaultSampler', shuffle=False),
+                dataset=dict(
+                    type='WeakLabelDataset',
+                    metainfo=dict(classes=CLASSES),
+                    data_root=str(tmp_path),
+                    data_prefix=dict(img_path='images'),
+                    ann_file='train.txt',
+                    label_file='labels.json',
+                    img_suffix='.png',
+                    test_mode=True,
+                    pipeline=[dict(type='LoadImageFromFile'), dict(type='PackWeakInputs')],
+                ),
+            ),
+            pseudo_mask_evaluator=dict(),
+        )
+    )
+
+
+def expected(tmp_path, name, label, score):
+    pixels = np.asarray(Image.open(tmp_path / 'images' / f'{name}.png'))[..., 0]
+    return np.where(pixels.astype(np.float32) / 255 > np.float32(score), label, 0)
+
+
+def test_masks_without_any_ground_truth(tmp_path, world):
+    metrics = make_pseudo_masks(world, str(tmp_path / 'weights.pth'), str(tmp_path / 'out'))
+    assert metrics['masks'] == 3
+    for name, label in (('a', 1), ('b', 2), ('c', 0)):
+        mask = read_mask(tmp_path / 'out' / f'{name}.png')
+        np.testing.assert_array_equal(mask, expected(tmp_path, name, label, 0.3))
+
+
+def test_the_manifest_names_what_the_ids_mean(tmp_path, world):
+    world.pseudo_mask_dataloader.dataset.metainfo.palette = [[0, 0, 0], [1, 2, 3], [4, 5, 6]]
+    make_pseudo_masks(world, str(tmp_path / 'weights.pth'), str(tmp_path / 'out'))
+    manifest = json.loads((tmp_path / 'out' / MANIFEST).read_text())
+    assert manifest['classes'] == [*CLASSES]
+    assert manifest['palette'] == [[0, 0, 0], [1, 2, 3], [4, 5, 6]]
+    world.pseudo_mask_dataloader.dataset.metainfo.classes = ('background', 'dog', 'cat')
+    with pytest.raises(ValueError, match='other settings.*classes'):
+        make_pseudo_masks(world, str(tmp_path / 'weights.pth'), str(tmp_path / 'out'))
+
+
+def test_resuming_predicts_only_what_is_missing(tmp_path, world):
+    arguments = world, str(tmp_path / 'weights.pth'), str(tmp_path / 'out'), 0.5
+    world.pseudo_mask_dataloader.dataset.indices = [0, 1]
+    make_pseudo_masks(*arguments)
+    assert BrightnessCAM.calls == ['a', 'b']
+    (tmp_path / 'out' / 'b.png').unlink()
+    make_pseudo_masks(*arguments)
+    assert BrightnessCAM.calls == ['a', 'b', 'b']
+    del world.pseudo_mask_dataloader.dataset['indices']
+    make_pseudo_masks(*arguments)
+    assert BrightnessCAM.calls == ['a', 'b', 'b', 'c']
+    assert make_pseudo_masks(*arguments) == dict(masks=0)
+    mask = read_mask(tmp_path / 'out' / 'b.png')
+    np.testing.assert_array_equal(mask, expected(tmp_path, 'b', 2, 0.5))
+    make_pseudo_masks(*arguments, overwrite=True)
+    assert BrightnessCAM.calls == ['a', 'b', 'b', 'c', 'a', 'b', 'c']
+
+
+@pytest.mark.parametrize('refine', ['none', 'crf-voc'])
+def test_a_run_that_died_is_continued(tmp_path, world, monkeypatch, refine):
+    if refine == 'crf-voc':
+        pytest.importorskip('pydensecrf.densecrf')
+    world.pseudo_mask_evaluator.num_workers = 1
+    weights = str(tmp_path / 'weights.pth')
+    make_pseudo_masks(world, weights, str(tmp_path / 'unbroken'), refine=refine)
+    assert BrightnessCAM.calls == ['a', 'b', 'c']
+    out = tmp_path / 'out'
+    monkeypatch.setattr(BrightnessCAM, 'dies_at', 'c')
+    with pytest.raises(MemoryError, match='died here'):
+        make_pseudo_masks(world, weights, str(out), refine=refine)
+    assert BrightnessCAM.calls == ['a', 'b', 'c', 'a', 'b']
+    finished = {path.name: path.stat().st_mtime_ns for path in out.glob('*.png')}
+    assert finished and not list(out.glob('.*.tmp'))  # no part of a file
+    monkeypatch.setattr(BrightnessCAM, 'dies_at', None)
+    left = [name for name in 'abc' if f'{name}.png' not in finished]
+    BrightnessCAM.calls.clear()
+    make_pseudo_masks(world, weights, str(out), refine=refine)
+    assert BrightnessCAM.calls == left
+    for name, time in finished.items():
+        assert (out / name).stat().st_mtime_ns == time
+    for name in 'abc':
+        file = f'{name}.png'
+        assert (out / file).read_bytes() == (tmp_path / 'unbroken' / file).read_bytes()
+
+
+def test_a_refinement_is_chosen_by_name_in_place_of_the_configs(tmp_path, world):
+    world.pseudo_mask_evaluator.refine = dict(type='PAMR', iterations=2)
+    weights = str(tmp_path / 'weights.pth')
+    for refine, iterations in ((None, 2), ('pamr', 10)):
+        make_pseudo_masks(world, weights, str(tmp_path / str(refine)), refine=refine)
+        manifest = json.loads((tmp_path / str(refine) / MANIFEST).read_text())
+        assert manifest['refinement']['iterations'] == iterations
+    with pytest.raises(ValueError, match="No refinement 'snake'; there are none, crf-voc"):
+        make_pseudo_masks(world, weights, str(tmp_path / 'out'), refine='snake')
+    with pytest.raises(ValueError, match='holds pseudo masks of other settings'):
+        make_pseudo_masks(world, weights, str(tmp_path / 'pamr'))
+
+
+def test_the_tool_passes_everything_on(tmp_path, world, monkeypatch):
+    path = Path(__file__).parents[2] / 'tools' / 'make_pseudo_masks.py'
+    spec = importlib.util.spec_from_file_location('make_pseudo_masks_tool', path)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    world.train_masks = world.pop('pseudo_mask_dataloader')
+    world.dump(tmp_path / 'config.py')
+    monkeypatch.setattr(
+        'sys.argv',
+        f'tool {tmp_path}/config.py {tmp_path}/weights.pth --out {tmp_path}/out '
+        '--background-score 0.5 --refine pamr --split-dataloader train_masks '
+        '--cfg-options train_masks.dataset.indices=2'.split(),
+    )
+    tool.main()
+    assert sorted(p.name for p in (tmp_path / 'out').glob('*.png')) == ['a.png', 'b.png']
+    manifest = json.loads((tmp_path / 'out' / MANIFEST).read_text())
+    assert manifest['background_score'] == 0.5 and manifest['refinement']['type'] == 'PAMR'
+
+
+def test_parts_make_what_one_run_makes(tmp_path, world):
+    """In any order, and again; other parts may be at work in the folder, a whole run may not."""
+    weights, out = str(tmp_path / 'weights.pth'), tmp_path / 'out'
+    make_pseudo_masks(world, weights, str(tmp_path / 'whole'))
+    BrightnessCAM.calls.clear()
+    other = textwrap.dedent("""
+        import runpy, sys
+        shards, locks = map(runpy.run_path, sys.argv[1:3])
+        with locks['folder_lock'](sys.argv[3], shards['Shard'](1, 2)):
+            print('locked', flush=True)
+            sys.stdin.read()
+    """)
+    out.mkdir()
+    unfinished = out / '.a.png.abcdefgh.tmp'
+    command = [sys.executable, '-c', other, shards.__file__, locks.__file__, str(out)]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as process:
+        assert process.stdout.readline() == 'locked\n'
+        unfinished.write_text('of the other part')
+        assert make_pseudo_masks(world, weights, str(out), shard=Shard(2, 2))['masks'] == 1
+        assert BrightnessCAM.calls == ['b'] and unfinished.exists()
+        for shard in (None, Shard(1, 2)):
+            with pytest.raises(ValueError, match=f'another run is working in {out}'):
+                make_pseudo_masks(world, weights, str(out), shard=shard)
+        process.kill()
+    for masks in (2, 0):
+        assert make_pseudo_masks(world, weights, str(out), shard=Shard(1, 2)) == dict(masks=masks)
+    assert BrightnessCAM.calls == ['b', 'a', 'c']
+    assert make_pseudo_masks(world, weights, str(out)) == dict(masks=0)
+    for name in ('a.png', 'b.png', 'c.png', MANIFEST):
+        assert (out / name).read_bytes() == (tmp_path / 'whole' / name).read_bytes()
+
+
+def test_a_part_does_not_start_anew(tmp_path, world):
+    with pytest.raises(ValueError, match='--overwrite would delete the masks of the other parts'):
+        make_pseudo_masks(world, 'weights.pth', str(tmp_path), overwrite=True, shard=Shard(1, 2))
+
+
+def test_parts_keep_the_score_that_another_machine_has_chosen(tmp_path, world, monkeypatch):
+    world.model.pop('background_score')
+    weights, out = str(tmp_path / 'weights.pth'), str(tmp_path / 'out')
+
+    def choose(*_):
+        """While this part chooses, another one begins."""
+        monkeypatch.setattr(generate, '_choose_score', lambda *_: 0.4)
+        make_pseudo_masks(world, weights, out, shard=Shard(1, 2))
+        return 0.42
+
+    monkeypatch.setattr(generate, '_choose_score', choose)
+    make_pseudo_masks(world, weights, out, shard=Shard(2, 2))
+    assert json.loads((tmp_path / 'out' / MANIFEST).read_text())['background_score'] == 0.4
+    mask = read_mask(tmp_path / 'out' / 'b.png')
+    np.testing.assert_array_equal(mask, expected(tmp_path, 'b', 2, 0.4))
+
+
+def test_errors_before_work_starts(tmp_path, world):
+    weights, out = str(tmp_path / 'weights.pth'), str(tmp_path / 'out')
+    with pytest.raises(FileNotFoundError, match='none.pth'):
+        make_pseudo_masks(world, str(tmp_path / 'none.pth'), out)
+    with pytest.raises(KeyError, match='no `elsewhere`'):
+        make_pseudo_masks(world, weights, out, dataloader_key='elsewhere')
+    with pytest.raises(ValueError, match=r'`background_score` must be in \[0, 1\]'):
+        make_pseudo_masks(world, weights, out, background_score=43)
+    world.pseudo_mask_evaluator.background_score = 'auto'
+    with pytest.raises(ValueError, match='--background-score'):
+        make_pseudo_masks(world, weights, str(tmp_path / 'auto'))
+    (tmp_path / 'file').write_text('')
+    with pytest.raises(OSError, match='the folder .*file/m cannot be written.*--out'):
+        make_pseudo_masks(world, weights, str(tmp_path / 'file' / 'm'), 0.5)
+    many = ('background', *(f'c{n}' for n in range(300)))
+    world.pseudo_mask_dataloader.dataset.metainfo.classes = many
+    with pytest.raises(ValueError, match='301 classes.*at most 255'):
+        make_pseudo_masks(world, weights, out, background_score=0.5)
+    assert not (tmp_path / 'out').exists()

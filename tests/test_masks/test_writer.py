@@ -1,0 +1,163 @@
+"""The pseudo mask writer: label maps, refinement, files."""
+
+import errno
+import os
+
+import numpy as np
+import pytest
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.logging import MMLogger
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from PIL import Image
+
+from semples_mmseg.masks import PseudoMaskWriter, confusion_matrix, segmentation_scores
+from semples_mmseg.models.soft_masks import label_map
+from semples_mmseg.utils.label_png import read_mask
+
+META = dict(classes=('background', 'cat', 'dog'), palette=[[9, 9, 9], [1, 2, 3], [4, 5, 6]])
+
+
+def make_sample(seed, classes=(0, 1), target=False):
+    rng = torch.Generator().manual_seed(seed)
+    sample = SegDataSample(metainfo=dict(img_id=f'image_{seed}'))
+    sample.cams = PixelData(data=torch.rand((len(classes), 4, 5), generator=rng))
+    sample.set_data(dict(cam_classes=torch.tensor(classes, dtype=torch.int64)))
+    sample.pred_sem_seg = PixelData(data=label_map(sample.cams.data, sample.cam_classes, 0.5)[None])
+    sample.set_metainfo(dict(background_score=0.5))
+    if target:
+        sample.gt_sem_seg = PixelData(data=torch.randint(0, 3, (1, 4, 5), generator=rng))
+    return sample
+
+
+def expected_label(sample):
+    scores = torch.cat([torch.full((1, 4, 5), 0.5), sample.cams.data])
+    ids = torch.cat([torch.zeros(1, dtype=torch.int64), sample.cam_classes + 1])
+    return ids[scores.argmax(0)].numpy()
+
+
+def write(folder, samples, **options):
+    evaluator = Evaluator(dict(type='mmseg.PseudoMaskWriter', out_dir=str(folder), **options))
+    evaluator.dataset_meta = META
+    evaluator.process(samples)
+    return evaluator.evaluate(len(samples))
+
+
+def test_masks_are_the_label_maps_of_the_cams(tmp_path):
+    samples = [make_sample(0), make_sample(1, (1,)), make_sample(2, ())]
+    assert write(tmp_path / 'm', samples) == dict(masks=3)
+    for sample in samples:
+        path = tmp_path / 'm' / f'{sample.img_id}.png'
+        np.testing.assert_array_equal(read_mask(path), expected_label(sample))
+        with Image.open(path) as image:
+            assert image.getpalette()[:9] == [9, 9, 9, 1, 2, 3, 4, 5, 6]
+
+
+def test_every_image_leaves_a_result_that_is_not_none(tmp_path):
+    # MMEngine drops None when it collects the results of several processes, and miscounts
+    writer = PseudoMaskWriter(str(tmp_path))
+    writer.dataset_meta = META
+    writer.process(None, [make_sample(i, target=i == 1).to_dict() for i in range(3)])
+    assert [len(where) > 0 for where, *_ in writer.results] == [False, True, False]
+
+
+def test_masks_of_background_alone_are_said(tmp_path, caplog):
+    samples = [make_sample(0), make_sample(1), make_sample(2, ()), make_sample(3)]
+    logger = MMLogger.get_current_instance()
+    logger.addHandler(caplog.handler)
+    write(tmp_path, samples)
+    assert 'background alone' not in caplog.text
+    for sample in samples[:2]:
+        sample.pred_sem_seg.data[:] = 0
+    write(tmp_path, samples)
+    logger.removeHandler(caplog.handler)
+    assert '2 of 3 images with classes have a mask of background alone' in caplog.text
+
+
+def test_ground_truth_gives_the_miou_of_the_files(tmp_path):
+    samples = [make_sample(i, target=True) for i in range(3)]
+    metrics = write(tmp_path, samples)
+    confusion = sum(
+        confusion_matrix(torch.from_numpy(expected_label(s)), s.gt_sem_seg.data[0], num_classes=3)
+        for s in samples
+    )
+    assert metrics == dict(masks=3, mask_mIoU=float(segmentation_scores(confusion).miou))
+
+
+class Shift:
+    """A refinement that turns class 1 into 2."""
+
+    settings = dict(type='Shift')
+    in_workers = False
+
+    def __call__(self, label, sample):
+        assert sample['img_id'] == 'image_0' and label.dtype == np.uint8
+        return np.where(label == 1, 2, label)
+
+
+def test_refinement_is_applied(tmp_path):
+    sample = make_sample(0)
+    write(tmp_path, [sample], refine=Shift())
+    label = expected_label(sample)
+    assert 1 in label
+    np.testing.assert_array_equal(
+        read_mask(tmp_path / 'image_0.png'), np.where(label == 1, 2, label)
+    )
+
+
+def with_image(sample, folder):
+    """Give a sample an image file of random colours."""
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8)
+    path = folder / f'{sample.img_id}.bmp'
+    Image.fromarray(pixels).save(path)
+    sample.set_metainfo(dict(img_path=str(path)))
+    return sample
+
+
+def test_workers_write_the_same_masks_and_counts(tmp_path):
+    pytest.importorskip('pydensecrf.densecrf')
+    samples = [with_image(make_sample(i, target=True), tmp_path) for i in range(7)]
+    refine = dict(type='DenseCRF', preset='coco', bilateral_srgb=200)
+    inline = write(tmp_path / 'inline', samples, refine=refine, num_workers=0)
+    pooled = write(tmp_path / 'pooled', samples, refine=refine, num_workers=1)
+    assert pooled == inline and inline['masks'] == 7
+    inline_files, pooled_files = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
+        for name in ('inline', 'pooled')
+    )
+    assert inline_files == pooled_files and len(inline_files) == 7
+    assert write(tmp_path / 'plain', samples) != inline  # there was something to refine
+
+
+@pytest.mark.parametrize('function', ['replace', 'fsync'])
+def test_a_full_disk_is_one_clear_error_and_leaves_whole_files_alone(
+    tmp_path, monkeypatch, function
+):
+    write(tmp_path / 'm', [make_sample(0)])
+    before = {path.name: path.read_bytes() for path in (tmp_path / 'm').iterdir()}
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(os, function, full)
+    with pytest.raises(OSError, match='image_1.png cannot be written .No space left') as caught:
+        write(tmp_path / 'm', [make_sample(1)])
+    assert caught.value.errno == errno.ENOSPC
+    assert {path.name: path.read_bytes() for path in (tmp_path / 'm').iterdir()} == before
+
+
+def test_an_error_in_a_worker_reaches_the_run(tmp_path):
+    pytest.importorskip('pydensecrf.densecrf')
+    (tmp_path / 'm').write_text('no folder')
+    refine = dict(type='DenseCRF', preset='voc')
+    with pytest.raises(OSError, match='image_0.png cannot be written'):
+        write(tmp_path / 'm', [with_image(make_sample(0), tmp_path)], refine=refine, num_workers=1)
+    assert (tmp_path / 'm').read_text() == 'no folder'
+
+
+def test_a_sample_without_cams_is_named(tmp_path):
+    sample = make_sample(0)
+    del sample.cams
+    with pytest.raises(ValueError, match="'image_0' has no `cams`"):
+        write(tmp_path / 'm', [sample])

@@ -1,0 +1,140 @@
+"""``semples-mmseg explore``: its answers, and its page in a browser where there is one."""
+
+import io
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from semples_mmseg.photos.explorer import Explorer, fit_within
+from semples_mmseg.photos.run import Run
+
+
+@pytest.fixture
+def run(explored):
+    return explored
+
+
+CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser')
+
+
+def test_an_unfinished_run_says_so(run, tmp_path):
+    shutil.copytree(run.folder, tmp_path / 'run')
+    (tmp_path / 'run/semples/refine.pth').unlink()
+    with pytest.raises(FileNotFoundError, match='the run is not finished'):
+        Explorer(Run(tmp_path / 'run'))
+
+
+def test_answers(run):
+    explorer = Explorer(run)
+    assert explorer.classes == ('cup', 'key') and explorer.background_score == 0.4
+    photo = np.asarray(Image.open(run.folder.parent / 'photos/cup/1.png'))
+    look = explorer.look(photo, ['key'])
+    assert look.tags == ('key',) and look.classes == (1,) and look.cams.shape == (1, 48, 64)
+    areas = [int((explorer.mask(look, score) == 2).sum()) for score in (0.0, 0.5, 1.0)]
+    assert areas[0] > areas[1] > areas[2] == 0
+    mask = explorer.mask(look, 0.3)
+    assert set(np.unique(mask)) <= {0, 2}
+    shares = explorer.shares(mask)
+    assert shares == {'key': pytest.approx((mask == 2).mean())}
+    painted = explorer.mask_picture(photo, mask)
+    assert np.array_equal(painted[mask == 0], photo[mask == 0])
+    assert not np.array_equal(painted[mask == 2], photo[mask == 2])
+    both = explorer.look(photo, ['key', 'cup'])
+    assert explorer.cam_picture(both, 'cup').shape == photo.shape
+    prompt = explorer.prompt_picture(photo, 'cup')
+    assert prompt.shape == photo.shape and prompt.std() > 0
+
+
+def test_the_crf_keeps_to_the_tags(run):
+    pytest.importorskip('pydensecrf.densecrf')
+    explorer = Explorer(run)
+    photo = np.asarray(Image.open(run.folder.parent / 'photos/cup/1.png'))
+    mask = explorer.mask(explorer.look(photo, ['key']), 0.3, crf=True)
+    assert mask.dtype == np.uint8 and set(np.unique(mask)) <= {0, 2}
+
+
+def test_a_photo_above_the_limit_of_the_run_gets_a_mask_of_its_own_size(run):
+    explorer = Explorer(run)  # CAMs are computed at 96 pixels
+    photo = np.zeros((150, 200, 3), np.uint8)
+    look = explorer.look(photo, ['key', 'cup'])
+    assert look.cams.shape == (2, 150, 200)
+    assert explorer.mask_picture(photo, explorer.mask(look, 0.3)).shape == photo.shape
+
+
+def test_large_photos_are_shrunk():
+    assert fit_within(np.zeros((300, 2048, 3), np.uint8), 1024).shape == (150, 1024, 3)
+    assert fit_within(np.zeros((30, 20, 3), np.uint8), 1024).shape == (30, 20, 3)
+
+
+@pytest.fixture
+def address(run):
+    """The page of a process, which ends cleanly by Ctrl-C."""
+    pytest.importorskip('gradio')
+    words = ['-m', 'semples_mmseg', 'explore', str(run.folder), '--no-browser']
+    process = subprocess.Popen(
+        [sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if found := re.search(r'The page is at (http://127\.0\.0\.1:\d+/)', line):
+            break
+    else:
+        pytest.fail(''.join(lines))
+    yield found[1]
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=30)
+    assert process.returncode == 0 and 'Traceback' not in rest
+
+
+def test_page_in_a_browser(address, run, tmp_path):
+    api = pytest.importorskip('playwright.sync_api')
+    if CHROMIUM is None:
+        pytest.skip('no chromium')
+    with urllib.request.urlopen(address) as answer:
+        page_text = answer.read().decode()
+    assert str(run.folder) not in page_text
+    with api.sync_playwright() as playwright:
+        flags = ['--no-sandbox', '--disable-gpu', '--disable-background-networking']
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        page = browser.new_page(viewport=dict(width=1400, height=1000))
+        foreign = []
+        page.on('request', lambda request: foreign.append(request.url))
+        page.goto(address)
+        photo = run.folder.parent / 'photos/cup/1.png'
+        page.locator('input[type=file]').first.set_input_files(str(photo))
+        page.get_by_label('key', exact=True).check()
+        page.get_by_role('button', name='Find', exact=True).click()
+        page.locator('#mask img').wait_for(timeout=60_000)
+        page.locator('#prompt img').wait_for(timeout=60_000)
+        page.get_by_text('Background prompt of key').wait_for()
+        # a photo of 64 pixels fills its frame
+        assert page.locator('#mask img').bounding_box()['width'] > 200
+        first = page.locator('#mask img').get_attribute('src')
+        before = read_picture(page, first)
+        page.get_by_label('number input for Background score').fill('0.05')
+        page.get_by_label('number input for Background score').press('Enter')
+        page.wait_for_function(
+            'src => document.querySelector("#mask img").getAttribute("src") !== src', arg=first
+        )
+        after = read_picture(page, page.locator('#mask img').get_attribute('src'))
+        assert before.shape == after.shape == (48, 64, 3) and (before != after).any()
+        page.screenshot(path=tmp_path / 'page.png', full_page=True)
+        with page.expect_download() as download:
+            page.get_by_role('button', name='Download the mask').click()
+        label = np.asarray(Image.open(download.value.path()))
+        assert label.shape == (48, 64) and set(np.unique(label)) <= {0, 2} and label.any()
+        browser.close()
+    assert all(url.startswith((address, 'data:', 'blob:')) for url in foreign), foreign
+
+
+def read_picture(page, source):
+    """The pixels that the browser shows."""
+    return np.asarray(Image.open(io.BytesIO(page.request.get(source).body())).convert('RGB'))

@@ -1,0 +1,266 @@
+"""Exports are read back by the rules of their formats, and by the tools' own libraries.
+
+The latter need an environment of their own, see CONTRIBUTING.md; its interpreter is named by the
+environment variable ``EXPORT_READERS``.
+"""
+
+import base64
+import io
+import json
+import os
+import subprocess
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import ExifTags, Image
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+from run_tool import run_tool
+from scipy import ndimage
+
+from semples_mmseg.photos.exports.folders import outlines
+from semples_mmseg.photos.exports.labelled import LabelledPhotos, labelled_folder
+from semples_mmseg.photos.exports.labelstudio import encode_brush
+from semples_mmseg.photos.exports.writing import export
+from semples_mmseg.utils.label_png import full_palette, read_mask, write_mask
+
+CLASSES = ('background', 'cat & dog', 'tree')
+NAMES = ('a.jpg', 'sub/a.jpg', 'sub/b.png')
+
+
+def draw() -> dict[str, np.ndarray]:
+    """A mask with a hole and two pieces, one that fills the picture, and one without any class."""
+    first = np.zeros((40, 60), np.uint8)
+    first[5:30, 5:30] = 1
+    first[12:20, 12:20] = 0
+    first[25:38, 40:58] = 1
+    first[0:4, 50:60] = 2
+    first[39] = 255
+    return {
+        'a.jpg': first,
+        'sub/a.jpg': np.full((12, 9), 2, np.uint8),
+        'sub/b.png': np.zeros((7, 5), np.uint8),
+    }
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> LabelledPhotos:
+    masks, photos = tmp_path / 'masks', tmp_path / 'photos'
+    for name, mask in draw().items():
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        size, exif = mask.shape[::-1], Image.Exif()
+        if name == 'a.jpg':  # stored lying on its side; its mask is upright
+            size, exif[ExifTags.Base.Orientation] = mask.shape, 6
+        Image.new('RGB', size).save(photos / name, exif=exif)
+        write_mask((masks / name).with_suffix('.png'), mask)
+    manifest = dict(classes=CLASSES, palette=[[0, 0, 0], [255, 0, 0], [0, 9, 255]])
+    (masks / 'pseudo_masks.json').write_text(json.dumps(manifest))
+    return labelled_folder(masks, photos)
+
+
+def truth(name: str) -> np.ndarray:
+    mask = draw()[name]
+    return np.where(mask == 255, 0, mask)
+
+
+@pytest.mark.parametrize(('split', 'annotations'), [(False, 3), (True, 4)])
+def test_coco(labelled: LabelledPhotos, tmp_path: Path, split: bool, annotations: int) -> None:
+    export(labelled, 'coco', tmp_path / 'masks.json', split=split)
+    coco = COCO(str(tmp_path / 'masks.json'))
+    assert coco.cats == {
+        1: dict(id=1, name='cat & dog', supercategory=''),
+        2: dict(id=2, name='tree', supercategory=''),
+    }
+    assert len(coco.anns) == annotations
+    for image in coco.imgs.values():
+        label = np.zeros((image['height'], image['width']), np.uint8)
+        for annotation in coco.imgToAnns[image['id']]:
+            region = coco.annToMask(annotation)
+            label[region > 0] = annotation['category_id']
+            assert annotation['area'] == region.sum() == coco_mask.area(coco.annToRLE(annotation))
+        np.testing.assert_array_equal(label, truth(image['file_name']))
+
+
+def test_labelme(labelled: LabelledPhotos, tmp_path: Path) -> None:
+    out = tmp_path / 'labelme'
+    export(labelled, 'labelme', out)
+    for name in NAMES:
+        file = (out / name).with_suffix('.json')
+        content = json.loads(file.read_text())
+        assert (file.parent / content['imagePath']).resolve() == labelled.photos / name
+        label = np.zeros((content['imageHeight'], content['imageWidth']), np.uint8)
+        for shape in content['shapes']:
+            (left, top), (right, bottom) = shape['points']
+            crop = np.array(Image.open(io.BytesIO(base64.b64decode(shape['mask']))))
+            label[top : bottom + 1, left : right + 1][crop] = CLASSES.index(shape['label'])
+        np.testing.assert_array_equal(label, truth(name))
+
+
+def test_cvat(labelled: LabelledPhotos, tmp_path: Path) -> None:
+    export(labelled, 'cvat', tmp_path / 'masks.zip')
+    with zipfile.ZipFile(tmp_path / 'masks.zip') as archive:
+        lines = archive.read('labelmap.txt').decode().splitlines()
+        assert lines[0] == 'background:0,0,0::'
+        colours = {}
+        for line in lines:
+            name, colour, _, _ = line.split(':')
+            colours[tuple(map(int, colour.split(',')))] = CLASSES.index(name)
+        stems = archive.read('ImageSets/Segmentation/default.txt').decode().split()
+        assert stems == ['a', 'sub__a', 'b']
+        for stem, name in zip(stems, NAMES, strict=True):
+            picture = np.array(Image.open(archive.open(f'SegmentationClass/{stem}.png')))
+            label = np.apply_along_axis(lambda rgb: colours[tuple(rgb.tolist())], 2, picture)
+            np.testing.assert_array_equal(label, truth(name))
+            pieces = np.array(Image.open(archive.open(f'SegmentationObject/{stem}.png')))
+            assert ((pieces > 0).any(2) == (truth(name) > 0)).all()
+        objects = np.array(Image.open(archive.open('SegmentationObject/a.png'))).reshape(-1, 3)
+        assert len(np.unique(objects, axis=0)) == 4  # background and three pieces
+
+
+def test_voc(labelled: LabelledPhotos, tmp_path: Path) -> None:
+    export(labelled, 'voc', tmp_path / 'voc')
+    for stem, name in zip(('a', 'sub__a', 'b'), NAMES, strict=True):
+        file = tmp_path / f'voc/SegmentationClass/{stem}.png'
+        np.testing.assert_array_equal(read_mask(file), truth(name))
+        with Image.open(file) as image:
+            assert image.mode == 'P' and image.getpalette()[3:6] == [255, 0, 0]
+    listed = (tmp_path / 'voc/ImageSets/Segmentation/default.txt').read_text().split()
+    assert listed == ['a', 'sub__a', 'b']
+
+
+def test_yolo(labelled: LabelledPhotos, tmp_path: Path) -> None:
+    export(labelled, 'yolo', tmp_path / 'yolo')
+    lines = (tmp_path / 'yolo/labels/a.txt').read_text().splitlines()
+    assert sorted(line.split()[0] for line in lines) == ['0', '0', '1']
+    assert (tmp_path / 'yolo/labels/b.txt').read_text() == ''
+    assert '  0: "cat & dog"' in (tmp_path / 'yolo/data.yaml').read_text()
+
+
+@pytest.mark.parametrize('seed', range(5))
+@pytest.mark.parametrize('to_pixels', [np.floor, np.rint])
+def test_filled_outlines_are_the_regions(seed: int, to_pixels: np.ufunc) -> None:
+    """Also those of a point or a line of pixels at the edge, whichever way a tool rounds."""
+    rng = np.random.default_rng(seed)
+    noise = cv2.GaussianBlur(rng.random((120, 160)), (0, 0), 4)
+    region = noise > np.quantile(noise, 0.6)
+    drawn = np.zeros((120, 160), np.uint8)
+    for corners in outlines(region):
+        written = np.round(corners, 6) * [160, 120]
+        cv2.fillPoly(drawn, [to_pixels(written).astype(int)], 1)
+    small = sum(
+        int((pieces == number).sum())
+        for pieces in [ndimage.label(region, np.ones((3, 3)))[0]]
+        for number in range(1, pieces.max() + 1)
+        if (pieces == number).sum() < 9
+    )
+    filled = ndimage.binary_fill_holes(region)
+    assert not (drawn & ~filled).any() and (filled & ~drawn.astype(bool)).sum() <= small
+
+
+def decode_brush(code: list[int]) -> np.ndarray:
+    """Bytes of a run-length code, read as its definition says."""
+    bits = ''.join(f'{byte:08b}' for byte in code)
+    place = 0
+
+    def take(number: int) -> int:
+        nonlocal place
+        place += number
+        return int(bits[place - number : place], 2)
+
+    total, word = take(32), take(5) + 1
+    widths = [take(4) + 1 for _ in range(4)]
+    out: list[int] = []
+    while len(out) < total:
+        repeated, count = take(1), take(widths[take(2)]) + 1
+        out += [take(word)] * count if repeated else [take(word) for _ in range(count)]
+    return np.array(out, np.uint8)
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_brush_code(name: str) -> None:
+    region = truth(name) == 1
+    expected = np.repeat(region.ravel(), 4) * np.uint8(255)
+    np.testing.assert_array_equal(decode_brush(encode_brush(region)), expected)
+
+
+def test_long_runs_of_a_brush() -> None:
+    """Longer than the 65,536 bytes that one count holds."""
+    region = np.zeros((300, 300), bool)
+    region[100:250] = True
+    expected = np.repeat(region.ravel(), 4) * np.uint8(255)
+    np.testing.assert_array_equal(decode_brush(encode_brush(region)), expected)
+
+
+def test_label_studio(labelled: LabelledPhotos, tmp_path: Path) -> None:
+    export(labelled, 'labelstudio', tmp_path / 'tasks.json', url='/data/')
+    tasks = json.loads((tmp_path / 'tasks.json').read_text())
+    assert [task['data']['image'] for task in tasks] == [f'/data/{name}' for name in NAMES]
+    config = (tmp_path / 'tasks.xml').read_text()
+    assert 'value="cat &amp; dog" background="#ff0000"' in config
+    for task, name in zip(tasks, NAMES, strict=True):
+        label = np.zeros(truth(name).shape, np.uint8)
+        for result in task['predictions'][0]['result']:
+            assert result['from_name'] == 'tag' and '<BrushLabels name="tag"' in config
+            alpha = decode_brush(result['value']['rle']).reshape(*label.shape, 4)[..., 3]
+            assert {*np.unique(alpha)} <= {0, 255}
+            label[alpha > 0] = CLASSES.index(result['value']['brushlabels'][0])
+        np.testing.assert_array_equal(label, truth(name))
+
+
+OUTPUTS = dict(
+    labelme='folder', labelstudio='tasks.json', cvat='m.zip', voc='folder', yolo='folder'
+)
+
+
+@pytest.mark.parametrize('format', OUTPUTS)
+def test_the_tools_read_them(labelled: LabelledPhotos, tmp_path: Path, format: str) -> None:
+    reader = os.environ.get('EXPORT_READERS')
+    if not reader:
+        pytest.skip('EXPORT_READERS names no interpreter with the libraries of the label tools')
+    out, read = tmp_path / OUTPUTS[format], tmp_path / 'read.npz'
+    export(labelled, format, out, url='', copy_photos=format in ('voc', 'yolo'))
+    program = Path(__file__).with_name('read_back.py')
+    done = subprocess.run(
+        [reader, program, format, out, read],
+        env={key: value for key, value in os.environ.items() if key != 'PYTHONPATH'},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    flat = format in ('cvat', 'voc', 'yolo')
+    names = {name: labelled.flat_names()[name] if flat else name for name in NAMES}
+    labels = np.load(read)
+    assert set(labels) == set(names.values())
+    for name in NAMES:
+        label, expected = labels[names[name]], truth(name)
+        if not label.size:  # a file without regions does not tell the size
+            assert not expected.any()
+            continue
+        if format == 'yolo':
+            expected = sum(index * ndimage.binary_fill_holes(expected == index) for index in (1, 2))
+        np.testing.assert_array_equal(label, expected)
+
+
+def test_the_tool(labelled: LabelledPhotos, tmp_path: Path) -> None:
+    folders = (labelled.masks, labelled.photos)
+    out = tmp_path / 'voc'
+    assert run_tool('export_masks.py', *folders, '--format', 'voc', '--out', out) == 0
+    with pytest.raises(FileExistsError, match='voc'):
+        run_tool('export_masks.py', *folders, '--format', 'voc', '--out', out)
+    Image.new('RGB', (60, 40)).save(labelled.photos / 'a.png')
+    with pytest.raises(ValueError, match='a.jpg and a.png'):
+        run_tool('export_masks.py', *folders, '--format', 'coco', '--out', tmp_path / 'x.json')
+    (labelled.photos / 'a.png').unlink()
+    (labelled.photos / 'a.jpg').unlink()
+    with pytest.raises(FileNotFoundError, match='a.png'):
+        run_tool('export_masks.py', *folders, '--format', 'coco', '--out', tmp_path / 'x.json')
+    (labelled.masks / 'pseudo_masks.json').unlink()
+    with pytest.raises(ValueError, match='--classes'):
+        run_tool('export_masks.py', *folders, '--format', 'coco', '--out', tmp_path / 'x.json')
+
+
+def test_palettes_of_few_colours() -> None:
+    assert full_palette([[1, 2, 3]])[:6] == [1, 2, 3, 128, 0, 0]

@@ -1,0 +1,248 @@
+"""``semples-mmseg check`` and ``fit``: what is found, what is refused, and a whole tiny run."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from PIL import Image
+
+import semples_mmseg
+from semples_mmseg.cli.main import main
+from semples_mmseg.photos import fit
+from semples_mmseg.photos.confidence import read_confidence
+from semples_mmseg.photos.configs import write_configs
+from semples_mmseg.photos.fit import begin, check_weights, recipe_for
+from semples_mmseg.photos.inspection import inspect_photos, record_sizes
+from semples_mmseg.photos.recipe import choose_recipe, shorten
+from semples_mmseg.photos.run import Run
+from semples_mmseg.runs.forecast import Cost
+from semples_mmseg.utils.label_png import read_mask
+
+COLOURS = {'cup': (220, 40, 40), 'key': (40, 200, 60)}
+
+
+def draw(path, tags, rng, size=(32, 40)):
+    pixels = rng.integers(90, 150, (*size, 3), np.uint8)
+    for position, tag in enumerate(tags):
+        pixels[4:16, 4 + 16 * position : 16 + 16 * position] = COLOURS[tag]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Twelve photos of mixed suffixes and folders, two of one stem; and their table."""
+    rng = np.random.default_rng(0)
+    names = [f'{i}.png' for i in range(8)] + ['far/ä b.JPG', 'x.jpg', 'x.png', 'none.png']
+    tags = [['cup'], ['key'], ['cup', 'key']] * 4
+    labels = dict(zip(names, tags[:11] + [[]], strict=True))
+    for name, own in labels.items():
+        draw(tmp_path / 'photos' / name, own, rng, (48, 40) if name == 'none.png' else (32, 40))
+    with open(tmp_path / 'tags.csv', 'w', encoding='utf-8') as file:
+        file.write('image,tags\n')
+        file.writelines(f'{name},{";".join(own)}\n' for name, own in labels.items())
+    return tmp_path / 'photos', tmp_path / 'tags.csv', labels
+
+
+def run_command(*words):
+    with pytest.raises(SystemExit) as end:
+        main([str(word) for word in words])
+    return end.value.code
+
+
+def test_a_clean_set_is_described(photos, capsys):
+    folder, table, _ = photos
+    assert run_command('check', folder, '--tags', table, '--weights', 'demo') == 0
+    shown = capsys.readouterr().out
+    assert '12 tagged photos (list CSV), 40 x 32 pixels to 40 x 48, 1 of no class' in shown
+    assert 'a photo of cup.' in shown and 'all is well' in shown
+
+
+def test_findings_end_with_1_and_say_what_to_do(photos, capsys):
+    folder, table, _ = photos
+    (folder / '0.png').write_bytes(b'no picture')
+    (folder / 'extra.png').write_bytes(b'not in the table')
+    with open(table, 'a') as file:
+        file.write('1.png,boat\n')
+    assert run_command('check', folder, '--tags', table, '--weights', 'demo') == 1
+    shown = capsys.readouterr().out
+    assert '1 photos cannot be read, such as 0.png' in shown and '--skip-unreadable' in shown
+    assert 'boat (1)' in shown and '--skip-rare' in shown
+    assert '1 photos are not in the table and are not used: extra.png' in shown
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'message'),
+    [
+        (lambda folder, table: (folder / '0.png').write_bytes(b''), '--skip-unreadable'),
+        (lambda folder, table: table.write_text('image,tag\n0,cup\n1,key\n2,key\n'), 'cup (1)'),
+        (lambda folder, table: table.write_text('image,tag\nmissing.jpg,cup\n'), 'row 2'),
+        (lambda folder, table: table.write_text('image,tag,colour\n0,cup,red\n'), 'colour'),
+        (lambda folder, table: table.write_text('image,tag\n0,cup\nimage,label\n'), 'row 3'),
+        (lambda folder, table: table.unlink(), 'no tag table'),
+    ],
+    ids=['unreadable', 'one photo', 'no such photo', 'column', 'two tables', 'no table'],
+)
+def test_what_is_wrong_ends_before_work_starts(photos, tmp_path, capsys, spoil, message):
+    folder, table, _ = photos
+    spoil(folder, table)
+    out = tmp_path / 'run'
+    assert run_command('fit', folder, '--tags', table, '--weights', 'demo', '--out', out) == 2
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_folder_for_the_run_that_is_none(photos, capsys):
+    folder, table, _ = photos
+    for out, message in (
+        (folder / 'run', 'is inside the folder of photos'),
+        (table, 'tags.csv cannot be written'),
+    ):
+        assert run_command('fit', folder, '--tags', table, '--weights', 'demo', '--out', out) == 2
+        assert message in capsys.readouterr().err
+    assert run_command('check', folder, '--epochs', '0') == 2
+    assert 'expected a positive number' in capsys.readouterr().err
+
+
+def test_a_folder_of_another_run_is_refused(photos, tmp_path):
+    folder, table, _ = photos
+    found = inspect_photos(folder, table)
+    usable = found.usable(False, False)
+    recipe = recipe_for(found, usable, 'demo')
+    run = Run(tmp_path / 'run')
+    begin(run, usable, table, recipe)
+    assert begin(run, usable, table, shorten(recipe, 1)) == recipe  # goes on as it began
+    with pytest.raises(FileExistsError, match='seed are 0, now 1'):
+        begin(run, usable, table, recipe_for(found, usable, 'demo', seed=1))
+    table.write_text(table.read_text() + 'x.png,cup\n')
+    with pytest.raises(FileExistsError, match='other labels'):
+        begin(run, inspect_photos(folder, table).usable(False, False), table, recipe)
+    (tmp_path / 'full').mkdir()
+    (tmp_path / 'full' / 'letter.txt').write_text('mine')
+    with pytest.raises(FileExistsError, match='no run'):
+        begin(Run(tmp_path / 'full'), usable, table, recipe)
+
+
+def test_photos_that_have_not_changed_are_decoded_once(photos, tmp_path, monkeypatch):
+    folder, table, labels = photos
+    record, decoded = tmp_path / 'sizes.json', []
+    first = inspect_photos(folder, table, record=record)
+    record_sizes(first, record)
+
+    def decode(function, paths):
+        decoded.extend(path.name for path in paths)
+        return map(function, paths)
+
+    monkeypatch.setattr('semples_mmseg.photos.inspection.parallel_map', decode)
+    assert inspect_photos(folder, table, record=record) == first and not decoded
+    (folder / '3.png').write_bytes(b'no picture')
+    draw(folder / '5.png', ['cup'], np.random.default_rng(1), (40, 40))
+    changed = inspect_photos(folder, table, record=record)
+    assert decoded == ['3.png', '5.png'] and set(changed.unreadable) == {'3.png'}
+    assert changed.sizes == {**{n: s for n, s in first.sizes.items() if n != '3.png'},
+                             '5.png': (40, 40)}  # fmt: skip
+
+
+def test_missing_weights_name_the_option(tmp_path):
+    recipe = choose_recipe(10, 100.0, weights='pretrained', backbone='none.pth', clip='none.pt')
+    with pytest.raises(FileNotFoundError, match='--backbone: there is no file'):
+        check_weights(recipe)
+    with pytest.raises(ValueError, match='--clip has no effect'):
+        check_weights(choose_recipe(10, 100.0, weights='demo', clip='mine.pt'))
+
+
+@pytest.mark.parametrize('weights', ['demo', 'pretrained'])
+@pytest.mark.parametrize('photos', [2, 600, 100_000])
+def test_recipes_have_steps_for_any_number_of_photos(weights, photos):
+    recipe = choose_recipe(photos, 1e6, weights=weights, cores=4)
+    for work in (*recipe.stages.values(), recipe.segmenter):
+        assert work.batch <= photos and work.steps(photos) >= 4
+    assert type(recipe).from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+    assert recipe.workers == 4
+
+
+def test_configs_name_classes_data_and_weights(tmp_path):
+    recipe = choose_recipe(20, 1e6, weights='pretrained', backbone='/w/d.pth', clip='/w/c.pt')
+    run = Run(tmp_path / 'run')
+    write_configs(run, tmp_path / 'p', ['person|player', 'cow'], ['.jpg', ''], recipe)
+    semples = Config.fromfile(run.semples_config)
+    segmenter = Config.fromfile(run.segmenter_config)
+    assert semples.model.class_names == ['person|player', 'cow']
+    assert segmenter.model.class_names == ['person', 'cow']
+    assert [stage.name for stage in semples.stages] == ['classify', 'match', 'prompt', 'refine']
+    assert semples.stages[2].optim_wrapper.optimizer.lr == pytest.approx(0.1 * 16 / 512)
+    assert semples.model.clip.pretrained == '/w/c.pt'
+    for config, backbone in ((semples, semples.model.mask_generator.backbone),
+                             (segmenter, segmenter.model.backbone)):  # fmt: skip
+        assert backbone.init_cfg.checkpoint == 'weights:/w/d.pth'
+        assert config.train_dataloader.dataset.data_prefix.img_path == str(tmp_path / 'p')
+        assert config.val_dataloader is None
+        assert 'seg_map_path' not in semples.train_dataloader.dataset.data_prefix
+
+
+def test_a_whole_run(photos, tmp_path, capfd, monkeypatch):
+    folder, table, labels = photos
+    out = tmp_path / 'run'
+    words = ['fit', folder, '--tags', table, '--weights', 'demo', '--epochs', '1', '--out', out]
+    assert run_command(*words) == 0
+    run = Run.open(out)
+    names = [f'{i}' for i in range(8)] + ['far/ä b', 'x.jpg', 'x.png', 'none']
+    assert sorted(run.labels()) == sorted(names)
+    for name in names:
+        mask = Image.open(run.masks / f'{name}.png')
+        assert mask.mode == 'P' and mask.size == (40, 48 if name == 'none' else 32)
+        assert mask.getpalette()[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]
+        allowed = {0, *(1 + list(COLOURS).index(tag) for tag in run.labels()[name])}
+        assert {*np.unique(read_mask(run.masks / f'{name}.png'))} <= allowed
+    entries = json.loads((run.masks / 'classes.json').read_text())
+    assert [(entry['id'], entry['name']) for entry in entries] == [
+        (0, 'background'), (1, 'cup'), (2, 'key'),
+    ]  # fmt: skip
+    with open(run.confidence, encoding='utf-8') as file:
+        assert len(list(csv.DictReader(file))) == sum(map(len, labels.values()))
+    values = [row.confidence for row in read_confidence(run)]
+    assert values == sorted(values) and values[0] >= 0 and values[-1] <= 1
+    terminal = capfd.readouterr().out.splitlines()
+    assert len(terminal) < 50
+    # The same command has nothing left to do.
+    before = {path: path.stat().st_mtime_ns for path in out.rglob('*.pth')}
+    assert run_command(*words, '--overlays') == 0
+    assert {path: path.stat().st_mtime_ns for path in out.rglob('*.pth')} == before
+    assert capfd.readouterr().out.count('complete, skipped') == 4
+    overlays = {path.relative_to(run.overlays).as_posix() for path in run.overlays.rglob('*.*')}
+    assert overlays == {f'{name}.jpg' for name in names}
+    # So does the example of the documentation, which then exports the masks.
+    monkeypatch.chdir(tmp_path)
+    page = Path(__file__).parents[2] / 'docs' / 'own_photos.md'
+    (example,) = re.findall(r'```python\n(.*?)```', page.read_text(encoding='utf-8'), re.S)
+    exec(example, {})
+    coco = json.loads((tmp_path / 'masks.json').read_text())
+    assert len(coco['images']) == 12
+
+
+def test_label_is_a_call_of_the_package():
+    from semples_mmseg.photos import fit
+
+    assert semples_mmseg.label is fit.label
+
+
+def test_measuring_forecasts_the_steps_and_leaves_nothing(photos, tmp_path, monkeypatch, capsys):
+    folder, table, _ = photos
+    asked = []
+
+    def forecast(steps, work_dir, console):
+        asked.extend(step.name for step in steps)
+        assert steps[0].config == work_dir.resolve() / 'run/configs/semples.py'
+        assert steps[0].config.is_file()
+        return [Cost('stages', 12, 90)]
+
+    monkeypatch.setattr(fit, 'forecast', forecast)
+    where = ('fit', folder, '--tags', table, '--out', tmp_path / 'run', '--weights', 'demo')
+    assert run_command(*where, '--measure') == 0
+    assert asked == ['stages', 'pseudo masks', 'Segmenter', 'predictions']
+    assert '0:01:30' in capsys.readouterr().out
+    assert not (tmp_path / 'run').exists()

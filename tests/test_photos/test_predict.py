@@ -1,0 +1,248 @@
+"""The finished model of a run: written, loaded from anywhere, and run without PyTorch."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from copy import deepcopy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmseg.apis import MMSegInferencer, inference_model, init_model
+from PIL import Image
+from run_tool import run_tool
+from test_mmseg_tools import MMSEG_TOOLS
+from tiny_run import CLASSES, MAX_SIDE, make_run, picture
+
+import semples_mmseg
+from semples_mmseg.cli.main import main
+from semples_mmseg.photos.model_out import write_model
+from semples_mmseg.photos.onnx_model import OnnxModel
+from semples_mmseg.utils.label_png import class_colours, read_mask
+
+pytest.importorskip('onnx')
+pytest.importorskip('onnxscript')
+pytest.importorskip('onnxruntime')
+
+ROOT = Path(__file__).parents[2]
+WITHOUT_TORCH = """
+import runpy, sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] in ('torch', 'mmengine', 'mmcv', 'mmseg', 'mmpretrain', 'cv2',
+                                  'scipy', 'matplotlib', 'open_clip', 'timm'):
+            raise ModuleNotFoundError(f'No module named {name!r}', name=name)
+
+sys.meta_path.insert(0, Absent())
+sys.modules['torch'] = None
+"""
+PHOTOS = {
+    'a/one.jpg': (60, 90),
+    'a/two.PNG': (75, 75),
+    'large.tif': (300, 420),
+    'strip.png': (20, 250),
+    'twice.jpg': (40, 50),
+    'twice.png': (50, 40),
+}
+NAMES = {'a/one', 'a/two', 'large', 'strip', 'twice.jpg', 'twice.png'}
+
+
+@pytest.fixture(scope='module')
+def model_folder(tmp_path_factory):
+    """``run/model``, moved elsewhere; the run is gone."""
+    run = make_run(tmp_path_factory.mktemp('run'))
+    files = write_model(run)
+    assert [file.name for file in files] == [
+        *(f'segmenter.{end}' for end in ('py', 'pth', 'onnx')),
+        'classes.json',
+    ]
+    assert {file.parent for file in files} == {run.model}
+    moved = tmp_path_factory.mktemp('elsewhere') / 'model'
+    shutil.move(run.model, moved)
+    shutil.rmtree(run.folder)
+    return moved
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / 'photos'
+    for seed, (name, size) in enumerate(PHOTOS.items()):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture(*size, seed)).save(folder / name)
+    return folder
+
+
+def masks_below(folder):
+    return {
+        path.relative_to(folder).as_posix().removesuffix('.png'): read_mask(path)
+        for path in folder.rglob('*.png')
+    }
+
+
+def test_mmsegs_interfaces_take_the_files_from_any_folder(
+    model_folder, photos, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    config, weights = str(model_folder / 'segmenter.py'), str(model_folder / 'segmenter.pth')
+    expected = semples_mmseg.load(model_folder).predict(photos / 'large.tif')
+    assert expected.shape == (300, 420) and len(np.unique(expected)) >= 3
+    model = init_model(config, weights, device='cpu')
+    assert tuple(model.dataset_meta['classes']) == CLASSES
+    assert model.dataset_meta['palette'] == class_colours(4)
+    sample = inference_model(model, str(photos / 'large.tif'))
+    assert np.array_equal(sample.pred_sem_seg.data[0].numpy(), expected)
+    inferencer = MMSegInferencer(config, weights, device='cpu')
+    assert tuple(inferencer.model.dataset_meta['classes']) == CLASSES
+    found = inferencer(str(photos / 'large.tif'))['predictions']
+    assert np.array_equal(found, expected)
+    # weights alone: no optimizer, no code
+    content = torch.load(weights, weights_only=True)
+    assert set(content) == {'state_dict', 'meta'}
+    named = json.loads((model_folder / 'classes.json').read_text())
+    assert [entry['name'] for entry in named] == list(CLASSES)
+    assert [entry['colour'] for entry in named] == class_colours(4)
+
+
+def test_mmsegs_test_tool_measures_it(model_folder, photos, tmp_path):
+    data = tmp_path / 'data'
+    shutil.copytree(photos / 'a', data / 'images')
+    (data / 'masks').mkdir()
+    model = semples_mmseg.load(model_folder)
+    for photo in (data / 'images').iterdir():
+        Image.fromarray(model.predict(photo)).save(data / 'masks' / f'{photo.stem}.png')
+    done = subprocess.run(
+        [
+            *(sys.executable, MMSEG_TOOLS / 'test.py', model_folder / 'segmenter.py'),
+            *(model_folder / 'segmenter.pth', '--work-dir', tmp_path / 'work'),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, 'DATA_ROOT': str(data)},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert 'aAcc: 100.0000' in done.stdout
+
+
+def test_onnx_labels_are_those_of_pytorch(model_folder, photos):
+    model, onnx = semples_mmseg.load(model_folder), OnnxModel(model_folder / 'segmenter.onnx')
+    assert onnx.classes == model.classes == CLASSES and onnx.palette == model.palette
+    assert onnx.max_side == MAX_SIDE
+    equal = []
+    for name, size in {**PHOTOS, 'tiny': (9, 5)}.items():
+        photo = photos / name if name in PHOTOS else picture(*size)
+        expected, found = model.predict(photo), onnx.predict(photo)
+        assert found.shape == size and found.dtype == np.uint8
+        equal.append((found == expected).flatten())
+        assert equal[-1].mean() >= 0.995, name
+    assert np.concatenate(equal).mean() >= 0.999
+    narrow = onnx.predict(photos / 'large.tif') != semples_mmseg.load(
+        model_folder / 'segmenter.onnx', max_side=80
+    ).predict(photos / 'large.tif')
+    assert 0 < narrow.mean() < 0.5
+    with pytest.raises(ValueError, match=r'uint8 \(H, W, 3\) in RGB'):
+        onnx.predict(np.zeros((4, 4), np.uint8))
+
+
+def test_masks_of_a_folder_and_going_on(model_folder, photos, tmp_path, capsys):
+    out = tmp_path / 'masks'
+    command = ['predict', str(model_folder), str(photos), '--out', str(out)]
+
+    def run(*options):
+        with pytest.raises(SystemExit) as end:
+            main([*command, *options])
+        return end.value.code, capsys.readouterr()
+
+    code, said = run('--device', 'cpu')
+    assert code == 0 and f'6 masks written to {out};' in said.out
+    masks = masks_below(out)
+    assert masks.keys() == NAMES
+    model = semples_mmseg.load(model_folder)
+    assert np.array_equal(masks['a/two'], model.predict(photos / 'a/two.PNG'))
+    with Image.open(out / 'large.png') as image:
+        assert image.mode == 'P' and image.getpalette()[:6] == [0, 0, 0, 128, 0, 0]
+    assert [e['name'] for e in json.loads((out / 'classes.json').read_text())] == list(CLASSES)
+
+    (out / 'large.png').unlink()
+    (photos / 'broken.jpg').write_bytes(b'no photo')
+    code, said = run()
+    assert code == 2 and '1 masks written' in said.out and '5 were there already' in said.out
+    assert 'left out: image' in said.err and 'broken.jpg cannot be read' in said.err
+    assert 'error: 1 of 7 photos could not be read' in said.err
+    code, said = run('--skip-unreadable', '--overlays')
+    assert code == 0 and masks_below(out).keys() == NAMES
+    with Image.open(out / 'overlays/a/one.jpg') as image:
+        assert image.size == (90, 60)
+
+    code, said = run('--max-side', '80')
+    assert code == 2 and 'holds masks of another model or --max-side' in said.err
+    command[-1] = str(photos)
+    assert 'is the folder of the photos' in run()[1].err
+    command[-1] = str(photos / 'masks')
+    assert run('--skip-unreadable')[0] == run('--skip-unreadable')[0] == 0
+    assert masks_below(photos / 'masks').keys() == NAMES  # no masks of masks
+
+
+def test_what_cannot_be_predicted_is_named(model_folder, photos, tmp_path, capsys):
+    def error(*words):
+        with pytest.raises(SystemExit) as end:
+            main(['predict', *map(str, words), '--out', str(tmp_path / 'out')])
+        assert end.value.code == 2
+        return capsys.readouterr().err
+
+    (tmp_path / 'empty').mkdir()
+    (tmp_path / 'text.onnx').write_text('no model')
+    assert 'no photo and no folder at' in error(model_folder, tmp_path / 'gone.jpg')
+    assert 'holds no photo' in error(model_folder, tmp_path / 'empty')
+    assert 'holds no finished model' in error(tmp_path / 'empty', photos)
+    assert 'cannot be read as an ONNX file' in error(tmp_path / 'text.onnx', photos)
+    assert 'would be the same file' in error(
+        model_folder, photos / 'a/one.jpg', shutil.copytree(photos / 'a', tmp_path / 'other')
+    )
+    assert not (tmp_path / 'out').exists()
+
+
+def test_an_onnx_file_needs_no_torch(model_folder, photos, tmp_path):
+    """The command, and Python's ``load``, in processes that have no PyTorch and no OpenMMLab."""
+    options = dict(capture_output=True, text=True, env={**os.environ, 'PYTHONPATH': str(ROOT)})
+    onnx, out = model_folder / 'segmenter.onnx', tmp_path / 'masks'
+    arguments = ['semples-mmseg', 'predict', str(onnx), str(photos), '--out', str(out)]
+    command = f'sys.argv = {arguments!r}\nrunpy.run_module("semples_mmseg", run_name="__main__")'
+    done = subprocess.run([sys.executable, '-c', WITHOUT_TORCH + command], **options)
+    assert done.returncode == 0, done.stderr
+    model = OnnxModel(onnx)
+    masks = masks_below(out)
+    assert masks.keys() == NAMES
+    assert np.array_equal(masks['large'], model.predict(photos / 'large.tif'))
+    code = (
+        'import numpy as np, semples_mmseg\n'
+        f'mask = semples_mmseg.load({str(model_folder)!r}).predict({str(photos / "large.tif")!r})\n'
+        f'np.save({str(tmp_path / "mask.npy")!r}, mask)\n'
+    )
+    done = subprocess.run([sys.executable, '-c', WITHOUT_TORCH + code], **options)
+    assert done.returncode == 0, done.stderr
+    assert np.array_equal(np.load(tmp_path / 'mask.npy'), masks['large'])
+
+
+def test_the_tool_refuses_what_an_onnx_file_cannot_hold(model_folder, tmp_path):
+    config = Config.fromfile(model_folder / 'segmenter.py')
+    weights, out = model_folder / 'segmenter.pth', tmp_path / 'x.onnx'
+
+    def refused(message, changed):
+        changed.dump(tmp_path / 'changed.py')
+        with pytest.raises(ValueError, match=message):
+            run_tool('export_onnx.py', tmp_path / 'changed.py', weights, '--out', out)
+
+    tagged, flipped = deepcopy(config), deepcopy(config)
+    tagged.model.test_cfg.restrict_to_image_labels = True
+    refused('needs tags', tagged)
+    flipped.test_dataloader.dataset.pipeline[2] = dict(type='RandomFlip', prob=0.5)
+    refused('has RandomFlip', flipped)
+    with pytest.raises(FileNotFoundError, match='no config at'):
+        run_tool('export_onnx.py', tmp_path / 'gone.py', weights, '--out', out)
+    assert not out.exists()

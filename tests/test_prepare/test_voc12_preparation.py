@@ -1,0 +1,298 @@
+"""VOC made ready: the augmented list, masks from PNG or SBD, labels from XML or masks."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+import scipy.sparse
+from PIL import Image
+from run_tool import run_tool
+
+from semples_mmseg.datasets import WeakVOCDataset
+from semples_mmseg.prepare.voc12 import CLASSES, PreparedVOC, prepare_voc
+from semples_mmseg.prepare.voc_masks import read_sbd_mask
+from semples_mmseg.utils.label_png import full_palette, read_mask, write_mask
+
+LABELS = {
+    '2007_000001': ['dog', 'person'],
+    '2007_000002': ['tvmonitor'],
+    '2008_000003': ['cat'],  # of the augmented set alone
+    '2008_000004': ['aeroplane', 'bird'],  # val
+}
+TRAIN, VAL = ['2007_000001', '2007_000002'], ['2008_000004']
+TRAIN_AUG = [*TRAIN, '2008_000003']
+
+
+@pytest.fixture
+def root(make_voc_tree: Callable[..., Path]) -> Path:
+    """A tiny VOC2012 with all masks, as the community passes it round."""
+    root = make_voc_tree(LABELS)
+    lists = root / 'ImageSets/Segmentation'
+    (lists / 'train.txt').write_text('\n'.join(TRAIN) + '\n')
+    (lists / 'val.txt').write_text('\n'.join(VAL) + '\n')
+    (root / 'labels.json').unlink()
+    return root
+
+
+@pytest.fixture
+def sbd(root: Path) -> Path:
+    """The same set as VOC's and SBD's own downloads: MATLAB files for images VOC has no mask of."""
+    aug, own = root / 'SegmentationClassAug', root / 'SegmentationClass'
+    own.mkdir()
+    release = root.parent / 'benchmark_RELEASE'
+    (release / 'dataset/cls').mkdir(parents=True)
+    for i in LABELS:
+        label = read_mask(aug / f'{i}.png')
+        save_sbd(release / f'dataset/cls/{i}.mat', np.where(label == 255, 0, label))
+        if i in (*TRAIN, *VAL):
+            shutil.move(aug / f'{i}.png', own)
+    shutil.rmtree(aug)
+    # SBD's split differs from VOC's: its lists hold images of VOC's val and train too.
+    (release / 'dataset/train.txt').write_text('2008_000003\n2008_000004\n')
+    (release / 'dataset/val.txt').write_text('2007_000001\n')
+    return release
+
+
+def save_sbd(path: Path, label: np.ndarray) -> None:
+    """Write a class annotation with the fields, types and compression of the release."""
+    boundaries = np.empty((20, 1), object)
+    for k in range(20):
+        boundaries[k, 0] = scipy.sparse.csc_matrix(label == k + 1)
+    content = dict(
+        Boundaries=boundaries,
+        Segmentation=label.astype(np.uint8),
+        CategoriesPresent=np.setdiff1d(label, [0])[:, None].astype(np.uint8),
+    )
+    scipy.io.savemat(path, dict(GTcls=content), do_compression=True)
+
+
+def prepare(root: Path, **options) -> PreparedVOC:
+    return prepare_voc(root, **{**dict(subset=True, workers=1), **options})
+
+
+def snapshot(root: Path) -> dict[str, tuple[int, bytes]]:
+    files = (path for path in root.rglob('*') if path.is_file())
+    return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+
+def read_list(root: Path, split: str) -> list[str]:
+    return (root / f'ImageSets/Segmentation/{split}.txt').read_text().split()
+
+
+def test_annotations_and_masks_as_they_are(root: Path) -> None:
+    before = snapshot(root)
+    done = prepare(root)
+    assert done.counts == dict(train_aug=3, train=2, val=1)
+    assert (done.masks_made, done.from_xml, done.from_masks) == (0, 4, [])
+    assert read_list(root, 'train_aug') == TRAIN_AUG
+    assert json.loads((root / 'image_labels.json').read_text()) == {
+        i: sorted(names, key=CLASSES.index) for i, names in LABELS.items()
+    }
+    after = snapshot(root)
+    assert {k: after[k] for k in before} == before
+    assert set(map(str, done.written)) == set(after) - set(before)
+    # what was written is what training reads, masks or not
+    shutil.rmtree(root / 'SegmentationClassAug')
+    split = 'ImageSets/Segmentation/train_aug.txt'
+    dataset = WeakVOCDataset(split, 'image_labels.json', data_root=str(root))
+    assert [dataset.get_data_info(i)['img_id'] for i in range(3)] == TRAIN_AUG
+
+
+def test_again_changes_nothing(root: Path, sbd: Path) -> None:
+    assert prepare(root, sbd=sbd).masks_made == 4
+    before = snapshot(root)
+    again = prepare(root, sbd=sbd, workers=2)
+    assert (again.masks_made, again.written) == (0, [])
+    assert snapshot(root) == before
+
+
+def test_sbd_release(root: Path, sbd: Path) -> None:
+    own = {path.name: path.read_bytes() for path in (root / 'SegmentationClass').iterdir()}
+    done = prepare(root, sbd=sbd)
+    assert done.counts == dict(train_aug=3, train=2, val=1) and done.masks_made == 4
+    assert read_list(root, 'train_aug') == TRAIN_AUG
+    aug = root / 'SegmentationClassAug'
+    made = {path.name: path.read_bytes() for path in aug.iterdir()}
+    assert {name: made[name] for name in own} == own and len(made) == 4
+    with Image.open(aug / '2008_000003.png') as image:
+        assert image.mode == 'P' and image.getpalette() == full_palette()
+        label = np.array(image)
+    expected = scipy.io.loadmat(sbd / 'dataset/cls/2008_000003.mat')['GTcls'][0, 0]['Segmentation']
+    assert np.array_equal(label, expected) and set(np.unique(label)) == {0, 8}
+
+
+def test_a_stopped_run_is_continued(root: Path, sbd: Path) -> None:
+    prepare(root, sbd=sbd)
+    complete = {k: content for k, (_, content) in snapshot(root).items()}
+    for name in ('SegmentationClassAug/2008_000003.png', 'image_labels.json'):
+        (root / name).unlink()
+    assert prepare(root, sbd=sbd / 'dataset').masks_made == 1
+    assert {k: content for k, (_, content) in snapshot(root).items()} == complete
+
+
+def test_masks_from_another_folder(root: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / 'masks'
+    shutil.move(root / 'SegmentationClassAug', elsewhere)
+    assert prepare(root, masks=elsewhere).masks_made == 4
+    for path in elsewhere.iterdir():
+        assert (root / 'SegmentationClassAug' / path.name).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize('removed', [('2007_000001', '2008_000003'), tuple(LABELS)])
+def test_labels_from_masks_without_annotations(root: Path, removed: tuple[str, ...]) -> None:
+    for i in removed:  # objects the mask does not show tell the two sources apart
+        (root / f'Annotations/{i}.xml').unlink()
+    for i in set(LABELS) - set(removed):
+        text = '<annotation><object><name>sofa</name></object></annotation>'
+        (root / f'Annotations/{i}.xml').write_text(text)
+    done = prepare(root)
+    assert done.from_masks == sorted(removed) and done.from_xml == 4 - len(removed)
+    labels = json.loads((root / 'image_labels.json').read_text())
+    assert labels == {
+        i: sorted(LABELS[i], key=CLASSES.index) if i in removed else ['sofa'] for i in LABELS
+    }
+
+
+def test_counts_of_the_full_set(root: Path) -> None:
+    before = snapshot(root)
+    with pytest.raises(ValueError, match='train_aug has 3, not 10582; train has 2.*--subset'):
+        prepare(root, subset=False)
+    assert snapshot(root) == before
+
+
+def stray_value(root: Path) -> None:
+    write_mask(root / 'SegmentationClassAug/2007_000002.png', np.full((4, 4), 77))
+
+
+def colour_mask(root: Path) -> None:
+    Image.new('RGB', (4, 4)).save(root / 'SegmentationClassAug/2007_000002.png')
+
+
+def broken_mask(root: Path) -> None:
+    path = root / 'SegmentationClassAug/2007_000002.png'
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def invalid_chunk(root: Path) -> None:
+    path = root / 'SegmentationClassAug/2007_000002.png'
+    write_mask(path, np.random.default_rng(0).integers(0, 21, (400, 400)))
+    before, name, after = path.read_bytes().rpartition(b'IDAT')
+    assert name in before  # only from the second chunk of pixels on Pillow has an error of its own
+    path.write_bytes(before + b'I\x00AT' + after)
+
+
+def unknown_class(root: Path) -> None:
+    text = '<annotation><object><name>persn</name></object></annotation>'
+    (root / 'Annotations/2008_000003.xml').write_text(text)
+
+
+def missing_images(root: Path) -> None:
+    for i in LABELS:
+        (root / f'JPEGImages/{i}.jpg').unlink()
+
+
+def missing_mask(root: Path) -> None:
+    (root / 'SegmentationClassAug/2008_000004.png').unlink()
+
+
+def missing_list(root: Path) -> None:
+    (root / 'ImageSets/Segmentation/val.txt').unlink()
+
+
+def no_masks(root: Path) -> None:
+    shutil.rmtree(root / 'SegmentationClassAug')
+
+
+def overlap(root: Path) -> None:
+    (root / 'ImageSets/Segmentation/val.txt').write_text('2007_000001\n')
+
+
+def other_list(root: Path) -> None:
+    (root / 'ImageSets/Segmentation/train_aug.txt').write_text('2007_000001\n2009_000009\n')
+
+
+def other_labels(root: Path) -> None:
+    (root / 'image_labels.json').write_text('{"2007_000001": ["dog"]}')
+
+
+@pytest.mark.parametrize(
+    ('damage', 'message'),
+    [
+        (stray_value, r'2007_000002.png holds the values \[77\]; expected 0..20 and 255'),
+        (colour_mask, '2007_000002.png is an image of mode RGB'),
+        (broken_mask, '2007_000002.png cannot be read'),
+        (invalid_chunk, '2007_000002.png cannot be read'),
+        (unknown_class, "2008_000003.xml: unknown class 'persn'; did you mean 'person'"),
+        (missing_images, r'image missing: .*2007_000001.jpg, .*2008_000003.jpg, ... \(4 in all\)'),
+        (missing_mask, 'mask missing: .*2008_000004.png'),
+        (missing_list, 'val.txt does not exist'),
+        (no_masks, r'no PNG masks in .*SegmentationClassAug.*\(--masks\).*\(--sbd\)'),
+        (overlap, '2007_000001 are in train.txt and in val.txt'),
+        (other_list, '2 there, 3 now, differing in 2007_000002, .*--overwrite'),
+        (other_labels, 'image_labels.json holds other labels.*--overwrite'),
+    ],
+)
+def test_bad_input_is_named_and_nothing_written(
+    root: Path, damage: Callable[[Path], None], message: str
+) -> None:
+    damage(root)
+    before = snapshot(root)
+    with pytest.raises((ValueError, OSError), match=message):
+        prepare(root)
+    assert snapshot(root) == before
+
+
+def test_overwriting_lists_and_labels_on_request(root: Path) -> None:
+    other_list(root)
+    other_labels(root)
+    assert len(prepare(root, overwrite=True).written) == 2
+    assert read_list(root, 'train_aug') == TRAIN_AUG
+
+
+def test_a_list_in_another_order_is_kept(root: Path) -> None:
+    path = root / 'ImageSets/Segmentation/train_aug.txt'
+    path.write_text('\n'.join(reversed(TRAIN_AUG)))
+    assert [p.name for p in prepare(root).written] == ['image_labels.json']
+    assert path.read_text() == '\n'.join(reversed(TRAIN_AUG))
+
+
+def test_bad_sbd_release(root: Path, sbd: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r'cls does not exist; .*benchmark_RELEASE'):
+        prepare(root, sbd=root)
+    path = sbd / 'dataset/cls/2008_000003.mat'
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match='2008_000003.mat is not a class annotation of SBD'):
+        prepare(root, sbd=sbd)
+    assert not (root / 'SegmentationClassAug/2008_000003.png').exists()
+    assert not (root / 'image_labels.json').exists()
+    scipy.io.savemat(path, dict(GTcls=dict(Segmentation=np.zeros((3, 4)))))
+    with pytest.raises(ValueError, match='float64; expected'):
+        read_sbd_mask(path)
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match='mask missing: .*2008_000003.mat'):
+        prepare(root, sbd=sbd)
+
+
+def test_full_disk(root: Path, sbd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(os, 'fsync', full)
+    with pytest.raises(OSError, match='No space left on device: .*2007_000001.png'):
+        prepare(root, sbd=sbd)
+    assert list((root / 'SegmentationClassAug').iterdir()) == []
+
+
+def test_command_line(root: Path, capsys: pytest.CaptureFixture) -> None:
+    tool = 'dataset_converters/voc.py'
+    assert run_tool(tool, root, '--workers', '1') == 2
+    assert 'voc.py: not the full VOC 2012' in capsys.readouterr().err
+    assert run_tool(tool, root, '--subset', '--workers', '1', '--label-file', 'mine.json') == 0
+    assert 'train_aug 3, train 2, val 1' in capsys.readouterr().out
+    assert json.loads((root / 'mine.json').read_text()).keys() == LABELS.keys()

@@ -1,0 +1,130 @@
+"""The published pipeline on a handful of images: every step through its real tool."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from mmseg.datasets import PascalVOCDataset
+from rich.console import Console
+from tiny import TINY_CLIP
+
+from semples_mmseg.masks import check_submission
+from semples_mmseg.runs.benchmarks import BENCHMARKS
+from semples_mmseg.runs.published import Settings, published_steps
+from semples_mmseg.runs.published_report import report_published
+from semples_mmseg.runs.steps import run_steps, show_plan
+
+ROOT = Path(__file__).parents[2]
+SAMPLE = ROOT.parent / 'shared' / 'voc_sample'
+IDS = ('2011_000003', '2011_000006', '2011_000025')
+VOC12, COCO14 = BENCHMARKS['voc12'], BENCHMARKS['coco14']
+
+
+@pytest.fixture
+def devkit(make_voc_tree):
+    """Three images as VOC2012: real ones where the sample is at hand, else drawn ones."""
+    names = PascalVOCDataset.METAINFO['classes'][1:]
+    root = make_voc_tree({name: names[index : index + 2] for index, name in enumerate(IDS)})
+    if SAMPLE.is_dir():
+        for folder in ('JPEGImages', 'SegmentationClassAug'):
+            shutil.rmtree(root / folder)
+            shutil.copytree(SAMPLE / folder, root / folder)
+        shutil.rmtree(root / 'Annotations')  # labels come from the masks then
+    lists = root / 'ImageSets/Segmentation'
+    for split, ids in dict(train=IDS[:2], val=IDS[2:], test=IDS[2:]).items():
+        (lists / f'{split}.txt').write_text('\n'.join(ids) + '\n')
+    return root
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """Small models with random weights, an epoch each, without validation in between."""
+    clip = tmp_path / 'clip.json'
+    clip.write_text(json.dumps(TINY_CLIP))
+    common = [f'{loader}_dataloader.num_workers=0' for loader in ('train', 'val', 'test')]
+    generator = ['model.mask_generator.backbone.arch=deit-tiny', *common]
+    generator += ['val_dataloader=None', 'val_cfg=None', 'val_evaluator=None']
+    stages = [f'stages.{n}.{key}' for n in range(3) for key in ('epochs=1', 'batch_size=2')]
+    sides = [
+        f'tta_pipeline.2.transforms.0.{n}.scale=({80 * (n + 4)},{10 * (n + 4)})' for n in range(6)
+    ]
+    return Settings(
+        convert=('--subset', '--workers', '1'),
+        weaktr=(*generator, *stages[:2], 'model.mask_generator.backbone.init_cfg=None'),
+        semples=(
+            *(*generator, *stages, 'pseudo_mask_dataloader.num_workers=0'),
+            *(f'model.clip.model={clip}', 'model.clip.pretrained=None'),
+            'model.prompt_learner.num_tokens=4',
+        ),
+        segmenter=(
+            *(*common, 'train_cfg.max_epochs=1', 'train_dataloader.batch_size=2'),
+            *(f'{name}_dataloader.persistent_workers=False' for name in ('train', 'val', 'test')),
+            *('model.backbone.arch=deit-tiny', 'model.backbone.init_cfg=None'),
+            *(f'model.decode_head.{key}=192' for key in ('in_channels', 'embed_dims', 'channels')),
+            *('model.decode_head.num_heads=3', 'model.backbone.img_size=64'),
+            *('model.data_preprocessor.size=(64,64)', 'model.test_cfg.crop_size=(64,64)'),
+            *('model.test_cfg.stride=(43,43)', 'test_dataloader.dataset.pipeline.2.scale=(560,70)'),
+            'train_dataloader.dataset.pipeline.2.scale=(640,80)',
+            *('train_dataloader.dataset.pipeline.3.crop_size=(64,64)', *sides),
+        ),
+    )
+
+
+def test_every_step_from_the_download_to_the_table(devkit, settings, tmp_path, steps_in_process):
+    pytest.importorskip('pydensecrf.densecrf')
+    folder, console = tmp_path / 'voc12', Console(record=True, width=150)
+    steps = published_steps(VOC12, ROOT, folder, devkit, settings)
+    show_plan(steps, folder, console)
+    assert 'match 1, prompt 1, refine 1' in console.export_text(clear=False)
+    assert not folder.exists()  # a plan is only a plan
+
+    run_steps(steps, folder, console)
+    report_published(VOC12, folder, console)
+    labels = json.loads((devkit / 'image_labels.json').read_text())
+    assert sorted(labels) == sorted(IDS)
+    train_aug = (devkit / 'ImageSets/Segmentation/train_aug.txt').read_text().split()
+    made = {path.stem for path in (folder / 'pseudo_masks').glob('*.png')}
+    assert made == set(train_aug) == set(IDS[:2])
+    report = check_submission(
+        folder / 'test', str(devkit / 'ImageSets/Segmentation/test.txt'), str(devkit / 'JPEGImages')
+    )
+    assert report.images == 1 and not report.problems and report.competitions == {'comp6'}
+    results = json.loads((folder / 'results.json').read_text())
+    assert len(results['ours']) == 4 and all(0 <= v <= 100 for v in results['ours'].values())
+    text = console.export_text()
+    assert '74.2' in text and 'the paper' in text
+
+    run_steps(steps, folder, console)
+    assert console.export_text().count('complete, skipped') == len(steps) == 10
+
+
+def test_several_gpus_share_the_work_of_the_model_and_of_it_alone(devkit, tmp_path):
+    settings = Settings(gpus=4, seed=3)
+    steps = published_steps(VOC12, ROOT, tmp_path / 'run', devkit, settings)
+    for step in steps:
+        spread = 'torch.distributed.run' in step.command
+        assert spread == (not any('converters' in a or 'eval_pseudo' in a for a in step.command))
+        if spread:
+            assert step.command[step.command.index('--nproc_per_node') + 1] == '4'
+            assert step.command[step.command.index('--launcher') + 1] == 'pytorch'
+        if any(a.endswith('tools/train.py') for a in step.command):
+            assert 'randomness.seed=3' in step.command and step.resume == ('--resume',)
+
+
+def test_coco_measures_masks_where_there_are_any_and_has_no_archive(tmp_path):
+    (tmp_path / 'annotations').mkdir()
+    for name in COCO14.sources:
+        (tmp_path / name).touch()
+    plan = lambda: [  # noqa: E731
+        step.name for step in published_steps(COCO14, ROOT, tmp_path / 'run', tmp_path, Settings())
+    ]
+    names = plan()
+    assert names[0] == 'data' and names[-1] == 'Segmenter on val' and len(names) == 7
+    (tmp_path / COCO14.train_masks).mkdir(parents=True)
+    assert len(plan()) == 8
+
+
+def test_a_missing_download_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'train\.txt.*--data-root'):
+        published_steps(VOC12, ROOT, tmp_path / 'run', tmp_path, Settings())
