@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from mmseg.apis import MMSegInferencer
 
+from .utils.errors import Refusal
 from .utils.lists import explain_unknown
 
 
@@ -91,7 +92,7 @@ class SemPLeSInferencer(MMSegInferencer):
         # Without names in the checkpoint MMSeg takes those of Cityscapes.
         if hasattr(self.model, 'text_head'):
             return list(self.model.text_head.class_names)
-        raise ValueError(
+        raise Refusal(
             f'the checkpoint names {len(classes)} classes, background included, the model has '
             f'{self.model.num_classes} without it. Give the names: '
             "inferencer.model.dataset_meta = dict(classes=('background', ...), palette=None)"
@@ -100,13 +101,11 @@ class SemPLeSInferencer(MMSegInferencer):
     def _labels(self, images: Sequence[Any], tags: Any) -> list[np.ndarray | None]:
         """Multi-hot labels (K,) per image, or None where they are not known."""
         if not hasattr(self.model, 'mask_generator'):
-            raise ValueError(
-                f'{type(self.model).__name__} predicts without tags: use MMSegInferencer'
-            )
+            raise Refusal(f'{type(self.model).__name__} predicts without tags: use MMSegInferencer')
         if tags is None:
             return [None] * len(images)
         if isinstance(tags, str):
-            raise ValueError(f'tags={tags!r}: give a list of class names, [{tags!r}]')
+            raise Refusal(f'tags={tags!r}: give a list of class names, [{tags!r}]')
         tags = list(tags)
         if len(images) == 1 and all(isinstance(tag, str) for tag in tags):
             tags = [tags]
@@ -114,7 +113,7 @@ class SemPLeSInferencer(MMSegInferencer):
         wrong = [tag for tag, fits in zip(tags, lists, strict=True) if not fits and tag is not None]
         if wrong or len(tags) != len(images):
             found = repr(wrong[0]) if wrong else f'{len(tags)} entries'
-            raise ValueError(
+            raise Refusal(
                 f'tags has {found} for {len(images)} images: give one list of class names (or '
                 'None) per image'
             )
@@ -125,6 +124,6 @@ class SemPLeSInferencer(MMSegInferencer):
         labels = np.zeros(len(names), np.float32)
         for tag in tags:
             if tag not in names:
-                raise ValueError(f'tags: {explain_unknown(tag, names)}')
+                raise Refusal(f'tags: {explain_unknown(tag, names)}')
             labels[names.index(tag)] = 1
         return labels

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from semples_mmseg import register_components
 from semples_mmseg.cli.errors import explained
+from semples_mmseg.utils.errors import Missing
 
 
 def parse_args() -> argparse.Namespace:
@@ -30,7 +31,7 @@ def main() -> None:
     check_packages()
     forbid_code()
     if not Path(args.config).is_file():
-        raise FileNotFoundError(f'no config at {args.config}')
+        raise Missing(f'no config at {args.config}')
     args.out.parent.mkdir(parents=True, exist_ok=True)
     export_onnx(args.config, resolve(args.checkpoint), args.out)
     print(f'written: {args.out}; it labels pixels as PyTorch does')

@@ -13,6 +13,7 @@ from pathlib import Path
 from semples_mmseg import register_components
 from semples_mmseg.cli.arguments import add_common_options, add_max_side
 from semples_mmseg.cli.errors import explained
+from semples_mmseg.utils.errors import Refusal
 from semples_mmseg.utils.files import file_of_each
 from semples_mmseg.utils.locks import folder_lock
 from semples_mmseg.utils.shards import shard
@@ -110,10 +111,10 @@ def metrics_files(args: argparse.Namespace) -> list[Path | None]:
         files = [*file_of_each(args.metrics, paths)]
     for file in filter(None, files):
         if file.is_dir():
-            raise ValueError(f'--metrics {file} is a folder: name a file in it')
+            raise Refusal(f'--metrics {file} is a folder: name a file in it')
     written = (args.out, args.show_dir, len(set(files)) < len(files) and args.metrics)
     if len(paths) > 1 and any(written):
-        raise ValueError(
+        raise Refusal(
             '--out, --show-dir and --metrics would overwrite the files of one checkpoint by '
             'those of the next: give one checkpoint at a time, or for --metrics checkpoints of '
             'different names'

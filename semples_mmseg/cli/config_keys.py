@@ -12,6 +12,7 @@ from mmengine.config import Config
 
 from ..utils.arguments import parameters
 from ..utils.config_options import parts
+from ..utils.errors import Refusal
 from .options import TOP, known_in, uses
 
 # Similarity from 0 to 1. Other variables are more likely at the top of a config.
@@ -50,7 +51,7 @@ def check_keys(config: Config) -> None:
 
 
 def _refuse(config: Config, key: str, right: str) -> None:
-    raise ValueError(f'{config.filename}: {key} has no effect; did you mean {right}?')
+    raise Refusal(f'{config.filename}: {key} has no effect; did you mean {right}?')
 
 
 def _nearest(key: str, known: Collection[str], near: float = _NEAR) -> str | None:

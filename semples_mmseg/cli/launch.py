@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from ..datasets.pipelines import set_max_side
 from ..engine.stage_plan import StagePlan
 from ..utils.config_options import read_file, read_options
+from ..utils.errors import Missing, MissingPackage, Refusal
 from ..utils.io import check_writable
 from ..weights import forbid_code, read_checkpoint, resolve, trust_checkpoints, with_scheme
 from ..weights.latest_checkpoint import latest_whole_checkpoint
@@ -65,13 +66,13 @@ def load_config(args: argparse.Namespace, *needs: str) -> Config:
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     trust_checkpoints() if args.trust_checkpoint else forbid_code()
     if not Path(args.config).is_file():
-        raise FileNotFoundError(f'no config at {args.config}')
+        raise Missing(f'no config at {args.config}')
     if args.data_root:
         os.environ['DATA_ROOT'] = args.data_root
     config = TextOnceConfig()
     config.__setstate__(read_file(args.config).__getstate__())
     if args.data_root and 'DATA_ROOT' not in config.env_variables:
-        raise ValueError(
+        raise Refusal(
             f'--data-root has no effect: {args.config} does not use {{{{$DATA_ROOT:...}}}}'
         )
     check_keys(config)
@@ -80,13 +81,13 @@ def load_config(args: argparse.Namespace, *needs: str) -> Config:
         merge_options(config, read_options(args.cfg_options))
     lacking = [key for key in needs if config.get(key) is None]
     if lacking:
-        raise ValueError(
+        raise Refusal(
             f'{args.config} has no {" and no ".join(lacking)}; a config of your own begins with '
             "_base_ = 'semples_mmseg::...' and changes what it inherits"
         )
     max_side = getattr(args, 'max_side', None)
     if max_side and not sum(set_max_side(config[key], max_side) for key in config):
-        raise ValueError(
+        raise Refusal(
             f'--max-side has no effect: the pipelines of {args.config} have no '
             "dict(type='LimitSide', max_side=...), which stands behind the transform that loads "
             'the image'
@@ -117,7 +118,7 @@ def check_counts(config: Config) -> None:
         section, name = key.split('.')
         value = (config.get(section) or {}).get(name)
         if value is not None and not (isinstance(value, int) and value > 0):
-            raise ValueError(f'{key} is {value!r}, and has to be a whole number of at least 1')
+            raise Refusal(f'{key} is {value!r}, and has to be a whole number of at least 1')
 
 
 def check_shared_memory(config: Config, shared: str = '/dev/shm') -> None:
@@ -146,7 +147,7 @@ def check_visualizer(config: Config) -> None:
     backends = (config.get('visualizer') or {}).get('vis_backends') or []
     wanted = any('Tensorboard' in str(backend.get('type')) for backend in backends)
     if wanted and importlib.util.find_spec('tensorboard') is None:
-        raise ImportError(
+        raise MissingPackage(
             'visualizer.vis_backends has TensorboardVisBackend, but TensorBoard is not installed: '
             'pip install tensorboard'
         )
@@ -165,7 +166,7 @@ def check_validation(config: Config) -> None:
     root = loader.dataset.get('data_root')
     if root and not Path(root).is_dir():
         return  # the data set raises an error, or draws its images there
-    raise ValueError(
+    raise Refusal(
         f'{", ".join(needing)} of val_evaluator needs masks, and val_dataloader has none '
         '(dataset.data_prefix.seg_map_path, and LoadAnnotations in its pipeline). To train without '
         'validation: --cfg-options val_dataloader=None val_cfg=None val_evaluator=None'
@@ -180,7 +181,7 @@ def check_batches(runner: Runner) -> None:
     """
     loader: Any = runner.train_loop.dataloader
     if not runner.cfg.get('stages') and len(loader) == 0:
-        raise ValueError(
+        raise Refusal(
             f'a batch of {loader.batch_size} images is more than the {len(loader.dataset)} there '
             'are, and the last incomplete batch is dropped: lower train_dataloader.batch_size'
         )
@@ -215,12 +216,12 @@ def choose_stage(config: Config, wanted: str) -> None:
     found = [index for index, name in enumerate(names) if wanted in (name, str(index + 1))]
     if len(found) != 1:
         reason = 'names several' if found else 'names none'
-        raise ValueError(
+        raise Refusal(
             f'--stage {wanted} {reason} of the stages of {config.filename}; give one of their '
             f'numbers: {listed}'
         )
     if found[0] and not config.get('load_from'):
-        raise ValueError(
+        raise Refusal(
             f'stage {wanted} starts from the weights of the stage before it: give them '
             f'with --cfg-options load_from=.../{names[found[0] - 1]}.pth'
         )

@@ -11,6 +11,7 @@ from mmengine.config import Config
 from ..engine.stage_plan import RUN_KEYS, STAGE_KEYS
 from ..engine.stage_settings import PARAMWISE
 from ..utils.config_options import parts
+from ..utils.errors import Refusal
 
 _LOADER = (
     *('batch_size', 'num_workers', 'persistent_workers', 'prefetch_factor', 'pin_memory'),
@@ -81,14 +82,14 @@ def _check_known(config: Config, key: str) -> None:
         where = '.'.join(parts[:depth])
         if isinstance(at, (list, tuple)):
             if not part.isdigit() or int(part) >= len(at):
-                raise ValueError(
+                raise Refusal(
                     f'--cfg-options {key}: {where} is a list of {len(at)}; give the position of an '
                     f'entry, from 0 to {len(at) - 1}, in the place of {part!r}'
                 )
             at = at[int(part)]
             continue
         if not isinstance(at, Mapping):
-            raise ValueError(f'--cfg-options {key}: {where} is {at!r} and has no {part!r}')
+            raise Refusal(f'--cfg-options {key}: {where} is {at!r} and has no {part!r}')
         if part in at:
             at = at[part]
             continue
@@ -103,7 +104,7 @@ def _check_known(config: Config, key: str) -> None:
             if similar
             else f'there are {", ".join(sorted(map(str, known)))}.'
         )
-        raise ValueError(
+        raise Refusal(
             f'--cfg-options {key}: {where or "the config"} has no {part!r}; {hint} To add a new '
             f'key: +{key}=VALUE'
         )
@@ -130,19 +131,19 @@ def _check_effect(config: Config, key: str) -> None:
         others = [name for name in found if name.split('.')[0] in TOP]
         if isinstance(config[first], Mapping) and not others:
             return  # such as a loader for --split-dataloader
-        raise ValueError(
+        raise Refusal(
             f'--cfg-options {key} has no effect: {first} is a variable that the config has used '
             'already. '
             + (f'Set {", ".join(others[:6])}' if others else 'Set the keys that were made of it')
         )
     if staged and key == 'train_cfg.max_epochs':
-        raise ValueError(
+        raise Refusal(
             f'--cfg-options {key} has no effect: the length of this run is set by its stages, '
             'stages.0.epochs and so on'
         )
     own = all(stage.get('batch_size') for stage in staged)
     if staged and own and key == 'train_dataloader.batch_size':
-        raise ValueError(
+        raise Refusal(
             f'--cfg-options {key} has no effect: each stage has a batch size of its own, '
             'stages.0.batch_size and so on'
         )

@@ -12,6 +12,7 @@ from mmseg.registry import DATASETS
 
 from ..datasets.pipelines import annotation_loaders
 from ..masks.prediction_writer import image_id
+from ..utils.errors import Refusal
 from ..utils.label_png import class_colours
 from ..utils.shards import Shard, positions
 
@@ -24,7 +25,7 @@ def use_tta(config: Config) -> None:
     """
     for key in ('tta_model', 'tta_pipeline'):
         if not config.get(key):
-            raise KeyError(f'--tta: the config {config.filename} has no `{key}`')
+            raise Refusal(f'--tta: the config {config.filename} has no `{key}`')
     config.test_dataloader.dataset.pipeline = config.tta_pipeline
     config.model = dict(config.tta_model, module=config.model)
 
@@ -37,12 +38,12 @@ def choose_shard(config: Config, shard: Shard, folder: str | None) -> None:
         KeyError: If the config has no ``test_dataloader``.
     """
     if not folder:
-        raise ValueError(
+        raise Refusal(
             '--shard writes the predictions of a part of the images: give their folder with --out. '
             'Metrics need all images: measure the whole folder with tools/eval_pseudo_masks.py'
         )
     if not config.get('test_dataloader'):
-        raise KeyError(f'--shard: the config {config.filename} has no `test_dataloader`')
+        raise Refusal(f'--shard: the config {config.filename} has no `test_dataloader`')
     dataset = config.test_dataloader.dataset
     options = {key: value for key, value in dataset.items() if key != 'indices'}
     images = DATASETS.build(dict(options, pipeline=[]))
@@ -66,13 +67,13 @@ def write_predictions(config: Config, folder: str) -> None:
         ValueError: If two images have the same id, or the folder is that of the images or masks.
     """
     if not config.get('test_dataloader'):
-        raise KeyError(f'--out: the config {config.filename} has no `test_dataloader`')
+        raise Refusal(f'--out: the config {config.filename} has no `test_dataloader`')
     dataset, metrics = config.test_dataloader.dataset, _as_list(config.get('test_evaluator'))
     for key, path in (dataset.get('data_prefix') or {}).items():
         if path and os.path.realpath(folder) == os.path.realpath(
             os.path.join(dataset.get('data_root') or '', path)
         ):
-            raise ValueError(
+            raise Refusal(
                 f'--out {folder} is {key} of the test images, whose files the predictions '
                 'would overwrite: choose another folder'
             )
@@ -108,7 +109,7 @@ def require_masks(config: Config) -> None:
     """
     needing = metrics_that_need_masks(config.get('test_evaluator'))
     if needing and config.get('test_dataloader') and not has_masks(config.test_dataloader.dataset):
-        raise ValueError(
+        raise Refusal(
             f'{", ".join(needing)} of the config {config.filename} needs masks, and there are none '
             'at test_dataloader.dataset.data_prefix.seg_map_path. Name their folder there, or give '
             '--out FOLDER to write predictions without measuring them'
@@ -122,7 +123,7 @@ def use_crf(config: Config) -> None:
         KeyError: If the config has no settings for it.
     """
     if config.get('crf') is None:
-        raise KeyError(
+        raise Refusal(
             f'--crf: the config {config.filename} has no `crf`, the settings of CRFEvaluator'
         )
     config.test_evaluator = dict(
@@ -184,7 +185,7 @@ def _check_ids(images: Any, img_dir: str) -> None:
         info = images.get_data_info(index)
         first = paths.setdefault(image_id(info, img_dir), info['img_path'])
         if first != info['img_path']:
-            raise ValueError(
+            raise Refusal(
                 f'--out: the predictions of {first} and {info["img_path"]} would be the same file; '
                 'rename one of the images'
             )

@@ -10,6 +10,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from ..utils.classes import merge_class_names
+from ..utils.errors import Missing, RunError
 from ..utils.images import PHOTO_SUFFIXES
 from ..utils.lists import (
     find_images,
@@ -79,7 +80,7 @@ class CheckedSegDataset(VOCColours, BaseSegDataset):
             paths, missing = find_images(folder, ids, ends)
         source = f'the list {self.ann_file}' if self.ann_file else f'the folder {folder}'
         if missing:
-            raise FileNotFoundError(
+            raise Missing(
                 f'image missing: {name_missing(missing)} of the {len(ids)} of {source}; check '
                 'data_prefix.img_path and img_suffix (a list of suffixes is possible)'
             )
@@ -87,7 +88,7 @@ class CheckedSegDataset(VOCColours, BaseSegDataset):
         masks = [item['seg_map_path'] for item in items if 'seg_map_path' in item]
         if self.backend_args is None and masks:
             if missing := missing_files(masks):
-                raise FileNotFoundError(
+                raise Missing(
                     f'mask missing: {name_missing(missing)} of the {len(ids)} of {source}; check '
                     'data_prefix.seg_map_path. Pseudo masks are written by '
                     'tools/make_pseudo_masks.py; to predict without masks give tools/test.py '
@@ -110,7 +111,7 @@ class CheckedSegDataset(VOCColours, BaseSegDataset):
         try:
             data = self.pipeline(info)
         except Exception as error:
-            raise RuntimeError(f'{files} failed: {type(error).__name__}: {error}') from error
+            raise RunError(f'{files} failed: {type(error).__name__}: {error}') from error
         check_sample_ids(data, files, len(self.metainfo['classes']), self.ignore_index)
         return data
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..utils.errors import Refusal
 from ..utils.lists import explain_unknown
 
 Label = str | int
@@ -28,19 +29,19 @@ def class_names_of(labels: Any, classes: Sequence[str], where: str) -> list[str]
         ValueError: If it is not a list, a name is unknown, an index is out of range or repeated.
     """
     if isinstance(labels, str) or not isinstance(labels, Sequence):
-        raise ValueError(f'{where}: expected a list of class names, got {labels!r}')
+        raise Refusal(f'{where}: expected a list of class names, got {labels!r}')
     indices = [label for label in labels if type(label) is int]
     if len({*indices}) < len(indices):
-        raise ValueError(f'{where}: {labels} names a class index twice. {_NO_ROWS}')
+        raise Refusal(f'{where}: {labels} names a class index twice. {_NO_ROWS}')
     for label in labels:
         if type(label) is int:
             if not 0 <= label < len(classes):
-                raise ValueError(
+                raise Refusal(
                     f'{where}: class index {label} is out of range; the {len(classes)} object '
                     f'classes are 0..{len(classes) - 1} (background is not counted). {_NO_ROWS}'
                 )
         elif label not in classes:
-            raise ValueError(f'{where}: {explain_unknown(label, classes)}')
+            raise Refusal(f'{where}: {explain_unknown(label, classes)}')
     return [classes[label] if type(label) is int else label for label in labels]
 
 
@@ -64,6 +65,4 @@ def refuse_multi_hot(labels: Mapping[str, Any], num_classes: int, where: str) ->
         for row in labels.values()
     ]
     if len(rows) > 1 and all(rows):
-        raise ValueError(
-            f'{where}: every entry is a row of {num_classes} zeros and ones. {_NO_ROWS}'
-        )
+        raise Refusal(f'{where}: every entry is a row of {num_classes} zeros and ones. {_NO_ROWS}')

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..utils.errors import Refusal
 from ..utils.label_png import IGNORED, check_ids, read_mask
 
 _SAMPLE = 16
@@ -48,12 +49,12 @@ def check_masks_have_classes(paths: Sequence[str], num_classes: int) -> None:
     every = set().union(*found.values())
     if len(found) >= _FEWEST and IGNORED in every and not every & {*range(1, num_classes)}:
         ids = '1' if num_classes == 2 else f'1..{num_classes - 1}'
-        raise ValueError(
+        raise Refusal(
             f'masks hold no class: {len(found)} of them, e.g. {next(iter(found))}, have only the '
             f'values {sorted(every)}. 255 means ignored here; write {ids} for the pixels of objects'
         )
     if len(found) >= _FEWEST and every == {0} and not any(read_mask(path).any() for path in paths):
-        raise ValueError(
+        raise Refusal(
             f'all {len(paths)} masks, e.g. {paths[0]}, are background alone (0): nothing can be '
             'learned from them. Pseudo masks need a lower --background-score'
         )
@@ -87,14 +88,14 @@ def check_masks_show_labels(
     )
     if len(found) >= _FEWEST and not any(ids & wanted[path] for path, ids in found.items()):
         path, ids = next(iter(found.items()))
-        raise ValueError(
+        raise Refusal(
             f'masks and image-level labels name different classes in all of {len(found)} images, '
             f'e.g. {path} has the values {sorted(ids)}, its labels are the ids '
             f'{sorted(wanted[path])}. {advice}'
         )
     swapped = swapped_classes([wanted[path] for path in found], list(found.values()), classes)
     if swapped:
-        raise ValueError(
+        raise Refusal(
             f'masks such as {next(iter(found))} count the classes in another order: '
             f'{"; ".join(swapped.values())}. {advice}'
         )

@@ -5,6 +5,7 @@ from typing import Any
 
 from mmcv.transforms import LoadImageFromFile
 
+from ..utils.errors import Refusal
 from .transforms import LimitSide
 
 
@@ -67,7 +68,7 @@ def augmented_on_device(pipeline: Sequence[Mapping[str, Any]]) -> list[dict[str,
     load, *steps = with_checked_loader(pipeline)
     pack = steps.pop() if steps else {}
     if _base_name(load) != 'LoadCheckedImage' or _base_name(pack) != 'PackWeakInputs':
-        raise ValueError(
+        raise Refusal(
             "model.data_preprocessor.augment_on='device' needs a training pipeline that begins "
             f'with LoadCheckedImage and ends with PackWeakInputs, got {_base_name(load)} and '
             f'{_base_name(pack)}'

@@ -8,6 +8,7 @@ from mmengine import fileio
 from mmseg.datasets import PascalVOCDataset
 from mmseg.registry import DATASETS
 
+from ..utils.errors import Refusal
 from ..utils.files import read_text
 from .labels import Label
 from .weak_label import WeakLabelDataset
@@ -31,14 +32,14 @@ def read_object_names(path: str, backend_args: dict | None = None) -> list[str]:
         text = read_text(path, 'annotation', backend_args)
         # VOC's files declare no entities; refusing them rules out expansion attacks.
         if '<!DOCTYPE' in text or '<!ENTITY' in text:
-            raise ValueError('it declares a document type or entities')
+            raise Refusal('it declares a document type or entities')
         root = ElementTree.fromstring(text)
     except (ElementTree.ParseError, ValueError, RecursionError) as error:
-        raise ValueError(f'annotation {path} is not a VOC annotation: {error}') from None
+        raise Refusal(f'annotation {path} is not a VOC annotation: {error}') from None
     # Only direct children: parts of persons (head, hand, foot) have names too, one level deeper.
     names = [obj.findtext('name', '').strip() for obj in root.findall('object')]
     if root.tag != 'annotation' or '' in names:
-        raise ValueError(
+        raise Refusal(
             f'annotation {path} is not a VOC annotation: expected <annotation> with '
             '<object><name>...</name></object>'
         )

@@ -13,6 +13,7 @@ from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from ..utils.classes import merge_class_names
+from ..utils.errors import Missing, Refusal, RunError
 from ..utils.label_png import check_num_classes
 from ..utils.lists import (
     find_images,
@@ -161,13 +162,13 @@ class WeakLabelDataset(VOCColours, BaseSegDataset):
         """
         loaders = annotation_loaders(pipeline)
         if loaders and not self.test_mode:
-            raise ValueError(
+            raise Refusal(
                 f'{type(self).__name__}: the training pipeline contains {loaders[0]!r}. '
                 'Weak supervision: the training path never opens a mask. Remove that transform, '
                 'or set test_mode=True if this data set is for evaluation'
             )
         if loaders and not self.data_prefix.get('seg_map_path'):
-            raise ValueError(
+            raise Refusal(
                 f'{type(self).__name__}: the pipeline contains {loaders[0]!r}, but data_prefix '
                 f"names no folder of masks; add data_prefix=dict(seg_map_path='...'). {_NO_MASKS}"
             )
@@ -180,7 +181,7 @@ class WeakLabelDataset(VOCColours, BaseSegDataset):
             Class names or 0-based object indices by image id.
         """
         if not self.label_file:
-            raise ValueError(
+            raise Refusal(
                 f'{type(self).__name__}: label_file is not set; give the JSON file '
                 '{"image id": ["class name", ...]} of the image-level labels'
             )
@@ -195,9 +196,7 @@ class WeakLabelDataset(VOCColours, BaseSegDataset):
             One dict per image, see ``WeakLabelDataset``.
         """
         if not self.ann_file:
-            raise ValueError(
-                f'{type(self).__name__}: ann_file is not set; give the list of image ids'
-            )
+            raise Refusal(f'{type(self).__name__}: ann_file is not set; give the list of image ids')
         img_ids = read_image_ids(self.ann_file, self.backend_args)
         img_paths = self._find_images(img_ids)
         seg_paths: list[str | None] = [None] * len(img_ids)
@@ -213,7 +212,7 @@ class WeakLabelDataset(VOCColours, BaseSegDataset):
         labels = self.load_image_labels(img_ids)
         absent = [i for i in img_ids if i not in labels]
         if absent:
-            raise ValueError(
+            raise Refusal(
                 f'{self._label_source}: no entry for {name_absent(absent, labels)} of the split '
                 f'list {self.ann_file}; add them (an empty list means: none of the classes)'
             )
@@ -234,7 +233,7 @@ class WeakLabelDataset(VOCColours, BaseSegDataset):
         labelled = [info for info in data_list if info['image_labels'].any()]
         negatives = len(data_list) - len(labelled)
         if not labelled:
-            raise ValueError(f'{self._label_source}: no image of {self.ann_file} has any label')
+            raise Refusal(f'{self._label_source}: no image of {self.ann_file} has any label')
         if negatives:
             use = 'left out of training' if self.skip_unlabelled else 'negatives of stage classify'
             print_log(
@@ -323,12 +322,12 @@ class WeakLabelDataset(VOCColours, BaseSegDataset):
         try:
             data = self.pipeline(info)
         except Exception as error:
-            raise RuntimeError(
+            raise RunError(
                 f'image {info["img_id"]!r} ({files}) failed: {type(error).__name__}: {error}. '
                 f'If the file is damaged, replace it or take its id out of {self.ann_file}'
             ) from error
         if data is None:
-            raise RuntimeError(f'image {info["img_id"]!r} ({files}): the pipeline returned None')
+            raise RunError(f'image {info["img_id"]!r} ({files}): the pipeline returned None')
         if 'seg_map_path' in info:
             check_sample_ids(data, files, len(self.metainfo['classes']))
         return data
@@ -340,7 +339,7 @@ class WeakLabelDataset(VOCColours, BaseSegDataset):
     def _check_classes(self) -> None:
         classes: tuple[str, ...] = tuple(self._metainfo.get('classes') or ())
         if len(classes) < 2 or str(classes[0]).lower() != 'background':
-            raise ValueError(
+            raise Refusal(
                 f"{type(self).__name__}: metainfo['classes'] has to be 'background' followed by "
                 f'at least one object class, got {classes}'
             )
@@ -364,7 +363,7 @@ class WeakLabelDataset(VOCColours, BaseSegDataset):
 
     def _refuse_missing(self, missing: Sequence[str], kind: str, options: str) -> None:
         if missing:
-            raise FileNotFoundError(
+            raise Missing(
                 f'{kind} missing: {name_missing(missing)} of the split list {self.ann_file}; check '
                 f'data_root, data_prefix {options}'
             )

@@ -5,6 +5,8 @@ import math
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ..utils.errors import Refusal
+
 
 class _ChannelNorm(nn.LayerNorm):
     """Layer normalisation over the channels of a (B, C, H, W) map."""
@@ -50,7 +52,7 @@ class ConvStem(nn.Sequential):
         kernel = kernel_size if isinstance(kernel_size, int) else kernel_size[0]
         depth = int(math.log2(patch)) if patch > 1 else 0
         if depth < 1 or 2**depth != patch or kernel != patch:
-            raise ValueError(
+            raise Refusal(
                 f'ConvStem needs a patch size that is a power of two and equal to its stride, '
                 f'got kernel_size={kernel_size} and stride={stride}'
             )

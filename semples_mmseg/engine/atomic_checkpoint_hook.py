@@ -11,6 +11,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
 
+from ..utils.errors import Refusal
 from ..utils.io import atomic_write, remove_leftovers, write_json
 from .resume import check_settings, settings_of
 from .stage_switch_hook import StageSwitchHook
@@ -67,7 +68,7 @@ class AtomicCheckpointHook(ValidationMetrics, CheckpointHook):
     def before_train(self, runner: Runner) -> None:
         """Refuse settings that cannot be resumed, and remove files of killed runs."""
         if not self.by_epoch and isinstance(runner.train_loop, EpochBasedTrainLoop):
-            raise ValueError(
+            raise Refusal(
                 'default_hooks.checkpoint has by_epoch=False, but a checkpoint within an epoch '
                 'cannot be resumed exactly: set by_epoch=True and interval to a number of epochs'
             )
@@ -111,7 +112,7 @@ class AtomicCheckpointHook(ValidationMetrics, CheckpointHook):
         meta = checkpoint.get('meta', {})
         meta.pop('config', None)  # MMEngine runs it
         if 'optimizer' not in checkpoint or 'epoch' not in meta:
-            raise ValueError(
+            raise Refusal(
                 f'{runner._load_from} cannot be resumed: it has weights and no state of training. '
                 'Start a new run from it: load_from without --resume'
             )

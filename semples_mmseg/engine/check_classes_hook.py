@@ -8,6 +8,7 @@ from mmseg.registry import HOOKS
 from torch import nn
 
 from ..models import CAMSegmentor
+from ..utils.errors import Refusal
 
 
 def check_classes(model: nn.Module, dataset: Any) -> None:
@@ -27,7 +28,7 @@ def check_classes(model: nn.Module, dataset: Any) -> None:
     names = getattr(model, 'class_names', None)
     if given and names is not None and given != ('background', *names):
         what = 'order' if {*given} == {'background', *names} else 'names'
-        raise ValueError(
+        raise Refusal(
             f'the classes of the data set and of the model differ in their {what}:\n'
             f'  data set: {", ".join(given)}\n'
             f'  model:    {", ".join(("background", *names))}\n'
@@ -37,7 +38,7 @@ def check_classes(model: nn.Module, dataset: Any) -> None:
     if given and names is None and number is not None:
         number += isinstance(model, CAMSegmentor)
         if len(given) != number:
-            raise ValueError(
+            raise Refusal(
                 f'the data set has {len(given)} classes with background, the model has {number}: '
                 'set model.class_names to those of the data set'
             )

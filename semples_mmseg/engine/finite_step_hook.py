@@ -12,6 +12,7 @@ from mmseg.registry import HOOKS
 from torch import Tensor
 from torch.nn.modules.batchnorm import _NormBase
 
+from ..utils.errors import Refusal
 from ..utils.lists import name_some
 from .weights_file import bare
 
@@ -47,7 +48,7 @@ class FiniteStepHook(Hook):
 
     def __init__(self, patience: int = 20) -> None:
         if patience < 1:
-            raise ValueError(f'finite_steps.patience must be at least 1, got {patience}')
+            raise Refusal(f'finite_steps.patience must be at least 1, got {patience}')
         self.patience = patience
         self._streak = 0
         self._wrapper: Any = None
@@ -86,7 +87,7 @@ class FiniteStepHook(Hook):
         wrapper: Any = runner.optim_wrapper
         if wrapper is not self._wrapper:
             if not isinstance(wrapper, OptimWrapper) or isinstance(wrapper, OptimWrapperDict):
-                raise TypeError(
+                raise Refusal(
                     f'the steps of a {type(wrapper).__name__} cannot be watched, as it has several '
                     'optimizers: set default_hooks.finite_steps=None'
                 )

@@ -10,6 +10,8 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmseg.registry import OPTIM_WRAPPERS
 from torch import nn
 
+from ..utils.errors import Refusal
+
 DTYPES = ('bfloat16', 'float16')
 
 
@@ -41,11 +43,9 @@ class MixedPrecisionOptimWrapper(AmpOptimWrapper):
         self._device = self.optimizer.param_groups[0]['params'][0].device.type
         able = self._device != 'cuda' or torch.cuda.is_bf16_supported(including_emulation=False)
         if dtype not in (None, *DTYPES):
-            raise ValueError(
-                f'optim_wrapper.dtype must be one of {", ".join(DTYPES)}, got {dtype!r}'
-            )
+            raise Refusal(f'optim_wrapper.dtype must be one of {", ".join(DTYPES)}, got {dtype!r}')
         if dtype == 'bfloat16' and not able:
-            raise ValueError('this GPU cannot compute bfloat16: train with --amp float16')
+            raise Refusal('this GPU cannot compute bfloat16: train with --amp float16')
         self.cast_dtype = getattr(torch, dtype or ('bfloat16' if able else 'float16'))
         scaled = self.cast_dtype == torch.float16
         self._scale_update_param = loss_scale if isinstance(loss_scale, float) else None

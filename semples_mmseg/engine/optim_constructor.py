@@ -7,6 +7,8 @@ from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmseg.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
+from ..utils.errors import Refusal
+
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
@@ -40,5 +42,5 @@ class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             ]
         groups[:] = [group for group in groups if group['params']]
         if not groups:
-            raise ValueError('nothing in the model trains: check the stage and what it `trains`')
+            raise Refusal('nothing in the model trains: check the stage and what it `trains`')
         return wrapper

@@ -5,6 +5,8 @@ from typing import Any
 from mmengine.optim import PolyLR
 from mmseg.registry import PARAM_SCHEDULERS
 
+from ..utils.errors import Refusal
+
 
 @PARAM_SCHEDULERS.register_module()
 class PolyRatioLR(PolyLR):
@@ -36,7 +38,7 @@ class PolyRatioLR(PolyLR):
         **kwargs: Any,
     ) -> None:
         if not 0 <= eta_min_ratio <= 1:
-            raise ValueError(f'`eta_min_ratio` must be in [0, 1], got {eta_min_ratio}.')
+            raise Refusal(f'`eta_min_ratio` must be in [0, 1], got {eta_min_ratio}.')
         self.eta_min_ratio = eta_min_ratio
         super().__init__(optimizer, *args, **kwargs)
         self.total_iters += not reach_minimum

@@ -17,6 +17,8 @@ from mmengine.utils.dl_utils import set_multi_processing
 from torch import distributed
 from torch.distributed.rendezvous import rendezvous
 
+from ..utils.errors import Refusal
+
 _SET_BY = dict(
     pytorch=(
         ('RANK', 'WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT'),
@@ -108,7 +110,7 @@ def _check_launch(launcher: str) -> None:
         )
     local, gpus = int(os.environ.get('LOCAL_RANK', 0)), torch.cuda.device_count()
     if launcher == 'pytorch' and get_device() == 'cuda' and local >= gpus:
-        raise ValueError(
+        raise Refusal(
             f'process {local + 1} of this machine has no GPU, there are {gpus}: start fewer, or '
             'set CUDA_VISIBLE_DEVICES= (empty) to run on the CPU'
         )

@@ -10,6 +10,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 
+from ..utils.errors import Refusal
 from .stage_switch_hook import StageSwitchHook
 
 _GONE = 'not set'
@@ -62,7 +63,7 @@ def check_settings(saved: Mapping[str, Any], runner: Runner) -> None:
         saved, now = ({'stages': part['stages'][:done]} for part in (saved, now))
     changes = [f'{key} {old} -> {new}' for key, old, new in _differences(saved, now)]
     if changes:
-        raise ValueError(
+        raise Refusal(
             'this checkpoint was made with other settings, which resuming cannot change: '
             f'{"; ".join(changes[:8])}. Resume with the old ones, or start a new run from its '
             f'weights: without --resume, in another --work-dir, with --cfg-options '

@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ..models.stages import Stage, resolve_stage
+from ..utils.errors import Refusal
 
 STAGE_KEYS = ('losses', 'trains', 'mask_eps')
 RUN_KEYS = ('optim_wrapper', 'param_scheduler', 'train_pipeline', 'batch_size', 'restore', 'keeps')
@@ -80,7 +81,7 @@ class StagePlan:
 
     def __init__(self, stages: Sequence[Mapping[str, Any]] | None) -> None:
         if not stages:
-            raise ValueError(f'the config has no stages: set e.g. {_EXAMPLE}')
+            raise Refusal(f'the config has no stages: set e.g. {_EXAMPLE}')
         self.specs = [self._read(index, dict(entry)) for index, entry in enumerate(stages)]
         self.ends: list[int] = []
         for spec in self.specs:
@@ -90,20 +91,18 @@ class StagePlan:
     def _read(index: int, entry: dict[str, Any]) -> StageSpec:
         where = f'stages[{index}]'
         if 'name' not in entry or 'epochs' not in entry:
-            raise ValueError(f'{where} needs a name and epochs, got {entry}; e.g. {_EXAMPLE}')
+            raise Refusal(f'{where} needs a name and epochs, got {entry}; e.g. {_EXAMPLE}')
         unknown = set(entry) - {'name', 'epochs', *STAGE_KEYS, *RUN_KEYS}
         if unknown:
-            raise ValueError(
+            raise Refusal(
                 f'{where} ({entry["name"]}): unknown keys {sorted(unknown)}; known are '
                 f'{("name", "epochs", *STAGE_KEYS, *RUN_KEYS)}'
             )
         epochs, batch_size = entry['epochs'], entry.get('batch_size')
         if not isinstance(epochs, int) or epochs < 1:
-            raise ValueError(
-                f'{where} ({entry["name"]}): epochs must be at least 1, got {epochs!r}'
-            )
+            raise Refusal(f'{where} ({entry["name"]}): epochs must be at least 1, got {epochs!r}')
         if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
-            raise ValueError(
+            raise Refusal(
                 f'{where} ({entry["name"]}): batch_size must be at least 1, got {batch_size!r}'
             )
         stage = resolve_stage(entry['name'], **{k: entry[k] for k in STAGE_KEYS if k in entry})

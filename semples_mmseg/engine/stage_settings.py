@@ -9,6 +9,7 @@ from torch import nn
 
 from ..utils.arguments import check_arguments, check_keys_of, parameters
 from ..utils.config_options import parts
+from ..utils.errors import Refusal
 from .stage_plan import StageSpec
 
 PARAMWISE = (
@@ -69,7 +70,7 @@ def check_optimizer(wrapper: Mapping[str, Any], where: str) -> None:
         try:
             optimizer([nn.Parameter(torch.zeros(1, 1))], **values)
         except (TypeError, ValueError) as error:
-            raise ValueError(f'{where}.optimizer={values}: {error}') from error
+            raise Refusal(f'{where}.optimizer={values}: {error}') from error
 
 
 def _check_pipeline(pipeline: Any, where: str) -> None:

@@ -13,6 +13,7 @@ from mmseg.registry import HOOKS
 from torch import Tensor
 
 from ..datasets.pipelines import augmented_on_device
+from ..utils.errors import Refusal
 from ..utils.files import read_json
 from ..utils.io import write_json
 from .check_classes_hook import check_classes
@@ -95,7 +96,7 @@ class StageSwitchHook(ValidationMetrics):
             for key, modules in (('restore', spec.restore), ('keeps', spec.keeps)):
                 for module in modules:
                     if module not in dict(model.named_modules()):
-                        raise ValueError(
+                        raise Refusal(
                             f'stage {spec.name!r}: {key} names {module!r}, but the model has no '
                             f'such module; it has {[name for name, _ in model.named_children()]}'
                         )
@@ -111,10 +112,10 @@ class StageSwitchHook(ValidationMetrics):
         if not runner._resume:
             return
         if saved is None:
-            raise ValueError('this checkpoint cannot be resumed: it was not saved by a staged run')
+            raise Refusal('this checkpoint cannot be resumed: it was not saved by a staged run')
         names = [spec.name for spec in self.plan.specs]
         if saved['index'] >= len(names) or names[saved['index']] != saved['name']:
-            raise ValueError(
+            raise Refusal(
                 f'the checkpoint was saved in stage {saved["index"]} ({saved["name"]}), but the '
                 f'config has the stages {names}: resume with the config it was trained with'
             )
@@ -127,7 +128,7 @@ class StageSwitchHook(ValidationMetrics):
             earlier = {other.name for other in self.plan.specs[begun:index]}
             for module, source in spec.restore.items():
                 if source not in earlier and f'{module}@{source}' not in self._snapshots:
-                    raise ValueError(
+                    raise Refusal(
                         f'stage {spec.name!r} restores {module} as it was on entering {source!r}, '
                         f'but {source!r} does not begin before it in this run, and the checkpoint '
                         'loaded (load_from, --resume) does not have these weights'
@@ -164,13 +165,13 @@ class StageSwitchHook(ValidationMetrics):
         """Batch size of one process."""
         if spec.batch_size is None:
             if not self._loader_has_batch_size:
-                raise ValueError(
+                raise Refusal(
                     f'stage {spec.name!r} has no batch_size, and neither has train_dataloader'
                 )
             return self._base_loader.batch_size
         each, rest = divmod(spec.batch_size, get_world_size())
         if rest:
-            raise ValueError(
+            raise Refusal(
                 f'stage {spec.name!r}: batch_size {spec.batch_size} is that of all processes '
                 f'together and does not divide by {get_world_size()}'
             )
@@ -181,7 +182,7 @@ class StageSwitchHook(ValidationMetrics):
         images = images_each(self._base_loader)
         steps = images // each if self._base_loader.drop_last else -(-images // each)
         if steps == 0:
-            raise ValueError(
+            raise Refusal(
                 f'stage {spec.name!r}: a batch of {each} images is more than the {images} there '
                 'are, and the last incomplete batch is dropped: lower batch_size'
             )

@@ -5,6 +5,7 @@ from typing import Any
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmseg.registry import LOOPS
 
+from ..utils.errors import Refusal
 from .stage_plan import StagePlan
 
 
@@ -28,18 +29,18 @@ class StagedTrainLoop(EpochBasedTrainLoop):
         self, runner: Runner, dataloader: Any, val_interval: int = 1, max_epochs: int | None = None
     ) -> None:
         if max_epochs is not None:
-            raise ValueError(
+            raise Refusal(
                 'train_cfg.max_epochs has no effect in a run of stages: set stages.0.epochs and '
                 'those of the other stages'
             )
         if runner.cfg.get('compile'):
-            raise ValueError(
+            raise Refusal(
                 'compile is refused in a run of stages: MMEngine compiles the whole training step, '
                 'again for every image path in it, and keeps the compiled step when the next '
                 'stage trains other modules. Set model.compile_options=dict() instead'
             )
         if (runner.cfg.get('auto_scale_lr') or {}).get('enable'):
-            raise ValueError(
+            raise Refusal(
                 'auto_scale_lr has no effect in a run of stages, each of which has its own batch '
                 'size: set stages.0.optim_wrapper.optimizer.lr and those of the other stages'
             )

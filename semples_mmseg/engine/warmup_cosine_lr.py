@@ -7,6 +7,8 @@ from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
 from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
 from mmseg.registry import PARAM_SCHEDULERS
 
+from ..utils.errors import Refusal
+
 
 @PARAM_SCHEDULERS.register_module()
 class WarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
@@ -43,7 +45,7 @@ class WarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
         **kwargs: Any,
     ) -> None:
         if not 0 <= warmup < total:
-            raise ValueError(f'a warm-up of {warmup} does not fit in {total} epochs')
+            raise Refusal(f'a warm-up of {warmup} does not fit in {total} epochs')
         self.total, self.warmup, self.start, self.minimum = total, warmup, start, minimum
         self.lag = lag
         super().__init__(optimizer, *args, **kwargs)

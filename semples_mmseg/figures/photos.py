@@ -17,6 +17,7 @@ from mmengine.runner import load_checkpoint
 from mmseg.registry import DATASETS, MODELS
 
 from ..utils.classes import ObjectClasses, read_classes
+from ..utils.errors import Missing, Refusal
 from ..utils.images import read_image
 from ..utils.label_png import read_mask
 from ..utils.lists import explain_unknown
@@ -56,7 +57,7 @@ class Photo:
             return None
         mask, size = read_mask(self.mask_path), self.image().shape[:2]
         if mask.shape != size:
-            raise ValueError(
+            raise Refusal(
                 f'mask {self.mask_path} is {mask.shape[1]} x {mask.shape[0]}, its image '
                 f'{self.path} {size[1]} x {size[0]} pixels; give the mask of this image'
             )
@@ -84,7 +85,7 @@ def find_classes(names: Sequence[str], classes: ObjectClasses, where: str) -> tu
     """
     for name in names:
         if name not in classes.names:
-            raise ValueError(f'{where}: {explain_unknown(name, classes.names)}')
+            raise Refusal(f'{where}: {explain_unknown(name, classes.names)}')
     return tuple(sorted({classes.names.index(name) for name in names}))
 
 
@@ -108,12 +109,12 @@ def find_photos(
     """
     files = [image for image in images if Path(image).is_file()]
     if len(tags) not in ({0} if not files else {1, len(files)}):
-        raise ValueError(
+        raise Refusal(
             f'--tags has {len(tags)} entries for {len(files)} image files: give one per file, '
             'classes separated by commas, or one for all'
         )
     if len(masks) not in (0, len(files)):
-        raise ValueError(f'--masks has {len(masks)} files for {len(files)} images: give one each')
+        raise Refusal(f'--masks has {len(masks)} files for {len(files)} images: give one each')
     classes, photos = classes_of(config), {}
     for n, path in enumerate(files):
         present = find_classes(tags[n % len(tags)], classes, f'--tags of {path}')
@@ -163,7 +164,7 @@ def choose_rows(
         present = tuple(k for k in photo.classes if k in chosen)
         if not present:
             what = f'none of {", ".join(wanted)}' if wanted else 'no class'
-            raise ValueError(f'{photo.path} shows {what}, so there is nothing to draw')
+            raise Refusal(f'{photo.path} shows {what}, so there is nothing to draw')
         for shown in [(k,) for k in present] if per_class else [present]:
             title = f'{photo.name}\n{", ".join(classes.names[k] for k in shown)}'
             rows.append(Row(photo, shown, title))
@@ -177,9 +178,9 @@ def _photos_by_id(config: Config, ids: Sequence[str]) -> dict[str, Photo]:
         dataset: Any = DATASETS.build(config.test_dataloader.dataset)
         infos = {info['img_id']: info for info in map(dataset.get_data_info, range(len(dataset)))}
     except FileNotFoundError as error:
-        raise FileNotFoundError(f'{missing}, whose data are not there: {error}') from error
+        raise Missing(f'{missing}, whose data are not there: {error}') from error
     if absent := [image for image in ids if image not in infos]:
-        raise FileNotFoundError(
+        raise Missing(
             f'{absent[0]} is neither an image file nor an image id of test_dataloader '
             f'({config.test_dataloader.dataset.get("ann_file")})'
         )
@@ -202,7 +203,7 @@ def build_model(config: Config) -> Any:
     init_default_scope('mmseg')
     model: Any = MODELS.build(config.model)
     if not hasattr(model, 'mask_generator'):
-        raise ValueError(
+        raise Refusal(
             f'{config.filename}: {type(model).__name__} makes no CAMs; give the config of a '
             'SemPLeS or CAMSegmentor'
         )

@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from ..utils.errors import Refusal
 from ..utils.label_png import IGNORED
 
 # Has Latin, Greek, Cyrillic and Arabic letters; Pillow's own font has fewer.
@@ -31,14 +32,14 @@ def overlay_cam(image: np.ndarray, cam: np.ndarray, opacity: float = 0.6) -> np.
         ValueError: If a shape differs from these or a score is not in [0, 1].
     """
     if image.ndim != 3 or image.shape[-1] != 3 or cam.ndim not in (2, 3):
-        raise ValueError(
+        raise Refusal(
             'Expected an image (H, W, 3) and a CAM (h, w) or (n, h, w), '
             f'got {image.shape} and {cam.shape}.'
         )
     if cam.ndim == 3:
         cam = cam.max(0, initial=0.0)
     if not (cam.min(initial=0.0) >= 0 and cam.max(initial=0.0) <= 1):
-        raise ValueError(f'A CAM has scores in [0, 1], got {cam.min()}..{cam.max()}.')
+        raise Refusal(f'A CAM has scores in [0, 1], got {cam.min()}..{cam.max()}.')
     height, width = image.shape[:2]
     if cam.shape != (height, width):
         picture = Image.fromarray(cam.astype(np.float32))
@@ -65,7 +66,7 @@ def colour_label(label: np.ndarray, palette: Sequence[Sequence[int]]) -> np.ndar
     wrong = (label != IGNORED) & ((label < 0) | (label >= len(palette)))
     if wrong.any():
         ids = np.unique(label[wrong])[:5].tolist()
-        raise ValueError(f'The label map has ids {ids}, but the palette {len(palette)} colours.')
+        raise Refusal(f'The label map has ids {ids}, but the palette {len(palette)} colours.')
     return table[label]
 
 
@@ -96,7 +97,7 @@ def picture_grid(
     lengths = {title: len(pictures) for title, pictures in columns.items()}
     counts = {*lengths.values(), *map(len, captions.values()), len(rows) or max(lengths.values())}
     if len(counts) != 1 or 0 in counts:
-        raise ValueError(f'Every column needs the same number (> 0) of pictures, got {lengths}.')
+        raise Refusal(f'Every column needs the same number (> 0) of pictures, got {lengths}.')
     size = max(cell // 11, 9)
     font = ImageFont.truetype(FONT, size)
     titles = [_wrap(title, font, cell) for title in columns]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..models.clip import CLIPImageHead, has_patch_tokens, patch_features, window_features
 from ..models.soft_masks import min_max
+from ..utils.errors import Refusal
 from .pictures import overlay_cam, picture_grid
 
 CLIMS_BACKGROUNDS = (
@@ -61,7 +62,7 @@ def prompt_maps(
         ValueError: If the method is unknown, or this CLIP has no patch tokens.
     """
     if method not in METHODS:
-        raise ValueError(f'method is one of {", ".join(METHODS)}, got {method!r}')
+        raise Refusal(f'method is one of {", ".join(METHODS)}, got {method!r}')
     bgr = torch.from_numpy(np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1)))
     (normalised,) = model.data_preprocessor(dict(inputs=[[bgr]]))['inputs'][0]
     head = model.image_head
@@ -88,7 +89,7 @@ def trained_prompts(model: Any, checkpoint: dict[str, Any], path: str) -> Tensor
     """
     learner = getattr(model, 'prompt_learner', None)
     if learner is None:
-        raise ValueError(
+        raise Refusal(
             f'{type(model).__name__} has no prompts: give the config of a SemPLeS and the weights '
             'of its stage prompt or refine'
         )
@@ -98,7 +99,7 @@ def trained_prompts(model: Any, checkpoint: dict[str, Any], path: str) -> Tensor
     noise = prompts is not None and bool((prompts >= 0).all() and (prompts < 1).all())
     if lacking or noise:
         what = 'has no prompts' if lacking else 'has prompts that are not trained yet'
-        raise ValueError(f'{path} {what}: give the weights of stage prompt or refine')
+        raise Refusal(f'{path} {what}: give the weights of stage prompt or refine')
     with torch.no_grad():
         return model.prompt_features(torch.arange(model.num_classes))
 

@@ -14,6 +14,7 @@ from mmseg.registry import HOOKS
 from PIL import Image
 
 from ..utils.classes import ObjectClasses
+from ..utils.errors import Refusal
 from .cam_figure import draw_cams
 from .photos import Photo, choose_rows, predict_cams
 from .prompt_figure import draw_prompts, prompt_maps, usual_method
@@ -46,7 +47,7 @@ class VisualizeHook(Hook):
 
     def __init__(self, interval: int = 10, images: int = 6) -> None:
         if interval < 1 or images < 1:
-            raise ValueError(f'VisualizeHook: {interval=} and {images=} have to be positive')
+            raise Refusal(f'VisualizeHook: {interval=} and {images=} have to be positive')
         self.interval, self.images = interval, images
 
     def before_train(self, runner: Runner) -> None:
@@ -55,7 +56,7 @@ class VisualizeHook(Hook):
         infos = [dataset.get_data_info(index) for index in range(len(dataset))]
         tagged = [info for info in infos if np.any(info.get('image_labels'))]
         if not tagged:
-            raise ValueError('VisualizeHook: no image of the training data has tags')
+            raise Refusal('VisualizeHook: no image of the training data has tags')
         chosen = np.unique(np.linspace(0, len(tagged) - 1, self.images).astype(int))
         self._photos = [
             Photo(info['img_path'], tuple(np.flatnonzero(info['image_labels']).tolist()))

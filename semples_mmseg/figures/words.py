@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..utils.errors import Missing, Refusal
 from ..utils.files import read_text
 from ..utils.progress import progress
 
@@ -48,21 +49,19 @@ def read_words(path: Path = NOUNS) -> list[str]:
         ValueError: If it is no text in UTF-8, or a line is empty or occurs twice.
     """
     if not path.is_file():
-        raise FileNotFoundError(f'no list of words at {path}')
+        raise Missing(f'no list of words at {path}')
     words: dict[str, int] = {}
     for number, line in enumerate(read_text(path, 'list of words').splitlines(), 1):
         word = line.strip()
         if word.startswith('#'):
             continue
         if not word:
-            raise ValueError(
-                f'{path}, line {number} is empty: one word a line, without empty lines'
-            )
+            raise Refusal(f'{path}, line {number} is empty: one word a line, without empty lines')
         if word in words:
-            raise ValueError(f'{path}, line {number}: {word!r} is in line {words[word]} already')
+            raise Refusal(f'{path}, line {number}: {word!r} is in line {words[word]} already')
         words[word] = number
     if not words:
-        raise ValueError(f'{path} has no words')
+        raise Refusal(f'{path} has no words')
     return list(words)
 
 
@@ -84,9 +83,7 @@ def encode_words(text_head: Any, words: Sequence[str]) -> tuple[list[str], Tenso
     """
     known = [word for word in words if text_head.embed(text_head.token_ids(word)).any(1).all()]
     if not known:
-        raise ValueError(
-            f'this CLIP knows none of the {len(words)} words: give others with --words'
-        )
+        raise Refusal(f'this CLIP knows none of the {len(words)} words: give others with --words')
     batches = [known[start : start + _BATCH] for start in range(0, len(known), _BATCH)]
     features = [
         text_head.encode_sentences([f'a photo of {word}.' for word in batch])

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..models.losses.reduction import similarity
 from ..models.segmentors.semples import SemPLeS
+from ..utils.errors import Refusal
 from ..utils.progress import progress
 from .cam_metric import enlarged
 
@@ -94,7 +95,7 @@ def choose_background_score(
         ValueError: If the model has no CLIP, or no image has a tag.
     """
     if not isinstance(model, SemPLeS):
-        raise ValueError(
+        raise Refusal(
             f'a {type(model).__name__} has no CLIP to choose the background score: give '
             'one (--background-score 0.4)'
         )
@@ -109,7 +110,7 @@ def choose_background_score(
                 fit = foreground_fit(model, pixels, sample.cams.data, sample.cam_classes, scores)
                 fits.append(fit.double().cpu())
     if not fits:
-        raise ValueError('no image has a tag, so there is nothing to choose a background score by')
+        raise Refusal('no image has a tag, so there is nothing to choose a background score by')
     fit = torch.cat(fits, dim=1)
     mean, pairs = fit.mean(1), fit.shape[1]
     below = (mean / SOFTNESS).softmax(0).cumsum(0)

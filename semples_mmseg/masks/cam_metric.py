@@ -13,6 +13,7 @@ from mmseg.registry import METRICS
 from prettytable import PrettyTable
 from torch import Tensor
 
+from ..utils.errors import Refusal
 from .prediction_writer import PredictionWriter
 from .threshold_curve import ThresholdCurve, default_thresholds
 
@@ -105,7 +106,7 @@ class CAMMetric(BaseMetric):
                 ('gt_sem_seg', 'add LoadAnnotations to the test pipeline'),
             ):
                 if key not in sample:
-                    raise ValueError(f'CAMMetric: image {name!r} has no `{key}`; {fix}.')
+                    raise Refusal(f'CAMMetric: image {name!r} has no `{key}`; {fix}.')
             cams, target = sample['cams']['data'], sample['gt_sem_seg']['data']
             if sample.get('limited_shape') is not None:
                 cams = enlarged(cams, target.shape[-2:])
@@ -117,7 +118,7 @@ class CAMMetric(BaseMetric):
         for where, values in results:
             curve.add(where, values)
         if not curve.counts.any():
-            raise ValueError('CAMMetric: no pixel to evaluate, the ground truth is all ignored.')
+            raise Refusal('CAMMetric: no pixel to evaluate, the ground truth is all ignored.')
         scores = curve.scores()
         swept = [curve.index(score) for score in self.sweep]
         best = max(swept, key=lambda index: float(scores.miou[index]))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from mmseg.registry import TASK_UTILS
 
+from ..utils.errors import MissingPackage, Refusal
 from .refinement import read_rgb
 
 
@@ -42,10 +43,10 @@ class CRFParameters:
     def __post_init__(self) -> None:
         for name in ('gaussian_sxy', 'bilateral_sxy', 'bilateral_srgb', 'iterations'):
             if not getattr(self, name) > 0:
-                raise ValueError(f'CRF: `{name}` must be positive, got {getattr(self, name)}.')
+                raise Refusal(f'CRF: `{name}` must be positive, got {getattr(self, name)}.')
         for name in ('gaussian_compat', 'bilateral_compat'):
             if not getattr(self, name) >= 0:
-                raise ValueError(f'CRF: `{name}` must not be negative, got {getattr(self, name)}.')
+                raise Refusal(f'CRF: `{name}` must not be negative, got {getattr(self, name)}.')
 
 
 PSEUDO_MASK_CRF = {
@@ -75,11 +76,11 @@ def crf_parameters(
         ValueError: If there is no such set or field, or a number is out of range.
     """
     if name not in presets:
-        raise ValueError(f'CRF: no parameter set {name!r}; there are {", ".join(presets)}.')
+        raise Refusal(f'CRF: no parameter set {name!r}; there are {", ".join(presets)}.')
     known = [field.name for field in fields(CRFParameters)]
     unknown = sorted(set(overrides) - set(known))
     if unknown:
-        raise ValueError(f'CRF: unknown parameters {unknown}; there are {", ".join(known)}.')
+        raise Refusal(f'CRF: unknown parameters {unknown}; there are {", ".join(known)}.')
     return replace(presets[name], **overrides)
 
 
@@ -92,7 +93,7 @@ def require_pydensecrf() -> tuple[Any, Any]:
     try:
         from pydensecrf import densecrf, utils
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackage(
             'dense CRF needs pydensecrf, which is compiled while it is installed: '
             'pip install "semples-mmseg[crf]". Where that does not work, make pseudo masks with '
             f'--refine pamr or --refine none. ({error})'
@@ -154,7 +155,7 @@ def crf_on_labels(
     ids = np.array(sorted({0, *present}), label.dtype)
     strange = np.setdiff1d(label, ids)
     if len(strange):
-        raise ValueError(f'CRF: labels {strange.tolist()} are not among {ids.tolist()}.')
+        raise Refusal(f'CRF: labels {strange.tolist()} are not among {ids.tolist()}.')
     if len(ids) == 1:  # only background is possible
         return label.copy()
     utils = require_pydensecrf()[1]
@@ -189,7 +190,7 @@ class DenseCRF:
     def __init__(self, preset: str, certainty: float = 0.7, **overrides: float) -> None:
         require_pydensecrf()
         if not 0 < certainty < 1:
-            raise ValueError(f'`certainty` must be between 0 and 1, got {certainty}.')
+            raise Refusal(f'`certainty` must be between 0 and 1, got {certainty}.')
         self.certainty = certainty
         self.parameters = crf_parameters(PSEUDO_MASK_CRF, preset, overrides)
 
@@ -232,7 +233,7 @@ def crf_on_probabilities(
     """
     height, width = probabilities.shape[1:]
     if image.shape != (height, width, 3) or image.dtype != np.uint8 or len(probabilities) > 256:
-        raise ValueError(
+        raise Refusal(
             f'CRF: expected a uint8 image ({height}, {width}, 3) and at most 256 classes, got '
             f'{image.dtype} {image.shape} and {len(probabilities)} classes.'
         )

@@ -12,6 +12,7 @@ from mmengine.evaluator import Evaluator
 from mmseg.registry import EVALUATOR
 
 from ..utils.enlarging import resized_label
+from ..utils.errors import Refusal
 from ..utils.images import read_image, resize_bicubic
 from ..utils.parallel import WorkerPool
 from .cam_metric import image_name
@@ -73,7 +74,7 @@ class CRFEvaluator(Evaluator):
         for data_sample in data_samples:
             sample = data_sample if isinstance(data_sample, dict) else data_sample.to_dict()
             if 'seg_logits' not in sample:
-                raise ValueError(
+                raise Refusal(
                     f'CRF: image {image_name(sample)!r} has no `seg_logits`; the CRF works on '
                     "a segmentation model's probabilities"
                 )
@@ -126,7 +127,7 @@ def refine_file(
     if limited_shape is not None:
         pixels = resize_bicubic(pixels, limited_shape)
     if pixels.shape[:2] != probabilities.shape[1:]:
-        raise ValueError(
+        raise Refusal(
             f'CRF: image {path} is {pixels.shape[:2]}, its probabilities {probabilities.shape[1:]}'
         )
     label = crf_on_probabilities(pixels, probabilities, parameters, predicted_only)

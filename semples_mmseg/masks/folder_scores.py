@@ -16,6 +16,7 @@ from rich.table import Table
 
 from ..datasets.coco import COCO_CLASSES
 from ..datasets.mask_checks import check_masks_have_classes
+from ..utils.errors import Missing, Refusal
 from ..utils.files import read_lines
 from ..utils.label_png import IGNORED, check_ids, read_mask
 from ..utils.lists import files_below, name_some, read_image_ids
@@ -38,7 +39,7 @@ def class_names(classes: str | None, num_classes: int | None) -> list[str]:
         FileNotFoundError: If there is no such file.
     """
     if (classes is None) == (num_classes is None):
-        raise ValueError('Give either --classes (voc, coco or a file) or --num-classes.')
+        raise Refusal('Give either --classes (voc, coco or a file) or --num-classes.')
     if num_classes is not None:
         names = ['background', *(f'class {index}' for index in range(1, num_classes))]
     elif classes == 'voc':
@@ -48,12 +49,10 @@ def class_names(classes: str | None, num_classes: int | None) -> list[str]:
     else:
         assert classes is not None
         if not Path(classes).is_file():
-            raise FileNotFoundError(f'--classes {classes} is neither voc, coco nor a text file.')
+            raise Missing(f'--classes {classes} is neither voc, coco nor a text file.')
         names = read_lines(classes, '--classes')
     if not 2 <= len(names) <= IGNORED:
-        raise ValueError(
-            f'{len(names)} classes, background included: there must be 2 to {IGNORED}.'
-        )
+        raise Refusal(f'{len(names)} classes, background included: there must be 2 to {IGNORED}.')
     check_class_names(names, f'--classes {classes}')
     return names
 
@@ -123,20 +122,20 @@ def _ids(masks: Path, truth: Path, ids_file: str | Path | None) -> list[str]:
     """Ids to evaluate; both files of every one exist."""
     for folder, what in ((masks, 'masks'), (truth, 'ground truth')):
         if not folder.is_dir():
-            raise FileNotFoundError(f'There is no folder of {what} at {folder}.')
+            raise Missing(f'There is no folder of {what} at {folder}.')
     there = {name.removesuffix('.png') for name in files_below(masks, '.png')}
     if not there:
-        raise FileNotFoundError(f'{masks} holds no PNG file; give the folder with the masks.')
+        raise Missing(f'{masks} holds no PNG file; give the folder with the masks.')
     ids = sorted(there) if ids_file is None else read_image_ids(str(ids_file))
     missing = [name for name in ids if name not in there]
     if missing:
-        raise FileNotFoundError(
+        raise Missing(
             f'{masks} has no mask for {name_some(missing)}, listed in {ids_file}; make them, or '
             'list only ids that have one.'
         )
     missing = [name for name in ids if not (truth / f'{name}.png').is_file()]
     if missing:
-        raise FileNotFoundError(
+        raise Missing(
             f'{truth} has no ground truth for {name_some(missing)}; name the ids to evaluate with '
             '--ids.'
         )
@@ -148,13 +147,13 @@ def _compare(masks: Path, truth: Path, number: int, name: str) -> np.ndarray:
     mask = torch.from_numpy(read_mask(masks / f'{name}.png')).long()
     target = torch.from_numpy(read_mask(truth / f'{name}.png')).long()
     if mask.shape != target.shape:
-        raise ValueError(
+        raise Refusal(
             f'Mask {masks / name}.png is {tuple(mask.shape)}, its ground truth '
             f'{truth / name}.png {tuple(target.shape)} (height, width); they must be the same.'
         )
     strange = mask[(mask >= number) & (mask != IGNORED)].unique().tolist()
     if strange:
-        raise ValueError(
+        raise Refusal(
             f'Mask {masks / name}.png has the values {strange[:5]}, but there are the classes '
             f'0..{number - 1} (and {IGNORED} = undecided); check the file and the classes.'
         )

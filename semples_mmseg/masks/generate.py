@@ -18,6 +18,7 @@ from mmseg.registry import DATASETS, MODELS, TASK_UTILS
 from torch.utils.data import SequentialSampler
 
 from ..engine.processes import process_group
+from ..utils.errors import Refusal
 from ..utils.io import check_writable
 from ..utils.label_png import check_num_classes, class_colours, mask_path, write_classes
 from ..utils.locks import folder_lock
@@ -86,12 +87,12 @@ def make_pseudo_masks(
     """
     config = deepcopy(config)
     if not config.get(dataloader_key):
-        raise KeyError(
+        raise Refusal(
             f'Config {config.filename} has no `{dataloader_key}`: a dataloader over the training '
             'images with image-level labels, whose pipeline loads no annotations.'
         )
     if shard is not None and overwrite:
-        raise ValueError(
+        raise Refusal(
             f'--overwrite would delete the masks of the other parts: delete {out_dir} before the '
             'first part is started'
         )
@@ -100,10 +101,10 @@ def make_pseudo_masks(
     if background_score is not None:
         score = background_score
     if score != AUTO and not 0 <= score <= 1:
-        raise ValueError(f'`background_score` must be in [0, 1] or {AUTO!r}, got {score}.')
+        raise Refusal(f'`background_score` must be in [0, 1] or {AUTO!r}, got {score}.')
     if refine is not None:
         if refine not in REFINEMENTS:
-            raise ValueError(f'No refinement {refine!r}; there are {", ".join(REFINEMENTS)}.')
+            raise Refusal(f'No refinement {refine!r}; there are {", ".join(REFINEMENTS)}.')
         options['refine'] = REFINEMENTS[refine]
     evaluator = dict(type='PseudoMaskWriter', **options, out_dir=out_dir)
     with process_group(config), ExitStack() as held:

@@ -10,6 +10,7 @@ from typing import Any
 
 from mmengine.logging import MMLogger
 
+from ..utils.errors import Missing, Refusal
 from ..utils.files import file_digest, read_json
 from ..utils.io import remove_leftovers, write_json
 
@@ -25,7 +26,7 @@ def checkpoint_entry(path: str | os.PathLike | None) -> dict[str, str] | None:
     if path is None:
         return None
     if not Path(path).is_file():
-        raise FileNotFoundError(f'Checkpoint {path} does not exist; check the path.')
+        raise Missing(f'Checkpoint {path} does not exist; check the path.')
     return dict(path=str(path), sha256=file_digest(path))
 
 
@@ -60,9 +61,9 @@ def _read(file: Path) -> dict[str, Any] | None:
     try:
         found = read_json(file)
         if not isinstance(found, dict):
-            raise ValueError(f'{file} holds no JSON object')
+            raise Refusal(f'{file} holds no JSON object')
     except ValueError as error:
-        raise ValueError(f'{error}; delete the folder') from error
+        raise Refusal(f'{error}; delete the folder') from error
     return found
 
 
@@ -95,7 +96,7 @@ def open_folder(
     found = _read(file)
     if found is None:
         if folder.is_dir() and any(folder.rglob('*.png')):
-            raise ValueError(
+            raise Refusal(
                 f'{folder} holds PNG files but no {MANIFEST}: it is no folder of pseudo masks. '
                 'Choose a new or empty folder.'
             )
@@ -104,7 +105,7 @@ def open_folder(
         differing = sorted(k for k in {*old, *new} if old.get(k) != new.get(k))
         if differing and not overwrite:
             details = '; '.join(f'{k}: {old.get(k)} there, {new.get(k)} now' for k in differing)
-            raise ValueError(
+            raise Refusal(
                 f'{folder} holds pseudo masks of other settings ({details}). Choose another '
                 'folder, or overwrite the masks (--overwrite).'
             )

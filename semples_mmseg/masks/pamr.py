@@ -12,6 +12,7 @@ from mmseg.registry import TASK_UTILS
 from torch import Tensor
 
 from ..models.soft_masks import label_map
+from ..utils.errors import Refusal
 from .refinement import read_rgb
 
 DILATIONS = (1, 2, 4, 8, 12, 24)
@@ -122,7 +123,7 @@ class PAMR:
         bandwidth: float = 0.1,
     ) -> None:
         if not dilations or min(*dilations, iterations, bandwidth) <= 0:
-            raise ValueError(
+            raise Refusal(
                 'PAMR: `dilations`, `iterations` and `bandwidth` must be positive, got '
                 f'{tuple(dilations)}, {iterations} and {bandwidth}.'
             )

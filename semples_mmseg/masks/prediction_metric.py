@@ -12,6 +12,7 @@ from mmpretrain.evaluation import AveragePrecision
 from mmseg.registry import METRICS
 from prettytable import PrettyTable
 
+from ..utils.errors import Refusal
 from .cam_metric import image_name
 
 
@@ -49,17 +50,17 @@ class PredictionMetric(BaseMetric):
                 ('image_labels', 'use a data set with image-level labels and PackWeakInputs'),
             ):
                 if key not in sample or not len(sample[key]):
-                    raise ValueError(f'PredictionMetric: image {name!r} has no `{key}`; {fix}.')
+                    raise Refusal(f'PredictionMetric: image {name!r} has no `{key}`; {fix}.')
             labels = sample['image_labels'].cpu()
             logits = {key: values.cpu() for key, values in sample['predictions'].items()}
             for key, values in logits.items():
                 if values.shape != labels.shape:
-                    raise ValueError(
+                    raise Refusal(
                         f'PredictionMetric: image {name!r} has {len(labels)} classes in its labels '
                         f'and {len(values)} in the prediction {key!r}.'
                     )
                 if not bool(torch.isfinite(values).all()):
-                    raise ValueError(
+                    raise Refusal(
                         f'PredictionMetric: the prediction {key!r} of image {name!r} holds values '
                         'that are not finite; training has diverged.'
                     )
@@ -70,7 +71,7 @@ class PredictionMetric(BaseMetric):
         labels = torch.stack([row for _, row in results])
         occurs = labels.any(0)
         if not bool(occurs.any()):
-            raise ValueError('PredictionMetric: no image has any label, there is nothing to rank.')
+            raise Refusal('PredictionMetric: no image has any label, there is nothing to rank.')
         # Monotone functions such as the sigmoid do not change a ranking, so logits are enough.
         logits = {name: torch.stack([row[name] for row, _ in results]) for name in results[0][0]}
         scores = {

@@ -10,6 +10,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from mmseg.registry import METRICS
 
+from ..utils.errors import Refusal
 from ..utils.label_png import mask_path, write_mask
 
 
@@ -70,7 +71,7 @@ class PredictionWriter(BaseMetric):
         for sample in data_samples:
             name, path = image_id(sample, self.img_dir), sample.get('img_path')
             if self._images.setdefault(name, path) != path:
-                raise ValueError(
+                raise Refusal(
                     f'the predictions of {self._images[name]} and {path} are the same file, '
                     f'{mask_path(self.folder, name)}; give the images different names'
                 )

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..utils.errors import Refusal
 from ..utils.images import read_image, resize_bicubic
 
 
@@ -52,7 +53,7 @@ def read_rgb(sample: Mapping[str, Any], shape: tuple[int, ...]) -> np.ndarray:
     """
     path = sample.get('img_path')
     if path is None:
-        raise ValueError(
+        raise Refusal(
             f'image {sample.get("img_id")!r} has no `img_path`, which refinement needs: keep it in '
             'the meta_keys of PackWeakInputs.'
         )
@@ -60,7 +61,7 @@ def read_rgb(sample: Mapping[str, Any], shape: tuple[int, ...]) -> np.ndarray:
     if sample.get('limited_shape') is not None:
         image = resize_bicubic(image, sample['limited_shape'])
     if image.shape[:2] != tuple(shape):
-        raise ValueError(
+        raise Refusal(
             f'image {path} is {image.shape[:2]}, its CAMs are {tuple(shape)} (height, width); '
             'CAMs must have the size of the original image.'
         )

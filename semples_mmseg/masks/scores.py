@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..utils.errors import Refusal
 from ..utils.label_png import check_ids
 
 
@@ -95,7 +96,7 @@ def confusion_matrix(
             class.
     """
     if predicted.shape != target.shape:
-        raise ValueError(
+        raise Refusal(
             f'Image {name!r}: the prediction is {tuple(predicted.shape)}, the ground truth '
             f'{tuple(target.shape)}; both must have the size of the original image.'
         )
@@ -105,7 +106,7 @@ def confusion_matrix(
     found = predicted[kept].to(torch.int64)
     wrong = (found < 0) | (found >= num_classes)
     if bool(wrong.any()):  # uncaught it counts as another class, or ends the process on a GPU
-        raise ValueError(
+        raise Refusal(
             f'Image {name!r}: the prediction has the values '
             f'{torch.unique(found[wrong]).tolist()[:5]}, but there are the classes '
             f'0..{num_classes - 1}; model and data set differ in their classes, or the file is not '

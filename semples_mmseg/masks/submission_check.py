@@ -14,6 +14,7 @@ from typing import IO
 
 import numpy as np
 
+from ..utils.errors import Missing, Refusal
 from ..utils.files import read_bytes
 from ..utils.images import open_image
 from ..utils.lists import name_some, read_image_ids
@@ -77,7 +78,7 @@ def check_submission(submission: str | Path, ann_file: str, image_dir: str) -> S
     paths = {name: Path(image_dir) / f'{name}.jpg' for name in wanted}
     absent = [str(path) for path in paths.values() if not path.is_file()]
     if absent:
-        raise FileNotFoundError(f'image missing: {name_some(absent)} of the list {ann_file}')
+        raise Missing(f'image missing: {name_some(absent)} of the list {ann_file}')
     report, seen = SubmissionReport(), Counter[str]()
     for path, content in progress(_entries(Path(submission)), 'PNGs', len(wanted)):
         entry = _ENTRY.fullmatch(path)
@@ -132,7 +133,7 @@ def _problems(content: bytes, size: tuple[int, int]) -> Iterator[str]:
 def _entries(submission: Path) -> Iterator[tuple[str, bytes]]:
     """Relative path and content of every file of a folder or archive."""
     if not submission.exists():
-        raise FileNotFoundError(f'no submission at {submission}')
+        raise Missing(f'no submission at {submission}')
     if submission.is_dir():
         # the archive beside results/ is not checked
         for path in sorted((submission / 'results').rglob('*')):
@@ -147,7 +148,7 @@ def _entries(submission: Path) -> Iterator[tuple[str, bytes]]:
                 if stream is not None:
                     yield member.name.removeprefix('./'), _head(stream)
     except _DAMAGE as error:
-        raise ValueError(
+        raise Refusal(
             f'{submission} is neither a folder nor a whole .tar or .tar.gz archive ({error})'
         ) from error
 

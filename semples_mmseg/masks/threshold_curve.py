@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..utils.errors import Refusal
 from ..utils.label_png import check_ids
 from .scores import SegmentationScores, segmentation_scores
 
@@ -60,7 +61,7 @@ class ThresholdCurve:
         self.thresholds = default_thresholds() if thresholds is None else list(thresholds)
         edges = np.asarray(self.thresholds, np.float32)
         if not len(edges) or not np.all(np.diff(edges) > 0):
-            raise ValueError(
+            raise Refusal(
                 '`thresholds` must be a non-empty, strictly ascending list of background scores '
                 f'(in float32), got {self.thresholds}.'
             )
@@ -90,12 +91,12 @@ class ThresholdCurve:
                 not finite.
         """
         if cams.ndim != 3 or cam_classes.shape != cams.shape[:1]:
-            raise ValueError(
+            raise Refusal(
                 f'Image {name!r}: expected CAMs (n, H, W) with n classes, got '
                 f'{tuple(cams.shape)} with classes of shape {tuple(cam_classes.shape)}.'
             )
         if target.shape[-2:] != cams.shape[-2:] or target.numel() != cams.shape[-2:].numel():
-            raise ValueError(
+            raise Refusal(
                 f'Image {name!r}: the CAMs are {tuple(cams.shape[-2:])} but the ground truth is '
                 f'{tuple(target.shape)}; CAMs must be resized to the original image and the mask '
                 'loaded without resizing.'
@@ -110,13 +111,13 @@ class ThresholdCurve:
         if len(cam_classes):
             cam_classes = cam_classes.to(cams.device)
             if int(cam_classes.min()) < 0 or int(cam_classes.max()) >= self.num_objects:
-                raise ValueError(
+                raise Refusal(
                     f'Image {name!r}: CAM classes {cam_classes.tolist()} are not all in '
                     f'0..{self.num_objects - 1}; model and data set differ in their classes.'
                 )
             best, which = cams.float().max(dim=0)
             if not bool(torch.isfinite(best).all()):
-                raise ValueError(f'Image {name!r}: its CAMs hold values that are not finite.')
+                raise Refusal(f'Image {name!r}: its CAMs hold values that are not finite.')
             # number of thresholds strictly below the score, i.e. the t with score > t
             index += torch.bucketize(best, self._edges.to(best.device))
             index += (cam_classes + 1)[which] * ((labels + 1) * bins)
@@ -144,7 +145,7 @@ class ThresholdCurve:
         edges = self._edges.numpy()
         found = int(np.searchsorted(edges, np.float32(threshold)))
         if found == len(edges) or edges[found] != np.float32(threshold):
-            raise ValueError(f'{threshold} is not one of the thresholds {self.thresholds}.')
+            raise Refusal(f'{threshold} is not one of the thresholds {self.thresholds}.')
         return found
 
     def confusion(self) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 from mmengine.logging import MMLogger
 from mmseg.registry import METRICS
 
+from ..utils.errors import Refusal
 from ..utils.io import atomic_write
 from ..utils.label_png import mask_path
 from .prediction_writer import PredictionWriter
@@ -40,7 +41,7 @@ class VOCSubmission(PredictionWriter):
 
     def __init__(self, out_dir: str, competition: str = 'comp5', **kwargs: Any) -> None:
         if competition not in COMPETITIONS:
-            raise ValueError(f'competition has to be one of {COMPETITIONS}, got {competition!r}')
+            raise Refusal(f'competition has to be one of {COMPETITIONS}, got {competition!r}')
         super().__init__(out_dir, **kwargs)
         self.competition = competition
 
@@ -58,7 +59,7 @@ class VOCSubmission(PredictionWriter):
         """Write the label maps of a batch."""
         assert self.dataset_meta is not None, 'the evaluator sets `dataset_meta`'
         if len(self.dataset_meta['classes']) != NUM_CLASSES:
-            raise ValueError(
+            raise Refusal(
                 f'VOCSubmission: the data set has {len(self.dataset_meta["classes"])} classes, '
                 f'VOC has {NUM_CLASSES}'
             )

@@ -15,6 +15,7 @@ from mmseg.registry import METRICS, TASK_UTILS
 
 from ..models.soft_masks import label_map
 from ..utils.enlarging import resized_label
+from ..utils.errors import Refusal
 from ..utils.label_png import mask_path, write_mask
 from ..utils.parallel import WorkerPool, usable_cores
 from . import confusion_matrix, segmentation_scores
@@ -88,7 +89,7 @@ class PseudoMaskWriter(BaseMetric):
         for sample in data_samples:
             name = image_id(sample)
             if 'cams' not in sample:
-                raise ValueError(
+                raise Refusal(
                     f'PseudoMaskWriter: image {name!r} has no `cams`; use a model that predicts '
                     'CAMs.'
                 )

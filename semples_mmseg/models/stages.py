@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..utils.errors import Refusal
+
 LOSSES = ('classification', 'match', 'prompt', 'refine')
 
 
@@ -63,13 +65,13 @@ def resolve_stage(
     elif {'losses', 'trains'} <= changes.keys():
         stage = Stage(name, **changes)
     else:
-        raise ValueError(
+        raise Refusal(
             f'unknown stage {name!r}: use one of {", ".join(STAGES)}, or give a stage of your own '
             'its `losses` and `trains`'
         )
     check_losses(stage.losses, stage.name)
     if not stage.mask_eps > 0:
-        raise ValueError(f'stage {name!r}: mask_eps must be positive, got {stage.mask_eps}')
+        raise Refusal(f'stage {name!r}: mask_eps must be positive, got {stage.mask_eps}')
     return stage
 
 
@@ -77,4 +79,4 @@ def check_losses(losses: Iterable[str], stage: str) -> None:
     """Raise ValueError for a loss that does not exist."""
     for loss in losses:
         if loss not in LOSSES:
-            raise ValueError(f'stage {stage!r}: unknown loss {loss!r}; known are {LOSSES}')
+            raise Refusal(f'stage {stage!r}: unknown loss {loss!r}; known are {LOSSES}')

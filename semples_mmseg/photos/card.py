@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..utils.errors import Refusal
+
 KEY = 'semples_mmseg'
 """Key of the metadata of an ONNX file."""
 
@@ -57,7 +59,7 @@ class Card:
             palette = tuple(tuple(colour) for colour in tuples.pop('palette'))
             return cls(palette=palette, **tuples)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f'metadata {KEY!r} cannot be read ({error})') from error
+            raise Refusal(f'metadata {KEY!r} cannot be read ({error})') from error
 
     def resized(self, size: tuple[int, int]) -> tuple[int, int]:
         """Height and width of an image (height, width) after MMCV's ``Resize``."""

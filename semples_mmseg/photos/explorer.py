@@ -18,6 +18,7 @@ from ..masks.cam_metric import enlarged
 from ..masks.crf import DenseCRF, crf_on_labels
 from ..masks.manifest import MANIFEST
 from ..models.soft_masks import label_map
+from ..utils.errors import Missing
 from ..utils.files import read_json
 from ..utils.images import limited_size, resize_bicubic
 from ..utils.label_png import class_colours
@@ -61,7 +62,7 @@ class Explorer:
         weights = run.stage_file('refine')
         for needed in (run.semples_config, weights, run.masks / MANIFEST):
             if not needed.is_file():
-                raise FileNotFoundError(
+                raise Missing(
                     f'{needed} is missing: the run is not finished; continue it with '
                     f'semples-mmseg fit --out {run.folder}'
                 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..utils.errors import Missing
 from ..utils.label_png import mask_path
 from ..utils.lists import name_some, read_image_ids
 from .exports import writing
@@ -42,12 +43,12 @@ def export(
     opened = Run.open(Path(run))
     folder = Path(photos or opened.read()['photos'])
     if not folder.is_dir():
-        raise FileNotFoundError(
+        raise Missing(
             f'the photos of {run} are not at {folder} any more: give their folder with --photos'
         )
     ids = read_image_ids(str(opened.data / 'list.txt'))
     if missing := [i for i in ids if not mask_path(opened.masks, i).is_file()]:
-        raise FileNotFoundError(
+        raise Missing(
             f'{run} has no masks yet of {name_some(missing)}: finish it with the command '
             'that began it, semples-mmseg fit'
         )

@@ -18,6 +18,7 @@ from ..runs.forecast import forecast, show_forecast
 from ..runs.steps import Step, run_steps
 from ..runs.tools import Tools
 from ..utils.classes import people_name, prompt_name
+from ..utils.errors import AlreadyThere, Missing, Refusal
 from ..utils.io import check_writable
 from ..utils.label_png import class_colours, mask_path
 from ..utils.lists import image_ids
@@ -92,7 +93,7 @@ def label(
     run = Run(Path(out))
     photos, tags = Path(photos), None if tags is None else Path(tags)
     if run.folder.resolve().is_relative_to(photos.resolve()):
-        raise ValueError(
+        raise Refusal(
             f'{out} is inside the folder of photos, so its masks would be used as photos: '
             'choose another folder with --out'
         )
@@ -152,11 +153,11 @@ def check_weights(recipe: Recipe) -> None:
     files = {'--backbone': recipe.backbone, '--clip': recipe.clip}
     if recipe.weights == 'demo':
         if given := [option for option, file in files.items() if file]:
-            raise ValueError(f'{given[0]} has no effect with --weights demo: leave one of them out')
+            raise Refusal(f'{given[0]} has no effect with --weights demo: leave one of them out')
         return
     for option, file in files.items():
         if file and not Path(file).is_file():
-            raise FileNotFoundError(f'{option}: there is no file {file}')
+            raise Missing(f'{option}: there is no file {file}')
     missing = []
     if not recipe.backbone:
         try:
@@ -169,9 +170,7 @@ def check_weights(recipe: Recipe) -> None:
         except FileNotFoundError as error:
             missing.append(f'{error}, or give it with --clip FILE')
     if missing:
-        raise FileNotFoundError(
-            '; '.join(missing) + '. To try the program without them: --weights demo'
-        )
+        raise Missing('; '.join(missing) + '. To try the program without them: --weights demo')
 
 
 def show_inspection(found: Inspection, console: Console) -> None:
@@ -226,14 +225,14 @@ def begin(run: Run, tagged: TaggedPhotos, tags: Path | None, recipe: Recipe) -> 
         there = run.read()
         for key, value in record.items():
             if there[key] != value:
-                raise FileExistsError(
+                raise AlreadyThere(
                     f'{run.folder} holds another run: its {key} are {there[key]}, now {value}. '
                     'Choose another folder with --out'
                 )
         write_dataset(tagged, run.data)  # refuses other photos or labels
         return Recipe.from_json(there['recipe'])
     if run.folder.exists() and any(run.folder.iterdir()):
-        raise FileExistsError(
+        raise AlreadyThere(
             f'{run.folder} holds files that are no run: choose a new folder with --out'
         )
     _check_room(run.folder, recipe, len(tagged.tags))

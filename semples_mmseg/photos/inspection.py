@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
+from ..utils.errors import Missing, Refusal
 from ..utils.files import read_json, read_lines
 from ..utils.images import read_image
 from ..utils.io import write_json
@@ -97,7 +98,7 @@ class Inspection:
         rare = {name for name, count in self.counts.items() if count < FEWEST}
         if (self.unreadable and not skip_unreadable) or (rare and not skip_rare):
             problem = 0 if self.unreadable and not skip_unreadable else bool(self.unreadable)
-            raise ValueError(f'{self.tagged.root}: {self.findings()[problem]}')
+            raise Refusal(f'{self.tagged.root}: {self.findings()[problem]}')
         tags = {
             photo: tuple(tag for tag in own if tag not in rare)
             for photo, own in self.tagged.tags.items()
@@ -105,7 +106,7 @@ class Inspection:
         }
         classes = tuple(name for name in self.tagged.classes if name not in rare)
         if not classes:
-            raise ValueError(f'{self.tagged.root}: no class has {FEWEST} photos that can be read')
+            raise Refusal(f'{self.tagged.root}: no class has {FEWEST} photos that can be read')
         check_num_classes(len(classes) + 1, str(self.tagged.root))
         return replace(self.tagged, classes=classes, tags=tags)
 
@@ -186,7 +187,7 @@ def photo_paths(run: Run, names: Sequence[str]) -> dict[str, Path]:
     folder = run.read()['photos']
     paths, missing = find_images(folder, names, Config.fromfile(run.semples_config).suffixes)
     if missing:
-        raise FileNotFoundError(
+        raise Missing(
             f'{len(missing)} photos of {run.folder} are not in {folder} any more, such as '
             f'{missing[0]}: put them back'
         )

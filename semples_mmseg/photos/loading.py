@@ -6,6 +6,7 @@ import importlib.util
 import os
 from pathlib import Path
 
+from ..utils.errors import Missing
 from .onnx_model import OnnxModel
 from .predicting import Model
 from .run import Run
@@ -57,13 +58,13 @@ def model_files(run: str | os.PathLike) -> list[Path]:
     if path.is_file():
         if path.suffix.lower() == '.onnx':
             return [path]
-        raise FileNotFoundError(f'{path} is no ONNX file: give one, or the folder of a run')
+        raise Missing(f'{path} is no ONNX file: give one, or the folder of a run')
     folder = Run.open(path).model if Run(path).exists else path
     files = [folder / 'segmenter.py', folder / 'segmenter.pth']
     if importlib.util.find_spec('torch') is None:
         files = [folder / 'segmenter.onnx']
     if gone := [file for file in files if not file.is_file()]:
-        raise FileNotFoundError(
+        raise Missing(
             f'{run} holds no finished model ({gone[0]} is missing): finish the run with the '
             'command that began it, semples-mmseg fit'
         )

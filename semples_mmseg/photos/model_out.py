@@ -11,6 +11,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from ..utils.classes import model_metainfo, read_classes
+from ..utils.errors import Missing
 from ..utils.images import PHOTO_SUFFIXES
 from ..utils.io import atomic_write
 from ..utils.label_png import write_classes
@@ -43,7 +44,7 @@ def write_model(run: Run) -> list[Path]:
     """
     checkpoint = latest_whole_checkpoint(run.segmenter)
     if checkpoint is None:
-        raise FileNotFoundError(f'{run.segmenter} has no checkpoint: the Segmenter is not trained')
+        raise Missing(f'{run.segmenter} has no checkpoint: the Segmenter is not trained')
     source = Config.fromfile(run.segmenter_config)
     named = read_classes(source.model.class_names, 'model.class_names')
     meta = model_metainfo(named)

@@ -18,6 +18,7 @@ from mmseg.models import EncoderDecoder
 from torch import Tensor, nn
 
 from ..models.segmentors import WindowedEncoderDecoder
+from ..utils.errors import MissingPackage, Refusal, RunError
 from ..utils.images import resize_bicubic
 from ..utils.io import atomic_write
 from ..version import __version__
@@ -45,7 +46,7 @@ def check_packages() -> None:
     """
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise ImportError(
+        raise MissingPackage(
             f'writing ONNX files needs {", ".join(missing)}: pip install "semples-mmseg[onnx]", '
             f'or pip install {" ".join(missing)}'
         )
@@ -130,16 +131,16 @@ def card_of(config: Config, trained: TorchModel) -> Card:
     model: Any = trained.model
     kind = type(model).__name__
     if not isinstance(model, EncoderDecoder) or isinstance(model.decode_head, nn.ModuleList):
-        raise ValueError(f'{kind} cannot be exported: only models of the kind EncoderDecoder can')
+        raise Refusal(f'{kind} cannot be exported: only models of the kind EncoderDecoder can')
     if model.out_channels != model.num_classes or model.num_classes > 255:
-        raise ValueError(
+        raise Refusal(
             f'a model of {model.num_classes} classes and {model.out_channels} outputs cannot be '
             'exported: it has to have one output for each of at most 255 classes'
         )
     if model.test_cfg.get('restrict_to_image_labels'):
-        raise ValueError('test_cfg.restrict_to_image_labels needs tags: take it out to export')
+        raise Refusal('test_cfg.restrict_to_image_labels needs tags: take it out to export')
     if getattr(model.data_preprocessor, 'test_cfg', None):
-        raise ValueError('data_preprocessor.test_cfg (padding) cannot be exported: take it out')
+        raise Refusal('data_preprocessor.test_cfg (padding) cannot be exported: take it out')
     graph = Graph(model)
     mean = graph.mean.flatten().tolist()
     sizes: dict[str, Any] = {}
@@ -152,7 +153,7 @@ def card_of(config: Config, trained: TorchModel) -> Card:
             sizes['scale'] = (scale, scale) if isinstance(scale, int) else tuple(scale)
             sizes['keep_ratio'] = bool(step.get('keep_ratio'))
         elif not name.startswith('Pack'):
-            raise ValueError(
+            raise Refusal(
                 f'the test pipeline has {name}, which cannot be exported: it may have LimitSide, '
                 'then Resize with a scale, then a transform that packs'
             )
@@ -192,7 +193,7 @@ def _write(graph: Graph, card: Card, file: Path) -> None:
                 output_names=['logits'],
             )
     except Exception as error:
-        raise ValueError(
+        raise Refusal(
             f'{type(graph.model.backbone).__name__} with {type(graph.model.decode_head).__name__} '
             f'cannot be exported by PyTorch: {error}'
         ) from error
@@ -213,7 +214,7 @@ def _compare_photos(expected: TorchModel, found: OnnxModel) -> None:
     photo = resize_bicubic(coarse, (190, 260))
     share = float((found.predict(photo) == expected.predict(photo)).mean())
     if share < PHOTO_AGREEMENT:
-        raise RuntimeError(
+        raise RunError(
             f'onnxruntime labels {share:.2%} of the pixels of a photo as the test pipeline does: a '
             'part of the pipeline or of the preprocessor cannot be exported faithfully'
         )
@@ -231,7 +232,7 @@ def _compare_graphs(graph: Graph, file: Path) -> None:
         found = session.run(None, dict(image=image.numpy()))[0].argmax(1)
         share = float((found == expected).mean())
         if share < AGREEMENT:
-            raise RuntimeError(
+            raise RunError(
                 f'onnxruntime labels {share:.2%} of the pixels of an image {height} x {width} as '
                 'PyTorch does: a part of this model cannot be exported faithfully'
             )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..utils.enlarging import enlarged_labels
+from ..utils.errors import Missing, MissingPackage, Refusal
 from ..utils.images import limited_size, photo_pixels, resize_bicubic
 from ..utils.windows import enlarged_size, windows
 from .card import KEY, Card
@@ -35,24 +36,24 @@ class OnnxModel:
 
     def __init__(self, path: str | os.PathLike, max_side: int | None = None) -> None:
         if not Path(path).is_file():
-            raise FileNotFoundError(f'there is no model at {path}')
+            raise Missing(f'there is no model at {path}')
         runtime = require_onnxruntime()
         try:
             self._session = runtime.InferenceSession(
                 os.fspath(path), providers=runtime.get_available_providers()
             )
         except Exception as error:  # onnxruntime has no common type
-            raise ValueError(f'{path} cannot be read as an ONNX file ({error})') from error
+            raise Refusal(f'{path} cannot be read as an ONNX file ({error})') from error
         about = self._session.get_modelmeta().custom_metadata_map
         if KEY not in about:
-            raise ValueError(
+            raise Refusal(
                 f'{path} has no metadata about classes and sizes: it was not written by '
                 'tools/export_onnx.py or semples-mmseg fit'
             )
         try:
             self._card = Card.from_json(about[KEY])
         except ValueError as error:
-            raise ValueError(f'{path}: {error}; export it again') from error
+            raise Refusal(f'{path}: {error}; export it again') from error
         self.classes, self.palette = self._card.classes, self._card.palette
         self.max_side = self._card.max_side if max_side is None else max_side
 
@@ -112,7 +113,7 @@ def require_onnxruntime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackage(
             f'ONNX files are run by onnxruntime: pip install onnxruntime ({error})'
         ) from error
     return onnxruntime

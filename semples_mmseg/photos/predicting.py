@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..utils.errors import Missing, Refusal
 from ..utils.files import read_json
 from ..utils.images import read_image
 from ..utils.io import check_writable, remove_leftovers, write_json
@@ -76,16 +77,16 @@ def named_photos(sources: Sequence[str | os.PathLike], out: str | os.PathLike) -
             photos = {name: source / name for name in find_photos(source)}
             masks = Path(os.path.relpath(out, source)).as_posix()
             if masks == '.':
-                raise ValueError(f'{out} is the folder of the photos: choose another with --out')
+                raise Refusal(f'{out} is the folder of the photos: choose another with --out')
             photos = {name: photos[name] for name in photos if not name.startswith(f'{masks}/')}
         elif source.is_file():
             photos = {source.name: source}
         else:
-            raise FileNotFoundError(f'there is no photo and no folder at {source}')
+            raise Missing(f'there is no photo and no folder at {source}')
         for name, path in photos.items():
             other = found.setdefault(name, path)
             if other != path:
-                raise ValueError(
+                raise Refusal(
                     f'the masks of {other} and {path} would be the same file: predict them into '
                     'different folders'
                 )
@@ -148,14 +149,14 @@ def _open(out: Path, settings: dict[str, Any]) -> None:
     if file.is_file():
         found = read_json(file)
         if found != settings:
-            raise ValueError(
+            raise Refusal(
                 f'{out} holds masks of another model or --max-side ({found} there, {settings} '
                 'now): choose another folder with --out, or delete it'
             )
         remove_leftovers(out, recursive=True)
         return
     if any(out.rglob('*.png')):
-        raise ValueError(
+        raise Refusal(
             f'{out} holds PNG files but no {MANIFEST}: choose a new or empty folder with --out'
         )
     write_json(file, settings)

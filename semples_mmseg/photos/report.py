@@ -15,6 +15,7 @@ from PIL import Image
 from ..masks.threshold_curve import ThresholdCurve
 from ..runs.steps import RECORD
 from ..runs.time_left import duration
+from ..utils.errors import Missing
 from ..utils.files import read_json
 from ..utils.images import read_image
 from ..utils.io import atomic_write
@@ -52,7 +53,7 @@ def write_report(run: Run, photos: int = 24, truth: Path | None = None) -> Path:
         ValueError: If a true mask has another size than its photo, or other ids.
     """
     if not run.confidence.is_file():
-        raise FileNotFoundError(
+        raise Missing(
             f'{run.folder} has no confidence.csv: the run is not finished; continue it with '
             f'semples-mmseg fit --out {run.folder}'
         )
@@ -166,7 +167,7 @@ def _true_masks(run: Run, truth: Path) -> dict[str, Path]:
     paths = {name: mask_path(truth, name) for name in run.labels()}
     found = {name: path for name, path in paths.items() if path.is_file()}
     if not found:
-        raise FileNotFoundError(
+        raise Missing(
             f'--truth: {truth} has no mask of the photos of {run.folder}, such as '
             f'{next(iter(paths.values()))}: masks are named as those in {run.masks}'
         )

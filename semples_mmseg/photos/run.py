@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.classes import people_name
+from ..utils.errors import Missing
 from ..utils.files import read_json
 from ..utils.io import write_json
 from ..utils.lists import read_image_ids, read_label_file
@@ -49,7 +50,7 @@ class Run:
             FileNotFoundError: If the folder holds none.
         """
         if not (folder / _RECORD).is_file():
-            raise FileNotFoundError(
+            raise Missing(
                 f'{folder} holds no run ({_RECORD} is missing): give the folder that was '
                 '--out of semples-mmseg fit'
             )

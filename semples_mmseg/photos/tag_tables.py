@@ -27,6 +27,7 @@ from typing import Any
 
 from ..datasets.voc import read_object_names
 from ..prepare.cls_labels import read_cls_labels
+from ..utils.errors import Missing, Refusal
 from ..utils.files import read_json, read_text
 from ..utils.images import PHOTO_SUFFIXES
 
@@ -96,7 +97,7 @@ def read_tags(
     elif source.is_dir():
         table = _voc(source)
     elif not source.is_file():
-        raise FileNotFoundError(f'there is no tag table at {source}')
+        raise Missing(f'there is no tag table at {source}')
     else:
         table = _read_file(source, classes)
     if classes is None:
@@ -106,7 +107,7 @@ def read_tags(
         None,
     )
     if unknown:
-        raise ValueError(
+        raise Refusal(
             f'{unknown[0]}: the tag {unknown[1]!r} is none of the classes {", ".join(classes)}'
         )
     return TagTable(table.form, table.entries, tuple(classes))
@@ -127,7 +128,7 @@ def _folders(photos: Sequence[str]) -> TagTable:
     for photo in photos:
         folder, *rest = photo.split('/')
         if not rest:
-            raise ValueError(
+            raise Refusal(
                 f'{photo} lies in no class folder: give a tag table (--tags), or put every photo '
                 'into a folder named after its class'
             )
@@ -138,7 +139,7 @@ def _folders(photos: Sequence[str]) -> TagTable:
 def _voc(folder: Path) -> TagTable:
     files = sorted(folder.rglob('*.xml'))
     if not files:
-        raise ValueError(f'{folder} is a folder without VOC annotations (.xml)')
+        raise Refusal(f'{folder} is a folder without VOC annotations (.xml)')
     entries = [
         Entry(
             str(file),
@@ -155,7 +156,7 @@ def _read_file(path: Path, classes: Sequence[str] | None) -> TagTable:
         start = file.read(64)
     if start.startswith(b'\x93NUMPY'):
         if classes is None:
-            raise ValueError(f'{path} has no class names: give them with --classes')
+            raise Refusal(f'{path} has no class names: give them with --classes')
         labels = read_cls_labels(path, classes)
         entries = [Entry(str(path), name, tuple(tags)) for name, tags in labels.items()]
         return _table('cls_labels.npy', entries, classes)
@@ -177,7 +178,7 @@ def _json(path: Path, content: Any) -> TagTable:
         if isinstance(tags, str):
             tags = _split(tags)
         if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-            raise ValueError(f'{where}: the tags of {image!r} have to be a list of names')
+            raise Refusal(f'{where}: the tags of {image!r} have to be a list of names')
         entries.append(Entry(where, str(image), _ordered(tag.strip() for tag in tags)))
     return _table('JSON', entries)
 
@@ -188,7 +189,7 @@ def _records(path: Path, rows: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
         image = next((key for key in keys if key.lower() in IMAGE_COLUMNS), None)
         tags = next((key for key in keys if key.lower() in TAG_COLUMNS), None)
         if image is None or tags is None:
-            raise ValueError(f'{path}, entry {number}: expected {{"image": ..., "tags": [...]}}')
+            raise Refusal(f'{path}, entry {number}: expected {{"image": ..., "tags": [...]}}')
         yield row[image], row[tags]
 
 
@@ -203,7 +204,7 @@ def _coco(path: Path, content: Mapping[str, Any]) -> TagTable:
             for image in content['images']
         ]
     except (KeyError, TypeError) as error:
-        raise ValueError(f'{path} is not a COCO annotation file: {error!r} is missing') from None
+        raise Refusal(f'{path} is not a COCO annotation file: {error!r} is missing') from None
     return _table('COCO JSON', entries, names.values())
 
 
@@ -211,7 +212,7 @@ def _csv(path: Path, text: str) -> TagTable:
     head = text.partition('\n')[0]
     delimiter = next((d for d in '\t,;' if d in head), None)
     if delimiter is None:
-        raise ValueError(f'{path}, row 1: expected columns image and tag, got {head[:80]!r}')
+        raise Refusal(f'{path}, row 1: expected columns image and tag, got {head[:80]!r}')
     kind = 'TSV' if delimiter == '\t' else 'CSV'
     rows = [
         (number, [cell.strip() for cell in row])
@@ -224,7 +225,7 @@ def _csv(path: Path, text: str) -> TagTable:
     names = [name.lower() for name in header]
     images = [index for index, name in enumerate(names) if name in IMAGE_COLUMNS]
     if not images:
-        raise ValueError(
+        raise Refusal(
             f'{path}, row 1: no column is called image (or {", ".join(sorted(IMAGE_COLUMNS))}); '
             f'the columns are {", ".join(header)}'
         )
@@ -233,7 +234,7 @@ def _csv(path: Path, text: str) -> TagTable:
         unknown = [header[i] for i in range(len(names)) if i not in (images[0], *tags)]
         if len(tags) > 1 or unknown:
             extra = ', '.join(unknown or [header[i] for i in tags[1:]])
-            raise ValueError(f'{path}, row 1: unknown columns {extra}; expected image and tag')
+            raise Refusal(f'{path}, row 1: unknown columns {extra}; expected image and tag')
         return _tag_columns(path, kind, images[0], tags[0], body)
     return _one_hot(path, kind, header, images[0], body)
 
@@ -245,9 +246,9 @@ def _tag_columns(
     for number, row in rows:
         where = f'{path}, row {number}'
         if len(row) <= image or not row[image]:
-            raise ValueError(f'{where}: no photo is named')
+            raise Refusal(f'{where}: no photo is named')
         if column is not None and len(row) > max(image, column) + 1 and any(row[column + 1 :]):
-            raise ValueError(
+            raise Refusal(
                 f'{where}: {len(row)} cells where the header has {max(image, column) + 1}; put '
                 'several tags into quotes, separated by ;'
             )
@@ -266,11 +267,11 @@ def _one_hot(
     for number, row in rows:
         where, tags = f'{path}, row {number}', []
         if len(row) != len(header):
-            raise ValueError(f'{where}: {len(row)} cells where the header has {len(header)}')
+            raise Refusal(f'{where}: {len(row)} cells where the header has {len(header)}')
         for index, name in classes.items():
             value = row[index].lower()
             if value not in _YES | _NO:
-                raise ValueError(
+                raise Refusal(
                     f'{where}: {row[index]!r} in the column {name!r} is neither 0 nor 1; a table '
                     'of tags has a column called tag'
                 )

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from ..prepare.outputs import labels_are_current, list_is_current, write_label_file, write_list
 from ..utils import atomic_write
 from ..utils.classes import people_name, prompt_name
+from ..utils.errors import Refusal
 from ..utils.lists import folded, image_ids
 from .tag_tables import Entry, TagTable
 
@@ -56,7 +57,7 @@ def match_photos(root: Path, photos: Sequence[str], table: TagTable) -> TaggedPh
         own = tags.setdefault(photo, [])
         own.extend(tag for tag in entry.tags if tag not in own)
     if not any(tags.values()):
-        raise ValueError(f'{root}: no photo has a tag, so there is nothing to learn from')
+        raise Refusal(f'{root}: no photo has a tag, so there is nothing to learn from')
     untagged = tuple(photo for photo in photos if photo not in tags)
     frozen = {photo: tuple(own) for photo, own in sorted(tags.items())}
     return TaggedPhotos(root, table.form, table.classes, frozen, untagged)
@@ -101,11 +102,11 @@ def _find(entry: Entry, by_name: Mapping[str, Sequence[str]], root: Path) -> str
     if len(found) == 1:
         return found[0]
     if found:
-        raise ValueError(
+        raise Refusal(
             f'{entry.where}: {entry.image!r} may be any of {", ".join(found[:3])}; give the path '
             f'below {root}, with suffix'
         )
-    raise ValueError(
+    raise Refusal(
         f'{entry.where}: there is no photo {entry.image!r} in {root}; remove the row or add the '
         'photo'
     )
@@ -118,9 +119,9 @@ def _check_classes(table: TagTable) -> None:
         where = first.get(name, 'the class names')
         plain = people_name(name)
         if not plain or not prompt_name(name):
-            raise ValueError(f'{where}: {name!r} is no class name')
+            raise Refusal(f'{where}: {name!r} is no class name')
         if plain.casefold() == 'background':
-            raise ValueError(f'{where}: background is no tag; a photo of nothing has an empty tag')
+            raise Refusal(f'{where}: background is no tag; a photo of nothing has an empty tag')
         other = seen.setdefault(folded(plain), name)
         if other != name:
-            raise ValueError(f'{where}: the classes {other!r} and {name!r} have the same name')
+            raise Refusal(f'{where}: the classes {other!r} and {name!r} have the same name')

@@ -13,6 +13,7 @@ from mmengine.registry import init_default_scope
 from mmseg.apis import init_model
 
 from ..datasets.pipelines import set_max_side
+from ..utils.errors import Refusal
 from ..utils.images import photo_pixels
 from ..utils.label_png import class_colours
 from ..weights import with_scheme
@@ -50,13 +51,13 @@ class TorchModel:
         device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
         self.model = init_model(config, with_scheme(os.fspath(checkpoint)), device=device)
         if hasattr(self.model, 'mask_generator'):
-            raise ValueError(
+            raise Refusal(
                 f'{checkpoint} is a model of CAMs, which needs tags (SemPLeSInferencer); predict '
                 'with a Segmenter that was trained on its masks'
             )
         steps = prediction_steps(config)
         if max_side is not None and not set_max_side(steps, max_side):
-            raise ValueError(
+            raise Refusal(
                 "max_side has no effect: the test pipeline has no dict(type='LimitSide', ...)"
             )
         self._pipeline = Compose(steps)
@@ -96,9 +97,7 @@ def prediction_steps(config: Config) -> list[dict[str, Any]]:
     dataset = (content.get('test_dataloader') or {}).get('dataset') or {}
     pipeline = dataset.get('pipeline') or content.get('test_pipeline')
     if not pipeline:
-        raise ValueError(
-            f'{config.filename} has no test pipeline: test_dataloader.dataset.pipeline'
-        )
+        raise Refusal(f'{config.filename} has no test pipeline: test_dataloader.dataset.pipeline')
     names = [getattr(step['type'], '__name__', str(step['type'])) for step in pipeline]
     loads = [name.split('.')[-1].startswith('Load') for name in names]
     return [step for step, load in zip(pipeline, loads, strict=True) if not load]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..utils.errors import MissingPackage
 from ..utils.label_png import write_mask
 from .explorer import Explorer, Look, fit_within
 
@@ -41,7 +42,7 @@ def require_gradio() -> Any:
     try:
         import gradio
     except ImportError as error:
-        raise ImportError(
+        raise MissingPackage(
             'semples-mmseg explore needs Gradio: pip install "semples-mmseg[explore]"'
         ) from error
     return gradio

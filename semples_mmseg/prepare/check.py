@@ -11,6 +11,7 @@ from mmengine.fileio import join_path
 from ..datasets.labels import Label
 from ..datasets.mask_checks import swapped_classes
 from ..datasets.weak_label import WeakLabelDataset
+from ..utils.errors import Missing, Refusal
 from ..utils.images import PHOTO_SUFFIXES, read_image
 from ..utils.label_png import IGNORED, read_mask
 from ..utils.lists import (
@@ -70,7 +71,7 @@ def check_dataset(dataset: WeakLabelDataset, name: str = '', workers: int | None
     img_dir, mask_dir = dataset.data_prefix['img_path'], dataset.data_prefix.get('seg_map_path')
     for folder in filter(None, (img_dir, mask_dir)):
         if not Path(folder).is_dir():
-            raise FileNotFoundError(f'folder {folder} does not exist')
+            raise Missing(f'folder {folder} does not exist')
     report = Report(name, 0, {}, None)
     img_ids = _listed(dataset, img_dir, report)
     paths, absent = find_images(img_dir, img_ids, dataset.img_suffix)
@@ -110,7 +111,7 @@ def _listed(dataset: WeakLabelDataset, img_dir: str, report: Report) -> list[str
     ends = suffix_list(dataset.img_suffix)
     ids, others = ids_below(img_dir, ends, PHOTO_SUFFIXES)
     if not ids:
-        raise FileNotFoundError(f'no image *{" *".join(ends)} in {img_dir}; check the suffix')
+        raise Missing(f'no image *{" *".join(ends)} in {img_dir}; check the suffix')
     detail = f'not used; the suffix is {", ".join(ends)} (--image-suffix takes several)'
     report.findings['images with another suffix'] = dict.fromkeys(others, detail)
     return [check_image_id(img_id, f'folder {img_dir}') for img_id in ids]
@@ -121,10 +122,10 @@ def _check_labels(
 ) -> dict[str, list[str]]:
     """Check the image-level labels; class names of those images whose labels are good."""
     if dataset.label_file and not os.path.exists(dataset.label_file):
-        raise FileNotFoundError(f'label file {dataset.label_file} does not exist')
+        raise Missing(f'label file {dataset.label_file} does not exist')
     inherited = type(dataset).load_image_labels is WeakLabelDataset.load_image_labels
     if inherited and not dataset.label_file:
-        raise ValueError('no labels: name the JSON file of the image-level labels (--labels)')
+        raise Refusal('no labels: name the JSON file of the image-level labels (--labels)')
     try:
         given = dict(dataset.load_image_labels(img_ids))
     except (ValueError, OSError):

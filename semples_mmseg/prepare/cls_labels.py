@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..utils.errors import Refusal
 from ..utils.files import read_bytes
 from ..utils.lists import name_some
 from ..utils.names import check_image_id
@@ -37,7 +38,7 @@ class _ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Look up a type of the pickle."""
         if f'{module}.{name}' not in _ALLOWED:
-            raise ValueError(
+            raise Refusal(
                 f'it asks for {module}.{name}, which is neither an array nor plain data; nothing '
                 'of it was run'
             )
@@ -72,12 +73,12 @@ def read_cls_labels(
             check_image_id(img_id, 'its id')
             present = _present(value, len(classes))
         except ValueError as error:
-            raise ValueError(f'{path}, image {repr(key)[:80]}: {error}') from None
+            raise Refusal(f'{path}, image {repr(key)[:80]}: {error}') from None
         if img_id in labels:
-            raise ValueError(f'{path} has image {img_id!r} twice, as text and as number')
+            raise Refusal(f'{path} has image {img_id!r} twice, as text and as number')
         labels[img_id] = [classes[k] for k in present]
     if not labels:
-        raise ValueError(f'{path} holds an empty dict')
+        raise Refusal(f'{path} holds an empty dict')
     return labels
 
 
@@ -89,17 +90,17 @@ def _read_dict(path: str | os.PathLike) -> dict:
             read_header = getattr(np.lib.format, f'read_array_header_{version[0]}_{version[1]}')
             shape, _, dtype = read_header(file)
             if shape != () or dtype.kind != 'O':
-                raise ValueError(f'it holds an array of shape {shape} and type {dtype}')
+                raise Refusal(f'it holds an array of shape {shape} and type {dtype}')
             content = _ArrayUnpickler(file).load().item()
         # NumPy's and pickle's errors on damaged bytes have no common base class.
         except Exception as error:
             reason = str(error) or type(error).__name__
-            raise ValueError(
+            raise Refusal(
                 f'{path} cannot be read: {reason}. Expected a dict {{image id: vector}} as written '
                 'by numpy.save'
             ) from error
     if not isinstance(content, dict):
-        raise ValueError(f'{path} holds a {type(content).__name__}; expected a dict')
+        raise Refusal(f'{path} holds a {type(content).__name__}; expected a dict')
     return content
 
 
@@ -109,7 +110,7 @@ def _check_format(id_format: str) -> None:
     except (IndexError, KeyError, ValueError, AttributeError):
         told_apart = False
     if not told_apart:
-        raise ValueError(
+        raise Refusal(
             f'id format {id_format!r} does not turn a whole number into an image id; expected '
             "e.g. 'COCO_train2014_{:012d}'"
         )
@@ -119,12 +120,12 @@ def _image_id(key: Any, id_format: str | None) -> str:
     try:
         number = operator.index(key)
     except TypeError:
-        raise ValueError(f'an id is a text or a whole number, not {type(key).__name__}') from None
+        raise Refusal(f'an id is a text or a whole number, not {type(key).__name__}') from None
     if id_format is not None:
         return id_format.format(number)
     year, rest = divmod(number, 1_000_000)
     if not 2007 <= year <= 2012:
-        raise ValueError(
+        raise Refusal(
             'a number is no id of VOC such as 2007000032; tell how numbers become image ids '
             "(--id-format, e.g. 'COCO_train2014_{:012d}')"
         )
@@ -139,8 +140,8 @@ def _present(value: Any, num_classes: int) -> list[int]:
         vector = np.zeros(())
     if vector.shape != (num_classes,):
         found = f'{len(vector)} entries' if vector.ndim == 1 else 'no vector of numbers'
-        raise ValueError(f'expected a vector of {num_classes} zeros and ones, got {found}')
+        raise Refusal(f'expected a vector of {num_classes} zeros and ones, got {found}')
     odd = [str(x) for x in vector if x not in (0, 1)]
     if odd:
-        raise ValueError(f'expected zeros and ones, got {name_some(odd)}')
+        raise Refusal(f'expected zeros and ones, got {name_some(odd)}')
     return np.flatnonzero(vector).tolist()

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from ..datasets.coco import COCO_CLASSES
+from ..utils.errors import Missing, Refusal
 from ..utils.files import file_digest, read_json
 from ..utils.io import write_json
 from ..utils.lists import missing_files, name_some
@@ -58,7 +59,7 @@ def read_instances(path: Path) -> list[CocoImage]:
             twice, or an annotation has a category or an image that is not listed.
     """
     if not path.is_file():
-        raise FileNotFoundError(
+        raise Missing(
             f'{path} does not exist: unpack annotations_trainval2014.zip there, or give the folder '
             'with --annotations'
         )
@@ -68,16 +69,16 @@ def read_instances(path: Path) -> list[CocoImage]:
         images: dict[Any, CocoImage] = {}
         for entry in content['images']:
             if entry['id'] in images:
-                raise ValueError(f'{path} lists the image id {entry["id"]} twice')
+                raise Refusal(f'{path} lists the image id {entry["id"]} twice')
             images[entry['id']] = CocoImage(
                 _checked_name(entry['file_name'], path), _checked_size(entry, path)
             )
         for entry in content['annotations']:
             where = f'{path}: annotation {entry["id"]} of image {entry["image_id"]}'
             if entry['image_id'] not in images:
-                raise ValueError(f'{where}: the file lists no such image')
+                raise Refusal(f'{where}: the file lists no such image')
             if entry['category_id'] not in labels:
-                raise ValueError(
+                raise Refusal(
                     f'{where} has the unknown category id {entry["category_id"]}; known are those '
                     f'under "categories", {min(labels)} to {max(labels)}'
                 )
@@ -90,14 +91,14 @@ def read_instances(path: Path) -> list[CocoImage]:
                 )
             )
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
+        raise Refusal(
             f'{path} is not a file of COCO instances ({type(error).__name__}: {error}); expected '
             'instances_train2014.json or instances_val2014.json as downloaded'
         ) from error
     ordered = sorted(images.values(), key=lambda image: image.name)
     twice = [a.name for a, b in zip(ordered, ordered[1:], strict=False) if a.name == b.name]
     if twice:
-        raise ValueError(f'{path} lists {name_some(twice)} more than once')
+        raise Refusal(f'{path} lists {name_some(twice)} more than once')
     return ordered
 
 
@@ -107,7 +108,7 @@ def _category_labels(categories: Sequence[dict[str, Any]], path: Path) -> dict[i
     names = [category['name'] for category in ordered]
     if tuple(names) != COCO_CLASSES:
         odd = sorted({*names} ^ {*COCO_CLASSES}) or ['their order']
-        raise ValueError(
+        raise Refusal(
             f'{path}: its categories are not the 80 of COCO; what differs: {name_some(odd, 5)}'
         )
     return {category['id']: label for label, category in enumerate(ordered, 1)}
@@ -115,7 +116,7 @@ def _category_labels(categories: Sequence[dict[str, Any]], path: Path) -> dict[i
 
 def _checked_name(name: str, path: Path) -> str:
     if Path(name).name != name or Path(name).suffix != '.jpg':
-        raise ValueError(f'{path}: expected the name of a .jpg file without a folder, got {name!r}')
+        raise Refusal(f'{path}: expected the name of a .jpg file without a folder, got {name!r}')
     check_image_id(Path(name).stem, str(path))
     return name
 
@@ -124,7 +125,7 @@ def _checked_size(entry: dict[str, Any], path: Path) -> tuple[int, int]:
     """(height, width) of an image; compared with the image itself when its mask is painted."""
     size = entry['height'], entry['width']
     if not all(type(side) is int and 0 < side <= 65535 for side in size):
-        raise ValueError(
+        raise Refusal(
             f'{path}: image {entry["id"]!r} has height and width {size}; expected numbers of pixels'
         )
     return size
@@ -150,19 +151,19 @@ def choose_images(
     paths = [str(folder / image.name) for image in labelled]
     missing = {Path(path).name for path in missing_files(paths)}
     if missing and (not subset or len(missing) == len(labelled)):
-        raise FileNotFoundError(
+        raise Missing(
             f'{len(missing)} of {len(labelled)} labelled images of {split} are missing in '
             f'{folder}: {name_some(sorted(missing))}. Complete the download or give the right '
             'folder; if a part of COCO is meant, add --subset'
         )
     chosen = [image for image in labelled if image.name not in missing]
     if not subset and len(chosen) != SPLITS[split]:
-        raise ValueError(
+        raise Refusal(
             f'{split} has {len(chosen)} labelled images, COCO 2014 has {SPLITS[split]}: the '
             'annotation file is a different one or incomplete; if a part is meant, add --subset'
         )
     if not chosen:
-        raise ValueError(f'{split}: the annotation file has no image with annotations')
+        raise Refusal(f'{split}: the annotation file has no image with annotations')
     return chosen
 
 
@@ -237,7 +238,7 @@ def _check_mask_folder(folder: Path, source: Path) -> None:
     except (FileNotFoundError, ValueError):
         found = None
     if found != _manifest(source):
-        raise ValueError(
+        raise Refusal(
             f'{folder} holds files that were not made from {source} as it is now (its {_MANIFEST} '
             'is missing or differs): delete the folder or choose another with --out'
         )

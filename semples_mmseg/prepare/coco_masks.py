@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from ..utils.errors import Refusal
 from ..utils.files import read_bytes
 from ..utils.images import open_image
 from ..utils.label_png import IGNORED, write_mask
@@ -44,20 +45,20 @@ def decode_region(region: Region, size: tuple[int, int]) -> np.ndarray:
         if isinstance(coded, list):
             # pycocotools takes a list of four numbers for a box
             if not coded or any(len(polygon) < 6 or len(polygon) % 2 for polygon in coded):
-                raise ValueError('expected polygons [x1, y1, x2, y2, ...] of three corners or more')
+                raise Refusal('expected polygons [x1, y1, x2, y2, ...] of three corners or more')
             coded = coco_mask.merge(coco_mask.frPyObjects(coded, *size))
         elif tuple(coded['size']) != size:
-            raise ValueError(f'run lengths of size {coded["size"]}, the image has {size}')
+            raise Refusal(f'run lengths of size {coded["size"]}, the image has {size}')
         elif isinstance(coded['counts'], list):
             if sum(coded['counts']) != size[0] * size[1]:
-                raise ValueError(f'run lengths of {sum(coded["counts"])} pixels, the image {size}')
+                raise Refusal(f'run lengths of {sum(coded["counts"])} pixels, the image {size}')
             coded = coco_mask.frPyObjects(coded, *size)
         pixels = coco_mask.decode(coded)
         if pixels.sum() != coco_mask.area(coded):  # pycocotools leaves the rest unset
-            raise ValueError('run lengths that end too early')
+            raise Refusal('run lengths that end too early')
         return pixels > 0
     except (TypeError, KeyError, ValueError, OverflowError, AttributeError) as error:
-        raise ValueError(f'annotation {region.id} has no valid segmentation: {error}') from error
+        raise Refusal(f'annotation {region.id} has no valid segmentation: {error}') from error
 
 
 def paint(regions: Sequence[Region], size: tuple[int, int]) -> np.ndarray:
@@ -96,13 +97,13 @@ def write_image_mask(job: tuple[str, Path, tuple[int, int], Sequence[Region]]) -
         with open_image(read_bytes(image, 'image'), image) as opened:
             found = opened.size[::-1]
     except (OSError, ValueError) as error:
-        raise ValueError(f'image {image} cannot be read ({error}): download it again') from error
+        raise Refusal(f'image {image} cannot be read ({error}): download it again') from error
     if found != size:
-        raise ValueError(
+        raise Refusal(
             f'image {image} is {found[0]} x {found[1]} (height x width), the annotation file says '
             f'{size[0]} x {size[1]}: image and annotations are of different releases'
         )
     try:
         write_mask(path, paint(regions, size))
     except ValueError as error:
-        raise ValueError(f'mask of {image}: {error}') from error
+        raise Refusal(f'mask of {image}: {error}') from error

@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS
 
 from ..datasets.weak_label import WeakLabelDataset
+from ..utils.errors import Refusal
 
 
 def dataset_class(name: str) -> type[WeakLabelDataset]:
@@ -33,7 +34,7 @@ def dataset_class(name: str) -> type[WeakLabelDataset]:
         short = key.lower().removeprefix('weak').removesuffix('dataset')
         if name == key or name.lower() == short:
             return kind
-    raise ValueError(
+    raise Refusal(
         f'no weakly labelled data set is called {name!r}; there are {", ".join(sorted(known))}, '
         "short names such as 'voc' for WeakVOCDataset included"
     )
@@ -61,7 +62,7 @@ def datasets_of_config(config: Config) -> dict[str, WeakLabelDataset]:
             key = (dataset.ann_file, dataset.label_file, *sorted(prefix.items()))
             found.setdefault(key, (loader, dataset))
     if not found:
-        raise ValueError(
+        raise Refusal(
             f'{config.filename} has no dataloader over a data set with image-level labels; give '
             'its folders instead'
         )
@@ -101,7 +102,7 @@ def dataset_of_folders(
         ValueError: If neither ``dataset`` nor ``classes`` is given, or the class is unknown.
     """
     if (dataset is None) == (classes is None):
-        raise ValueError("give either dataset (e.g. 'voc') or classes")
+        raise Refusal("give either dataset (e.g. 'voc') or classes")
     options: dict[str, Any] = dict(
         ann_file=ann_file,
         data_root=root,

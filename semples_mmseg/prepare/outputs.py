@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..utils import atomic_write
+from ..utils.errors import AlreadyThere
 from ..utils.lists import name_some, read_image_ids, read_label_file
 
 
@@ -20,7 +21,7 @@ def list_is_current(path: Path, img_ids: Iterable[str], overwrite: bool = False)
     there, wanted = set(read_image_ids(str(path))), set(img_ids)
     if there != wanted:
         odd = sorted(there ^ wanted)
-        raise FileExistsError(
+        raise AlreadyThere(
             f'{path} holds other ids: {len(there)} there, {len(wanted)} now, differing in '
             f'{name_some(odd)}. Move it away, or overwrite it (--overwrite)'
         )
@@ -54,7 +55,7 @@ def labels_are_current(
     there = read_label_file(str(path))
     odd = sorted(i for i in {*there, *labels} if there.get(i) != labels.get(i))
     if odd:
-        raise FileExistsError(
+        raise AlreadyThere(
             f'{path} holds other labels, differing in {name_some(odd)}. Move it away, choose '
             'another name, or overwrite it (--overwrite)'
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..datasets.voc import WeakVOCDataset, read_object_names
+from ..utils.errors import Missing, Refusal
 from ..utils.lists import explain_unknown, missing_files, name_some, read_image_ids
 from ..utils.parallel import parallel_map
 from ..utils.progress import progress
@@ -73,14 +74,14 @@ def prepare_voc(
     lists = root / 'ImageSets/Segmentation'
     for folder in (root / 'JPEGImages', lists):
         if not folder.is_dir():
-            raise FileNotFoundError(
+            raise Missing(
                 f'{folder} does not exist; give the folder VOCdevkit/VOC2012 as unpacked from the '
                 'download'
             )
     train, val = (read_image_ids(str(lists / f'{split}.txt')) for split in ('train', 'val'))
     both = sorted({*train} & {*val})
     if both:
-        raise ValueError(f'{lists}: {name_some(both)} are in train.txt and in val.txt')
+        raise Refusal(f'{lists}: {name_some(both)} are in train.txt and in val.txt')
     sources = _sbd_sources(root, sbd, [*train, *val]) if sbd else _png_sources(root, masks)
     train_aug = sorted({*train, *sources} - {*val})
     counts = dict(train_aug=len(train_aug), train=len(train), val=len(val))
@@ -124,7 +125,7 @@ def _png_sources(root: Path, masks: Path | None) -> dict[str, Path]:
     folder = masks or root / 'SegmentationClassAug'
     found = {path.stem: path for path in folder.glob('*.png')} if folder.is_dir() else {}
     if not found:
-        raise FileNotFoundError(
+        raise Missing(
             f'no PNG masks in {folder}; the augmented set is needed: either SegmentationClassAug '
             '(--masks) or the SBD release (--sbd)'
         )
@@ -135,7 +136,7 @@ def _sbd_sources(root: Path, sbd: Path, own: Sequence[str]) -> dict[str, Path]:
     """Masks by image id: VOC's own as PNG, the other images of SBD's two lists as MATLAB files."""
     dataset = sbd / 'dataset' if (sbd / 'dataset').is_dir() else sbd
     if not (dataset / 'cls').is_dir():
-        raise FileNotFoundError(
+        raise Missing(
             f'{dataset}/cls does not exist; give the folder benchmark_RELEASE of the SBD release '
             '(--sbd)'
         )
@@ -151,7 +152,7 @@ def _check_counts(counts: Mapping[str, int], source: Path) -> None:
         f'{split} has {counts[split]}, not {n}' for split, n in COUNTS.items() if counts[split] != n
     ]
     if wrong:
-        raise ValueError(
+        raise Refusal(
             f'not the full VOC 2012 with SBD: {"; ".join(wrong)}. Look for missing files in '
             f'{source}, or accept a part of the set (--subset)'
         )
@@ -160,7 +161,7 @@ def _check_counts(counts: Mapping[str, int], source: Path) -> None:
 def _check_there(paths: Sequence[Path], kind: str, fix: str) -> None:
     missing = missing_files(str(path) for path in paths)
     if missing:
-        raise FileNotFoundError(f'{kind} missing: {name_some(missing)}; {fix}')
+        raise Missing(f'{kind} missing: {name_some(missing)}; {fix}')
 
 
 def _labels_from_xml(
@@ -180,5 +181,5 @@ def _read_xml(path: str) -> list[str]:
     names = read_object_names(path)
     for name in names:
         if name not in CLASSES:
-            raise ValueError(f'annotation {path}: {explain_unknown(name, CLASSES)}')
+            raise Refusal(f'annotation {path}: {explain_unknown(name, CLASSES)}')
     return sorted({*names}, key=CLASSES.index)

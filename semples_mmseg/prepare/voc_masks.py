@@ -7,6 +7,7 @@ import numpy as np
 from scipy.io import loadmat
 
 from ..utils import atomic_write
+from ..utils.errors import Refusal
 from ..utils.label_png import IGNORED, read_mask, write_mask
 
 
@@ -27,7 +28,7 @@ def classes_in_mask(
         ValueError: If the mask has no pixel.
     """
     if label.size == 0:
-        raise ValueError(f'mask {path} has no pixel')
+        raise Refusal(f'mask {path} has no pixel')
     ids = np.flatnonzero(np.bincount(label.ravel(), minlength=256)).tolist()
     stray = [i for i in ids if num_classes < i != IGNORED]
     return [i for i in ids if 0 < i <= num_classes], stray
@@ -51,12 +52,12 @@ def read_sbd_mask(path: str | os.PathLike) -> np.ndarray:
     except FileNotFoundError:
         raise
     except Exception as error:  # SciPy raises many types for damaged files
-        raise ValueError(
+        raise Refusal(
             f'{path} is not a class annotation of SBD with GTcls.Segmentation '
             f'({type(error).__name__}: {error}); unpack the release anew'
         ) from error
     if label.ndim != 2 or label.dtype != np.uint8:
-        raise ValueError(
+        raise Refusal(
             f'{path}: GTcls.Segmentation has shape {label.shape} and type {label.dtype}; expected '
             '(H, W) of uint8'
         )
@@ -83,7 +84,7 @@ def finish_mask(job: tuple[Path, Path, int]) -> tuple[list[int], bool]:
     label = read_sbd_mask(path) if converted else read_mask(path)
     present, stray = classes_in_mask(label, num_classes, path)
     if stray:
-        raise ValueError(
+        raise Refusal(
             f'mask {path} holds the values {stray}; expected 0..{num_classes} and {IGNORED}. '
             'Replace the file'
         )

@@ -13,6 +13,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ..models.losses import PromptLoss, RefineLoss
+from ..utils.errors import Missing, Refusal
 from ..utils.files import read_json
 
 TABLES = ('1', '2', '3', '4', '5', '6')
@@ -69,7 +70,7 @@ def read_run(text: str) -> RunFigures:
     work = next((one for one in works if (one / 'stages.json').is_file()), None)
     configs = sorted(work.glob('*.py'), key=lambda file: file.stat().st_mtime) if work else []
     if work is None or not configs:
-        raise FileNotFoundError(
+        raise Missing(
             f'{folder} holds no staged run (stages.json and its config): give the work folder of '
             'tools/train.py or tools/run_pipeline.py'
         )
@@ -115,7 +116,7 @@ def read_run(text: str) -> RunFigures:
 def _content(path: Path) -> dict[str, Any]:
     content = read_json(path) if path.is_file() else {}
     if not isinstance(content, dict):
-        raise ValueError(f'{path}: expected figures by name, got a {type(content).__name__}')
+        raise Refusal(f'{path}: expected figures by name, got a {type(content).__name__}')
     return content
 
 
@@ -190,10 +191,10 @@ def compare(runs: Sequence[RunFigures], table: str) -> Table:
             setting.
     """
     if table not in TABLES:
-        raise ValueError(f'table is one of {", ".join(TABLES)}, got {table!r}')
+        raise Refusal(f'table is one of {", ".join(TABLES)}, got {table!r}')
     if len({run.data for run in runs}) != 1:
         named = ', '.join(f'{run.name} ({run.data})' for run in runs)
-        raise ValueError(f'the runs are on different data, which no table compares: {named}')
+        raise Refusal(f'the runs are on different data, which no table compares: {named}')
     made = _ABLATIONS.get(table, _comparison)(runs, table)
     made.title = f'Table {table}: {made.title}, mIoU in %, on the data of {runs[0].data}'
     paper_data, home = ('MS COCO 2014', 'COCO') if table == '3' else ('PASCAL VOC 2012', 'VOC')
@@ -386,7 +387,7 @@ def _check_alike(runs: Sequence[RunFigures], row: str, stage: str) -> None:
         for key in keys:
             here, there = runs[0].settings[key], run.settings[key]
             if here != there:
-                raise ValueError(
+                raise Refusal(
                     f'{runs[0].name} and {run.name} belong to the same row ({row}), but differ in '
                     f'{key}: {here} and {there}. Compare them in tables of their own'
                 )

@@ -21,6 +21,7 @@ from rich.table import Table
 from ..engine.stage_plan import StagePlan
 from ..masks.generate import IMAGES_TO_CHOOSE_BY
 from ..utils.config_options import read_config
+from ..utils.errors import RunError
 from ..utils.files import read_json
 from ..utils.lists import read_image_ids
 from .child import start_child
@@ -269,7 +270,7 @@ def _measure(step: Step, options: Sequence[str], folder: Path, number: int) -> _
         _, status, usage = os.wait4(process.pid, 0)
     seconds = time.monotonic() - start
     if status or not times.is_file():
-        raise RuntimeError(
+        raise RunError(
             f'step {step.name!r} fails on a few images already. The end of its output:\n'
             + end_of_log(log)
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.config_options import read_config
+from ..utils.errors import Missing
 from .benchmarks import Benchmark
 from .steps import Step
 from .tools import Tools, dataset_options
@@ -58,7 +59,7 @@ def published_steps(
         str(data_root / name) for name in benchmark.sources if not (data_root / name).exists()
     ]
     if missing:
-        raise FileNotFoundError(
+        raise Missing(
             f'{benchmark.title} is not complete in {data_root}: {", ".join(missing)} missing. Give '
             'its folder with --data-root; docs/data.md shows its layout'
         )

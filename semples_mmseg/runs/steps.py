@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ..utils.errors import RunError
 from ..utils.files import file_digest, read_json
 from ..utils.io import write_json
 from .child import start_child
@@ -258,7 +259,7 @@ def _check(step: Step, code: int, log: Path) -> None:
     if not code and not missing:
         return
     reason = f'failed with exit code {code}' if code else f'did not write {", ".join(missing)}'
-    raise RuntimeError(
+    raise RunError(
         f'step {step.name!r} {reason}. The end of its log {log}:\n'
         + end_of_log(log)
         + 'Remove the cause and run the same command again: it continues with this step.'

@@ -7,6 +7,8 @@ from typing import Any
 
 from mmengine import Registry
 
+from .errors import Refusal
+
 
 def check_arguments(
     registry: Registry, part: Mapping[str, Any], where: str, more: Iterable[str] = ()
@@ -29,12 +31,12 @@ def check_arguments(
     kind = part.get('type')
     built = registry.get(kind) if isinstance(kind, str) else kind
     if built is None:
-        raise ValueError(f'{where}: there is no {kind!r}{hint(str(kind), types(registry))}')
+        raise Refusal(f'{where}: there is no {kind!r}{hint(str(kind), types(registry))}')
     if not _takes_any(built):
         check_keys_of(part, {'type', *parameters(built), *more}, f'{where}: {built.__name__}')
     missing = [name for name in _required(built) if name not in (*part, *more)]
     if missing:
-        raise ValueError(f'{where}: {built.__name__} needs {", ".join(map(repr, missing))}')
+        raise Refusal(f'{where}: {built.__name__} needs {", ".join(map(repr, missing))}')
     return built
 
 
@@ -46,7 +48,7 @@ def check_keys_of(part: Mapping[str, Any], known: Collection[str], what: str) ->
     """
     for key in part:
         if key not in known and key != '_scope_':  # MMEngine's mark of a config that is inherited
-            raise ValueError(f'{what} has no argument {key!r}{hint(key, known)}')
+            raise Refusal(f'{what} has no argument {key!r}{hint(key, known)}')
 
 
 def hint(wrong: str, known: Collection[str]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from .errors import Refusal
 from .label_png import class_colours
 from .names import check_class_names
 
@@ -47,7 +48,7 @@ def read_classes(class_names: str | Sequence[str], where: str = 'class_names') -
     if isinstance(class_names, str):
         return _classes_of(class_names, where)
     if not class_names or any(str(name).count('|') > 1 for name in class_names):
-        raise ValueError(
+        raise Refusal(
             f'{where}: expected class names, or "name|name for CLIP", got {list(class_names)}'
         )
     names = [people_name(name) if isinstance(name, str) else name for name in class_names]
@@ -55,7 +56,7 @@ def read_classes(class_names: str | Sequence[str], where: str = 'class_names') -
     check_class_names(names, where)
     check_class_names(list(dict.fromkeys(prompts)), where)
     if names[0].lower() == 'background':
-        raise ValueError(f'{where}: background is not an object class; leave it out')
+        raise Refusal(f'{where}: background is not an object class; leave it out')
     return ObjectClasses(tuple(names), tuple(prompts))
 
 
@@ -91,7 +92,7 @@ def merge_class_names(
     if given != named['classes'] and isinstance(class_names, str):
         return dict(metainfo or {})
     if given != named['classes']:
-        raise ValueError(
+        raise Refusal(
             f"class_names {named['classes'][1:]} and metainfo['classes'] {given} differ; the "
             'latter is the former with background in front. Give one of them'
         )
@@ -104,13 +105,13 @@ def _classes_of(dataset: str, where: str) -> ObjectClasses:
 
     known = DATASETS.get(dataset)
     if known is None:
-        raise ValueError(
+        raise Refusal(
             f'{where}: {dataset!r} is not a registered data set; a list of names is possible, of '
             f'one class [{dataset!r}]'
         )
     first, *names = known.METAINFO.get('classes') or ('',)
     if first.lower() != 'background' or not names:
-        raise ValueError(f'{where}: the classes of {dataset} do not begin with background')
+        raise Refusal(f'{where}: the classes of {dataset} do not begin with background')
     prompts = getattr(known, 'PROMPT_NAMES', {})
     return ObjectClasses(
         tuple(names),

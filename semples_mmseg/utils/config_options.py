@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .errors import Refusal
+
 if TYPE_CHECKING:
     from mmengine.config import Config
 
@@ -73,7 +75,7 @@ def read_file(path: str | Path) -> Config:
                 read = frame.f_locals['filename']
                 at = at if read == '<unknown>' else f' ({read}, line {error.lineno})'
         text = ' '.join(str(reason).split())
-        raise ValueError(f'{path} cannot be read: {type(error).__name__}: {text}{at}') from error
+        raise Refusal(f'{path} cannot be read: {type(error).__name__}: {text}{at}') from error
 
 
 def read_config(path: Path, texts: Iterable[str]) -> Config:

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .errors import Refusal
+
 
 def file_digest(*paths: str | os.PathLike) -> str:
     """SHA-256 of the content of files, one after another, in hexadecimal."""
@@ -56,7 +58,7 @@ def read_bytes(
 
         return bytes(fileio.get(path, backend_args=backend_args))
     if os.path.exists(path) and not os.path.isfile(path):  # opening a pipe blocks
-        raise ValueError(f'{kind} {path} is a folder, a pipe or a device, not a file')
+        raise Refusal(f'{kind} {path} is a folder, a pipe or a device, not a file')
     with open(path, 'rb') as file:
         return file.read()
 
@@ -71,9 +73,7 @@ def read_text(path: str | os.PathLike, kind: str = 'file', backend_args: dict | 
     try:
         return content.decode('utf-8-sig')
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f'{kind} {path} is not a text in UTF-8 ({error}); save it as such'
-        ) from None
+        raise Refusal(f'{kind} {path} is not a text in UTF-8 ({error}); save it as such') from None
 
 
 def read_lines(
@@ -103,16 +103,16 @@ def read_json(path: str | os.PathLike, kind: str = 'file', backend_args: dict | 
     try:
         return json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f'{kind} {path} is not a JSON text file: {error}') from None
+        raise Refusal(f'{kind} {path} is not a JSON text file: {error}') from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = Counter(key for key, _ in pairs)
-        raise ValueError(f'the key {keys.most_common(1)[0][0]!r} is repeated')
+        raise Refusal(f'the key {keys.most_common(1)[0][0]!r} is repeated')
     return found
 
 
 def _constant(name: str) -> None:
-    raise ValueError(f'{name} is not a number')
+    raise Refusal(f'{name} is not a number')

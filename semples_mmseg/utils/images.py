@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageOps
 
+from .errors import Refusal
 from .files import read_bytes
 
 LIMIT_VARIABLE = 'SEMPLES_MAX_PIXELS'
@@ -61,7 +62,7 @@ def max_pixels() -> int:
     if not text:
         return DEFAULT_MAX_PIXELS
     if not text.isdecimal() or not int(text):
-        raise ValueError(f'{LIMIT_VARIABLE}={text!r} has to be a positive number of pixels')
+        raise Refusal(f'{LIMIT_VARIABLE}={text!r} has to be a positive number of pixels')
     limit = int(text)
     if Image.MAX_IMAGE_PIXELS is not None:  # Pillow checks its own limit first
         Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, limit)
@@ -90,19 +91,19 @@ def open_image(
             pixels, or holds several pictures (an animation, a TIFF of several pages).
     """
     if not content:
-        raise ValueError(f'{kind} {path} is empty; replace the file')
+        raise Refusal(f'{kind} {path} is empty; replace the file')
     limit = max_pixels()
     try:
         formats = formats or photo_formats()
         image = Image.open(io.BytesIO(content), formats=formats)
         width, height = image.size
         if width * height > limit:
-            raise ValueError(
+            raise Refusal(
                 f'{width} x {height} pixels are more than the limit of {limit:,}; make it smaller, '
                 f'or set {LIMIT_VARIABLE}'
             )
         if _several_pictures(image):
-            raise ValueError('it holds several pictures (animation or pages); save the one meant')
+            raise Refusal('it holds several pictures (animation or pages); save the one meant')
     except Exception as error:  # Pillow raises many types for damaged files
         if isinstance(error, Image.UnidentifiedImageError):  # its message names a buffer
             error = ValueError(f'its content is not {", ".join(formats or _FORMATS)}')
@@ -221,7 +222,7 @@ def photo_pixels(photo: str | os.PathLike | np.ndarray) -> np.ndarray:
     if not isinstance(photo, np.ndarray):
         return read_image(photo)
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
-        raise ValueError(
+        raise Refusal(
             f'a photo is a path or an array uint8 (H, W, 3) in RGB, got {photo.dtype} {photo.shape}'
         )
     return photo
@@ -270,10 +271,10 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
     if image.mode.startswith('I'):  # 16-bit grey; Pillow clips everything above 255
         grey = np.array(image)
         if grey.min() < 0 or grey.max() > 65535:
-            raise ValueError('its greys exceed 16 bits; convert it to 8 bits')
+            raise Refusal('its greys exceed 16 bits; convert it to 8 bits')
         return np.repeat((grey >> 8).astype(np.uint8)[:, :, None], 3, axis=2)
     if image.mode == 'F':
-        raise ValueError('its greys are floating-point numbers; convert it to 8 bits')
+        raise Refusal('its greys are floating-point numbers; convert it to 8 bits')
     if image.mode == 'LA':
         canvas = Image.new('RGB', image.size, _CANVAS)
         canvas.paste(image.convert('RGBA'), mask=image.getchannel('A'))

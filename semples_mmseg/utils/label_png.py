@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from .errors import Refusal
 from .files import read_bytes
 from .images import open_image
 from .io import atomic_write, write_json
@@ -77,7 +78,7 @@ def write_mask(
         OSError: If the file cannot be written; no part of it is left.
     """
     if label.ndim != 2 or label.min(initial=0) < 0 or label.max(initial=0) > 255:
-        raise ValueError(
+        raise Refusal(
             f'A mask is an array (H, W) of ids 0..255; for {path} got shape {label.shape} with '
             f'values {label.min(initial=0)}..{label.max(initial=0)}.'
         )
@@ -110,14 +111,14 @@ def decode_mask(content: bytes, path: str | os.PathLike) -> np.ndarray:
         # Pillow scales greys of less than 8 bits so that the highest becomes white.
         depth = content[24]
         if image.mode != 'P' and (image.mode != 'L' or depth != 8):
-            raise ValueError(
+            raise Refusal(
                 f'mask {path} is an image of mode {image.mode}; expected 8-bit palette or grey: '
                 f'one class id per pixel, not a colour per pixel (it has {depth} bits a channel)'
             )
         try:
             return np.array(image)
         except Exception as error:  # damage raises errors of many types
-            raise ValueError(
+            raise Refusal(
                 f'mask {path} cannot be read ({error}); delete it and make it again'
             ) from error
 
@@ -133,7 +134,7 @@ def check_num_classes(number: int, where: str) -> None:
         ValueError: If there are more than 255; the id 255 is "ignored".
     """
     if number > 255:
-        raise ValueError(
+        raise Refusal(
             f'{where}: {number} classes, background included; masks of 8 bits hold at most 255 '
             '(254 object classes). Leave some out, or train several models'
         )
@@ -158,7 +159,7 @@ def check_ids(
     """
     wrong = label[((label < 0) | (label >= num_classes)) & (label != ignore_index)]
     if len(wrong):
-        raise ValueError(
+        raise Refusal(
             f'{path}: the mask holds the id {int(wrong[0])}; the {num_classes} classes are '
             f'0..{num_classes - 1}, ignored is {ignore_index}. Check the file and the classes'
         )

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from .errors import Missing, Refusal
 from .files import read_json, read_lines
 from .images import PHOTO_SUFFIXES
 from .names import check_image_id
@@ -33,12 +34,12 @@ def read_image_ids(path: str, backend_args: dict | None = None) -> list[str]:
     try:
         img_ids = read_lines(path, 'split list', backend_args)
     except FileNotFoundError:
-        raise FileNotFoundError(f'split list (ann_file) {path} does not exist') from None
+        raise Missing(f'split list (ann_file) {path} does not exist') from None
     if not img_ids:
-        raise ValueError(f'split list (ann_file) {path} is empty')
+        raise Refusal(f'split list (ann_file) {path} is empty')
     columns = [re.fullmatch(r'\S+\s+(-1|0|1)', img_id) for img_id in img_ids]
     if all(columns) and any(found and found[1] == '-1' for found in columns):
-        raise ValueError(
+        raise Refusal(
             f'split list {path}: expected one image id a line, got {img_ids[0]!r}; this is a VOC '
             'list of one class. Take the list without columns, e.g. train.txt'
         )
@@ -46,7 +47,7 @@ def read_image_ids(path: str, backend_args: dict | None = None) -> list[str]:
         check_image_id(img_id, f'split list {path}')
     twice = [img_id for img_id, count in Counter(img_ids).items() if count > 1]
     if twice:
-        raise ValueError(f'split list {path} lists {name_some(twice)} more than once')
+        raise Refusal(f'split list {path} lists {name_some(twice)} more than once')
     return img_ids
 
 
@@ -59,15 +60,15 @@ def read_label_file(path: str, backend_args: dict | None = None) -> dict[str, An
             inside a folder.
     """
     if str(path).endswith('.npy'):
-        raise ValueError(
+        raise Refusal(
             f'label_file {path}: expected JSON; tools/dataset_converters/cls_labels.py converts it'
         )
     try:
         labels = read_json(path, 'label_file', backend_args)
     except FileNotFoundError:
-        raise FileNotFoundError(f'label_file {path} does not exist') from None
+        raise Missing(f'label_file {path} does not exist') from None
     if not isinstance(labels, dict):
-        raise ValueError(
+        raise Refusal(
             f'label_file {path} holds a JSON {type(labels).__name__}; expected an object '
             '{"image id": ["class name", ...]}'
         )
@@ -153,11 +154,11 @@ def find_photos(root: Path) -> list[str]:
         FileNotFoundError: If the folder is not there or holds no photo.
     """
     if not root.is_dir():
-        raise FileNotFoundError(f'there is no folder of photos at {root}')
+        raise Missing(f'there is no folder of photos at {root}')
     files = files_below(root, '')
     found = [name for name in files if os.path.splitext(name)[1].lower() in PHOTO_SUFFIXES]
     if not found:
-        raise FileNotFoundError(
+        raise Missing(
             f'{root} holds no photo: none of its files ends in one of '
             f'{", ".join(end for end in PHOTO_SUFFIXES if end.islower())}'
         )

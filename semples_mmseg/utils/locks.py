@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .errors import Refusal
+
 if TYPE_CHECKING:
     from .shards import Shard
 
@@ -57,7 +59,7 @@ def folder_lock(path: str | os.PathLike, shard: Shard | None = None) -> Iterator
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EAGAIN):
                 file.seek(0)
-                raise ValueError(
+                raise Refusal(
                     f'another run is working in {folder} (process '
                     f'{file.read().strip() or "unknown"} began last): wait for its end, or choose '
                     'another folder'

@@ -4,6 +4,8 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
+from .errors import Refusal
+
 MAX_PART_BYTES = 200
 """Longest part of an image id between two slashes. File systems allow 255 bytes, and suffixes and
 the names of temporary files are longer."""
@@ -30,17 +32,17 @@ def check_image_id(img_id: Any, where: str) -> str:
             drive), or holds a backslash, a control character or a part that is too long.
     """
     if not isinstance(img_id, str):
-        raise ValueError(f'{where}: an image id is a text, got {type(img_id).__name__}')
+        raise Refusal(f'{where}: an image id is a text, got {type(img_id).__name__}')
     parts = img_id.split('/')
     if '\\' in img_id or ':' in parts[0] or {'', '.', '..'} & {*parts}:
-        raise ValueError(
+        raise Refusal(
             f'{where}: image id {_shown(img_id)} leaves the image folder; ids are paths inside it, '
             'with slashes and without suffix'
         )
     if not _is_one_line(img_id):
-        raise ValueError(f'{where}: image id {_shown(img_id)} holds a control character')
+        raise Refusal(f'{where}: image id {_shown(img_id)} holds a control character')
     if max(len(part.encode()) for part in parts) > MAX_PART_BYTES or len(parts) > 32:
-        raise ValueError(f'{where}: image id {_shown(img_id)} is too long')
+        raise Refusal(f'{where}: image id {_shown(img_id)} is too long')
     return img_id
 
 
@@ -54,15 +56,15 @@ def check_class_names(names: Sequence[Any], where: str) -> None:
     """
     for name in names:
         if not isinstance(name, str) or not name.strip():
-            raise ValueError(f'{where}: a class needs a name, got {name!r}')
+            raise Refusal(f'{where}: a class needs a name, got {name!r}')
         if len(name) > MAX_CLASS_NAME or not _is_one_line(name):
-            raise ValueError(
+            raise Refusal(
                 f'{where}: {_shown(name)} is no class name: expected one line of at most '
                 f'{MAX_CLASS_NAME} characters'
             )
     if len(set(names)) < len(names):
         twice = next(name for index, name in enumerate(names) if name in names[:index])
-        raise ValueError(f'{where} names a class twice: {twice!r}')
+        raise Refusal(f'{where} names a class twice: {twice!r}')
 
 
 def _is_one_line(text: str) -> bool:

@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from .errors import Refusal, RunError
+
 ITEMS_PER_WORKER = 32
 """With fewer items a process is not worth its start, which takes seconds."""
 
@@ -69,7 +71,7 @@ class WorkerPool:
 
     def __init__(self, function: Callable[..., Any], num_workers: int) -> None:
         if num_workers < 0:
-            raise ValueError(f'`num_workers` must be 0 or more, got {num_workers}.')
+            raise Refusal(f'`num_workers` must be 0 or more, got {num_workers}.')
         self._function = function
         self._waiting: deque[Future] = deque()
         self._limit = 2 * num_workers
@@ -126,7 +128,7 @@ class WorkerPool:
             return self._waiting.popleft().result()
         except BrokenProcessPool as error:
             self.close()
-            raise RuntimeError(
+            raise RunError(
                 'a worker process was killed, probably because memory ran out; run the same '
                 'command with fewer of them (num_workers). Finished files are kept.'
             ) from error

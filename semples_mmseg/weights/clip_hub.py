@@ -9,6 +9,7 @@ import huggingface_hub
 import open_clip
 from open_clip import constants
 
+from ..utils.errors import Missing
 from .hub import PATIENCE, kept_file, reachable
 
 
@@ -28,7 +29,7 @@ def find_tag(model: str, tag: str) -> tuple[Path, bool]:
     known = open_clip.pretrained.get_pretrained_cfg(model.replace('/', '-'), tag)
     if not known:
         tags = open_clip.list_pretrained_tags_by_model(model.replace('/', '-'))
-        raise FileNotFoundError(
+        raise Missing(
             f'CLIP weights {tag!r} are neither a file nor a tag of {model!r}; its tags are '
             f'{", ".join(tags) or "none"}'
         )
@@ -41,7 +42,7 @@ def find_tag(model: str, tag: str) -> tuple[Path, bool]:
             return Path(open_clip.pretrained.download_pretrained(known)), quick_gelu
         except Exception as error:  # the libraries that download raise different kinds
             reason = f'{type(error).__name__}: {error}'
-    raise FileNotFoundError(
+    raise Missing(
         f'CLIP weights {tag!r} of {model!r} are not on disk and could not be downloaded from '
         f'{_address(known)} ({reason}). Get {known.get("url") or known.get("hf_hub")!r} elsewhere '
         "and set clip.pretrained to the file's path in the config, e.g. pretrained/ViT-B-32.pt"

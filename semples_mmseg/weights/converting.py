@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from ..utils.errors import Refusal
 from ..utils.io import atomic_write
 from .layouts import Weights, read_weights
 
@@ -28,13 +29,13 @@ def convert_file(source: str | Path, target: str | Path, kind: str = 'auto') -> 
     """
     weights = read_weights(source, kind)
     if weights.sources.keys() == set(weights.sources.values()):
-        raise ValueError(
+        raise Refusal(
             f'{weights.path} is of no published layout (its tensors are '
             f'{", ".join(list(weights.tensors)[:6])}, ...). Names of MMPretrain or of this package '
             'need no converting: give the file to the config or tool as it is'
         )
     if Path(target).resolve() == weights.path.resolve():
-        raise ValueError(f'{target} would overwrite the file it is made from: name another')
+        raise Refusal(f'{target} would overwrite the file it is made from: name another')
     content = dict(
         # A clone does not save the larger storage that a slice belongs to.
         state_dict={name: value.clone() for name, value in weights.tensors.items()},

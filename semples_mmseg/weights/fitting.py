@@ -5,6 +5,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..utils.errors import Refusal
+
 # Position embeddings are resized while they are loaded.
 _RESIZED = 'pos_embed'
 # Tensors with one entry for each class, and the axis of the classes.
@@ -77,7 +79,7 @@ def check_state_dict(
     given = {k.removeprefix(prefix): v for k, v in state_dict.items() if k.startswith(prefix)}
     file = f'the checkpoint {(metadata or {}).get("file", "")}'.strip()
     if reason := misfit(given, own):
-        raise ValueError(f'{file} does not fit {type(model).__name__}: {reason}')
+        raise Refusal(f'{file} does not fit {type(model).__name__}: {reason}')
     heads = tuple(f'{part}.' for part in parts)
     missing = [
         name
@@ -91,7 +93,7 @@ def check_state_dict(
             for kind, names in (('it lacks', missing), ('it has unknown', unknown))
             if names
         ]
-        raise ValueError(
+        raise Refusal(
             f'{file} does not fit {type(model).__name__}: of the tensors of {" and ".join(parts)} '
             f'{", ".join(told)}; its first are {", ".join(list(state_dict)[:4])}. Take the '
             'checkpoint of this model. Files of other programs are read with load_from="weights:'

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mmengine.logging import print_log
 
+from ..utils.errors import Refusal
 from .reading import find_damage
 
 POINTER = 'last_checkpoint'
@@ -48,7 +49,7 @@ def latest_whole_checkpoint(work_dir: str | Path) -> str | None:
         if damage is None:
             return str(path)
         _warn(f'checkpoint {path} {damage}; looking for the one before')
-    raise ValueError(
+    raise Refusal(
         f'--resume: none of the checkpoints of {work_dir} is whole '
         f'({", ".join(path.name for path in wanted) or "there is none"}); put one back, or delete '
         f'{pointer} and the damaged files to start from the beginning'

@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from ..utils.errors import Refusal
 from .reading import read_state_dict, resolve
 
 # The ids of COCO's categories run from 1 to 90, but ten were never annotated. Published weights
@@ -231,7 +232,7 @@ def name_weights(path: Path, found: dict[str, Tensor], kind: str = 'auto') -> We
     if kind == 'auto':
         kind = next((k for k, layout in _LAYOUTS.items() if layout.recognises(found)), 'own')
     elif not _LAYOUTS[kind].recognises(found):
-        raise ValueError(
+        raise Refusal(
             f'{path} is not of kind {kind!r} ({_LAYOUTS[kind].title}): its tensors are '
             f'{", ".join(list(found)[:6])}, ...'
         )

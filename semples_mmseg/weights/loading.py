@@ -11,6 +11,7 @@ from mmengine.runner import CheckpointLoader
 from mmseg.registry import WEIGHT_INITIALIZERS
 from torch import nn
 
+from ..utils.errors import Refusal
 from .fitting import misfit
 from .layouts import Weights, describe, name_weights, read_weights
 from .reading import SCHEME, find_tensors, read_checkpoint, resolve
@@ -52,11 +53,11 @@ def load_weights(module: nn.Module, path: str, prefix: str | None = None) -> Non
     }
     used = own.keys() & tensors.keys()
     if not used:
-        raise ValueError(_nothing_fits(module, weights))
+        raise Refusal(_nothing_fits(module, weights))
     try:
         result = module.load_state_dict(tensors, strict=False)
     except (RuntimeError, ValueError) as error:
-        raise ValueError(
+        raise Refusal(
             f'{weights.path} ({weights.layout}) does not fit {type(module).__name__}: '
             f'{misfit(tensors, own) or error}'
         ) from error

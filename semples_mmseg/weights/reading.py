@@ -20,6 +20,7 @@ from mmengine.logging import HistoryBuffer, print_log
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ..utils.errors import Missing
 from .errors import CheckpointError
 from .torchscript import is_torchscript, read_archive
 
@@ -113,16 +114,14 @@ def resolve(path: str | Path) -> Path:
         try:
             file = Path(str(importlib.resources.files(package))) / inside
         except ModuleNotFoundError:
-            raise FileNotFoundError(f'no weights at {path}: no package {package!r}') from None
+            raise Missing(f'no weights at {path}: no package {package!r}') from None
     else:
         file = Path(path).expanduser()
     if file.is_dir():
         inside = ', '.join(sorted(found.name for found in file.glob('*.pth'))) or 'none'
-        raise FileNotFoundError(f'{file} is a folder: name one of its files of weights ({inside})')
+        raise Missing(f'{file} is a folder: name one of its files of weights ({inside})')
     if not file.is_file():
-        raise FileNotFoundError(
-            f'no weights at {file}: put the file there or change the path in the config'
-        )
+        raise Missing(f'no weights at {file}: put the file there or change the path in the config')
     return file
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import huggingface_hub
 import timm
 
+from ..utils.errors import Missing
 from .hub import PATIENCE, kept_file, reachable
 
 TIMM = 'timm:'
@@ -24,9 +25,7 @@ def timm_file(name: str) -> Path:
     known = timm.get_pretrained_cfg(name, allow_unregistered=False) if there else None
     repository = known.hf_hub_id if known else None
     if not repository:
-        raise FileNotFoundError(
-            f'timm has no pretrained weights {name!r}; timm.list_pretrained() lists them'
-        )
+        raise Missing(f'timm has no pretrained weights {name!r}; timm.list_pretrained() lists them')
     repository = repository if '/' in repository else f'timm/{repository}'
     if (kept := kept_file(repository, _FILES)) is not None:
         return kept
@@ -36,7 +35,7 @@ def timm_file(name: str) -> Path:
             return Path(huggingface_hub.hf_hub_download(repository, _FILES[0]))
         except Exception as error:  # the libraries that download raise different kinds
             reason = f'{type(error).__name__}: {error}'
-    raise FileNotFoundError(
+    raise Missing(
         f'the weights {TIMM}{name} are not on disk and could not be downloaded ({reason}). Get '
         f'{_FILES[0]} of {repository} elsewhere'
     )

@@ -8,6 +8,8 @@ from mmcv.transforms import BaseTransform, RandomFlip
 from mmpretrain.datasets.transforms import RandAugment, RandomErasing
 from mmseg.registry import TRANSFORMS
 
+from ...utils.errors import Refusal
+
 Step = tuple[Any, ...]
 """Name of an operation of ``semples_mmseg.models.augmentation``, and its numbers."""
 
@@ -61,7 +63,7 @@ def _draw_of(config: dict[str, Any]) -> Callable[[int, int], list[Step]]:
         return lambda height, width: _flip(transform)
     if isinstance(transform, RandomErasing):
         if transform.mode == 'rand' and transform.fill_std is None:
-            raise ValueError(
+            raise Refusal(
                 'RandomErasing fills with uniform noise, which cannot be computed on the device: '
                 'set fill_std'
             )
@@ -74,7 +76,7 @@ def _draw_of(config: dict[str, Any]) -> Callable[[int, int], list[Step]]:
             for index in transform.random_policy_indices()
             for step in _operation(transform.transforms[index], height, width)
         ]
-    raise ValueError(
+    raise Refusal(
         f'{config["type"]} cannot be computed on the device; RandomFlip, RandAugment and '
         "RandomErasing can. Leave it out, or set model.data_preprocessor.augment_on='loader'"
     )
@@ -98,16 +100,16 @@ def _erase(transform: RandomErasing, height: int, width: int) -> list[Step]:
 def _check_operation(operation: Any) -> None:
     kind = type(operation).__name__
     if kind not in _KNOWN:
-        raise ValueError(
+        raise Refusal(
             f'{kind} of RandAugment cannot be computed on the device; {", ".join(_KNOWN)} can'
         )
     if kind in _GEOMETRIC and operation.interpolation != 'bicubic':
-        raise ValueError(
+        raise Refusal(
             f"{kind} of RandAugment is computed with interpolation='bicubic' on the device, not "
             f'{operation.interpolation!r}'
         )
     if kind == 'Rotate' and (operation.center is not None or operation.scale != 1):
-        raise ValueError('Rotate of RandAugment has no center and scale on the device')
+        raise Refusal('Rotate of RandAugment has no center and scale on the device')
 
 
 def _operation(operation: Any, height: int, width: int) -> list[Step]:

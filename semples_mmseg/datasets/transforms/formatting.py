@@ -9,6 +9,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import TRANSFORMS
 from mmseg.structures import SegDataSample
 
+from ...utils.errors import Refusal
 from ...utils.images import resize_bicubic
 
 
@@ -54,7 +55,7 @@ class PackWeakInputs(BaseTransform):
         ),
     ) -> None:
         if scales is not None and (not scales or min(scales) <= 0):
-            raise ValueError(f'PackWeakInputs: scales have to be positive, got {tuple(scales)}')
+            raise Refusal(f'PackWeakInputs: scales have to be positive, got {tuple(scales)}')
         self.scales = None if scales is None else tuple(scales)
         self.meta_keys = tuple(meta_keys)
 
@@ -89,7 +90,7 @@ class PackWeakInputs(BaseTransform):
         mask = results['gt_seg_map']
         allowed = {tuple(results[k][:2]) for k in ('img_shape', 'ori_shape') if k in results}
         if mask.ndim != 2 or mask.shape not in allowed:
-            raise ValueError(
+            raise Refusal(
                 f'mask {results.get("seg_map_path")} has shape {mask.shape}, its image '
                 f'{results.get("img_path")} {results["img_shape"]}; expected one class id per '
                 'pixel (a palette or grey PNG) of the same size'

@@ -3,6 +3,7 @@
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
+from ...utils.errors import Refusal
 from ...utils.images import limited_size, resize_bicubic
 
 
@@ -24,7 +25,7 @@ class LimitSide(BaseTransform):
 
     def __init__(self, max_side: int) -> None:
         if max_side < 1:
-            raise ValueError(f'LimitSide: max_side has to be positive, got {max_side}')
+            raise Refusal(f'LimitSide: max_side has to be positive, got {max_side}')
         self.max_side = max_side
 
     def transform(self, results: dict) -> dict:

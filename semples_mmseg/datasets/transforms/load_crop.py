@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from mmpretrain.datasets.transforms import RandomResizedCrop
 from mmseg.registry import TRANSFORMS
 
+from ...utils.errors import Refusal
 from ...utils.files import read_bytes
 from ...utils.images import decode_crop
 from .load_image import LoadCheckedImage
@@ -37,7 +38,7 @@ class LoadRandomCrop(LoadCheckedImage):
         self.crop = RandomResizedCrop(**crop)
         mode = self.crop.interpolation
         if self.crop.backend != 'pillow' or mode not in ('bilinear', 'bicubic'):
-            raise ValueError(
+            raise Refusal(
                 "LoadRandomCrop resizes as Pillow does: it needs a crop with backend='pillow' and "
                 f"interpolation='bilinear' or 'bicubic', not {self.crop.backend} and {mode}"
             )

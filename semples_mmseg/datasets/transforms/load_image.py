@@ -5,6 +5,7 @@ from typing import Any
 from mmcv.transforms import LoadImageFromFile
 from mmseg.registry import TRANSFORMS
 
+from ...utils.errors import Refusal
 from ...utils.files import read_bytes
 from ...utils.images import decode_image
 
@@ -32,9 +33,9 @@ class LoadCheckedImage(LoadImageFromFile):
         self, color_type: str = 'color', imdecode_backend: str = 'pillow', **kwargs: Any
     ) -> None:
         if imdecode_backend != 'pillow':
-            raise ValueError(f"LoadCheckedImage needs 'pillow', got {imdecode_backend=}")
+            raise Refusal(f"LoadCheckedImage needs 'pillow', got {imdecode_backend=}")
         if color_type not in ('color', 'color_ignore_orientation'):
-            raise ValueError(f'LoadCheckedImage loads colours, got {color_type=}')
+            raise Refusal(f'LoadCheckedImage loads colours, got {color_type=}')
         super().__init__(color_type=color_type, imdecode_backend=imdecode_backend, **kwargs)
 
     def transform(self, results: dict) -> dict | None:

@@ -4,6 +4,7 @@ import numpy as np
 from mmseg.datasets import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 
+from ...utils.errors import Refusal
 from ...utils.files import read_bytes
 from ...utils.label_png import IGNORED, decode_mask
 
@@ -61,7 +62,7 @@ def _check_size(mask: np.ndarray, results: dict) -> None:
                 'if the EXIF orientation of the image is not upright, it was rotated: rotate '
                 'the mask too, or remove the orientation from the image'
             )
-        raise ValueError(
+        raise Refusal(
             f'mask {results["seg_map_path"]} has shape {mask.shape}, its image '
             f'{results.get("img_path")} {size} (height, width); {advice}'
         )

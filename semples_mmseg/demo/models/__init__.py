@@ -28,6 +28,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ...models.clip.loading import load_clip, untrained_clip
+from ...utils.errors import Missing
 from ...utils.io import atomic_write
 from ...weights import CheckpointError, read_state_dict
 
@@ -61,7 +62,7 @@ def load_demo_clip(path: str | os.PathLike = FOLDER / CLIP_FILE) -> dict[str, Te
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(
+        raise Missing(
             f'{path} does not exist; projects/demo_world/make_models.py makes these models'
         )
     state = read_state_dict(path)

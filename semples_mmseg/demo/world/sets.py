@@ -9,6 +9,7 @@ import numpy as np
 from mmengine.logging import MMLogger
 from PIL import Image
 
+from ...utils.errors import AlreadyThere, Refusal
 from .scenes import scene_rng, tagged_scene
 from .vocabulary import OBJECTS, PALETTE
 
@@ -39,7 +40,7 @@ def make_demo_set(root: str | os.PathLike, seed: int = 0, train: int = 600, val:
         ValueError: If ``train`` or ``val`` is below 1, or ``seed`` negative.
     """
     if train < 1 or val < 1 or seed < 0:
-        raise ValueError(
+        raise Refusal(
             f'a demo set needs train >= 1, val >= 1 and seed >= 0, got {train=}, {val=}, {seed=}'
         )
     root = Path(root)
@@ -67,12 +68,12 @@ def _exists(root: Path, settings: dict[str, int]) -> bool:
     try:
         found = json.loads((root / SETTINGS_FILE).read_text())
     except (FileNotFoundError, json.JSONDecodeError):
-        raise FileExistsError(
+        raise AlreadyThere(
             f'{root} exists but is not a demo set (it has no readable {SETTINGS_FILE}); '
             'choose another data_root or move the folder away'
         ) from None
     if found != settings:
-        raise FileExistsError(
+        raise AlreadyThere(
             f'{root} holds a demo set made with {found}, not {settings}; '
             'delete the folder so that it is drawn again, or choose another data_root'
         )

@@ -11,6 +11,8 @@ from mmpretrain.models.utils import resize_pos_embed
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ...utils.errors import Refusal
+
 
 class BlockTrace(NamedTuple):
     """What a transformer block returns beside its tokens.
@@ -210,7 +212,7 @@ class MultiTokenViT(_VisionTransformer):
             return
         found = state_dict[token_key].shape[1]
         if found not in (1, self.num_cls_tokens):
-            raise ValueError(
+            raise Refusal(
                 f'the checkpoint has {found} class tokens at {token_key!r}, this model has '
                 f'{self.num_cls_tokens} classes: load a checkpoint of the same classes, or an '
                 'ImageNet one with a single class token'

@@ -10,6 +10,7 @@ from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from ...utils.errors import Refusal
 from ...utils.frozen import Frozen
 from .loading import as_clip
 from .streamlining import half_precision, round_weights, streamline
@@ -59,13 +60,13 @@ class CLIPImageHead(nn.Module):
     ) -> None:
         super().__init__()
         if normalization not in NORMALIZATIONS:
-            raise ValueError(
+            raise Refusal(
                 f'CLIP image normalization must be one of {NORMALIZATIONS}, got {normalization!r}'
             )
         if max_batch is not None and max_batch < 1:
-            raise ValueError(f'image_head.max_batch must be at least 1 or None, got {max_batch}')
+            raise Refusal(f'image_head.max_batch must be at least 1 or None, got {max_batch}')
         if bucket < 1:
-            raise ValueError(f'image_head.bucket must be at least 1, got {bucket}')
+            raise Refusal(f'image_head.bucket must be at least 1, got {bucket}')
         self.max_batch, self.bucket = max_batch, bucket
         visual = as_clip(clip).visual
         size = visual.image_size

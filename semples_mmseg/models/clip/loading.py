@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ...utils.errors import Missing, Refusal
 from ...weights import read_state_dict, resolve
 from ...weights.clip_hub import find_tag
 from ...weights.torchscript import is_torchscript
@@ -27,7 +28,7 @@ def _model_config(model: str | dict[str, Any]) -> dict[str, Any]:
         return json.loads(resolve(model).read_text(encoding='utf-8'))
     config = open_clip.get_model_config(model.replace('/', '-'))
     if config is None:
-        raise ValueError(
+        raise Refusal(
             f'unknown CLIP model {model!r}; known are {", ".join(open_clip.list_models())}, '
             'or the path of an open_clip JSON config'
         )
@@ -88,7 +89,7 @@ def build_clip(
     name = model if isinstance(model, str) else 'of clip.model'
     text_cfg = config['text_cfg']
     if 'hf_model_name' in text_cfg:
-        raise ValueError(
+        raise Refusal(
             f'the text encoder of the CLIP model {name} is {text_cfg["hf_model_name"]!r} of '
             'Hugging Face, which takes no learned prompts: set clip.model to a model with a text '
             "transformer of open_clip's own, e.g. ViT-B-16, coca_ViT-B-32 or ViT-B-16-SigLIP"
@@ -108,7 +109,7 @@ def build_clip(
             preprocessing = _config_beside(path, 'preprocess_cfg')
         else:
             if not isinstance(model, str) or model.endswith('.json'):
-                raise FileNotFoundError(
+                raise Missing(
                     f'CLIP weights {pretrained!r} are not a file, and tags exist for open_clip '
                     'model names only'
                 )
@@ -181,7 +182,7 @@ def load_clip(clip: nn.Module, tensors: dict[str, Tensor], complaint: str) -> No
         if names
     ]
     if told:
-        raise ValueError(
+        raise Refusal(
             f'{complaint}; tensors: {"; ".join(told)}. Set clip.model to the model the '
             'weights are of, or clip.pretrained to weights of the model'
         )

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ...utils.errors import Refusal
 from .text_head import CLIPTextHead
 
 
@@ -38,13 +39,13 @@ class ManualPrompts(nn.Module):
     ) -> None:
         super().__init__()
         if '{}' not in template:
-            raise ValueError(f'prompt_learner.template {template!r} needs {{}} for the text')
+            raise Refusal(f'prompt_learner.template {template!r} needs {{}} for the text')
         lists = list(texts.values()) if isinstance(texts, Mapping) else [texts]
         if not lists or any(
             isinstance(some, str) or not some or not all(text and text.strip() for text in some)
             for some in lists
         ):
-            raise ValueError(
+            raise Refusal(
                 'prompt_learner.texts must be a list of texts, or such a list for each class, '
                 f'none of them empty; got {texts!r}'
             )
@@ -66,7 +67,7 @@ class ManualPrompts(nn.Module):
         if not isinstance(texts, Mapping):
             texts = dict.fromkeys(class_names, texts)
         if texts.keys() != set(class_names):
-            raise ValueError(
+            raise Refusal(
                 'prompt_learner.texts must have a list for each class: missing are '
                 f'{sorted(set(class_names) - texts.keys())}, unknown '
                 f'{sorted(texts.keys() - set(class_names))}'

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from open_clip.transformer import VisionTransformer
 from torch import Tensor
 
+from ...utils.errors import Refusal
 from .image_head import CLIPImageHead
 from .streamlining import FirstToken, FrozenBlock
 
@@ -40,7 +41,7 @@ def patch_features(head: CLIPImageHead, images: Tensor, dense: bool = False) -> 
     """
     visual: Any = head.encoder.network
     if not has_patch_tokens(head):
-        raise ValueError(
+        raise Refusal(
             f'the image encoder of this CLIP, {type(visual).__name__}, has no patch tokens in the '
             'space of its features, as vision transformers of open_clip without attention pooling '
             'have. Windows of the image work with every CLIP: --windows'
@@ -48,7 +49,7 @@ def patch_features(head: CLIPImageHead, images: Tensor, dense: bool = False) -> 
     *earlier, last = visual.transformer.resblocks
     last = last.block if isinstance(last, FirstToken) else last
     if dense and not isinstance(last, FrozenBlock):
-        raise ValueError(
+        raise Refusal(
             f'dense features need the usual block of open_clip; the last block of this CLIP is a '
             f'{type(last).__name__}'
         )

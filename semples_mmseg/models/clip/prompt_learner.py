@@ -8,6 +8,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ...utils.errors import Refusal
 from .text_head import CLIPTextHead
 
 
@@ -39,14 +40,14 @@ class PromptLearner(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         if num_classes < 1 or num_tokens < 1 or width < 1:
-            raise ValueError(
+            raise Refusal(
                 f'prompts need positive sizes, got {num_classes} classes x {num_tokens} tokens x '
                 f'{width} channels'
             )
         if init_words is not None and len(init_words) != num_classes:
-            raise ValueError(f'init_words has {len(init_words)} texts for {num_classes} classes')
+            raise Refusal(f'init_words has {len(init_words)} texts for {num_classes} classes')
         if init_words is not None and init_cfg is not None:
-            raise ValueError('give prompt_learner either init_words or init_cfg, not both')
+            raise Refusal('give prompt_learner either init_words or init_cfg, not both')
         self.init_words = init_words
         self.prompts = nn.Parameter(torch.rand(num_classes, num_tokens, width))
 
@@ -63,7 +64,7 @@ class PromptLearner(BaseModule):
         """
         slots = self.prompts.shape[1]
         if slots > text_head.max_prompt_tokens:
-            raise ValueError(
+            raise Refusal(
                 f'prompt_learner.num_tokens is {slots}, this CLIP has room for '
                 f'{text_head.max_prompt_tokens}'
             )
@@ -72,9 +73,7 @@ class PromptLearner(BaseModule):
         for prompt, words in zip(self.prompts, self.init_words, strict=True):
             ids = text_head.token_ids(words)
             if not 0 < len(ids) <= slots:
-                raise ValueError(
-                    f'init_words {words!r} has {len(ids)} tokens for prompts of {slots}'
-                )
+                raise Refusal(f'init_words {words!r} has {len(ids)} tokens for prompts of {slots}')
             prompt.copy_(text_head.embed([ids[slot % len(ids)] for slot in range(slots)]))
 
     def features(self, text_head: CLIPTextHead, classes: Tensor | None = None) -> Tensor:

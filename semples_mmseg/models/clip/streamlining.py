@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from open_clip.transformer import QuickGELU, ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
+from ...utils.errors import Refusal
+
 _QUICK_GELU_SCALE = 1.702
 
 
@@ -191,7 +193,7 @@ def half_precision(name: str | None, option: str) -> torch.dtype | None:
         ValueError: If it is not one of ``HALVES``; the message names the option.
     """
     if name is not None and name not in HALVES:
-        raise ValueError(f'{option} must be None or one of {", ".join(HALVES)}, got {name!r}')
+        raise Refusal(f'{option} must be None or one of {", ".join(HALVES)}, got {name!r}')
     return None if name is None else HALVES[name]
 
 

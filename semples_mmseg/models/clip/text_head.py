@@ -12,6 +12,7 @@ from mmseg.registry import MODELS
 from open_clip.transformer import Transformer, text_global_pool
 from torch import Tensor, nn
 
+from ...utils.errors import Refusal
 from ...utils.frozen import Frozen
 from .loading import as_clip
 from .streamlining import half_precision, read_tokens, round_weights, streamline
@@ -38,7 +39,7 @@ class _TextTower(nn.Module):
             not isinstance(getattr(tower, 'transformer', None), Transformer)
             or self.pooling == 'none'
         ):
-            raise ValueError(
+            raise Refusal(
                 "prompts need a text transformer of open_clip's that gives one feature; this one "
                 f'({type(tower).__name__}) pools by {self.pooling!r}: set clip.model to another'
             )
@@ -131,9 +132,9 @@ class CLIPTextHead(nn.Module):
     ) -> None:
         super().__init__()
         if not class_names or not all(isinstance(name, str) and name for name in class_names):
-            raise ValueError(f'class_names must be a list of names, got {class_names!r}')
+            raise Refusal(f'class_names must be a list of names, got {class_names!r}')
         if '{}' not in template:
-            raise ValueError(f'the template {template!r} needs {{}} where the class name goes')
+            raise Refusal(f'the template {template!r} needs {{}} where the class name goes')
         clip = as_clip(clip)
         self.encoder = Frozen(streamline(_TextTower(clip)))
         self.context_length: int = self.encoder.network.context_length
@@ -200,10 +201,10 @@ class CLIPTextHead(nn.Module):
         # Tokenizers cut long texts silently, and put the end token at the cut.
         for sentence, whole in zip(sentences, (ids == longer[:, :room]).all(1), strict=True):
             if not whole:
-                raise ValueError(f'{sentence!r} is longer than the {room} tokens that CLIP takes')
+                raise Refusal(f'{sentence!r} is longer than the {room} tokens that CLIP takes')
         table = self.encoder.network.token_embedding
         if (highest := int(ids.max())) >= table.num_embeddings:
-            raise ValueError(
+            raise Refusal(
                 f'the tokenizer gives ids up to {highest}, and the vocabulary of this CLIP has '
                 f'{table.num_embeddings}: set clip.tokenizer to the tokenizer of clip.model'
             )
@@ -228,7 +229,7 @@ class CLIPTextHead(nn.Module):
         """
         count, tokens, width = prompts.shape
         if tokens > self.max_prompt_tokens or width != self.width:
-            raise ValueError(
+            raise Refusal(
                 f'prompts of {tokens} x {width} do not fit this CLIP text encoder: at most '
                 f'{self.max_prompt_tokens} tokens of width {self.width}'
             )

@@ -8,6 +8,7 @@ import huggingface_hub
 import open_clip
 from open_clip.tokenizer import HFTokenizer
 
+from ...utils.errors import Refusal
 from ...weights.hub import PATIENCE, kept_file, reachable
 
 # A file that every tokenizer of Hugging Face has.
@@ -48,7 +49,7 @@ def find_tokenizer(text_cfg: dict[str, Any], source: str | None, model: str) -> 
             return HFTokenizer(source, tokenizer_mode=mode, **options, **safe)
         except Exception as error:  # each kind of tokenizer raises its own
             reason = f'it cannot be read ({type(error).__name__}: {error})'
-    raise ValueError(
+    raise Refusal(
         f'the CLIP model {model} needs the tokenizer {source!r}, and {reason}. If its files are '
         f'elsewhere, set clip.tokenizer to the folder with tokenizer.json and {SETTINGS}; models '
         'with the vocabulary of CLIP, e.g. clip.model=ViT-B-16, need no files'

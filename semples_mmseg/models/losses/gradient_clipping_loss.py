@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ...utils.errors import Refusal
+
 
 @MODELS.register_module()
 class GradientClippingLoss(nn.Module):
@@ -54,7 +56,7 @@ class GradientClippingLoss(nn.Module):
     ) -> None:
         super().__init__()
         if tile < 1:
-            raise ValueError(f'`tile` must be a positive number of pixels, got {tile}.')
+            raise Refusal(f'`tile` must be a positive number of pixels, got {tile}.')
         self.start = start
         self.tile = tile
         self.count_ignored = count_ignored

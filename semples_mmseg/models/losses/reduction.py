@@ -4,6 +4,8 @@ import torch
 from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
 
+from ...utils.errors import Refusal
+
 MIN_SIMILARITY, MAX_SIMILARITY = 1e-4, 0.9999
 
 
@@ -24,7 +26,7 @@ def similarity(a: Tensor, b: Tensor) -> Tensor:
         ValueError: If the shapes differ.
     """
     if a.shape != b.shape:
-        raise ValueError(f'expected features of one shape (P, D), got {(*a.shape,)}, {(*b.shape,)}')
+        raise Refusal(f'expected features of one shape (P, D), got {(*a.shape,)}, {(*b.shape,)}')
     a, b = (x.to(torch.promote_types(x.dtype, torch.float32)) for x in (a, b))
     return (a * b).sum(-1).clamp(MIN_SIMILARITY, MAX_SIMILARITY)
 

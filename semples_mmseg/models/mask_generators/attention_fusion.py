@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...utils.errors import Refusal
 from ..backbones import BlockTrace
 
 POOLINGS = ('max', 'mean')
@@ -44,10 +45,10 @@ class AdaptiveAttentionFusion(nn.Module):
     ) -> None:
         super().__init__()
         if pooling not in POOLINGS:
-            raise ValueError(f'fusion pooling must be one of {POOLINGS}, got {pooling!r}')
+            raise Refusal(f'fusion pooling must be one of {POOLINGS}, got {pooling!r}')
         total = num_heads * num_blocks
         if reduction > total or feature_reduction > head_dims:
-            raise ValueError(
+            raise Refusal(
                 f'fusion reduction {reduction} or feature_reduction {feature_reduction} leaves no '
                 f'channel of {total} heads and {head_dims} features a head'
             )

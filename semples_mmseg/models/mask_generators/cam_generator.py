@@ -8,6 +8,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ...utils.errors import Refusal
 from .protocol import GeneratorOutput, gradients_if_trained
 
 
@@ -58,7 +59,7 @@ class CAMGenerator(BaseModule):
         features = self.backbone(images)
         features = features[-1] if isinstance(features, (tuple, list)) else features
         if not isinstance(features, Tensor) or features.ndim != 4:
-            raise ValueError(
+            raise Refusal(
                 f'model.mask_generator.backbone: {type(self.backbone).__name__} returns no maps '
                 "(B, C, h, w); transformers need out_type='featmap' (MMPretrain) or "
                 'features_only=True (timm)'

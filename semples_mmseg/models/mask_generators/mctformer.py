@@ -7,6 +7,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ...utils.errors import Refusal
 from .attention_fusion import attention_cams
 from .protocol import GeneratorOutput, gradients_if_trained
 
@@ -48,7 +49,7 @@ class MCTformerGenerator(BaseModule):
         self.num_classes = num_classes
         self.backbone = MODELS.build(dict(backbone, num_cls_tokens=num_classes))
         if not 1 <= last_blocks <= self.backbone.num_layers:
-            raise ValueError(
+            raise Refusal(
                 f'mask_generator.last_blocks must be 1 to {self.backbone.num_layers}, the blocks '
                 f'of the backbone, got {last_blocks}'
             )

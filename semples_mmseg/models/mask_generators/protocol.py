@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from ...utils.errors import Refusal
+
 
 @dataclass
 class GeneratorOutput:
@@ -72,14 +74,14 @@ def check_generator(generator: nn.Module) -> None:
     name = type(generator).__name__
     roles: Any = getattr(generator, 'roles', None)
     if not hasattr(generator, 'num_classes') or not roles or not {'masks', 'features'} <= {*roles}:
-        raise ValueError(
+        raise Refusal(
             f'model.mask_generator: {name} is no mask generator: it needs num_classes and roles '
             'with masks and features, see semples_mmseg.models.MaskGenerator'
         )
     known = dict(generator.named_modules())
     unknown = [path for paths in roles.values() for path in paths if path not in known]
     if unknown:
-        raise ValueError(
+        raise Refusal(
             f'model.mask_generator: the roles of {name} name {unknown}, but it has no such modules'
         )
 

@@ -8,6 +8,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
+from ...utils.errors import Refusal
 from .attention_fusion import AdaptiveAttentionFusion, attention_cams
 from .protocol import GeneratorOutput, gradients_if_trained
 
@@ -54,7 +55,7 @@ class WeakTrGenerator(BaseModule):
     ) -> None:
         super().__init__(init_cfg)
         if cam not in CAMS:
-            raise ValueError(f'mask_generator.cam must be one of {CAMS}, got {cam!r}')
+            raise Refusal(f'mask_generator.cam must be one of {CAMS}, got {cam!r}')
         self.cam = cam
         self.num_classes = num_classes
         self.backbone = MODELS.build(dict(backbone, num_cls_tokens=num_classes))

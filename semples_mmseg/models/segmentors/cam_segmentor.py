@@ -18,6 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...utils.classes import model_metainfo, read_classes
 from ...utils.enlarging import enlarged_labels
+from ...utils.errors import Refusal
 from ...weights.fitting import check_state_dict
 from ..mask_generators import GeneratorOutput, check_generator
 from ..soft_masks import label_map, min_max
@@ -72,7 +73,7 @@ class CAMSegmentor(BaseSegmentor):
         compile_options: dict[str, Any] | None = None,
     ) -> None:
         if pretrained is not None:
-            raise ValueError(
+            raise Refusal(
                 f'model.pretrained={pretrained!r} has no effect: weights of the backbone are named '
                 'by model.mask_generator.backbone.init_cfg, those of the whole model by load_from'
             )
@@ -87,7 +88,7 @@ class CAMSegmentor(BaseSegmentor):
             self.dataset_meta = model_metainfo(named)
             number = mask_generator.get('num_classes', len(named.names))
             if number != len(named.names):
-                raise ValueError(
+                raise Refusal(
                     f'model.mask_generator.num_classes is {number}, but model.class_names has '
                     f'{len(named.names)}: {", ".join(named.names)}. Leave num_classes out'
                 )
@@ -144,7 +145,7 @@ class CAMSegmentor(BaseSegmentor):
         roles, modules = self.roles(), dict(self.named_modules())
         unknown = [name for name in stage.trains if name not in roles and name not in modules]
         if unknown:
-            raise ValueError(
+            raise Refusal(
                 f'stage {stage.name!r} trains {unknown}, but {type(self).__name__} has no such '
                 f'module; it has the roles {sorted(roles)} and the modules '
                 f'{[name for name, _ in self.named_children()]}'
@@ -164,7 +165,7 @@ class CAMSegmentor(BaseSegmentor):
 
     def _check_losses(self, stage: Stage) -> None:
         if set(stage.losses) != {'classification'}:
-            raise ValueError(
+            raise Refusal(
                 f'stage {stage.name!r} needs the losses {stage.losses}; CAMSegmentor has '
                 'only classification: use type="SemPLeS"'
             )
@@ -196,7 +197,7 @@ class CAMSegmentor(BaseSegmentor):
         """
         labels = torch.stack([sample.image_labels for sample in data_samples])
         if labels.shape[1] != self.num_classes:
-            raise ValueError(
+            raise Refusal(
                 f'the data set has {labels.shape[1]} object classes, the model has '
                 f'{self.num_classes}: set model.class_names to those of the data set'
             )

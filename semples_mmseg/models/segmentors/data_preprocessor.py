@@ -8,6 +8,7 @@ from mmseg.models import SegDataPreProcessor
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
+from ...utils.errors import Refusal
 from ..augmentation import augment
 
 AUGMENT_ON = ('loader', 'device')
@@ -50,7 +51,7 @@ class CAMDataPreprocessor(SegDataPreProcessor):
         **kwargs: Any,
     ) -> None:
         if augment_on not in AUGMENT_ON or augment_on == 'device' and size is not None:
-            raise ValueError(
+            raise Refusal(
                 f'data_preprocessor.augment_on must be one of {AUGMENT_ON}, and "device" takes no '
                 f'size; got {augment_on!r} and size {size}'
             )
@@ -58,7 +59,7 @@ class CAMDataPreprocessor(SegDataPreProcessor):
         kwargs.setdefault('size_divisor', 1 if size is None else None)
         std = None if mean is None else std
         if mean is not None and std is None:
-            raise ValueError('data_preprocessor.std is None: set mean=None too, or leave both out')
+            raise Refusal('data_preprocessor.std is None: set mean=None too, or leave both out')
         super().__init__(mean=mean, std=std, bgr_to_rgb=bgr_to_rgb, size=size, **kwargs)
         self.augment_on = augment_on
         self._non_blocking = non_blocking  # MMEngine's option, which MMSeg's class does not pass on
@@ -89,7 +90,7 @@ class CAMDataPreprocessor(SegDataPreProcessor):
         """Whether samples have augmentations for their images."""
         drawn = [sample for sample in samples if 'augmentation' in sample]
         if len(drawn) != (len(samples) if self.augment_on == 'device' else 0):
-            raise ValueError(
+            raise Refusal(
                 f'{len(drawn)} of {len(samples)} training images come with an augmentation for the '
                 f'device, but data_preprocessor.augment_on is {self.augment_on!r}: '
                 "DeferAugmentation and augment_on='device' belong together"

@@ -9,6 +9,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from ...utils.classes import read_classes
+from ...utils.errors import Refusal
 from ..clip import ManualPrompts, PromptLearner, as_clip
 from ..soft_masks import soft_masks
 from ..stages import STAGES, Stage, resolve_stage
@@ -115,9 +116,9 @@ class SemPLeS(CAMSegmentor):
 
     def _check_losses(self, stage: Stage) -> None:
         if 'classification' in stage.losses and len(stage.losses) > 1:
-            raise ValueError(f'stage {stage.name!r}: classification allows no other losses')
+            raise Refusal(f'stage {stage.name!r}: classification allows no other losses')
         if 'prompt' in stage.losses and isinstance(self.prompt_learner, ManualPrompts):
-            raise ValueError(
+            raise Refusal(
                 f'stage {stage.name!r} learns prompts, but model.prompt_learner is ManualPrompts: '
                 'take the stage out of stages'
             )
@@ -229,7 +230,7 @@ class SemPLeS(CAMSegmentor):
         given = state_dict.get(prefix + 'clip_fingerprint')
         own = self.clip_fingerprint
         if given is not None and not torch.allclose(given.to(own), own, atol=1e-2):
-            raise ValueError(
+            raise Refusal(
                 'the checkpoint was trained with another CLIP or other class names: set '
                 'model.clip and model.class_names to what it was made with'
             )

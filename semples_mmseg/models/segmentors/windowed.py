@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ...utils.classes import model_metainfo, read_classes
 from ...utils.enlarging import enlarged_labels
+from ...utils.errors import Refusal
 from ...utils.windows import enlarged_size
 from ...weights.fitting import check_state_dict
 
@@ -91,7 +92,7 @@ class WindowedEncoderDecoder(EncoderDecoder):
         enlarged = enlarged_size(size, self.test_cfg['crop_size'])
         if enlarged != size:
             if any(any(meta.get('img_padding_size', ())) for meta in batch_img_metas):
-                raise ValueError(
+                raise Refusal(
                     f'images of {size} are smaller than the windows and padded: take the padding '
                     'out of data_preprocessor.test_cfg, or use test_cfg.mode="whole"'
                 )
@@ -123,13 +124,13 @@ class WindowedEncoderDecoder(EncoderDecoder):
     def _restrict(self, sample: SegDataSample) -> None:
         logits = sample.seg_logits.data
         if 'image_labels' not in sample:
-            raise ValueError(
+            raise Refusal(
                 'test_cfg.restrict_to_image_labels needs image-level labels: test on a '
                 'WeakLabelDataset (or WeakVOCDataset) whose pipeline ends with PackWeakInputs'
             )
         labels = sample.image_labels
         if len(labels) + 1 != len(logits):
-            raise ValueError(
+            raise Refusal(
                 f'the data set has {len(labels)} object classes, the model predicts '
                 f'{len(logits) - 1} and background'
             )

@@ -11,6 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from ...masks.manifest import MANIFEST
+from ...utils.errors import Missing, Refusal
 from ...utils.files import read_json
 from ...utils.label_png import IGNORED, read_mask
 from ...utils.lists import files_below, find_photos, name_some
@@ -82,15 +83,15 @@ def labelled_folder(
         content = read_json(manifest)
         classes, palette = content.get('classes'), content.get('palette') or ()
     if not masks.is_dir():
-        raise FileNotFoundError(f'there is no folder of masks at {masks}')
+        raise Missing(f'there is no folder of masks at {masks}')
     if not classes:
-        raise ValueError(f'{manifest} names no classes: give them with --classes')
+        raise Refusal(f'{manifest} names no classes: give them with --classes')
     ids = [name.removesuffix('.png') for name in files_below(masks, '.png')]
     there = _photos_of(photos, set(ids), find_photos(photos))
     if not ids:
-        raise FileNotFoundError(f'{masks} holds no masks (.png)')
+        raise Missing(f'{masks} holds no masks (.png)')
     if missing := [f'{name}.png' for name in ids if name not in there]:
-        raise FileNotFoundError(f'{photos} has no photo of the masks {name_some(missing)}')
+        raise Missing(f'{photos} has no photo of the masks {name_some(missing)}')
     names = tuple((there[name], f'{name}.png') for name in ids)
     return LabelledPhotos(photos, masks, tuple(classes), palette, names)
 
@@ -103,7 +104,7 @@ def _photos_of(root: Path, ids: set[str], photos: Sequence[str]) -> dict[str, st
         if photo in ids or name not in ids:
             continue
         if there.setdefault(name, photo) != photo:
-            raise ValueError(
+            raise Refusal(
                 f'{root}: {there[name]} and {photo} may both be the photo of {name}.png; remove '
                 'one of them'
             )

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from ...utils.errors import AlreadyThere, Refusal
 from ...utils.io import atomic_write, write_json
 from .coco import coco_json
 from .folders import write_cvat, write_voc, write_yolo
@@ -43,9 +44,9 @@ def export(
     """
     path = Path(path)
     if format not in FORMATS:
-        raise ValueError(f'there is no export format {format!r}; there are {", ".join(FORMATS)}')
+        raise Refusal(f'there is no export format {format!r}; there are {", ".join(FORMATS)}')
     if copy_photos and format not in FOLDERS_OF_PHOTOS:
-        raise ValueError(
+        raise Refusal(
             f'{format} has no folder of photos: leave --copy-photos out, or choose '
             f'{" or ".join(FOLDERS_OF_PHOTOS)}'
         )
@@ -72,7 +73,7 @@ def export(
 def _new_folder(path: Path) -> Iterator[Path]:
     """A temporary folder that becomes ``path`` when all is written."""
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise FileExistsError(f'{path} is there already: name a new folder')
+        raise AlreadyThere(f'{path} is there already: name a new folder')
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f'.{path.name}.', dir=path.parent) as temporary:
         folder = Path(temporary) / path.name
