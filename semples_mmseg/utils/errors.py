@@ -1,0 +1,37 @@
+"""The errors of this package; a command prints their text as ``error: ...``, without traceback."""
+
+from __future__ import annotations
+
+import re
+
+_WORKER = re.compile(r'\ACaught \w+ in [^\n]*\.\nOriginal Traceback .*^[\w.]+: ', re.DOTALL | re.M)
+
+
+class Refusal(ValueError):
+    """The package refuses its input; exit code 2. The text names file, key or option, and the fix.
+
+    PyTorch raises an error of a loader worker anew, with the worker's traceback as its text. The
+    text of a refusal is then its own again.
+
+    Args:
+        text: The text.
+    """
+
+    def __init__(self, text: str = '') -> None:
+        super().__init__(_WORKER.sub('', str(text).rstrip('\n')))
+
+
+class Missing(Refusal, FileNotFoundError):
+    """A file or folder that is needed does not exist."""
+
+
+class AlreadyThere(Refusal, FileExistsError):
+    """A file or folder would be overwritten."""
+
+
+class MissingPackage(Refusal, ImportError):
+    """A Python package that is needed is not installed."""
+
+
+class RunError(RuntimeError):
+    """The package ends a run that had begun; exit code 1. Files that are complete stay."""

@@ -1,0 +1,285 @@
+"""What results were made from: settings, inputs and outputs, in ``record.json`` beside them.
+
+Every command that makes results asks the record of their folder the same question and gets one of
+three answers: complete (nothing to do), unfinished (continue), or made from something else, which
+is a ``Refusal`` that names what differs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from .errors import Missing, Refusal
+from .files import file_digest, read_json
+from .io import write_json
+
+RECORD = 'record.json'
+OLD = ('run.json', 'pipeline.json', 'pseudo_masks.json', 'predictions.json')
+"""Files of version 0.3.0 in place of ours."""
+State = Literal['new', 'unfinished', 'complete']
+Stamps = dict[str, list]
+"""Name of a file -> its size, its time of change in ns, its SHA-256."""
+
+
+@dataclass
+class Entry:
+    """Record of one result.
+
+    Attributes:
+        settings: JSON data that the result depends on.
+        inputs: Stamps of the files that it depends on.
+        outputs: Stamps of its files, by paths below the folder; None while it is unfinished.
+        about: JSON data that is not compared, such as the version.
+    """
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    inputs: Stamps = field(default_factory=dict)
+    outputs: Stamps | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+class Record:
+    """The record of a folder.
+
+    Equal size and time of a file are trusted; of a file whose time differs the content is compared,
+    so runs and photos can be copied and moved.
+
+    Args:
+        folder: The folder; it may be missing.
+        way: What a user can do where results were made from something else, the end of messages.
+
+    Raises:
+        Refusal: If the file is damaged, or the folder is of version 0.3.0.
+    """
+
+    def __init__(self, folder: str | os.PathLike, way: str = 'choose another --out') -> None:
+        self.folder = Path(folder)
+        self.file = self.folder / RECORD
+        self.way = way
+        self._entries = self._read()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._entries
+
+    def __getitem__(self, name: str) -> Entry:
+        """The entry of a result.
+
+        Raises:
+            Missing: If there is none.
+        """
+        if name not in self._entries:
+            raise Missing(f'{self.folder} holds no {name} ({RECORD} has no such entry)')
+        return self._entries[name]
+
+    def state(
+        self,
+        name: str,
+        settings: Mapping[str, Any],
+        inputs: Mapping[str, Path],
+        grows: bool = False,
+    ) -> State:
+        """Compare a result with what it would be made from now; nothing is written.
+
+        Args:
+            name: Name of the result.
+            settings: JSON data.
+            inputs: Files and folders by name. The names are recorded, not the paths.
+            grows: Whether each input has an output of its own, so that inputs may be added or left
+                out. A result with new inputs is unfinished.
+
+        Returns:
+            ``'new'`` if it was never begun; ``'complete'`` if it was finished and its outputs are
+            there; else ``'unfinished'``.
+
+        Raises:
+            Refusal: If settings or inputs differ, or an output was changed since it was made.
+            Missing: If an input is missing.
+        """
+        return self._compare(name, _plain(settings), expand(inputs), grows)[0]
+
+    def begin(
+        self,
+        name: str,
+        settings: Mapping[str, Any],
+        inputs: Mapping[str, Path],
+        grows: bool = False,
+        anew: bool = False,
+        **about: Any,
+    ) -> State:
+        """Record that a result is about to be made, unless it is complete; see ``state``.
+
+        Args:
+            anew: Forget what was recorded; the caller has removed the outputs.
+            about: JSON data that is not compared; replaces data of the same keys.
+        """
+        plain, files = _plain(settings), expand(inputs)
+        if anew:
+            self._entries.pop(name, None)
+        state, stamps = self._compare(name, plain, files, grows)
+        if state != 'complete':
+            there = self._entries.get(name, Entry())
+            inputs_now = there.inputs | stamps if grows else stamps
+            self._entries[name] = Entry(plain, inputs_now, None, there.about | _plain(about))
+            self._write()
+        return state
+
+    def finish(self, name: str, outputs: Iterable[Path], **about: Any) -> None:
+        """Record that a result is complete.
+
+        Args:
+            name: Name of the result, which was begun.
+            outputs: Its files and folders, in the folder of the record.
+            about: See ``begin``.
+
+        Raises:
+            Missing: If an output is missing.
+        """
+        entry = self._entries[name]
+        files = expand({os.path.relpath(path, self.folder): Path(path) for path in outputs})
+        entry.outputs = _stamps(files, {})
+        entry.about |= _plain(about)
+        self._write()
+
+    def forget(self, name: str) -> None:
+        """Remove an entry."""
+        if self._entries.pop(name, None) is not None:
+            self._write()
+
+    def _compare(
+        self, name: str, settings: dict[str, Any], files: Mapping[str, Path], grows: bool
+    ) -> tuple[State, Stamps]:
+        entry = self._entries.get(name)
+        stamps = _stamps(files, {} if entry is None else entry.inputs)
+        if entry is None:
+            return 'new', stamps
+        found = [
+            f'{key} {old} there, {new} now'
+            for key, old, new in differences(entry.settings, settings)
+        ]
+        for file in sorted({*entry.inputs, *stamps}):
+            if file not in stamps or file not in entry.inputs:
+                if not grows:
+                    found.append(f'{file} {"was added" if file in stamps else "is gone"}')
+            elif stamps[file][2] != entry.inputs[file][2]:
+                found.append(f'{file} has other content')
+        if found:
+            more = f' and {len(found) - 8} more' if len(found) > 8 else ''
+            raise Refusal(
+                f'{self.folder}: {name} was made from something else: '
+                f'{"; ".join(found[:8])}{more}. {self.way[0].upper()}{self.way[1:]}'
+            )
+        if entry.outputs is None:
+            return 'unfinished', stamps
+        paths = {file: self.folder / file for file in entry.outputs}
+        there = {file: path for file, path in paths.items() if path.is_file()}
+        now = _stamps(there, entry.outputs)
+        changed = [file for file in now if now[file][2] != entry.outputs[file][2]]
+        if changed:
+            raise Refusal(
+                f'{self.folder / changed[0]} was changed since it was made ({len(changed)} such '
+                f'files of {name}): delete them to have them made again, or {self.way}'
+            )
+        whole = len(there) == len(paths) and not stamps.keys() - entry.inputs.keys()
+        return ('complete' if whole else 'unfinished'), stamps
+
+    def _read(self) -> dict[str, Entry]:
+        if not self.file.exists():
+            old = [name for name in OLD if (self.folder / name).is_file()]
+            if old:
+                raise Refusal(
+                    f'{self.folder / old[0]} was made by version 0.3.0 or older, which this one '
+                    f'does not continue: {self.way}'
+                )
+            return {}
+        content = read_json(self.file)
+        if not isinstance(content, dict):
+            raise self._damaged('it is no JSON object')
+        return {name: self._entry(name, given) for name, given in content.items()}
+
+    def _entry(self, name: str, given: Any) -> Entry:
+        known = {'settings', 'inputs', 'outputs', 'about'}
+        if not isinstance(given, dict) or set(given) != known:
+            raise self._damaged(f'{name} needs the keys {sorted(known)}')
+        for key in ('settings', 'about'):
+            if not isinstance(given[key], dict):
+                raise self._damaged(f'{name}.{key} is no JSON object')
+        for key in ('inputs', 'outputs'):
+            stamps = {} if key == 'outputs' and given[key] is None else given[key]
+            if not isinstance(stamps, dict) or not all(map(_is_stamp, stamps.values())):
+                raise self._damaged(f'{name}.{key} needs [size, time, SHA-256] for every file')
+        return Entry(**given)
+
+    def _damaged(self, reason: str) -> Refusal:
+        return Refusal(f'{self.file} is damaged: {reason}. Restore the file, or {self.way}')
+
+    def _write(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        content = {name: asdict(entry) for name, entry in self._entries.items()}
+        write_json(self.file, content, indent=None)
+
+
+def expand(paths: Mapping[str, Path]) -> dict[str, Path]:
+    """Named files: of a folder all files below it, but no hidden ones and no records.
+
+    Raises:
+        Missing: If a path does not exist.
+    """
+    files: dict[str, Path] = {}
+    for name, path in paths.items():
+        if path.is_dir():
+            files |= {f'{name}/{file.relative_to(path).as_posix()}': file for file in _below(path)}
+        elif path.is_file():
+            files[name] = path
+        else:
+            raise Missing(f'{path} does not exist')
+    return files
+
+
+def differences(old: Any, new: Any, where: str = '') -> Iterator[tuple[str, Any, Any]]:
+    """Dotted keys of JSON data whose values differ, with both (``'not set'`` for none)."""
+    if isinstance(old, list) and isinstance(new, list):
+        old, new = dict(enumerate(old)), dict(enumerate(new))
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in dict.fromkeys([*old, *new]):
+            path = f'{where}.{key}' if where else str(key)
+            yield from differences(old.get(key, 'not set'), new.get(key, 'not set'), path)
+    elif old != new:
+        yield where, old, new
+
+
+def _below(folder: Path) -> list[Path]:
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith('.'))
+        kept = sorted(name for name in names if not name.startswith('.') and name != RECORD)
+        found += [Path(place) / name for name in kept]
+    return found
+
+
+def _stamps(files: Mapping[str, Path], known: Stamps) -> Stamps:
+    """Stamps of files; a file whose size and time are known is not read."""
+
+    def stamp(name: str) -> list:
+        found = files[name].stat()
+        size, time = found.st_size, found.st_mtime_ns
+        if known.get(name, [])[:2] == [size, time]:
+            return known[name]
+        return [size, time, file_digest(files[name])]
+
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(files, pool.map(stamp, files), strict=True))
+
+
+def _is_stamp(given: Any) -> bool:
+    kinds = [int, int, str]
+    return isinstance(given, list) and [type(part) for part in given] == kinds
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value))
