@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from semples_mmseg.masks import ThresholdCurve, default_thresholds
 from semples_mmseg.masks.crf import DenseCRF
+from semples_mmseg.masks.threshold_curve import ThresholdCurve, default_thresholds
 from semples_mmseg.masks.writer import write_refined
 from semples_mmseg.models.soft_masks import label_map, min_max
 from semples_mmseg.utils.label_png import read_mask, write_mask

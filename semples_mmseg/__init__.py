@@ -45,12 +45,20 @@ def register_components() -> None:
         datasets,
         engine,
         figures,
-        masks,
         models,
         registry,
         weights,
     )
-    from .masks import crf, pamr  # noqa: F401
+    from .masks import (  # noqa: F401
+        cam_metric,
+        crf,
+        crf_evaluator,
+        pamr,
+        prediction_metric,
+        prediction_writer,
+        voc_submission,
+        writer,
+    )
 
 
 # Without PyTorch no components are registered; `load` of an ONNX file still works.

@@ -15,7 +15,7 @@ import argparse
 from semples_mmseg import register_components
 from semples_mmseg.cli.arguments import add_common_options, add_max_side
 from semples_mmseg.cli.errors import explained
-from semples_mmseg.masks.crf_presets import REFINEMENTS
+from semples_mmseg.masks import REFINEMENTS
 from semples_mmseg.utils.shards import shard
 
 
@@ -61,7 +61,7 @@ def main() -> None:
     args = parse_args()
     register_components()
     from semples_mmseg.cli.launch import load_config
-    from semples_mmseg.masks import make_pseudo_masks
+    from semples_mmseg.masks.generate import make_pseudo_masks
     from semples_mmseg.weights import resolve
 
     make_pseudo_masks(

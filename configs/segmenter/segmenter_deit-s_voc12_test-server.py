@@ -1,7 +1,6 @@
 """VOC 2012 test: writes the archive that the evaluation server takes.
 
 python tools/test.py configs/segmenter/segmenter_deit-s_voc12_test-server.py CHECKPOINT --tta
-python tools/analysis/check_voc_submission.py work_dirs/voc12_test/comp5_test_cls.tar.gz
 
 No ground truth is needed. The test images (VOC 2012's second download) go into the same folder
 tree, data/VOCdevkit/VOC2012 or DATA_ROOT. The other competition: --cfg-options test_evaluator.competition=comp6

@@ -15,7 +15,7 @@ from semples_mmseg.demo.models import BACKBONE_FILE, CLIP_FILE
 from semples_mmseg.demo.steps import SEGMENTER, SEMPLES, segmenter_options
 from semples_mmseg.demo.world import BACKGROUNDS, HABITATS, OBJECTS
 from semples_mmseg.engine.atomic_checkpoint_hook import METRICS
-from semples_mmseg.masks import make_pseudo_masks
+from semples_mmseg.masks.generate import make_pseudo_masks
 from semples_mmseg.utils.files import read_json
 from semples_mmseg.utils.io import write_json
 

@@ -24,8 +24,8 @@ from ..utils.label_png import check_num_classes, class_colours, mask_path, write
 from ..utils.locks import folder_lock
 from ..utils.shards import Shard, positions
 from ..weights import with_scheme
+from . import REFINEMENTS
 from .background_score import choose_background_score
-from .crf_presets import REFINEMENTS
 from .manifest import checkpoint_entry, open_folder, recorded_score
 
 AUTO = 'auto'

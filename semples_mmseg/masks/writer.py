@@ -18,9 +18,9 @@ from ..utils.enlarging import resized_label
 from ..utils.errors import Refusal
 from ..utils.label_png import mask_path, write_mask
 from ..utils.parallel import WorkerPool, usable_cores
-from . import confusion_matrix, segmentation_scores
 from .prediction_writer import image_id
 from .refinement import Refinement
+from .scores import confusion_matrix, segmentation_scores
 
 _FOR_WORKERS = ('img_id', 'img_path', 'limited_shape', 'cam_classes')
 

@@ -13,8 +13,8 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 from tiny import TINY_CLIP, TINY_SEMPLES
 
-from semples_mmseg.masks import choose_background_score, make_pseudo_masks
-from semples_mmseg.masks.background_score import foreground_fit
+from semples_mmseg.masks.background_score import choose_background_score, foreground_fit
+from semples_mmseg.masks.generate import make_pseudo_masks
 from semples_mmseg.models.clip.loading import build_clip
 
 SCORES = (0.2, 0.5, 0.8)

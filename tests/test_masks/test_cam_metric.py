@@ -7,7 +7,8 @@ from mmengine.evaluator import Evaluator
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from semples_mmseg.masks import CAMMetric, ThresholdCurve
+from semples_mmseg.masks.cam_metric import CAMMetric
+from semples_mmseg.masks.threshold_curve import ThresholdCurve
 
 CLASSES = ('background', 'cat', 'dog', 'cow')
 

@@ -10,8 +10,8 @@ from mmseg.registry import EVALUATOR
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from semples_mmseg.masks import confusion_matrix, segmentation_scores
 from semples_mmseg.masks.crf import TEST_TIME_CRF, CRFParameters, crf_on_probabilities
+from semples_mmseg.masks.scores import confusion_matrix, segmentation_scores
 
 VOC = dict(gaussian_sxy=3, gaussian_compat=3, bilateral_sxy=83, bilateral_srgb=5,
            bilateral_compat=3)  # fmt: skip

@@ -16,7 +16,9 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from PIL import Image
 
-from semples_mmseg.masks import MANIFEST, generate, make_pseudo_masks
+from semples_mmseg.masks import generate
+from semples_mmseg.masks.generate import make_pseudo_masks
+from semples_mmseg.masks.manifest import MANIFEST
 from semples_mmseg.models.soft_masks import label_map
 from semples_mmseg.utils import locks, shards
 from semples_mmseg.utils.label_png import read_mask

@@ -5,8 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from semples_mmseg.masks import MANIFEST, open_folder
-from semples_mmseg.masks.manifest import checkpoint_entry
+from semples_mmseg.masks.manifest import MANIFEST, checkpoint_entry, open_folder
 
 SETTINGS = dict(checkpoint=None, background_score=0.5, refinement='none', settings=dict(flip=True))
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from semples_mmseg.masks import PredictionWriter
+from semples_mmseg.masks.prediction_writer import PredictionWriter
 
 
 def sample(path, **known):

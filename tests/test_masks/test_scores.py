@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from semples_mmseg.masks import confusion_matrix, segmentation_scores
+from semples_mmseg.masks.scores import confusion_matrix, segmentation_scores
 
 
 def test_confusion_matrix_counts_every_pixel_once():

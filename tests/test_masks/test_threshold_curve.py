@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from semples_mmseg.masks import ThresholdCurve, default_thresholds
+from semples_mmseg.masks.threshold_curve import ThresholdCurve, default_thresholds
 
 K = 4
 

@@ -12,7 +12,8 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from semples_mmseg.masks import PseudoMaskWriter, confusion_matrix, segmentation_scores
+from semples_mmseg.masks.scores import confusion_matrix, segmentation_scores
+from semples_mmseg.masks.writer import PseudoMaskWriter
 from semples_mmseg.models.soft_masks import label_map
 from semples_mmseg.utils.label_png import read_mask
 
