@@ -89,7 +89,7 @@ def main() -> None:
         require_masks(config)
     if args.crf:
         use_crf(config)
-    with folder_lock(args.out, args.shard) if args.out else nullcontext(), process_group(config):
+    with folder_lock(args.out) if args.out else nullcontext(), process_group(config):
         runner = Runner.from_cfg(config)
         for checkpoint, file in zip(checkpoints, files, strict=True):
             if checkpoint != checkpoints[0]:

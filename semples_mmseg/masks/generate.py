@@ -127,7 +127,7 @@ def make_pseudo_masks(
                 palette=metainfo.get('palette') or class_colours(len(metainfo['classes'])),
             )
             check_writable(out_dir)
-            held.enter_context(folder_lock(out_dir, shard))
+            held.enter_context(folder_lock(out_dir))
             if score == AUTO:
                 found = None if overwrite else recorded_score(out_dir, manifest['checkpoint'])
                 if found is None:

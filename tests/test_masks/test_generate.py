@@ -2,9 +2,6 @@
 
 import importlib.util
 import json
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +17,6 @@ from semples_mmseg.masks import generate
 from semples_mmseg.masks.generate import make_pseudo_masks
 from semples_mmseg.masks.manifest import MANIFEST
 from semples_mmseg.models.soft_masks import label_map
-from semples_mmseg.utils import locks, shards
 from semples_mmseg.utils.label_png import read_mask
 from semples_mmseg.utils.shards import Shard
 
@@ -202,38 +198,6 @@ def test_the_tool_passes_everything_on(tmp_path, world, monkeypatch):
     assert sorted(p.name for p in (tmp_path / 'out').glob('*.png')) == ['a.png', 'b.png']
     manifest = json.loads((tmp_path / 'out' / MANIFEST).read_text())
     assert manifest['background_score'] == 0.5 and manifest['refinement']['type'] == 'PAMR'
-
-
-def test_parts_make_what_one_run_makes(tmp_path, world):
-    """In any order, and again; other parts may be at work in the folder, a whole run may not."""
-    weights, out = str(tmp_path / 'weights.pth'), tmp_path / 'out'
-    make_pseudo_masks(world, weights, str(tmp_path / 'whole'))
-    BrightnessCAM.calls.clear()
-    other = textwrap.dedent("""
-        import runpy, sys
-        shards, locks = map(runpy.run_path, sys.argv[1:3])
-        with locks['folder_lock'](sys.argv[3], shards['Shard'](1, 2)):
-            print('locked', flush=True)
-            sys.stdin.read()
-    """)
-    out.mkdir()
-    unfinished = out / '.a.png.abcdefgh.tmp'
-    command = [sys.executable, '-c', other, shards.__file__, locks.__file__, str(out)]
-    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as process:
-        assert process.stdout.readline() == 'locked\n'
-        unfinished.write_text('of the other part')
-        assert make_pseudo_masks(world, weights, str(out), shard=Shard(2, 2))['masks'] == 1
-        assert BrightnessCAM.calls == ['b'] and unfinished.exists()
-        for shard in (None, Shard(1, 2)):
-            with pytest.raises(ValueError, match=f'another run is working in {out}'):
-                make_pseudo_masks(world, weights, str(out), shard=shard)
-        process.kill()
-    for masks in (2, 0):
-        assert make_pseudo_masks(world, weights, str(out), shard=Shard(1, 2)) == dict(masks=masks)
-    assert BrightnessCAM.calls == ['b', 'a', 'c']
-    assert make_pseudo_masks(world, weights, str(out)) == dict(masks=0)
-    for name in ('a.png', 'b.png', 'c.png', MANIFEST):
-        assert (out / name).read_bytes() == (tmp_path / 'whole' / name).read_bytes()
 
 
 def test_a_part_does_not_start_anew(tmp_path, world):
