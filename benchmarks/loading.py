@@ -5,17 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
-import torch
 from mmengine.config import Config
-from mmengine.dataset import Compose
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmseg.datasets import PascalVOCDataset
 from PIL import Image
-
-from semples_mmseg.datasets.pipelines import augmented_on_device
-from semples_mmseg.models.augmentation import augment
 
 from .data_set import DataSet
 from .models import CONFIGS
@@ -33,20 +27,16 @@ class Loading(Side):
     Args:
         setting: How many images, and where the files go.
         workers: Processes that load; 0 for this one.
-        on_device: Whether augmentation is left to the device; it is not part of the call then.
     """
 
-    def __init__(
-        self, setting: Setting, workers: int | None = None, on_device: bool = False
-    ) -> None:
-        pipeline = _pipeline()
+    def __init__(self, setting: Setting, workers: int | None = None) -> None:
         self.workers = setting.processes if workers is None else workers
         self.loader = Runner.build_dataloader(
             dict(
                 batch_size=BATCH,
                 num_workers=self.workers,
                 persistent_workers=self.workers > 0,
-                collate_fn=dict(type='default_collate' if on_device else 'pseudo_collate'),
+                collate_fn=dict(type='pseudo_collate'),
                 sampler=dict(type='DefaultSampler', shuffle=False),
                 dataset=dict(
                     type='WeakLabelDataset',
@@ -54,7 +44,7 @@ class Loading(Side):
                     data_root=str(_data_root(setting)),
                     ann_file='images.txt',
                     label_file='labels.json',
-                    pipeline=augmented_on_device(pipeline) if on_device else pipeline,
+                    pipeline=_pipeline(),
                 ),
             ),
             seed=0,
@@ -72,58 +62,6 @@ class Loading(Side):
     def close(self) -> None:
         """End the workers."""
         del self.loader
-
-
-class LargePhoto(Side):
-    """Random crops of a photo of 12 megapixels.
-
-    Args:
-        setting: How many crops, and where the file goes.
-        at_once: Whether the crop is chosen before the photo is decoded.
-    """
-
-    def __init__(self, setting: Setting, at_once: bool) -> None:
-        pipeline = augmented_on_device(_pipeline())[1:2] if at_once else _pipeline()[:2]
-        self.load = Compose(pipeline)
-        self.path = Path(setting.folder) / 'large.jpg'
-        self.number = setting.images
-        if not self.path.exists():
-            small = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
-            large = Image.fromarray(small).resize((4032, 3024), Image.Resampling.BICUBIC)
-            large.save(self.path, quality=QUALITY)
-
-    def __call__(self) -> list[np.ndarray]:
-        """The crops, drawn alike in each call."""
-        np.random.seed(0)
-        return [self.load(dict(img_path=str(self.path)))['img'] for _ in range(self.number)]
-
-
-class Augmentation(Side):
-    """Flips, RandAugment and erasing of one batch that has been loaded.
-
-    Args:
-        setting: How many images.
-        batched: Whether they are computed in batches, else one by one with MMPretrain.
-    """
-
-    def __init__(self, setting: Setting, batched: bool) -> None:
-        *steps, _ = _pipeline()[2:]
-        self.batched, side = batched, 64 if setting.toy else 224
-        self.transforms = Compose(
-            [dict(type='DeferAugmentation', transforms=steps)] if batched else steps
-        )
-        torch.manual_seed(3)
-        shape = (setting.batch, 3, side, side)
-        self.images = torch.randint(0, 256, shape, dtype=torch.uint8, device=setting.device)
-        self.arrays = self.images.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-
-    def __call__(self) -> np.ndarray | torch.Tensor:
-        """The images, drawn alike in each call."""
-        np.random.seed(0)
-        results = [self.transforms(dict(img=array.copy())) for array in self.arrays]
-        if self.batched:
-            return augment(self.images.clone(), [r['augmentation'] for r in results])
-        return np.stack([result['img'] for result in results])
 
 
 def _pipeline() -> list[dict]:

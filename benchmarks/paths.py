@@ -10,7 +10,7 @@ import torch
 
 from .cams import OurCAMs, TextbookCAMs
 from .data_set import OurCRF, OurCurve, TextbookCRF, TextbookCurve
-from .loading import Augmentation, LargePhoto, Loading
+from .loading import Loading
 from .options import AdamWStep, HalfEncoder
 from .segmenter import CROSS_ENTROPY, SegmenterStep
 from .setting import SEGMENTER_BATCH, STEP_BATCH, Setting, Side
@@ -87,49 +87,11 @@ PATHS = {
         cpu_only=True,
         matmul=False,
     ),
-    'crop': Path(
-        'loading for augmentation on the device, one process',
-        {
-            OURS: partial(Loading, workers=0, on_device=True),
-            'augmented by the loader': partial(Loading, workers=0),
-        },
-        images=128,
-        cpu_only=True,
-        matmul=False,
-    ),
-    'large_crop': Path(
-        'crops of a photo of 12 megapixels',
-        {
-            OURS: partial(LargePhoto, at_once=True),
-            'decoded whole': partial(LargePhoto, at_once=False),
-        },
-        images=20,
-        cpu_only=True,
-        matmul=False,
-    ),
-    'augment': Path(
-        'augmentation of a loaded batch',
-        {
-            OURS: partial(Augmentation, batched=True),
-            'one by one': partial(Augmentation, batched=False),
-        },
-        batch=dict(cpu=64, cuda=64),
-        matmul=False,
-    ),
     'encoder': Path(
         "CLIP's image encoder, bfloat16",
         {
             OURS: partial(HalfEncoder, dtype='bfloat16'),
             'rounded in every call': partial(HalfEncoder, dtype=None),
-        },
-        batch=STEP_BATCH,
-        matmul=False,
-    ),
-    'compile': Path(
-        'stage (c), training step, compiled',
-        {
-            OURS: partial(OurStep, stage='refine', compiled=True),
-            'not compiled': partial(OurStep, stage='refine'),
         },
         batch=STEP_BATCH,
         matmul=False,

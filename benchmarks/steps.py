@@ -70,16 +70,10 @@ class OurStep(Step):
     Args:
         setting: Sizes.
         stage: Its name.
-        compiled: Whether it is compiled; batches of masked images are filled up to multiples of
-            eight then. At toy size no code is generated, which takes minutes.
     """
 
-    def __init__(self, setting: Setting, stage: str, compiled: bool = False) -> None:
-        config = semples_config(setting)
-        if compiled:
-            config.compile_options = dict(backend='eager' if setting.toy else 'inductor')
-            config.image_head.bucket = 8
-        model = build(config, setting)
+    def __init__(self, setting: Setting, stage: str) -> None:
+        model = build(semples_config(setting), setting)
         model.set_stage(STAGES[stage])
         model.train()
         trains = [name for name, p in model.named_parameters() if p.requires_grad]

@@ -9,8 +9,6 @@ from mmseg.structures import SegDataSample
 from tiny import TINY_SEMPLES
 
 import semples_mmseg  # noqa: F401
-from semples_mmseg.models import CAMDataPreprocessor
-from semples_mmseg.models.augmentation import augment
 from semples_mmseg.models.stages import STAGES
 
 pytestmark = [
@@ -82,37 +80,3 @@ def test_bfloat16_losses_are_finite(models):
     with torch.autocast('cuda', dtype=torch.bfloat16):
         losses = model.loss(torch.randn(3, 3, 64, 64, device='cuda'), samples('cuda'))
     assert all(torch.isfinite(value).all() for value in losses.values())
-
-
-STEPS = [
-    [('flip horizontal',), ('Rotate', 20.0, 104, 116, 124), ('Equalize',)],
-    [('Shear vertical', 0.2, 104, 116, 124), ('Contrast', -0.5), ('Posterize', 3.2)],
-    [('Solarize', 100.0), ('Sharpness', 0.8), ('SolarizeAdd', 50.0, 128)],
-    [],
-]
-
-
-def test_augmentation_is_that_of_the_cpu():
-    images = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
-    got = augment(images.cuda(), STEPS).cpu()
-    wanted = augment(images.clone(), STEPS)
-    difference = (got.int() - wanted.int()).abs()
-    assert (wanted[:3] != images[:3]).float().mean() > 0.5
-    assert (difference > 1).float().mean() < 0.01
-
-
-def test_pinned_images_are_augmented_and_normalised_on_the_gpu():
-    images = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
-    results = []
-    for device in ('cpu', 'cuda'):
-        batch = samples('cpu')
-        for sample, steps in zip(batch, STEPS, strict=False):
-            sample.set_metainfo(
-                dict(augmentation=[*steps[:1], ('erase', 0, 0, 8, 8, 9, 9, 9, 0, 0, 0, 1)])
-            )
-        preprocess = CAMDataPreprocessor(augment_on='device').to(device)
-        inputs = images.clone() if device == 'cpu' else images.pin_memory()
-        output = preprocess(dict(inputs=inputs, data_samples=batch), training=True)
-        assert output['inputs'].device.type == device
-        results.append(output['inputs'].cpu())
-    torch.testing.assert_close(results[1], results[0], rtol=0, atol=0.05)

@@ -46,10 +46,9 @@ _KNOWN: dict[str, Sequence[str]] = {
     'randomness': ('seed', 'deterministic', 'diff_rank_seed'),
     'data_prefix': ('img_path', 'seg_map_path'),
     'stages': ('name', 'epochs', *STAGE_KEYS, *RUN_KEYS),
-    'image_head': ('normalization', 'max_batch', 'dtype', 'bucket'),
+    'image_head': ('normalization', 'max_batch', 'dtype'),
     'text_head': ('template', 'dtype'),
-    'data_preprocessor': ('augment_on', 'non_blocking'),
-    'compile_options': ('backend', 'mode', 'options', 'fullgraph'),
+    'data_preprocessor': ('non_blocking',),
 }
 # Arguments of a class that the config does not name.
 _OPEN = ('optim_wrapper', 'pseudo_mask_evaluator', 'crf', 'model_wrapper_cfg', 'default_hooks')

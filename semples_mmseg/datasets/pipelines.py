@@ -5,7 +5,6 @@ from typing import Any
 
 from mmcv.transforms import LoadImageFromFile
 
-from ..utils.errors import Refusal
 from .transforms import LimitSide
 
 
@@ -50,44 +49,6 @@ def set_max_side(node: Any, max_side: int) -> int:
     if isinstance(node, (list, tuple)):
         return sum(set_max_side(child, max_side) for child in node)
     return 0
-
-
-def augmented_on_device(pipeline: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The training pipeline with augmentation on the device, with the same distribution.
-
-    ``CAMDataPreprocessor`` applies what is drawn here. Loading and the random crop become
-    one step, and the random numbers of an image depend on (seed, epoch, image) alone.
-
-    Args:
-        pipeline: Configs: ``LoadCheckedImage``, maybe ``RandomResizedCrop``, what
-            ``DeferAugmentation`` takes, and ``PackWeakInputs``.
-
-    Raises:
-        ValueError: If the pipeline has other transforms or another order.
-    """
-    load, *steps = with_checked_loader(pipeline)
-    pack = steps.pop() if steps else {}
-    if _base_name(load) != 'LoadCheckedImage' or _base_name(pack) != 'PackWeakInputs':
-        raise Refusal(
-            "model.data_preprocessor.augment_on='device' needs a training pipeline that begins "
-            f'with LoadCheckedImage and ends with PackWeakInputs, got {_base_name(load)} and '
-            f'{_base_name(pack)}'
-        )
-    load = dict(load)
-    if steps and _base_name(steps[0]) == 'RandomResizedCrop':
-        crop = dict(steps.pop(0))
-        del crop['type']
-        load.update(type='LoadRandomCrop', crop=crop)
-    return [
-        dict(type='SeedEachImage'),
-        load,
-        dict(type='DeferAugmentation', transforms=steps),
-        pack,
-    ]
-
-
-def _base_name(step: Mapping[str, Any]) -> str:
-    return str(step.get('type', 'nothing')).rsplit('.', 1)[-1]
 
 
 def annotation_loaders(pipeline: Any) -> list[str]:

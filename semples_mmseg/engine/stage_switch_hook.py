@@ -12,7 +12,6 @@ from mmengine.runner import BaseLoop, Runner
 from mmseg.registry import HOOKS
 from torch import Tensor
 
-from ..datasets.pipelines import augmented_on_device
 from ..utils.errors import Refusal
 from ..utils.files import read_json
 from ..utils.io import write_json
@@ -90,8 +89,6 @@ class StageSwitchHook(ValidationMetrics):
         steps = [spec.epochs * self._steps_per_epoch(spec, runner) for spec in self.plan.specs]
         for index, spec in enumerate(self.plan.specs):
             check_settings(runner.cfg, spec, f'stages.{index} ({spec.name})')
-            if spec.train_pipeline is not None and self._on_device(runner):
-                augmented_on_device(spec.train_pipeline)
             model.set_stage(spec.stage)  # refuses what the model cannot do, before any work
             for key, modules in (('restore', spec.restore), ('keeps', spec.keeps)):
                 for module in modules:
@@ -214,22 +211,12 @@ class StageSwitchHook(ValidationMetrics):
         runner.optim_wrapper.initialize_count_status(runner.model, runner.iter, runner.max_iters)
         self._announce(runner, index)
 
-    @staticmethod
-    def _on_device(runner: Runner) -> bool:
-        preprocessor = getattr(bare(runner.model), 'data_preprocessor', None)
-        return getattr(preprocessor, 'augment_on', 'loader') == 'device'
-
     def _build_loader(self, runner: Runner, spec: StageSpec) -> Any:
         loader = self._base_loader
-        on_device = self._on_device(runner)
-        if on_device or spec.train_pipeline is not None or spec.batch_size is not None:
+        if spec.train_pipeline is not None or spec.batch_size is not None:
             config = copy.deepcopy(runner.cfg.train_dataloader)
             if spec.train_pipeline is not None:
                 _change_pipeline(config.dataset, lambda _: spec.train_pipeline)
-            if on_device:
-                _change_pipeline(config.dataset, augmented_on_device)
-                # A worker passes on one tensor of a batch faster than many.
-                config.setdefault('collate_fn', dict(type='default_collate'))
             config.batch_size = self._batch_size(spec)
             config.setdefault('pin_memory', torch.cuda.is_available())
             different = runner._randomness_cfg.get('diff_rank_seed', False)

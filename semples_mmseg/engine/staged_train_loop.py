@@ -37,7 +37,7 @@ class StagedTrainLoop(EpochBasedTrainLoop):
             raise Refusal(
                 'compile is refused in a run of stages: MMEngine compiles the whole training step, '
                 'again for every image path in it, and keeps the compiled step when the next '
-                'stage trains other modules. Set model.compile_options=dict() instead'
+                'stage trains other modules: set compile=False'
             )
         if (runner.cfg.get('auto_scale_lr') or {}).get('enable'):
             raise Refusal(

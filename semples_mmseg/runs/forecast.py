@@ -34,7 +34,7 @@ _LEAST_IMAGES = 12
 
 _HINTS = (
     'time: --amp, more processes (--gpus, num_workers), fewer epochs (stages.N.epochs), LimitSide; '
-    'model.data_preprocessor.augment_on=device where a GPU waits for images; --shard for masks',
+    '--shard for masks',
     'memory: smaller batches (stages.N.batch_size), model.image_head.max_batch, LimitSide',
     'disk: default_hooks.checkpoint.max_keep_ckpts=1',
 )

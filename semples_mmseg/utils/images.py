@@ -4,7 +4,6 @@ import contextlib
 import functools
 import io
 import os
-from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -24,16 +23,6 @@ _SUFFIXES = (
 PHOTO_SUFFIXES = (*_SUFFIXES, *(suffix.upper() for suffix in _SUFFIXES))
 """Usual suffixes of photos, in lower and in upper case."""
 
-_ORIENTATION = 274  # EXIF tag
-_TURNS = {  # to bring a photo upright, by its orientation
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _SUBFILE_TYPE = 254  # TIFF tag; its lowest bit marks a copy of reduced size
 _CANVAS = (124, 117, 104)
 
@@ -144,62 +133,6 @@ def decode_image(
         except Exception as error:
             raise _unreadable('image', path, error) from error
     return pixels if rgb else pixels[:, :, ::-1]
-
-
-def decode_crop(
-    content: bytes,
-    path: str | os.PathLike,
-    draw: Callable[[int, int], tuple[int, int, int, int]],
-    wanted: tuple[int, int],
-    upright: bool = True,
-) -> np.ndarray:
-    """Decode a part of a complete image; a large part of a JPEG file is decoded at reduced size.
-
-    Args:
-        content: The file.
-        path: Its name, for error messages.
-        draw: Chooses the part from the (upright) image's height and width: top, left, height and
-            width, in pixels.
-        wanted: Height and width that the part is used at. A JPEG file whose part is at least two,
-            four or eight times as high and wide is decoded at a half, a quarter or an eighth.
-        upright: Whether to turn the image as its EXIF orientation says.
-
-    Returns:
-        uint8 RGB (H, W, 3).
-
-    Raises:
-        ValueError: See ``decode_image``; all of the file is read and checked.
-    """
-    with open_image(content, path) as image:
-        try:
-            orientation = 1
-            with contextlib.suppress(Exception):  # unreadable EXIF data: leave it as it is
-                orientation = image.getexif().get(_ORIENTATION, 1) if upright else 1
-            width, height = image.size
-            lies = orientation in (5, 6, 7, 8)
-            top, left, rows, columns = draw(*((width, height) if lies else (height, width)))
-            right, bottom = left + columns, top + rows
-            times = min(rows // wanted[0], columns // wanted[1])
-            # From the upright photo to the stored one.
-            if lies:
-                left, top, right, bottom = top, left, bottom, right
-            if orientation in (2, 3, 7, 8):
-                left, right = width - right, width - left
-            if orientation in (3, 4, 6, 7):
-                top, bottom = height - bottom, height - top
-            if times > 1 and image.format == 'JPEG':
-                image.draft(None, (width // min(times, 8), height // min(times, 8)))
-            scale = round(width / image.size[0])
-            x0, y0, x1, y1 = (round(edge / scale) for edge in (left, top, right, bottom))
-            image.load()
-            if image.mode not in ('L', 'RGB'):
-                image = Image.fromarray(_to_rgb(image))
-            part = image.crop((x0, y0, x1, y1))
-            if orientation in _TURNS:
-                part = part.transpose(_TURNS[orientation])
-            return np.array(part if part.mode == 'RGB' else part.convert('RGB'))
-        except Exception as error:
-            raise _unreadable('image', path, error) from error
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:

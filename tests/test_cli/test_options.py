@@ -3,7 +3,6 @@
 import inspect
 
 import pytest
-import torch
 from mmengine.config import Config
 
 from semples_mmseg.cli.options import _KNOWN, merge_options
@@ -89,7 +88,6 @@ def test_new_keys(config):
         ('image_head', CLIPImageHead),
         ('text_head', CLIPTextHead),
         ('data_preprocessor', CAMDataPreprocessor),
-        ('compile_options', torch.compile),
     ],
 )
 def test_options_of_parts_without_a_type(part, function):

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
+from mmengine.dataset import BaseDataset, pseudo_collate
 from mmseg.registry import TRANSFORMS
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from semples_mmseg.datasets.transforms import PackWeakInputs
+from semples_mmseg.engine.epoch_seed_hook import _seeded_transforms
 
 CONFIG = Path(__file__).parents[2] / 'configs/_base_/datasets/voc12_weak.py'
 
@@ -122,3 +124,25 @@ def test_pixels_moved_in_are_the_mean_colour() -> None:
             out = transform(dict(img=np.full((64, 64, 3), 255, np.uint8)))['img']
             corners = [tuple(out[y, x].tolist()) for y in (0, -1) for x in (0, -1)]
             assert (104, 116, 124) in corners, (transform, corners)
+
+
+class Numbers(BaseDataset):
+    """Nine items without files."""
+
+    def load_data_list(self) -> list[dict]:
+        return [dict(img_id=f'{n}') for n in range(9)]
+
+
+def test_an_image_is_seeded_by_seed_epoch_and_name_alone() -> None:
+    pipeline = [dict(type='SeedEachImage'), lambda results: np.random.randint(2**31)]
+
+    def epoch(loader: DataLoader, seed: int, number: int) -> list[int]:
+        for transform in _seeded_transforms(loader.dataset):
+            transform.start_epoch(seed, number)
+        return torch.cat(list(loader)).tolist()
+
+    alone = DataLoader(Numbers(pipeline=pipeline))
+    four = DataLoader(Numbers(pipeline=pipeline), 4, num_workers=2, persistent_workers=True)
+    first, second = epoch(four, 7, 0), epoch(four, 7, 1)  # of the same workers
+    assert first == epoch(alone, 7, 0) and second == epoch(alone, 7, 1)
+    assert len({*first, *second, *epoch(alone, 8, 0)}) == 27

@@ -26,7 +26,6 @@ GENERATORS: dict[str, dict[str, Any]] = dict(
     ),
     mctformer=dict(type='MCTformerGenerator', backbone=TINY_GENERATOR['backbone'], last_blocks=1),
     cam_resnet=dict(type='CAMGenerator', backbone=TINY_RESNET, in_channels=64),
-    cam_resnet38=dict(type='CAMGenerator', backbone=dict(type='ResNet38', width=1 / 16)),
     cam_timm=dict(type='CAMGenerator', backbone=dict(TIMM, model_name='test_convnext')),
     cam_timm_vit=dict(
         type='CAMGenerator',
@@ -102,14 +101,6 @@ def test_mctformer_equals_its_formulas(last):
     torch.testing.assert_close(output.logits['coarse'], coarse.mean((2, 3)))
     with pytest.raises(ValueError, match='last_blocks must be 1 to 2, the blocks'):
         MODELS.build(dict(GENERATORS['mctformer'], last_blocks=3, num_classes=3))
-
-
-def test_resnet38_is_of_the_papers_size():
-    with torch.device('meta'):
-        network = MODELS.build(dict(type='ResNet38'))
-    convolutions = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
-    assert len([c for c in convolutions if c.stride != (2, 2) or c.kernel_size != (1, 1)]) >= 37
-    assert network(torch.zeros(1, 3, 64, 96, device='meta'))[0].shape == (1, 4096, 8, 12)
 
 
 def test_a_backbone_without_maps_is_refused():

@@ -86,11 +86,6 @@ VARIANTS = {
         'model.decode_head.c1_channels': 4,
         **SMALL,
     },
-    'deeplab-largefov_resnet38_voc12.py': {
-        'model.backbone.width': 1 / 16,
-        'model.decode_head.in_channels': 256,
-        **SMALL,
-    },
     'upernet_swin-l_voc12.py': {
         'model.backbone.embed_dims': 12,
         'model.backbone.depths': [1, 1, 1, 1],

@@ -50,7 +50,6 @@ class PackWeakInputs(BaseTransform):
             'scale_factor',
             'flip',
             'flip_direction',
-            'augmentation',
             'reduce_zero_label',
         ),
     ) -> None:

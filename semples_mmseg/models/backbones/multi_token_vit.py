@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from mmcv.cnn.bricks import DropPath
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from mmpretrain.models.backbones.vision_transformer import VisionTransformer as _VisionTransformer
 from mmpretrain.models.utils import resize_pos_embed
@@ -132,10 +131,6 @@ class MultiTokenViT(_VisionTransformer):
             patch_cfg=dict(padding=0, **(patch_cfg or {})),
             init_cfg=init_cfg,
         )
-        for module in self.modules():
-            if isinstance(module, DropPath):
-                # torch.compile treats NumPy's numbers, which MMPretrain makes, as tensors.
-                module.drop_prob = float(module.drop_prob)
         self.num_cls_tokens = self.num_extra_tokens = num_cls_tokens
         self.patch_size = patch_size
         self.num_heads: int = self.arch_settings['num_heads']

@@ -37,12 +37,9 @@ class CLIPImageHead(nn.Module):
             memory, for one more forward pass.
         dtype: ``'bfloat16'`` or ``'float16'`` runs the encoder in mixed precision with weights
             that are rounded once; ``None`` runs it in the precision of training.
-        bucket: Batches are filled up with empty images to a multiple of this number, so that few
-            sizes occur (for ``torch.compile``). The empty images have no part in any result.
 
     Raises:
-        ValueError: If ``normalization`` or ``dtype`` is unknown, or ``max_batch`` or ``bucket`` not
-            positive.
+        ValueError: If ``normalization`` or ``dtype`` is unknown, or ``max_batch`` not positive.
     """
 
     scale: Tensor
@@ -56,7 +53,6 @@ class CLIPImageHead(nn.Module):
         input_std: Sequence[float] = (58.395, 57.12, 57.375),
         max_batch: int | None = None,
         dtype: str | None = None,
-        bucket: int = 1,
     ) -> None:
         super().__init__()
         if normalization not in NORMALIZATIONS:
@@ -65,9 +61,7 @@ class CLIPImageHead(nn.Module):
             )
         if max_batch is not None and max_batch < 1:
             raise Refusal(f'image_head.max_batch must be at least 1 or None, got {max_batch}')
-        if bucket < 1:
-            raise Refusal(f'image_head.bucket must be at least 1, got {bucket}')
-        self.max_batch, self.bucket = max_batch, bucket
+        self.max_batch = max_batch
         visual = as_clip(clip).visual
         size = visual.image_size
         half = half_precision(dtype, 'image_head.dtype')
@@ -120,7 +114,4 @@ class CLIPImageHead(nn.Module):
         return torch.cat(parts)
 
     def _encode(self, images: Tensor) -> Tensor:
-        number = len(images)
-        if missing := -number % self.bucket:
-            images = torch.cat([images, images.new_zeros(missing, *images.shape[1:])])
-        return F.normalize(self.encoder(images)[:number].float(), dim=-1)
+        return F.normalize(self.encoder(images).float(), dim=-1)

@@ -3,7 +3,6 @@
 import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from mmengine.structures import BaseDataElement, PixelData
 from mmseg.models.segmentors import BaseSegmentor
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...utils.classes import model_metainfo, read_classes
@@ -48,10 +47,6 @@ class CAMSegmentor(BaseSegmentor):
         class_names: The K object classes, see ``semples_mmseg.utils.classes.read_classes``.
             A data set with other classes, or in another order, is refused
             (``CheckClassesHook``).
-        compile_options: Options of ``torch.compile`` (``{}`` for its defaults), for the parts
-            that are pure functions of tensors: the generator's backbone and, in SemPLeS, CLIP's
-            image encoder. They are compiled anew in each stage; prediction, whose
-            image sizes vary, is not compiled. ``None``: nothing is.
 
     Raises:
         ValueError: If ``pretrained`` is given, or ``mask_generator.num_classes`` is not the number
@@ -70,7 +65,6 @@ class CAMSegmentor(BaseSegmentor):
         test_cfg: dict[str, Any] | None = None,
         decode_head: dict[str, Any] | None = None,
         class_names: str | Sequence[str] | None = None,
-        compile_options: dict[str, Any] | None = None,
     ) -> None:
         if pretrained is not None:
             raise Refusal(
@@ -98,7 +92,6 @@ class CAMSegmentor(BaseSegmentor):
         self.num_classes: int = self.mask_generator.num_classes
         self.background_score = background_score
         self.flip = flip
-        self.compile_options = compile_options
         self.stage: Stage = STAGES['classify']
         self._register_load_state_dict_pre_hook(self._check_checkpoint)
 
@@ -118,15 +111,6 @@ class CAMSegmentor(BaseSegmentor):
         for path in trained:
             self.get_submodule(path).requires_grad_(True)
         self.train(self.training)
-        if self.compile_options is not None:
-            # Code that was compiled for another stage may not follow the change of trained modules.
-            torch.compiler.reset()
-            for module in self.compiled_modules():
-                module.compile(dynamic=False, **self.compile_options)
-
-    def compiled_modules(self) -> list[nn.Module]:
-        """Modules that ``compile_options`` are for."""
-        return [getattr(self.mask_generator, 'backbone', self.mask_generator)]
 
     def roles(self) -> dict[str, tuple[str, ...]]:
         """Dotted paths of the modules of each role that a stage can train."""
@@ -259,9 +243,7 @@ class CAMSegmentor(BaseSegmentor):
         )
         if data_samples is None:
             data_samples = [SegDataSample() for _ in scales[0]]
-        eagerly = self.compile_options is not None
-        with torch.compiler.set_stance('force_eager') if eagerly else nullcontext():
-            outputs = [self._grid_cams(scale) for scale in scales]
+        outputs = [self._grid_cams(scale) for scale in scales]
         for index, sample in enumerate(data_samples):
             logits = outputs[0][index][1]
             guessed = 'image_labels' not in sample

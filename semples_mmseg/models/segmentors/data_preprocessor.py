@@ -3,15 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from mmseg.models import SegDataPreProcessor
 from mmseg.registry import MODELS
-from mmseg.structures import SegDataSample
 
 from ...utils.errors import Refusal
-from ..augmentation import augment
-
-AUGMENT_ON = ('loader', 'device')
 
 
 @MODELS.register_module()
@@ -30,14 +25,10 @@ class CAMDataPreprocessor(SegDataPreProcessor):
         size: Size that training images are padded to; ``None`` if they have one size already.
         non_blocking: Whether the program continues while images are copied to a GPU; it waits
             nevertheless if the loader has no ``pin_memory``.
-        augment_on: ``'loader'``: training images are already augmented. ``'device'``: they come
-            with the choices that ``DeferAugmentation`` has drawn, which are applied here in
-            batches; ``StageSwitchHook`` changes the training pipelines accordingly.
         **kwargs: Other options of MMSeg's ``SegDataPreProcessor``.
 
     Raises:
-        ValueError: If ``augment_on`` is unknown, or ``'device'`` together with ``size``, or ``std``
-            alone is None.
+        ValueError: If ``std`` alone is None.
     """
 
     def __init__(
@@ -47,55 +38,25 @@ class CAMDataPreprocessor(SegDataPreProcessor):
         bgr_to_rgb: bool = True,
         size: tuple[int, int] | None = None,
         non_blocking: bool = True,
-        augment_on: str = 'loader',
         **kwargs: Any,
     ) -> None:
-        if augment_on not in AUGMENT_ON or augment_on == 'device' and size is not None:
-            raise Refusal(
-                f'data_preprocessor.augment_on must be one of {AUGMENT_ON}, and "device" takes no '
-                f'size; got {augment_on!r} and size {size}'
-            )
         # MMSeg needs one of the two.
         kwargs.setdefault('size_divisor', 1 if size is None else None)
         std = None if mean is None else std
         if mean is not None and std is None:
             raise Refusal('data_preprocessor.std is None: set mean=None too, or leave both out')
         super().__init__(mean=mean, std=std, bgr_to_rgb=bgr_to_rgb, size=size, **kwargs)
-        self.augment_on = augment_on
         self._non_blocking = non_blocking  # MMEngine's option, which MMSeg's class does not pass on
         # The base class has it too, but names it differently in MMEngine and its OneDL fork.
         self._swap_channels = bool(bgr_to_rgb or kwargs.get('rgb_to_bgr'))
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        """Augment a training batch, if ``augment_on`` is ``'device'``, and normalise it.
-
-        Raises:
-            ValueError: If training images come augmented and should not be, or the other way round.
-        """
-        inputs = data['inputs']
-        if training and self._is_drawn(data.get('data_samples') or ()):
-            data = self.cast_data(data)
-            images = data['inputs']
-            images = images if isinstance(images, torch.Tensor) else torch.stack(images)
-            steps = [sample.augmentation for sample in data['data_samples']]
-            images = self._normalize(augment(images, steps))
-            return dict(inputs=images, data_samples=data['data_samples'])
-        if isinstance(inputs[0], (list, tuple)):
+        """Normalise a batch."""
+        if isinstance(data['inputs'][0], (list, tuple)):
             data = self.cast_data(data)
             scales = [[self._normalize(image) for image in scale] for scale in data['inputs']]
             return dict(inputs=scales, data_samples=data.get('data_samples'))
         return super().forward(data, training)
-
-    def _is_drawn(self, samples: Sequence[SegDataSample]) -> bool:
-        """Whether samples have augmentations for their images."""
-        drawn = [sample for sample in samples if 'augmentation' in sample]
-        if len(drawn) != (len(samples) if self.augment_on == 'device' else 0):
-            raise Refusal(
-                f'{len(drawn)} of {len(samples)} training images come with an augmentation for the '
-                f'device, but data_preprocessor.augment_on is {self.augment_on!r}: '
-                "DeferAugmentation and augment_on='device' belong together"
-            )
-        return bool(drawn)
 
     def _normalize(self, image: Any) -> Any:
         """Convert uint8 (..., 3, H, W) to the normalised floats that the model gets."""

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...utils.classes import read_classes
 from ...utils.errors import Refusal
@@ -109,10 +109,6 @@ class SemPLeS(CAMSegmentor):
     def roles(self) -> dict[str, tuple[str, ...]]:
         """Dotted paths of the modules of each role that a stage can train."""
         return dict(super().roles(), prompts=('prompt_learner',))
-
-    def compiled_modules(self) -> list[nn.Module]:
-        """Those of ``CAMSegmentor``, and CLIP's image encoder."""
-        return [*super().compiled_modules(), self.image_head.encoder.network]
 
     def _check_losses(self, stage: Stage) -> None:
         if 'classification' in stage.losses and len(stage.losses) > 1:
