@@ -166,8 +166,7 @@ def _segmenter(limit: int) -> Callable[[str], np.ndarray]:
 
 def _crf(limit: int) -> Callable[[str], np.ndarray]:
     from semples_mmseg.masks.crf import DenseCRF
-    from semples_mmseg.utils.enlarging import resized_label
-    from semples_mmseg.utils.images import limited_size
+    from semples_mmseg.utils.sizes import limited_size, resized_label
 
     refine = DenseCRF('voc')
 
@@ -177,7 +176,7 @@ def _crf(limit: int) -> Callable[[str], np.ndarray]:
         small = limited_size(size, limit)
         label = np.zeros(small, np.uint8)
         label[: small[0] // 2, : small[1] // 2], label[small[0] // 2 :, small[1] // 2 :] = 4, 15
-        sample = dict(img_path=photo, limited_shape=small, cam_classes=[3, 14])
+        sample = dict(img_path=photo, ori_shape=size, cam_classes=[3, 14])
         return resized_label(refine(label, sample), size)
 
     return predict

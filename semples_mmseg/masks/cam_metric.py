@@ -38,9 +38,9 @@ class CAMMetric(BaseMetric):
     labels, which weak supervision does not have; papers report it as "seed mIoU". Give
     ``background_score`` for a figure at a threshold that was fixed beforehand.
 
-    Each sample needs ``cams`` (float (n, H, W), the n present classes; original image size, or that
-    of ``limited_shape``, from which they are enlarged), ``cam_classes`` (int64 (n,)) and
-    ``gt_sem_seg`` (label ids 0..K, 255 ignored). The number of object classes K is that of the data
+    Each sample needs ``cams`` (float (n, h, w), the n present classes; they are enlarged to
+    ``ori_shape``, the size of the photo), ``cam_classes`` (int64 (n,)) and ``gt_sem_seg`` (label
+    ids 0..K, 255 ignored). The number of object classes K is that of the data
     set's ``classes`` without the background.
 
     The metric returns, in percent and at the best threshold of the sweep: ``seed_mIoU``, ``FP``,
@@ -108,8 +108,9 @@ class CAMMetric(BaseMetric):
                 if key not in sample:
                     raise Refusal(f'CAMMetric: image {name!r} has no `{key}`; {fix}.')
             cams, target = sample['cams']['data'], sample['gt_sem_seg']['data']
-            if sample.get('limited_shape') is not None:
-                cams = enlarged(cams, target.shape[-2:])
+            size = tuple(sample.get('ori_shape') or cams.shape[-2:])
+            if cams.shape[-2:] != size:
+                cams = enlarged(cams, size)
             self.results.append(curve.histogram(cams, sample['cam_classes'], target, name))
 
     def compute_metrics(self, results: list) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,9 @@ import torch
 from mmengine.evaluator import Evaluator
 from mmseg.registry import EVALUATOR
 
-from ..utils.enlarging import resized_label
 from ..utils.errors import Refusal
-from ..utils.images import read_image, resize_bicubic
 from ..utils.parallel import WorkerPool
+from ..utils.sizes import resized_label
 from .cam_metric import image_name
 from .crf import (
     TEST_TIME_CRF,
@@ -23,6 +22,7 @@ from .crf import (
     crf_parameters,
     require_pydensecrf,
 )
+from .refinement import read_rgb
 
 
 @EVALUATOR.register_module()
@@ -30,8 +30,8 @@ class CRFEvaluator(Evaluator):
     """Refines each predicted label map by a dense CRF before metrics are computed.
 
     The unary term is the softmax of the sample's ``seg_logits`` (mean probabilities under
-    ``ProbabilityTTA``), the colours are those of the image file. If ``LimitSide`` has shrunk a
-    photo, the CRF uses the smaller photo, and its labels are enlarged. The CRF runs in worker
+    ``ProbabilityTTA``), the colours are those of the image file. Logits that are smaller than
+    their photo are refined at their own size, and the labels are enlarged. The CRF runs in worker
     processes while the model predicts; samples reach the metrics in their order.
 
     Args:
@@ -80,8 +80,8 @@ class CRFEvaluator(Evaluator):
                 )
             probabilities = sample.pop('seg_logits')['data'].float().softmax(0).cpu().numpy()
             self._pending.append(sample)
-            limited = sample.get('limited_shape')
-            task = sample['img_path'], probabilities, self.parameters, self.predicted_only, limited
+            known = {key: sample.get(key) for key in ('img_id', 'img_path', 'ori_shape')}
+            task = known, probabilities, self.parameters, self.predicted_only
             self._hand_over(self._pool.put(*task))
 
     def evaluate(self, size: int) -> dict:
@@ -101,34 +101,26 @@ class CRFEvaluator(Evaluator):
 
 
 def refine_file(
-    path: str,
+    sample: Mapping[str, Any],
     probabilities: np.ndarray,
     parameters: CRFParameters,
     predicted_only: bool,
-    limited_shape: tuple[int, int] | None = None,
 ) -> np.ndarray:
     """``crf_on_probabilities`` with the image of a file.
 
     Args:
-        path: The image.
-        probabilities: (C, H, W) in [0, 1].
+        sample: The prediction, see ``refinement.read_rgb``.
+        probabilities: (C, h, w) in [0, 1].
         parameters: Parameters of the CRF.
         predicted_only: See ``crf_on_probabilities``.
-        limited_shape: Height and width of the shrunk image, if it was too large.
 
     Returns:
         uint8 (H, W), the size of the image.
 
     Raises:
-        ValueError: If the image cannot be read or has another size than the probabilities.
+        ValueError: If the image cannot be read or has another size than its prediction.
     """
-    pixels = read_image(path)
-    size = pixels.shape[:2]
-    if limited_shape is not None:
-        pixels = resize_bicubic(pixels, limited_shape)
-    if pixels.shape[:2] != probabilities.shape[1:]:
-        raise Refusal(
-            f'CRF: image {path} is {pixels.shape[:2]}, its probabilities {probabilities.shape[1:]}'
-        )
+    shape = probabilities.shape[1:]
+    pixels = read_rgb(sample, shape)
     label = crf_on_probabilities(pixels, probabilities, parameters, predicted_only)
-    return resized_label(label, size)
+    return resized_label(label, tuple(sample.get('ori_shape') or shape))

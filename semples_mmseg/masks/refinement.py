@@ -8,7 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..utils.errors import Refusal
-from ..utils.images import read_image, resize_bicubic
+from ..utils.images import read_image
+from ..utils.sizes import resize_bicubic
 
 
 class Refinement(Protocol):
@@ -30,10 +31,11 @@ class Refinement(Protocol):
 
         Args:
             label: Label ids 0..K, uint8 of shape ``(H, W)``, the size of the CAMs.
-            sample: The prediction: ``img_id``, ``img_path``, ``limited_shape`` (None, or the size
-                of the CAMs if the photo was shrunk), ``cam_classes`` (0-based object classes of the
-                tags, integers ``(n,)``); without workers also ``cams`` (``sample['cams']['data']``,
-                float ``(n, H, W)`` in [0, 1]), ``background_score`` and all other fields.
+            sample: The prediction: ``img_id``, ``img_path``, ``ori_shape`` (height and width of
+                the photo, which may be larger than its CAMs), ``cam_classes`` (0-based object
+                classes of the tags, integers ``(n,)``); without workers also ``cams``
+                (``sample['cams']['data']``, float ``(n, H, W)`` in [0, 1]), ``background_score``
+                and all other fields.
 
         Returns:
             Label ids of the same shape, uint8.
@@ -41,11 +43,12 @@ class Refinement(Protocol):
 
 
 def read_rgb(sample: Mapping[str, Any], shape: tuple[int, ...]) -> np.ndarray:
-    """The image of a prediction, uint8 RGB of shape ``(H, W, 3)``.
+    """The image of a prediction at the size of its scores, uint8 RGB of shape ``(H, W, 3)``.
 
     Args:
-        sample: The prediction, with ``img_path`` and, if it is smaller, ``limited_shape``.
-        shape: Height and width of its label map.
+        sample: The prediction, with ``img_path`` and, if the image is larger than its scores, its
+            size ``ori_shape``.
+        shape: Height and width (H, W) of the scores.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -58,11 +61,10 @@ def read_rgb(sample: Mapping[str, Any], shape: tuple[int, ...]) -> np.ndarray:
             'the meta_keys of PackWeakInputs.'
         )
     image = read_image(path)
-    if sample.get('limited_shape') is not None:
-        image = resize_bicubic(image, sample['limited_shape'])
-    if image.shape[:2] != tuple(shape):
+    size = tuple(sample.get('ori_shape') or shape)
+    if image.shape[:2] != size:
         raise Refusal(
-            f'image {path} is {image.shape[:2]}, its CAMs are {tuple(shape)} (height, width); '
-            'CAMs must have the size of the original image.'
+            f'image {path} is {image.shape[:2]}, its prediction is one of {size} (height, width); '
+            'was the file changed?'
         )
-    return image
+    return resize_bicubic(image, (shape[0], shape[1]))

@@ -14,15 +14,15 @@ from mmengine.logging import MMLogger
 from mmseg.registry import METRICS, TASK_UTILS
 
 from ..models.soft_masks import label_map
-from ..utils.enlarging import resized_label
 from ..utils.errors import Refusal
 from ..utils.label_png import mask_path, write_mask
 from ..utils.parallel import WorkerPool, usable_cores
+from ..utils.sizes import resized_label
 from .prediction_writer import image_id
 from .refinement import Refinement
 from .scores import confusion_matrix, segmentation_scores
 
-_FOR_WORKERS = ('img_id', 'img_path', 'limited_shape', 'cam_classes')
+_FOR_WORKERS = ('img_id', 'img_path', 'ori_shape', 'cam_classes')
 
 
 @METRICS.register_module()
@@ -30,9 +30,9 @@ class PseudoMaskWriter(BaseMetric):
     """Writes ``<out_dir>/<image id>.png`` for every prediction.
 
     The mask is the prediction's label map (0 background, class + 1 otherwise), refined if
-    ``refine`` is given, in an 8-bit PNG with the data set's palette. Masks of photos that
-    ``LimitSide`` has shrunk are refined at that size, and then enlarged. Files are written
-    atomically.
+    ``refine`` is given, in an 8-bit PNG with the data set's palette. CAMs that are smaller
+    than their photo are refined at their own size, and the mask is then enlarged. Files are
+    written atomically.
 
     A refinement on the CPU runs in worker processes while the model predicts; at most twice as many
     images as there are workers are queued.
@@ -95,8 +95,8 @@ class PseudoMaskWriter(BaseMetric):
                 )
             predicted = sample['pred_sem_seg']['data'].squeeze(0)
             size = tuple(predicted.shape)
-            if self.refine is not None and sample.get('limited_shape') is not None:
-                cams = sample['cams']['data']
+            cams = sample['cams']['data']
+            if self.refine is not None and cams.shape[-2:] != size:
                 predicted = label_map(cams, sample['cam_classes'], sample['background_score'])
             label = predicted.to(torch.uint8).cpu().numpy()
             target = None

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..utils.sizes import enlarged_labels
+
 
 def min_max(maps: Tensor, eps: float) -> Tensor:
     """Scale every map to [0, 1): (c - min) / (max - min + eps).
@@ -33,18 +35,40 @@ def soft_masks(cams: Tensor, size: tuple[int, int], eps: float) -> Tensor:
     return min_max(large, eps)
 
 
-def label_map(cams: Tensor, classes: Tensor, background_score: float) -> Tensor:
+def label_map(
+    cams: Tensor, classes: Tensor, background_score: float, size: tuple[int, int] | None = None
+) -> Tensor:
     """Label every pixel with the best of [background score, CAMs of the present classes].
 
     Args:
-        cams: (n, H, W) in [0, 1], maps of the n present classes.
+        cams: (n, h, w) in [0, 1], maps of the n present classes.
         classes: (n,) their 0-based object classes.
         background_score: A class wins only above it; ties are background.
+        size: Height and width (H, W) of the result, not smaller than (h, w), which is the default.
 
     Returns:
         (H, W) int64: 0 for background, class + 1 otherwise.
     """
+    size = size or (cams.shape[-2], cams.shape[-1])
     if len(cams) == 0:
-        return torch.zeros(cams.shape[-2:], dtype=torch.long, device=cams.device)
+        return torch.zeros(size, dtype=torch.long, device=cams.device)
+    if size != cams.shape[-2:]:
+        background = cams.new_full((1, *cams.shape[1:]), background_score)
+        ids = F.pad(classes + 1, (1, 0))
+        return ids[best_classes(torch.cat([background, cams]), size)]
     best, index = cams.max(0)
     return torch.where(best > background_score, classes[index] + 1, 0)
+
+
+def best_classes(scores: Tensor, size: tuple[int, int]) -> Tensor:
+    """Best class of every pixel of a photo that was computed at a smaller size.
+
+    Args:
+        scores: (C, h, w).
+        size: Height and width (H, W) of the photo, not smaller.
+
+    Returns:
+        (H, W) int64 on the device of the scores. No scores of that size are made.
+    """
+    labels = enlarged_labels(scores.detach().float().cpu().numpy(), size)
+    return torch.from_numpy(labels).to(scores.device, torch.int64)

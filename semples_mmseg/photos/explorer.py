@@ -20,9 +20,9 @@ from ..masks.manifest import MANIFEST
 from ..models.soft_masks import label_map
 from ..utils.errors import Missing
 from ..utils.files import read_json
-from ..utils.images import limited_size, resize_bicubic
 from ..utils.label_png import class_colours
-from ..utils.overlays import overlay_mask
+from ..utils.sizes import limited_size, resize_bicubic
+from .overlays import overlay_mask
 from .run import Run
 
 

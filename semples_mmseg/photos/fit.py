@@ -23,7 +23,6 @@ from ..utils.io import check_writable
 from ..utils.label_png import class_colours, mask_path
 from ..utils.lists import image_ids
 from ..utils.locks import folder_lock
-from ..utils.overlays import overlay_files, overlay_path
 from ..utils.parallel import parallel_map, usable_cores
 from ..utils.progress import progress
 from ..version import __version__
@@ -33,6 +32,7 @@ from .confidence import write_confidence
 from .configs import DEIT, write_configs
 from .inspection import Inspection, describe_sizes, inspect_photos, photo_paths, record_sizes
 from .model_out import FILES, write_model
+from .overlays import overlay_files, overlay_path
 from .recipe import Recipe, choose_recipe, shorten
 from .run import Run
 from .tags import TaggedPhotos, suffixes_of, write_dataset

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from ..models.segmentors import WindowedEncoderDecoder
 from ..utils.errors import MissingPackage, Refusal, RunError
-from ..utils.images import resize_bicubic
 from ..utils.io import atomic_write
+from ..utils.sizes import resize_bicubic
 from ..version import __version__
 from .card import KEY, Card
 from .onnx_model import OnnxModel, require_onnxruntime

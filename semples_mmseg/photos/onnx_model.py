@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..utils.enlarging import enlarged_labels
 from ..utils.errors import Missing, MissingPackage, Refusal
-from ..utils.images import limited_size, photo_pixels, resize_bicubic
-from ..utils.windows import enlarged_size, windows
+from ..utils.images import photo_pixels
+from ..utils.sizes import enlarged_labels, enlarged_size, limited_size, resize_bicubic
 from .card import KEY, Card
 
 
@@ -117,6 +117,22 @@ def require_onnxruntime() -> Any:
             f'ONNX files are run by onnxruntime: pip install onnxruntime ({error})'
         ) from error
     return onnxruntime
+
+
+def windows(
+    size: tuple[int, int], window: Sequence[int], stride: Sequence[int]
+) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of each window, placed as in MMSegmentation.
+
+    The last windows end at the image's edge; an image smaller than a window is one window.
+    """
+    starts = []
+    for length, side, step in zip(size, window, stride, strict=True):
+        count = max(length - side + step - 1, 0) // step + 1
+        starts.append([max(min(index * step, length - side), 0) for index in range(count)])
+    for top in starts[0]:
+        for left in starts[1]:
+            yield slice(top, top + window[0]), slice(left, left + window[1])
 
 
 def resize_linear(

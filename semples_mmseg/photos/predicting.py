@@ -17,8 +17,8 @@ from ..utils.io import check_writable, remove_leftovers, write_json
 from ..utils.label_png import check_num_classes, mask_path, write_classes, write_mask
 from ..utils.lists import find_photos, image_ids
 from ..utils.locks import folder_lock
-from ..utils.overlays import overlay_path, write_overlay
 from ..utils.progress import progress
+from .overlays import overlay_path, write_overlay
 
 MANIFEST = 'predictions.json'
 """File with the settings that the masks of a folder were predicted with."""

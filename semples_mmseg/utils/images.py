@@ -161,28 +161,6 @@ def photo_pixels(photo: str | os.PathLike | np.ndarray) -> np.ndarray:
     return photo
 
 
-def limited_size(size: tuple[int, int], max_side: int) -> tuple[int, int]:
-    """Height and width of an image whose long side is to be at most ``max_side`` pixels."""
-    longest = max(size)
-    if longest <= max_side:
-        return size
-    height, width = (max(round(side * max_side / longest), 1) for side in size)
-    return height, width
-
-
-def resize_bicubic(img: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize a uint8 image (H, W, 3) with PIL's (antialiased) bicubic filter.
-
-    Args:
-        img: The image; the order of channels does not matter.
-        size: Height and width of the result; an image of that size is returned as it is.
-    """
-    if img.shape[:2] == tuple(size):
-        return img
-    picture = Image.fromarray(np.ascontiguousarray(img))
-    return np.array(picture.resize((size[1], size[0]), Image.Resampling.BICUBIC))
-
-
 def _several_pictures(image: Image.Image) -> bool:
     """Whether an image is an animation or a document.
 

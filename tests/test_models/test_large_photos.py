@@ -96,7 +96,7 @@ def test_metric_and_pseudo_masks_take_them(photo, cam_model, tmp_path):
         settings, in_workers = None, False
 
         def __call__(self, label, sample):
-            seen.append((label.shape, sample['limited_shape']))
+            seen.append((label.shape, sample['ori_shape']))
             return label
 
     meta = dict(classes=('background', 'cat', 'dog', 'car'), palette=None)
@@ -116,7 +116,7 @@ def test_metric_and_pseudo_masks_take_them(photo, cam_model, tmp_path):
         mask = read_mask(tmp_path / 'masks/a.png')
         assert mask.shape == SIZE
         assert (mask == truth[0].numpy()).mean() > (0.98 if refine else 1 - 1e-9)
-    assert seen == [(SMALL, SMALL)]
+    assert seen == [(SMALL, SIZE)]
 
 
 @pytest.mark.parametrize('tta', [False, True])
@@ -152,10 +152,12 @@ def test_crf_works_at_the_limited_size(photo):
     pytest.importorskip('pydensecrf')
     probabilities = np.full((3, *SMALL), 0.1, np.float32)
     probabilities[0, :, :60] = probabilities[2, :, 60:] = 0.8
-    label = refine_file(photo, probabilities, TEST_TIME_CRF['voc'], False, SMALL)
+    sample = dict(img_path=photo, ori_shape=SIZE)
+    label = refine_file(sample, probabilities, TEST_TIME_CRF['voc'], False)
     assert label.shape == SIZE and set(np.unique(label)) == {0, 2}
-    with pytest.raises(ValueError, match='its probabilities'):
-        refine_file(photo, probabilities, TEST_TIME_CRF['voc'], False)
+    sample['ori_shape'] = SMALL
+    with pytest.raises(ValueError, match=photo):
+        refine_file(sample, probabilities, TEST_TIME_CRF['voc'], False)
 
 
 def test_the_limit_of_a_config_is_set_everywhere():

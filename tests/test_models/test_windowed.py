@@ -22,7 +22,7 @@ from tiny_segmenter import (
     randomise,
 )
 
-from semples_mmseg.utils.windows import enlarged_size
+from semples_mmseg.utils.sizes import enlarged_size
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 

@@ -16,8 +16,8 @@ from semples_mmseg.photos.onnx_model import (
     require_onnxruntime,
     resize_as_opencv,
     resize_linear,
+    windows,
 )
-from semples_mmseg.utils.windows import windows
 
 SIZES = [((60, 90), (70, 105)), ((300, 420), (70, 98)), ((20, 250), (46, 560)), ((9, 5), (9, 50))]
 

@@ -10,7 +10,7 @@ from mmseg.registry import TRANSFORMS
 from mmseg.structures import SegDataSample
 
 from ...utils.errors import Refusal
-from ...utils.images import resize_bicubic
+from ...utils.sizes import resize_bicubic
 
 
 @TRANSFORMS.register_module()

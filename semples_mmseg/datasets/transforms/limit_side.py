@@ -4,7 +4,7 @@ from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
 from ...utils.errors import Refusal
-from ...utils.images import limited_size, resize_bicubic
+from ...utils.sizes import limited_size, resize_bicubic
 
 
 @TRANSFORMS.register_module()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ...utils.errors import Refusal
-from ...utils.frozen import Frozen
+from .frozen import Frozen
 from .loading import as_clip
 from .streamlining import half_precision, round_weights, streamline
 

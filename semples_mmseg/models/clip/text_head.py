@@ -13,7 +13,7 @@ from open_clip.transformer import Transformer, text_global_pool
 from torch import Tensor, nn
 
 from ...utils.errors import Refusal
-from ...utils.frozen import Frozen
+from .frozen import Frozen
 from .loading import as_clip
 from .streamlining import half_precision, read_tokens, round_weights, streamline
 

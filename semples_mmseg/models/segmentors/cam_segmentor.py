@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...utils.classes import model_metainfo, read_classes
-from ...utils.enlarging import enlarged_labels
 from ...utils.errors import Refusal
 from ...weights.fitting import check_state_dict
 from ..mask_generators import GeneratorOutput, check_generator
@@ -258,24 +257,14 @@ class CAMSegmentor(BaseSegmentor):
             total = self._sum_at(grids, size) if len(grids[0]) else grids[0].new_zeros(0, *size)
             cams = min_max(total, eps=1e-8)
             classes = present.nonzero().flatten()
-            if size == original:
-                labels = label_map(cams, classes, self.background_score)
-            else:
-                labels = self._large_label_map(cams, classes, original)
             sample.cams = PixelData(data=cams)
             sample.set_field(classes, 'cam_classes', dtype=Tensor)
             sample.tags_guessed = guessed
-            sample.pred_sem_seg = PixelData(data=labels[None])
             sample.predictions = BaseDataElement(**logits)
             sample.set_metainfo(dict(background_score=self.background_score))
+            labels = label_map(cams, classes, self.background_score, original)
+            sample.pred_sem_seg = PixelData(data=labels[None])
         return data_samples
-
-    def _large_label_map(self, cams: Tensor, classes: Tensor, size: tuple[int, int]) -> Tensor:
-        """``label_map`` at another size, without CAMs of that size."""
-        background = cams.new_full((1, *cams.shape[1:]), self.background_score)
-        ids = F.pad(classes + 1, (1, 0))
-        labels = enlarged_labels(torch.cat([background, cams]).cpu().numpy(), size)
-        return ids[torch.from_numpy(labels).to(ids.device, torch.int64)]
 
     @staticmethod
     def _sum_at(grids: Sequence[Tensor], size: tuple[int, int]) -> Tensor:

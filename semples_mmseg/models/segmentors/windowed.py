@@ -12,10 +12,10 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from ...utils.classes import model_metainfo, read_classes
-from ...utils.enlarging import enlarged_labels
 from ...utils.errors import Refusal
-from ...utils.windows import enlarged_size
+from ...utils.sizes import enlarged_size
 from ...weights.fitting import check_state_dict
+from ..soft_masks import best_classes
 
 
 @MODELS.register_module()
@@ -32,8 +32,8 @@ class WindowedEncoderDecoder(EncoderDecoder):
       label become minus infinity, so that only background and present classes are predicted.
       WSSS papers make better masks of the *training* images this way ("mask" figure). It needs
       the labels, so it must not be used for figures on unlabelled images.
-    - If ``LimitSide`` has shrunk a photo, ``seg_logits`` have the size of the smaller photo,
-    ``limited_shape``. ``pred_sem_seg`` has the original size; no logits of that size are made.
+    - ``seg_logits`` of a photo that ``LimitSide`` has shrunk have the smaller size.
+      ``pred_sem_seg`` has the photo's own size; no logits of that size are made.
     - The images of a batch may differ in size: they are predicted one by one.
 
     Weights that lack tensors of the backbone or the head are refused when they are loaded, see
@@ -118,7 +118,7 @@ class WindowedEncoderDecoder(EncoderDecoder):
         for sample, size in zip(samples, original, strict=False):
             if 'limited_shape' in sample.metainfo:
                 sample.set_metainfo(dict(ori_shape=size))
-                _label_original(sample)
+                sample.pred_sem_seg = _label_at(size, sample.seg_logits.data)
         return samples
 
     def _restrict(self, sample: SegDataSample) -> None:
@@ -156,7 +156,7 @@ class ProbabilityTTA(SegTTAModel):
 
         Args:
             data_samples_list: Per image, its views, each with ``seg_logits`` (C, H, W) at the
-                original size.
+                original size, or that which ``LimitSide`` gave it.
 
         Returns:
             One sample per image: ``seg_logits`` (C, H, W) and ``pred_sem_seg`` (1, H, W).
@@ -169,16 +169,14 @@ class ProbabilityTTA(SegTTAModel):
             probabilities = total / len(views)
             result = views[0]
             result.seg_logits = PixelData(data=probabilities.log())
-            result.pred_sem_seg = PixelData(data=probabilities.argmax(0, keepdim=True))
-            if 'limited_shape' in result.metainfo:
-                _label_original(result, probabilities)
+            size: Any = result.metainfo.get('ori_shape', probabilities.shape[1:])
+            result.pred_sem_seg = _label_at(size, probabilities)
             merged.append(result)
         return merged
 
 
-def _label_original(sample: SegDataSample, scores: Tensor | None = None) -> None:
-    """Set the label map at the original size, from scores (C, h, w), by default the logits."""
-    scores = sample.seg_logits.data if scores is None else scores
-    labels = enlarged_labels(scores.detach().float().cpu().numpy(), sample.ori_shape)
-    data = torch.from_numpy(labels).to(scores.device, torch.int64)[None]
-    sample.pred_sem_seg = PixelData(data=data)
+def _label_at(size: tuple[int, int], scores: Tensor) -> PixelData:
+    """The label map at the photo's own size, from scores (C, h, w) that may be smaller."""
+    if scores.shape[1:] == tuple(size):
+        return PixelData(data=scores.argmax(0, keepdim=True))
+    return PixelData(data=best_classes(scores, size)[None])

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .images import limited_size, read_image, resize_bicubic
-from .io import atomic_write
-from .label_png import mask_path, read_mask
+from ..utils.images import read_image
+from ..utils.io import atomic_write
+from ..utils.label_png import mask_path, read_mask
+from ..utils.sizes import limited_size, resize_bicubic
 
 OVERLAY_SIDE = 1600
 """Longest side of an overlay in pixels."""

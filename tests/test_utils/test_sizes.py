@@ -5,8 +5,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from semples_mmseg.utils import enlarging
-from semples_mmseg.utils.enlarging import enlarged_labels, resized_label
+from semples_mmseg.utils import sizes
+from semples_mmseg.utils.sizes import enlarged_labels, resized_label
 
 
 def whole(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -20,7 +20,7 @@ def whole(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 )
 @pytest.mark.parametrize('strip', [1 << 22, 1000])
 def test_labels_are_those_of_enlarged_scores(shape, size, strip, monkeypatch):
-    monkeypatch.setattr(enlarging, 'STRIP', strip)
+    monkeypatch.setattr(sizes, 'STRIP', strip)
     rng = np.random.default_rng(0)
     rough = rng.normal(size=shape).astype(np.float32)
     smooth = rough + 10 * (np.arange(shape[0]) == shape[0] // 2)[:, None, None].astype(np.float32)
@@ -48,9 +48,9 @@ def test_memory_does_not_grow_with_the_classes(monkeypatch):
     scores = np.zeros((200, 6, 8), np.float32)
     scores[7, :, :4], scores[150, :, 4:] = 1, 1
     enlarged = []
-    original = enlarging.Image.fromarray
+    original = sizes.Image.fromarray
     monkeypatch.setattr(
-        enlarging.Image, 'fromarray', lambda plane: enlarged.append(1) or original(plane)
+        sizes.Image, 'fromarray', lambda plane: enlarged.append(1) or original(plane)
     )
     found = enlarged_labels(scores, (60, 80))
     assert set(np.unique(found)) == {7, 150} and len(enlarged) <= 3

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from semples_mmseg.utils.overlays import overlay_mask, overlay_path, write_overlay
+from semples_mmseg.photos.overlays import overlay_mask, overlay_path, write_overlay
 
 PALETTE = [(0, 0, 0), (200, 0, 100)]
 

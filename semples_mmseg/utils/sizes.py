@@ -1,6 +1,7 @@
-"""Label maps of large photos from scores that were computed at a smaller size."""
+"""Sizes of photos, and images, scores and label maps at other sizes; without PyTorch."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
@@ -8,6 +9,52 @@ from PIL import Image
 _BILINEAR = Image.Resampling.BILINEAR
 STRIP = 1 << 22
 """Pixels that are enlarged at a time: memory does not grow with the photo."""
+
+LONGEST_RATIO = 10
+"""Images whose sides differ by a larger factor are padded and not enlarged, as 20 x 2000 pixels
+become 480 x 48000 otherwise."""
+
+
+def limited_size(size: tuple[int, int], max_side: int) -> tuple[int, int]:
+    """Height and width of an image whose long side is to be at most ``max_side`` pixels."""
+    longest = max(size)
+    if longest <= max_side:
+        return size
+    height, width = (max(round(side * max_side / longest), 1) for side in size)
+    return height, width
+
+
+def resize_bicubic(img: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize a uint8 image (H, W, 3) with PIL's (antialiased) bicubic filter.
+
+    Args:
+        img: The image; the order of channels does not matter.
+        size: Height and width of the result; an image of that size is returned as it is.
+    """
+    if img.shape[:2] == tuple(size):
+        return img
+    picture = Image.fromarray(np.ascontiguousarray(img))
+    return np.array(picture.resize((size[1], size[0]), Image.Resampling.BICUBIC))
+
+
+def enlarged_size(size: tuple[int, int], window: Sequence[int]) -> tuple[int, int]:
+    """Size of an image after it was enlarged, if necessary, so that a window fits.
+
+    Args:
+        size: Height and width of the image.
+        window: Height and width of a window.
+
+    Returns:
+        ``int(side * window / short side)`` for both sides where the short side is below the
+        window, else ``size``; ``size`` also for a strip, see ``LONGEST_RATIO``.
+    """
+    (height, width), (rows, columns) = size, window
+    strip = max(height, width) > LONGEST_RATIO * min(height, width)
+    if strip or (height >= rows and width >= columns):
+        return size
+    # The side with the larger factor decides. Integers, so that it equals the window's side.
+    target, given = (rows, height) if rows * width >= columns * height else (columns, width)
+    return height * target // given, width * target // given
 
 
 def enlarged_labels(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
