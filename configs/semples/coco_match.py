@@ -13,5 +13,4 @@ model = dict(class_names=_base_.train_dataloader.dataset.type)
 val_evaluator = dict(type='CAMMetric')
 test_evaluator = val_evaluator
 optim_wrapper = dict(optimizer=dict(lr=5.12e-6 * 32 / 512))
-# Its start is kept in checkpoints: refine begins there again, be it in another run.
-stages = [dict(name='match', epochs=60, batch_size=32, keeps=['mask_generator'])]
+stages = [dict(name='match', epochs=60, batch_size=32)]

@@ -12,5 +12,4 @@ _base_ = [
 model = dict(class_names=_base_.train_dataloader.dataset.type)
 val_evaluator = dict(type='CAMMetric')
 test_evaluator = val_evaluator
-# Its start is kept in checkpoints: refine begins there again, be it in another run.
-stages = [dict(name='match', epochs=60, batch_size=64, keeps=['mask_generator'])]
+stages = [dict(name='match', epochs=60, batch_size=64)]

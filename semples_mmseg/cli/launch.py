@@ -201,14 +201,16 @@ def check_stages(config: Config) -> None:
 def choose_stage(config: Config, wanted: str) -> None:
     """Remove all stages but one from a config, to run that one by itself.
 
-    Every stage but the first starts from the weights of the stage before it: ``load_from``.
+    Every stage but the first starts from the weights of the stage before it: ``load_from``. Modules
+    that it starts again (``restore``) are read from the files of the run that left those weights.
 
     Args:
         config: Changed in place.
         wanted: The stage's name, or its number in the list, from 1.
 
     Raises:
-        ValueError: If the config has no such stage or several, or ``load_from`` is missing.
+        Refusal: If the config has no such stage or several, or ``load_from`` is missing, or a file
+            that modules start again from is not beside it.
     """
     stages = config.get('stages') or []
     names = [stage['name'] for stage in stages]
@@ -225,7 +227,20 @@ def choose_stage(config: Config, wanted: str) -> None:
             f'stage {wanted} starts from the weights of the stage before it: give them '
             f'with --cfg-options load_from=.../{names[found[0] - 1]}.pth'
         )
-    config.stages = [stages[found[0]]]
+    stage = stages[found[0]]
+    for module, source in (stage.get('restore') or {}).items():
+        name = StagePlan(stages).start_file(source, found[0])
+        if name is None:
+            continue  # a file
+        file = Path(config.load_from).with_name(name)
+        if not file.is_file():
+            raise Refusal(
+                f'stage {wanted} starts {module} from its weights at the start of {source!r}, '
+                f'and there is no {file}: name the file with them, --cfg-options '
+                f'stages.{found[0]}.restore.{module}=FILE'
+            )
+        stage.restore[module] = str(file)
+    config.stages = [stage]
 
 
 def choose_start(config: Config, resume: bool) -> None:

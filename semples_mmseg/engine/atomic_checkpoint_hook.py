@@ -14,8 +14,7 @@ from mmseg.registry import HOOKS
 from ..utils.errors import Refusal
 from ..utils.io import atomic_write, remove_leftovers, write_json
 from .resume import check_settings, settings_of
-from .stage_switch_hook import StageSwitchHook
-from .validation_metrics import ValidationMetrics
+from .staged_train_loop import StagedTrainLoop
 from .weights_file import save_weights
 
 WEIGHTS = 'weights.pth'
@@ -37,7 +36,7 @@ register_backend('atomic', AtomicBackend, force=True)
 
 
 @HOOKS.register_module()
-class AtomicCheckpointHook(ValidationMetrics, CheckpointHook):
+class AtomicCheckpointHook(CheckpointHook):
     """MMEngine's ``CheckpointHook`` for runs that may be killed at any moment.
 
     Checkpoints are written to temporary files, flushed to disk and renamed. An old checkpoint is
@@ -61,6 +60,7 @@ class AtomicCheckpointHook(ValidationMetrics, CheckpointHook):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self._metrics: dict[str, float] = {}
         # Other backends, such as those of object stores, write whole files anyway.
         if self.backend_args is None and '://' not in str(self.out_dir):
             self.backend_args = dict(backend='atomic')
@@ -117,18 +117,25 @@ class AtomicCheckpointHook(ValidationMetrics, CheckpointHook):
                 'Start a new run from it: load_from without --resume'
             )
         if 'settings' in meta:
-            check_settings(meta['settings'], runner)
+            check_settings(meta['settings'], runner, runner._load_from)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Save a best checkpoint if one is wanted, and keep the metrics for the end."""
+        super().after_val_epoch(runner, metrics)
+        self._metrics = {k: float(v) for k, v in (metrics or {}).items()}
 
     def after_train(self, runner: Runner) -> None:
-        """Save weights and metrics, but not in a staged run, where ``StageSwitchHook`` does so."""
+        """Save weights and metrics, but not in a staged run, whose loop does so."""
         super().after_train(runner)
-        if any(isinstance(hook, StageSwitchHook) for hook in runner.hooks):
+        if isinstance(runner.train_loop, StagedTrainLoop):
             return
-        metrics = self.metrics_of_weights(runner)
+        if not self._metrics and runner.val_loop is not None:
+            # Resumed between the last checkpoint and the end of its validation.
+            runner.val_loop.run()
         save_weights(runner, WEIGHTS)
         path = Path(runner.work_dir) / METRICS
-        if metrics and is_main_process():
-            write_json(path, metrics)
+        if self._metrics and is_main_process():
+            write_json(path, self._metrics)
         elif is_main_process():
             path.unlink(missing_ok=True)  # the metrics of an earlier run
         runner.logger.info(f'weights saved as {WEIGHTS}')

@@ -1,9 +1,7 @@
 """Settings that a checkpoint was made with, and that a resumed run cannot change."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
@@ -11,9 +9,8 @@ from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 
 from ..utils.errors import Refusal
-from .stage_switch_hook import StageSwitchHook
-
-_GONE = 'not set'
+from ..utils.record import differences
+from .staged_train_loop import StagedTrainLoop
 
 
 def settings_of(runner: Runner) -> dict[str, Any]:
@@ -28,10 +25,9 @@ def settings_of(runner: Runner) -> dict[str, Any]:
     Returns:
         Plain data. In a staged run: one entry a stage, and the position of the present stage.
     """
-    for hook in runner.hooks:
-        if isinstance(hook, StageSwitchHook):
-            return _plain(dict(stages=hook.settings(runner), stage=hook.current))
     loop: Any = runner.train_loop
+    if isinstance(loop, StagedTrainLoop):
+        return _plain(dict(stages=loop.settings(), stage=loop.current))
     schedule = runner.cfg.get('param_scheduler')
     return _plain(
         dict(
@@ -45,7 +41,7 @@ def settings_of(runner: Runner) -> dict[str, Any]:
     )
 
 
-def check_settings(saved: Mapping[str, Any], runner: Runner) -> None:
+def check_settings(saved: Mapping[str, Any], runner: Runner, checkpoint: str) -> None:
     """Refuse to resume a run whose settings differ from those of the checkpoint.
 
     Stages that come after the checkpoint's may change.
@@ -53,36 +49,25 @@ def check_settings(saved: Mapping[str, Any], runner: Runner) -> None:
     Args:
         saved: Settings of the checkpoint, as `settings_of` makes them.
         runner: The resumed run.
+        checkpoint: Its path, for the message.
 
     Raises:
-        ValueError: If settings differ; the message names them and what to do.
+        Refusal: If settings differ; the message names them and what to do.
     """
     now = settings_of(runner)
     if 'stages' in saved and 'stages' in now:
         done = saved['stage'] + 1
         saved, now = ({'stages': part['stages'][:done]} for part in (saved, now))
-    changes = [f'{key} {old} -> {new}' for key, old, new in _differences(saved, now)]
+    changes = [f'{key} {old} -> {new}' for key, old, new in differences(saved, now)]
     if changes:
         raise Refusal(
             'this checkpoint was made with other settings, which resuming cannot change: '
             f'{"; ".join(changes[:8])}. Resume with the old ones, or start a new run from its '
-            f'weights: without --resume, in another --work-dir, with --cfg-options '
-            f'load_from={runner._load_from}'
+            'weights: without --resume, in another --work-dir, with --cfg-options '
+            f'load_from={checkpoint}'
         )
 
 
 def _plain(value: Any) -> Any:
     value = value.to_dict() if isinstance(value, (Config, ConfigDict)) else value
     return json.loads(json.dumps(value, default=str))
-
-
-def _differences(old: Any, new: Any, where: str = '') -> Iterator[tuple[str, Any, Any]]:
-    """Dotted keys whose values differ, with both."""
-    if isinstance(old, list) and isinstance(new, list):
-        old, new = dict(enumerate(old)), dict(enumerate(new))
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for key in dict.fromkeys([*old, *new]):
-            path = f'{where}.{key}' if where else str(key)
-            yield from _differences(old.get(key, _GONE), new.get(key, _GONE), path)
-    elif old != new:
-        yield where, old, new

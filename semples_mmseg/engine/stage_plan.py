@@ -1,8 +1,10 @@
 """Reading and checking the list of stages of a run."""
 
 import copy
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from itertools import accumulate
 from typing import Any
 
 from mmengine.config import Config
@@ -10,8 +12,8 @@ from mmengine.config import Config
 from ..models.stages import Stage, resolve_stage
 from ..utils.errors import Refusal
 
-STAGE_KEYS = ('losses', 'trains', 'mask_eps')
-RUN_KEYS = ('optim_wrapper', 'param_scheduler', 'train_pipeline', 'batch_size', 'restore', 'keeps')
+START = 'start.pth'
+"""Weights before the first step, of the modules that start from them again in a later stage."""
 _EXAMPLE = "stages = [dict(name='match', epochs=60), dict(name='prompt', epochs=60), ...]"
 
 
@@ -26,20 +28,18 @@ class StageSpec:
         param_scheduler: Replaces the config's ``param_scheduler``.
         train_pipeline: Replaces the training pipeline.
         batch_size: Images of a step, all processes together; replaces the loader's.
-        restore: Module path -> name of a stage; the module gets the weights that it had at the
-            (first) start of that stage.
-        keeps: Module paths whose weights at the start of this stage are stored, so that another
-            run can restore them.
+        restore: Dotted path of a module -> name of an earlier stage, or a file. The module starts
+            again, from the weights that it had at the (first) start of that stage, or from the
+            file's.
     """
 
     stage: Stage
     epochs: int
-    optim_wrapper: Mapping[str, Any] | None = None
+    optim_wrapper: Mapping[str, Any] = field(default_factory=dict)
     param_scheduler: Any = None
     train_pipeline: Any = None
     batch_size: int | None = None
     restore: Mapping[str, str] = field(default_factory=dict)
-    keeps: Sequence[str] = ()
 
     @property
     def name(self) -> str:
@@ -50,7 +50,7 @@ class StageSpec:
         """The ``optim_wrapper`` of a config with the changes of this stage."""
         merged = Config(dict(wrapper=copy.deepcopy(config['optim_wrapper'])))
         # A copy, because MMEngine removes `_delete_` from what it merges.
-        merged.merge_from_dict(dict(wrapper=copy.deepcopy(dict(self.optim_wrapper or {}))))
+        merged.merge_from_dict(dict(wrapper=copy.deepcopy(dict(self.optim_wrapper))))
         merged.wrapper.setdefault('constructor', 'TrainableOptimWrapperConstructor')
         return merged.wrapper
 
@@ -67,55 +67,35 @@ class StageSpec:
         return entries
 
 
+STAGE_KEYS = tuple(part.name for part in fields(Stage) if part.name != 'name')
+RUN_KEYS = tuple(part.name for part in fields(StageSpec) if part.name not in ('stage', 'epochs'))
+_KEYS = ('name', 'epochs', *STAGE_KEYS, *RUN_KEYS)
+
+
 class StagePlan:
     """The stages of a run, one after another.
 
     Args:
-        stages: Dictionaries with ``name`` and ``epochs``; optionally ``losses``, ``trains`` and
-            ``mask_eps`` (see ``Stage``) and the attributes of ``StageSpec``.
+        stages: Dictionaries with ``name`` and ``epochs``; optionally the other attributes of
+            ``Stage`` and of ``StageSpec``.
+
+    Attributes:
+        specs: The stages.
+        ends: Epochs that are done when each stage ends.
 
     Raises:
-        ValueError: If the list is empty, or an entry has an unknown name or key, no epochs, or
-            restores weights that no earlier stage has.
+        Refusal: If the list is empty, or an entry has an unknown name or key, or no epochs.
     """
 
     def __init__(self, stages: Sequence[Mapping[str, Any]] | None) -> None:
         if not stages:
             raise Refusal(f'the config has no stages: set e.g. {_EXAMPLE}')
-        self.specs = [self._read(index, dict(entry)) for index, entry in enumerate(stages)]
-        self.ends: list[int] = []
-        for spec in self.specs:
-            self.ends.append(spec.epochs + (self.ends[-1] if self.ends else 0))
+        self.specs = [_read(f'stages.{at}', dict(entry)) for at, entry in enumerate(stages)]
+        self.ends = list(accumulate(spec.epochs for spec in self.specs))
 
-    @staticmethod
-    def _read(index: int, entry: dict[str, Any]) -> StageSpec:
-        where = f'stages[{index}]'
-        if 'name' not in entry or 'epochs' not in entry:
-            raise Refusal(f'{where} needs a name and epochs, got {entry}; e.g. {_EXAMPLE}')
-        unknown = set(entry) - {'name', 'epochs', *STAGE_KEYS, *RUN_KEYS}
-        if unknown:
-            raise Refusal(
-                f'{where} ({entry["name"]}): unknown keys {sorted(unknown)}; known are '
-                f'{("name", "epochs", *STAGE_KEYS, *RUN_KEYS)}'
-            )
-        epochs, batch_size = entry['epochs'], entry.get('batch_size')
-        if not isinstance(epochs, int) or epochs < 1:
-            raise Refusal(f'{where} ({entry["name"]}): epochs must be at least 1, got {epochs!r}')
-        if batch_size is not None and (not isinstance(batch_size, int) or batch_size < 1):
-            raise Refusal(
-                f'{where} ({entry["name"]}): batch_size must be at least 1, got {batch_size!r}'
-            )
-        stage = resolve_stage(entry['name'], **{k: entry[k] for k in STAGE_KEYS if k in entry})
-        settings = {key: entry[key] for key in RUN_KEYS if entry.get(key) is not None}
-        return StageSpec(stage, epochs, **settings)
-
-    def __len__(self) -> int:
-        return len(self.specs)
-
-    @property
-    def total_epochs(self) -> int:
-        """Length of the run."""
-        return self.ends[-1]
+    def index_at(self, epoch: int) -> int:
+        """Which stage an epoch (from 0) belongs to."""
+        return bisect_right(self.ends, epoch)
 
     def file_name(self, index: int) -> str:
         """Name of the file of weights that a stage leaves: ``refine.pth``.
@@ -127,37 +107,35 @@ class StagePlan:
         alone = [spec.name for spec in self.specs].count(name) == 1
         return f'{name}.pth' if alone else f'{name}_{index + 1}.pth'
 
-    def index_at(self, epoch: int) -> int:
-        """Which stage an epoch (from 0) belongs to."""
-        for index, end in enumerate(self.ends):
-            if epoch < end:
-                return index
-        return len(self.specs) - 1
+    def start_file(self, source: str, index: int) -> str | None:
+        """Name of this run's file with the weights at the (first) start of a stage.
 
-    def start_of(self, index: int) -> int:
-        """First epoch (from 0) of a stage."""
-        return self.ends[index - 1] if index else 0
+        Args:
+            source: Name of the stage.
+            index: It has to be an earlier stage than this one.
 
-    def ends_stage(self, epochs_done: int) -> bool:
-        """Whether a stage is complete after so many epochs."""
-        return epochs_done in self.ends
+        Returns:
+            The file of the stage before ``source``, or ``START`` if there is none; None if
+            ``source`` is no earlier stage.
+        """
+        names = [spec.name for spec in self.specs[:index]]
+        if source not in names:
+            return None
+        first = names.index(source)
+        return self.file_name(first - 1) if first else START
 
-    def snapshots_at(self, index: int) -> list[str]:
-        """Modules whose weights at the start of a stage are needed later, or by another run."""
-        name = self.specs[index].name
-        if name in (spec.name for spec in self.specs[:index]):
-            return []
-        later = self.specs[index + 1 :]
-        wanted = {m for s in later for m, source in s.restore.items() if source == name}
-        return sorted(wanted | set(self.specs[index].keeps))
 
-    def stages_until_wanted(self, module: str, index: int) -> list[Stage]:
-        """The stages that train before the last one that restores a module from a stage."""
-        name, last = self.specs[index].name, len(self)
-        if module not in self.specs[index].keeps:
-            last = max(
-                later
-                for later in range(index + 1, len(self))
-                if self.specs[later].restore.get(module) == name
-            )
-        return [spec.stage for spec in self.specs[index:last]]
+def _read(where: str, entry: dict[str, Any]) -> StageSpec:
+    if 'name' not in entry or 'epochs' not in entry:
+        raise Refusal(f'{where} needs a name and epochs, got {entry}; e.g. {_EXAMPLE}')
+    where = f'{where} ({entry["name"]})'
+    unknown = entry.keys() - set(_KEYS)
+    if unknown:
+        raise Refusal(f'{where}: unknown keys {sorted(unknown)}; known are {", ".join(_KEYS)}')
+    given = {key: value for key, value in entry.items() if value is not None}
+    for key in ('epochs', 'batch_size'):
+        value = given.get(key, 1)
+        if not isinstance(value, int) or value < 1:
+            raise Refusal(f'{where}: {key} must be a whole number of at least 1, got {value!r}')
+    stage = resolve_stage(entry['name'], **{k: given[k] for k in STAGE_KEYS if k in given})
+    return StageSpec(stage, entry['epochs'], **{k: given[k] for k in RUN_KEYS if k in given})

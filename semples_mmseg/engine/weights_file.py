@@ -1,11 +1,11 @@
-"""Files of weights for inference and for the next stage."""
+"""Files of weights for inference and for later stages."""
 
 import copy
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.dist import is_main_process
+from mmengine.dist import barrier, is_main_process
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import weights_to_cpu
@@ -34,6 +34,12 @@ def save_weights(runner: Runner, name: str) -> None:
         state_dict=weights_to_cpu(bare(runner.model).state_dict()),
     )
     runner.call_hook('before_save_checkpoint', checkpoint=checkpoint)
+    save_tensors(runner, checkpoint, name)
+
+
+def save_tensors(runner: Runner, content: dict[str, Any], name: str) -> None:
+    """Write a file to the work folder; all processes can read it afterwards."""
     if is_main_process():
         with atomic_write(Path(runner.work_dir) / name, 'wb') as file:
-            torch.save(checkpoint, file)
+            torch.save(content, file)
+    barrier()

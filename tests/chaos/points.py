@@ -8,7 +8,7 @@ from multiprocessing.sharedctypes import RawArray
 
 from mmengine.runner import EpochBasedTrainLoop, TestLoop, ValLoop
 
-from semples_mmseg.engine import StageSwitchHook
+from semples_mmseg.engine import StagedTrainLoop, StageSwitchHook
 
 STEP, SWITCH, VALIDATION, PREDICTION = 'step', 'switch', 'validation', 'prediction'
 WRITING, WRITTEN, RENAMED = 'writing', 'written', 'renamed'
@@ -52,8 +52,8 @@ class Points:
         _around(EpochBasedTrainLoop, 'run_iter', lambda *_: self.reach(STEP))
         _around(ValLoop, 'run_iter', lambda *_: self.reach(VALIDATION))
         _around(TestLoop, 'run_iter', lambda *_: self.reach(PREDICTION))
-        for name in ('_leave', '_enter'):
-            _around(StageSwitchHook, name, self._switch, both=True)
+        _around(StageSwitchHook, 'enter', self._enter, both=True)
+        _around(StagedTrainLoop, '_end_stage', self._switch, both=True)
         fsync, replace = os.fsync, os.replace
 
         def synced(descriptor):
@@ -81,9 +81,12 @@ class Points:
         if last:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def _switch(self, hook, *_):
-        if hook.current is not None:
-            self.stage = hook.plan.specs[hook.current].name
+    def _enter(self, _, runner, *__):
+        self._switch(runner.train_loop)
+
+    def _switch(self, loop, *_):
+        if loop.current is not None:
+            self.stage = loop.plan.specs[loop.current].name
         self.reach(SWITCH)
 
 

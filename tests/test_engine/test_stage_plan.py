@@ -9,42 +9,43 @@ THREE = [
     dict(name='prompt', epochs=3, batch_size=8),
     dict(name='refine', epochs=1, restore=dict(mask_generator='match')),
 ]
-ALTERNATING = [*THREE, dict(name='prompt', epochs=2), dict(name='refine', epochs=2)]
 
 
 def test_epochs_are_counted_through_all_stages():
     plan = StagePlan(THREE)
-    assert plan.total_epochs == 6
-    assert [plan.index_at(epoch) for epoch in range(7)] == [0, 0, 1, 1, 1, 2, 2]
-    assert [plan.start_of(index) for index in range(3)] == [0, 2, 5]
-    assert [done for done in range(8) if plan.ends_stage(done)] == [2, 5, 6]
+    assert plan.ends == [2, 5, 6]
+    assert [plan.index_at(epoch) for epoch in range(6)] == [0, 0, 1, 1, 1, 2]
 
 
-def test_snapshots_are_taken_on_the_first_entry():
-    plan = StagePlan(ALTERNATING)
-    assert plan.snapshots_at(0) == ['mask_generator']
-    assert [plan.snapshots_at(index) for index in range(1, 5)] == [[], [], [], []]
-    until = [stage.name for stage in plan.stages_until_wanted('mask_generator', 0)]
-    assert until == ['match', 'prompt']
+def test_files_at_the_end_and_at_the_first_start_of_a_stage():
+    plan = StagePlan([*THREE, *THREE[1:]])
+    names = ['match.pth', 'prompt_2.pth', 'refine_3.pth', 'prompt_4.pth', 'refine_5.pth']
+    assert [plan.file_name(index) for index in range(5)] == names
+    assert plan.start_file('match', 1) == plan.start_file('match', 4) == 'start.pth'
+    assert plan.start_file('refine', 4) == 'prompt_2.pth'
+    assert plan.start_file('refine', 2) is None and plan.start_file('weights.pth', 2) is None
 
 
-def test_what_a_stage_keeps_is_stored_though_nothing_here_wants_it_back():
-    plan = StagePlan([dict(THREE[0], keeps=['mask_generator']), THREE[1]])
-    assert [plan.snapshots_at(index) for index in range(2)] == [['mask_generator'], []]
+def test_an_optimizer_that_replaces_that_of_the_run_is_the_same_each_time():
+    config = dict(optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.01, weight_decay=0.03)))
+    own = dict(optimizer=dict(_delete_=True, type='SGD', lr=0.1))
+    (spec,) = StagePlan([dict(name='match', epochs=1, optim_wrapper=own)]).specs
+    for _ in range(2):
+        assert spec.optimizer_config(config).optimizer == dict(type='SGD', lr=0.1)
 
 
 @pytest.mark.parametrize(
     ('stages', 'message'),
     [
-        ([], 'the config has no stages'),
-        (None, 'the config has no stages'),
-        ([dict(name='refin', epochs=1)], "unknown stage 'refin': use one of classify, match"),
-        ([dict(name='match')], r'stages\[0\] needs a name and epochs'),
-        ([dict(name='match', epochs=0)], 'epochs must be at least 1, got 0'),
-        ([dict(name='match', epochs='2')], "epochs must be at least 1, got '2'"),
-        ([dict(name='match', epochs=1, lr=1)], r"unknown keys \['lr'\]"),
-        ([dict(name='match', epochs=1, batch_size=0)], 'batch_size must be at least 1'),
-        ([dict(name='mine', epochs=1, losses=['match'])], "unknown stage 'mine'"),
+        ([], 'no stages'),
+        (None, 'no stages'),
+        ([dict(name='refin', epochs=1)], "'refin'"),
+        ([dict(name='match')], r'stages\.0 needs a name and epochs'),
+        ([dict(name='match', epochs=0)], r'stages\.0 \(match\): epochs .* got 0'),
+        ([dict(name='match', epochs='2')], "epochs .* got '2'"),
+        ([dict(name='match', epochs=1, lr=1)], r"\['lr'\]; known are .*batch_size"),
+        ([dict(name='match', epochs=1, batch_size=0)], 'batch_size .* got 0'),
+        ([dict(name='mine', epochs=1, losses=['match'])], "'mine'"),
     ],
 )
 def test_bad_lists(stages, message):
