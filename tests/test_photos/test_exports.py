@@ -25,7 +25,7 @@ from semples_mmseg.photos.exports.folders import outlines
 from semples_mmseg.photos.exports.labelled import LabelledPhotos, labelled_folder
 from semples_mmseg.photos.exports.labelstudio import encode_brush
 from semples_mmseg.photos.exports.writing import export
-from semples_mmseg.utils.label_png import full_palette, read_mask, write_mask
+from semples_mmseg.utils.label_png import full_palette, read_mask, write_classes, write_mask
 
 CLASSES = ('background', 'cat & dog', 'tree')
 NAMES = ('a.jpg', 'sub/a.jpg', 'sub/b.png')
@@ -56,8 +56,7 @@ def labelled(tmp_path: Path) -> LabelledPhotos:
             size, exif[ExifTags.Base.Orientation] = mask.shape, 6
         Image.new('RGB', size).save(photos / name, exif=exif)
         write_mask((masks / name).with_suffix('.png'), mask)
-    manifest = dict(classes=CLASSES, palette=[[0, 0, 0], [255, 0, 0], [0, 9, 255]])
-    (masks / 'pseudo_masks.json').write_text(json.dumps(manifest))
+    write_classes(masks, CLASSES, [[0, 0, 0], [255, 0, 0], [0, 9, 255]])
     return labelled_folder(masks, photos)
 
 
@@ -257,7 +256,7 @@ def test_the_tool(labelled: LabelledPhotos, tmp_path: Path) -> None:
     (labelled.photos / 'a.jpg').unlink()
     with pytest.raises(FileNotFoundError, match='a.png'):
         run_tool('export_masks.py', *folders, '--format', 'coco', '--out', tmp_path / 'x.json')
-    (labelled.masks / 'pseudo_masks.json').unlink()
+    (labelled.masks / 'classes.json').unlink()
     with pytest.raises(ValueError, match='--classes'):
         run_tool('export_masks.py', *folders, '--format', 'coco', '--out', tmp_path / 'x.json')
 

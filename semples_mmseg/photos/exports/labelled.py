@@ -10,10 +10,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from scipy import ndimage
 
-from ...masks.manifest import MANIFEST
 from ...utils.errors import Missing, Refusal
-from ...utils.files import read_json
-from ...utils.label_png import IGNORED, read_mask
+from ...utils.label_png import IGNORED, read_class_colours, read_mask
 from ...utils.lists import files_below, find_photos, name_some
 
 
@@ -70,22 +68,18 @@ def labelled_folder(
     Args:
         masks: Folder of the masks.
         photos: Folder of the photos; those without a mask are left out.
-        classes: Class names, background first; those of the folder's ``pseudo_masks.json`` by
-            default.
+        classes: Class names, background first; by default those of the folder's
+            ``classes.json``, with its colours.
 
     Raises:
         FileNotFoundError: If a folder or the photo of a mask is missing, or there is no mask.
         ValueError: If no class names are known, or two photos match the name of a mask.
     """
-    palette: Sequence[Sequence[int]] = ()
-    manifest = masks / MANIFEST
-    if classes is None and manifest.is_file():
-        content = read_json(manifest)
-        classes, palette = content.get('classes'), content.get('palette') or ()
     if not masks.is_dir():
         raise Missing(f'there is no folder of masks at {masks}')
+    palette: Sequence[Sequence[int]] = ()
     if not classes:
-        raise Refusal(f'{manifest} names no classes: give them with --classes')
+        classes, palette = read_class_colours(masks)
     ids = [name.removesuffix('.png') for name in files_below(masks, '.png')]
     there = _photos_of(photos, set(ids), find_photos(photos))
     if not ids:
