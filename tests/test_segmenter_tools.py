@@ -184,22 +184,6 @@ def test_images_of_one_name_in_two_folders_have_a_prediction_each(run_test, tmp_
     ) == [f'{img_id}.png' for img_id in ids]
 
 
-def test_parts_of_the_predictions_are_those_of_one_run(run_test, tmp_path, capsys):
-    name = 'segmenter_deit-s_voc12.py'
-    run_test(name, '--out', 'whole')
-    for part in ('1/2', '2/2'):
-        run_test(name, '--out', 'parts', '--shard', part)
-    whole = sorted(path.name for path in (tmp_path / 'whole').glob('*.png'))
-    assert len(whole) > 1
-    assert whole == sorted(path.name for path in (tmp_path / 'parts').glob('*.png'))
-    for file in whole:
-        assert (tmp_path / 'whole' / file).read_bytes() == (tmp_path / 'parts' / file).read_bytes()
-    with pytest.raises(SystemExit) as end:
-        run_test(name, '--shard', '1/2')
-    assert end.value.code == 2
-    assert 'error: --shard writes the predictions' in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(('option', 'key'), [('--tta', 'tta_model'), ('--crf', 'crf')])
 def test_an_option_the_config_cannot_serve_is_refused(run_test, capsys, option, key):
     with pytest.raises(SystemExit) as end:

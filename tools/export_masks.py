@@ -3,7 +3,7 @@
 python tools/export_masks.py work_dirs/voc_pseudo_masks data/VOCdevkit/VOC2012/JPEGImages \\
     --format coco --out masks.json
 
-Class names come from the pseudo_masks.json of the folder, or from --classes.
+Class names come from the classes.json of the folder, or from --classes.
 """
 
 import argparse

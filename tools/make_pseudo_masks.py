@@ -16,7 +16,6 @@ from semples_mmseg import register_components
 from semples_mmseg.cli.arguments import add_common_options, add_max_side
 from semples_mmseg.cli.errors import explained
 from semples_mmseg.masks import REFINEMENTS
-from semples_mmseg.utils.shards import shard
 
 
 def background_score(text: str) -> float | str:
@@ -48,9 +47,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--overwrite', action='store_true', help='delete the masks of the folder first'
     )
-    parser.add_argument(
-        '--shard', type=shard, metavar='PART/PARTS', help='make only this part of the masks'
-    )
     add_max_side(parser)
     add_common_options(parser)
     return parser.parse_args()
@@ -72,7 +68,6 @@ def main() -> None:
         refine=args.refine,
         dataloader_key=args.split_dataloader,
         overwrite=args.overwrite,
-        shard=args.shard,
     )
 
 

@@ -16,7 +16,6 @@ from semples_mmseg.cli.errors import explained
 from semples_mmseg.utils.errors import Refusal
 from semples_mmseg.utils.files import file_of_each
 from semples_mmseg.utils.locks import folder_lock
-from semples_mmseg.utils.shards import shard
 
 
 def parse_args() -> argparse.Namespace:
@@ -27,12 +26,6 @@ def parse_args() -> argparse.Namespace:
         'checkpoint', nargs='+', help='path of the weights; several are measured one by one'
     )
     parser.add_argument('--out', help='folder for the predicted masks, palette PNGs')
-    parser.add_argument(
-        '--shard',
-        type=shard,
-        metavar='PART/PARTS',
-        help='with --out: predict a part of the images, without measuring',
-    )
     parser.add_argument(
         '--metrics',
         type=Path,
@@ -57,7 +50,6 @@ def main() -> None:
 
     from semples_mmseg.cli.launch import load_config
     from semples_mmseg.cli.test_options import (
-        choose_shard,
         require_masks,
         use_crf,
         use_tta,
@@ -81,8 +73,6 @@ def main() -> None:
             config.visualizer.save_dir = args.show_dir
     if args.tta:
         use_tta(config)
-    if args.shard:
-        choose_shard(config, args.shard, args.out)
     if args.out:
         write_predictions(config, args.out)
     else:

@@ -14,7 +14,6 @@ from ..datasets.pipelines import annotation_loaders
 from ..masks.prediction_writer import image_id
 from ..utils.errors import Refusal
 from ..utils.label_png import class_colours
-from ..utils.shards import Shard, positions
 
 
 def use_tta(config: Config) -> None:
@@ -28,31 +27,6 @@ def use_tta(config: Config) -> None:
             raise Refusal(f'--tta: the config {config.filename} has no `{key}`')
     config.test_dataloader.dataset.pipeline = config.tta_pipeline
     config.model = dict(config.tta_model, module=config.model)
-
-
-def choose_shard(config: Config, shard: Shard, folder: str | None) -> None:
-    """Predict a part of the test images, without measuring.
-
-    Raises:
-        ValueError: If the predictions are not written.
-        KeyError: If the config has no ``test_dataloader``.
-    """
-    if not folder:
-        raise Refusal(
-            '--shard writes the predictions of a part of the images: give their folder with --out. '
-            'Metrics need all images: measure the whole folder with tools/eval_pseudo_masks.py'
-        )
-    if not config.get('test_dataloader'):
-        raise Refusal(f'--shard: the config {config.filename} has no `test_dataloader`')
-    dataset = config.test_dataloader.dataset
-    options = {key: value for key, value in dataset.items() if key != 'indices'}
-    images = DATASETS.build(dict(options, pipeline=[]))
-    dataset.indices = shard.of(positions(len(images), dataset.get('indices')))
-    config.test_evaluator = []
-    print_log(
-        f'part {shard}: {len(dataset.indices)} of {len(images)} images, without measuring',
-        logger='current',
-    )
 
 
 def write_predictions(config: Config, folder: str) -> None:

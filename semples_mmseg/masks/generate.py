@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from copy import deepcopy
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -19,17 +20,20 @@ from torch.utils.data import SequentialSampler
 
 from ..engine.processes import process_group
 from ..utils.errors import Refusal
-from ..utils.io import check_writable
+from ..utils.io import check_writable, remove_leftovers
 from ..utils.label_png import check_num_classes, class_colours, mask_path, write_classes
+from ..utils.lists import name_some
 from ..utils.locks import folder_lock
-from ..utils.shards import Shard, positions
-from ..weights import with_scheme
+from ..utils.record import Record
+from ..weights import resolve, with_scheme
 from . import REFINEMENTS
 from .background_score import choose_background_score
-from .manifest import checkpoint_entry, open_folder, recorded_score
 
 AUTO = 'auto'
 IMAGES_TO_CHOOSE_BY = 300
+ENTRY = 'masks'
+"""Name of the masks in the record of their folder."""
+_PHOTO = 'photos/'  # before the id of a photo among the inputs in the record
 
 Result = TypeVar('Result')
 
@@ -42,7 +46,6 @@ def make_pseudo_masks(
     refine: str | None = None,
     dataloader_key: str = 'pseudo_mask_dataloader',
     overwrite: bool = False,
-    shard: Shard | None = None,
 ) -> dict[str, Any]:
     """Predict CAMs of the training images and write their pseudo masks.
 
@@ -50,9 +53,10 @@ def make_pseudo_masks(
     but no masks; the refinement and the writer's other options from ``pseudo_mask_evaluator``, if
     the config has one. Images whose mask is finished are not predicted again.
 
-    The folder is locked, so that no other run writes to it at the same time.
-    ``pseudo_masks.json`` in it records the settings; a folder of other settings or classes is
-    refused. ``classes.json`` has name and colour of each id.
+    The folder is locked, so that no other run writes to it at the same time. Its record (see
+    ``utils.record``) has what the masks were made from, as the entry ``masks``: settings
+    (background score, refinement, flip, pipeline, classes), checkpoint and photos; other ones are
+    refused, but photos may be added. ``classes.json`` has name and colour of each id.
 
     With a launcher, every process predicts its share of the missing images. The main process lists
     them before any mask is written.
@@ -64,23 +68,18 @@ def make_pseudo_masks(
         background_score: Score t of the background, 0..1, in place of the config's, which is
             ``pseudo_mask_evaluator.background_score`` or else ``model.background_score``. With
             ``'auto'``, or where the config has none, CLIP chooses by 300 images
-            (``choose_background_score``); if ``out_dir`` already has masks of this
-            checkpoint, their score is used.
+            (``choose_background_score``); masks that are continued keep their score.
         refine: One of ``REFINEMENTS``, in place of ``pseudo_mask_evaluator.refine``.
         dataloader_key: Name of the dataloader in the config.
         overwrite: Delete the folder's masks and start anew.
-        shard: Make only this part of the masks. Other runs, also on other machines, may make other
-            parts at the same time in the same folder; the manifest of the first run applies to all.
 
     Returns:
         What ``PseudoMaskWriter`` returns for the images predicted in this run.
 
     Raises:
-        KeyError: If the config lacks the dataloader.
-        ValueError: If the score is not in [0, 1], there is no such refinement, there are more
-            than 254 object classes, the folder holds other masks or another run is writing to it,
-            the model cannot choose a background score, or ``overwrite`` is given for a part of the
-            masks.
+        ValueError: If the config lacks the dataloader, the score is not in [0, 1], there is no such
+            refinement, there are more than 254 object classes, the folder holds other masks or
+            another run is writing to it, or the model cannot choose a background score.
         FileNotFoundError: If the checkpoint or an image is missing.
         ImportError: If the refinement needs a library that is not installed.
         OSError: If the folder cannot be written.
@@ -90,11 +89,6 @@ def make_pseudo_masks(
         raise Refusal(
             f'Config {config.filename} has no `{dataloader_key}`: a dataloader over the training '
             'images with image-level labels, whose pipeline loads no annotations.'
-        )
-    if shard is not None and overwrite:
-        raise Refusal(
-            f'--overwrite would delete the masks of the other parts: delete {out_dir} before the '
-            'first part is started'
         )
     options = dict(config.get('pseudo_mask_evaluator') or {})
     score = options.pop('background_score', config.model.get('background_score', AUTO))
@@ -111,46 +105,121 @@ def make_pseudo_masks(
         init_default_scope(config.get('default_scope', 'mmseg'))
         loader = config[dataloader_key]
 
-        def prepare() -> tuple[float, list[int], int, bool]:
-            """Score, positions of the images without a mask, number of images to be done, and
-            whether there are others."""
-            metainfo, wanted = _wanted(loader.dataset)
-            check_num_classes(len(metainfo['classes']), f'`{dataloader_key}`')
+        def prepare() -> tuple[float, list[int], int]:
+            """Score, positions of the images without a mask, number of images to be done."""
+            images, order = _images(loader.dataset)
+            classes = list(images.metainfo['classes'])
+            check_num_classes(len(classes), f'`{dataloader_key}`')
             refinement = TASK_UTILS.build(options['refine']) if options.get('refine') else None
-            manifest = dict(
-                checkpoint=checkpoint_entry(checkpoint),
-                background_score=score,
-                refinement='none' if refinement is None else refinement.settings,
-                # the scales of CAM inference are in the pipeline
-                settings=dict(flip=config.model.get('flip'), pipeline=loader.dataset.pipeline),
-                classes=list(metainfo['classes']),
-                palette=metainfo.get('palette') or class_colours(len(metainfo['classes'])),
-            )
+            weights = resolve(checkpoint)
             check_writable(out_dir)
             held.enter_context(folder_lock(out_dir))
-            if score == AUTO:
-                found = None if overwrite else recorded_score(out_dir, manifest['checkpoint'])
-                if found is None:
-                    order = [position for position, _ in wanted]
-                    found = _choose_score(config, checkpoint, loader, order)
-                    if shard is not None:  # another machine may have rounded differently before
-                        found = recorded_score(out_dir, manifest['checkpoint']) or found
-                manifest['background_score'] = found
-            open_folder(out_dir, manifest, overwrite, shared=shard is not None)
-            write_classes(out_dir, manifest['classes'], manifest['palette'])
-            own = wanted if shard is None else shard.of(wanted)
-            missing = [i for i, name in own if not mask_path(out_dir, name).exists()]
-            return manifest['background_score'], missing, len(own), len(missing) < len(wanted)
+            record = _open(out_dir, overwrite)
+            number = score
+            if score == AUTO and ENTRY in record:
+                number = record[ENTRY].settings.get('background_score')
+            elif score == AUTO:
+                number = _choose_score(config, checkpoint, loader, order)
+            settings = dict(
+                background_score=number,
+                refinement='none' if refinement is None else refinement.settings,
+                flip=config.model.get('flip'),
+                pipeline=loader.dataset.pipeline,  # with the scales of CAM inference
+                classes=classes,
+            )
+            palette = images.metainfo.get('palette') or class_colours(len(classes))
+            missing = _begin(record, settings, weights, images, order, palette)
+            write_classes(out_dir, classes, palette)
+            return number, missing, len(order)
 
-        config.model.background_score, missing, wanted, some = _in_main_process(prepare)
-        part = '' if shard is None else f' of part {shard}'
+        config.model.background_score, missing, wanted = _in_main_process(prepare)
         if not missing:
-            print_log(f'All pseudo masks{part} are in {out_dir} already.', logger='current')
+            print_log(f'All pseudo masks are in {out_dir} already.', logger='current')
             return dict(masks=0)
-        print_log(f'{len(missing)} of {wanted} pseudo masks{part} will be made.', logger='current')
-        if some:  # only if needed, because the indices become part of the config in the log
+        print_log(f'{len(missing)} of {wanted} pseudo masks will be made.', logger='current')
+        if len(missing) < wanted:  # the positions become part of the config in the log
             loader.dataset.indices = missing
-        return _predict(config, checkpoint, loader, evaluator)
+        metrics = _predict(config, checkpoint, loader, evaluator)
+        if is_main_process():
+            _finish(Record(out_dir))
+        return metrics
+
+
+def _images(dataset: ConfigDict) -> tuple[Any, list[int]]:
+    """A data set without its pipeline, and the positions that its ``indices`` select."""
+    options = {key: value for key, value in dataset.items() if key != 'indices'}
+    images = DATASETS.build(dict(options, pipeline=[]))
+    order, indices = list(range(len(images))), dataset.get('indices')
+    if isinstance(indices, int):  # the first n, or the last n of a negative number
+        return images, order[:indices] if indices >= 0 else order[indices:]
+    return images, order if indices is None else [order[index] for index in indices]
+
+
+def _open(out_dir: str, overwrite: bool) -> Record:
+    """The record of a folder, without the leftovers of a killed run and the masks to overwrite."""
+    other = 'choose another folder with --out'
+    record = Record(out_dir, other if overwrite else f'{other}, or make anew with --overwrite')
+    masks = sorted(Path(out_dir).rglob('*.png'))
+    if masks and ENTRY not in record:
+        raise Refusal(
+            f'{out_dir} holds PNG files, but it is no folder of pseudo masks: {other} that is new '
+            'or empty'
+        )
+    if overwrite and ENTRY in record:
+        # masks first: after an interruption the record still fits the remaining ones
+        for mask in masks:
+            mask.unlink()
+        record.forget(ENTRY)
+        print_log(f'Deleted {len(masks)} masks of {out_dir}.', logger='current')
+    remove_leftovers(out_dir, recursive=True)
+    return record
+
+
+def _begin(
+    record: Record,
+    settings: dict[str, Any],
+    weights: Path,
+    images: Any,
+    order: Sequence[int],
+    palette: Sequence[Sequence[int]],
+) -> list[int]:
+    """Compare with what the masks of the folder were made from, and record what is added.
+
+    Returns:
+        Positions of the images without a mask.
+
+    Raises:
+        Refusal: If settings, checkpoint, a photo, its tags or a mask have changed.
+    """
+    inputs, tags, missing = dict(checkpoint=weights), {}, []
+    for position in order:
+        info = images.get_data_info(position)
+        name, path = info['img_id'], str(info['img_path'])
+        tags[name] = np.flatnonzero(info.get('image_labels', ())).tolist()
+        if '://' not in path:
+            inputs[_PHOTO + name] = Path(path)
+        if not mask_path(record.folder, name).exists():
+            missing.append(position)
+    old = record[ENTRY].about.get('tags', {}) if ENTRY in record else {}
+    changed = [name for name, found in tags.items() if old.get(name, found) != found]
+    if changed:
+        raise Refusal(
+            f'{record.folder}: the tags of {name_some(changed)} are not those that its masks were '
+            f'made from. {record.way[0].upper()}{record.way[1:]}'
+        )
+    state = record.begin(
+        ENTRY, settings, inputs, grows=True, palette=list(palette), tags=old | tags
+    )
+    if not missing and state != 'complete':
+        _finish(record)
+    return missing
+
+
+def _finish(record: Record) -> None:
+    """Record that the masks are complete."""
+    names = [name for name in record[ENTRY].inputs if name.startswith(_PHOTO)]
+    masks = [mask_path(record.folder, name.removeprefix(_PHOTO)) for name in names]
+    record.finish(ENTRY, [mask for mask in masks if mask.exists()])
 
 
 def _in_main_process(function: Callable[[], Result]) -> Result:
@@ -204,11 +273,3 @@ def _choose_score(
     options = dict(loader, dataset=images, sampler=SequentialSampler(images))
     batches = Runner.build_dataloader(options)
     return choose_background_score(model.to(get_device()), batches).score
-
-
-def _wanted(dataset: ConfigDict) -> tuple[dict[str, Any], list[tuple[int, str]]]:
-    """Metainfo, and (position in the whole data set, id) of each image that ``indices`` selects."""
-    options = {k: v for k, v in dataset.items() if k != 'indices'}
-    images = DATASETS.build(dict(options, pipeline=[]))
-    order = positions(len(images), dataset.get('indices'))
-    return images.metainfo, [(i, images.get_data_info(i)['img_id']) for i in order]

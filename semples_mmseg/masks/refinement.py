@@ -18,7 +18,7 @@ class Refinement(Protocol):
     Components are registered in MMSeg's ``TASK_UTILS``, so that a config names them by ``type``.
 
     Attributes:
-        settings: All numbers the result depends on, as JSON; recorded in ``pseudo_masks.json``.
+        settings: All numbers the result depends on, as JSON; recorded with the masks.
         in_workers: Whether it runs in worker processes. It is then pickled, and ``sample`` has
             only its first four keys.
     """

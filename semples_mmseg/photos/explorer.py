@@ -16,11 +16,11 @@ from ..figures.words import NearWord, encode_words, nearest_words, read_words
 from ..inference import SemPLeSInferencer
 from ..masks.cam_metric import enlarged
 from ..masks.crf import DenseCRF, crf_on_labels
-from ..masks.manifest import MANIFEST
+from ..masks.generate import ENTRY
 from ..models.soft_masks import label_map
 from ..utils.errors import Missing
-from ..utils.files import read_json
 from ..utils.label_png import class_colours
+from ..utils.record import RECORD, Record
 from ..utils.sizes import limited_size, resize_bicubic
 from .overlays import overlay_mask
 from .run import Run
@@ -60,7 +60,7 @@ class Explorer:
 
     def __init__(self, run: Run) -> None:
         weights = run.stage_file('refine')
-        for needed in (run.semples_config, weights, run.masks / MANIFEST):
+        for needed in (run.semples_config, weights, run.masks / RECORD):
             if not needed.is_file():
                 raise Missing(
                     f'{needed} is missing: the run is not finished; continue it with '
@@ -74,7 +74,7 @@ class Explorer:
         self._model: Any = self._inferencer.model
         self.classes = tuple(run.class_names())
         self.palette = class_colours(len(self.classes) + 1)
-        self.background_score = float(read_json(run.masks / MANIFEST)['background_score'])
+        self.background_score = Record(run.masks)[ENTRY].settings['background_score']
 
     def use_stage(self, stage: str) -> None:
         """Load mask generator and prompts from the end of a stage; CLIP stays the same."""

@@ -25,6 +25,8 @@ from ..version import __version__
 from .confidence import Confidence, read_confidence
 from .explorer import Explorer, fit_within
 from .html_parts import HEAD, curve, picture, table, text
+from .inspection import photo_paths
+from .recipe import Recipe
 from .run import Run
 
 CAM_STAGES = {'classify': 'CAM, stage 0', 'match': 'CAM, match', 'refine': 'CAM, refine'}
@@ -60,7 +62,7 @@ def write_report(run: Run, photos: int = 24, truth: Path | None = None) -> Path:
     explorer = Explorer(run)
     shown = list(dict.fromkeys(row.photo for row in confidence))[:photos]
     best = {row.tag: row.photo for row in confidence}  # the last row of a tag is its best
-    paths = run.photo_paths(dict.fromkeys([*shown, *best.values(), *true_masks]))
+    paths = photo_paths(run, list(dict.fromkeys([*shown, *best.values(), *true_masks])))
     title = text(run.folder.resolve().name)
     parts = [
         f'<title>{title}</title></head><body>',
@@ -87,10 +89,10 @@ def write_report(run: Run, photos: int = 24, truth: Path | None = None) -> Path:
 
 def _summary(run: Run) -> str:
     """Photos, recipe, and how long each step took."""
-    about, labels = run.entry().about, run.labels()
+    about, labels = run.read(), run.labels()
     rows = [
         ('photos', f'{len(labels)} in {Path(about["photos"]).name}, tags: {about["form"]}'),
-        *run.fit_settings().rows(len(labels)),
+        *Recipe.from_json(about['recipe']).rows(len(labels)),
     ]
     steps = read_json(run.folder / RECORD) if (run.folder / RECORD).is_file() else {}
     rows += [(f'time: {name}', duration(step['seconds'])) for name, step in steps.items()]
@@ -136,8 +138,8 @@ def _losses(run: Run) -> str:
     """The loss of every stage and of the Segmenter by step, from the logs of all starts."""
     logged, first = _logged(run.semples), 0
     lines: dict[str, list[tuple[int, float]]] = {}
-    for stage, length in run.fit_settings().stages.items():
-        last = first + length.epochs
+    for stage, work in Recipe.from_json(run.read()['recipe']).stages.items():
+        last = first + work.epochs
         lines[stage] = [(step, loss) for step, epoch, loss in logged if first < epoch <= last]
         first = last
     lines['Segmenter'] = [(step, loss) for step, _, loss in _logged(run.segmenter)]

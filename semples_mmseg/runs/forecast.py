@@ -33,8 +33,7 @@ _LEAST_IMAGES = 12
 """Images of a test, whose batches may have one image."""
 
 _HINTS = (
-    'time: --amp, more processes (--gpus, num_workers), fewer epochs (stages.N.epochs), LimitSide; '
-    '--shard for masks',
+    'time: --amp, more processes (--gpus, num_workers), fewer epochs (stages.N.epochs), LimitSide',
     'memory: smaller batches (stages.N.batch_size), model.image_head.max_batch, LimitSide',
     'disk: default_hooks.checkpoint.max_keep_ckpts=1',
 )

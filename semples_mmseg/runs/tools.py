@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..masks.manifest import MANIFEST
 from ..utils.files import file_of_each
+from ..utils.record import RECORD
 from ..weights.latest_checkpoint import POINTER
 from .steps import OPTIONS, Step
 
@@ -99,7 +99,7 @@ class Tools:
             outputs=(masks,),
             config=self.root / config,
             fresh=('--overwrite',),
-            resume_from=masks / MANIFEST,
+            resume_from=masks / RECORD,
             **details,
         )
 

@@ -7,10 +7,11 @@ import re
 _WORKER = re.compile(r'\ACaught \w+ in [^\n]*\.\nOriginal Traceback .*^[\w.]+: ', re.DOTALL | re.M)
 
 
-class _OwnText(Exception):
-    """PyTorch raises an error of a loader worker anew, with the worker's traceback as its text.
+class Refusal(ValueError):
+    """The package refuses its input; exit code 2. The text names file, key or option, and the fix.
 
-    The text of these errors is then their own again.
+    PyTorch raises an error of a loader worker anew, with the worker's traceback as its text. The
+    text of a refusal is then its own again.
 
     Args:
         text: The text.
@@ -18,10 +19,6 @@ class _OwnText(Exception):
 
     def __init__(self, text: str = '') -> None:
         super().__init__(_WORKER.sub('', str(text).rstrip('\n')))
-
-
-class Refusal(_OwnText, ValueError):
-    """The package refuses its input; exit code 2. The text names file, key or option, and fix."""
 
 
 class Missing(Refusal, FileNotFoundError):
@@ -36,5 +33,5 @@ class MissingPackage(Refusal, ImportError):
     """A Python package that is needed is not installed."""
 
 
-class RunError(_OwnText, RuntimeError):
+class RunError(RuntimeError):
     """The package ends a run that had begun; exit code 1. Files that are complete stay."""

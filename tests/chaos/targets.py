@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 from points import PREDICTION, RENAMED, STEP, SWITCH, VALIDATION, WRITING, WRITTEN
 
-from semples_mmseg.masks.manifest import MANIFEST
+from semples_mmseg.utils.record import RECORD
 from semples_mmseg.weights.latest_checkpoint import POINTER
 from semples_mmseg.weights.reading import find_damage
 
@@ -175,10 +175,8 @@ def _content(path):
             return [archive.read(name) for name in tensors]
     if path.name == POINTER:
         return Path(path.read_text()).name
-    if path.name == MANIFEST:
-        manifest = json.loads(path.read_text())
-        del manifest['checkpoint']['path']
-        return manifest
+    if path.name == RECORD:
+        return {name: entry['settings'] for name, entry in json.loads(path.read_text()).items()}
     return path.read_bytes()
 
 

@@ -16,6 +16,7 @@ from tiny import TINY_CLIP, TINY_SEMPLES
 from semples_mmseg.masks.background_score import choose_background_score, foreground_fit
 from semples_mmseg.masks.generate import make_pseudo_masks
 from semples_mmseg.models.clip.loading import build_clip
+from semples_mmseg.utils.record import Record
 
 SCORES = (0.2, 0.5, 0.8)
 
@@ -132,7 +133,7 @@ def config(tmp_path):
 def test_masks_are_made_with_the_chosen_score_and_continued_with_it(config, tmp_path, monkeypatch):
     out, weights = tmp_path / 'masks', str(tmp_path / 'weights.pth')
     make_pseudo_masks(config, weights, str(out))
-    score = json.loads((out / 'pseudo_masks.json').read_text())['background_score']
+    score = Record(out)['masks'].settings['background_score']
     assert 0.3 <= score <= 0.8
     made = {path.name: path.read_bytes() for path in out.glob('*.png')}
     assert len(made) == 4

@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +15,10 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from PIL import Image
 
-from semples_mmseg.masks import generate
 from semples_mmseg.masks.generate import make_pseudo_masks
-from semples_mmseg.masks.manifest import MANIFEST
 from semples_mmseg.models.soft_masks import label_map
 from semples_mmseg.utils.label_png import read_mask
-from semples_mmseg.utils.shards import Shard
+from semples_mmseg.utils.record import Record
 
 CLASSES = ('background', 'cat', 'dog')
 
@@ -112,15 +112,72 @@ def test_masks_without_any_ground_truth(tmp_path, world):
         np.testing.assert_array_equal(mask, expected(tmp_path, name, label, 0.3))
 
 
-def test_the_manifest_names_what_the_ids_mean(tmp_path, world):
+def recorded(folder):
+    return Record(folder)['masks']
+
+
+def test_the_record_names_what_the_ids_mean(tmp_path, world):
     world.pseudo_mask_dataloader.dataset.metainfo.palette = [[0, 0, 0], [1, 2, 3], [4, 5, 6]]
     make_pseudo_masks(world, str(tmp_path / 'weights.pth'), str(tmp_path / 'out'))
-    manifest = json.loads((tmp_path / 'out' / MANIFEST).read_text())
-    assert manifest['classes'] == [*CLASSES]
-    assert manifest['palette'] == [[0, 0, 0], [1, 2, 3], [4, 5, 6]]
-    world.pseudo_mask_dataloader.dataset.metainfo.classes = ('background', 'dog', 'cat')
-    with pytest.raises(ValueError, match='other settings.*classes'):
-        make_pseudo_masks(world, str(tmp_path / 'weights.pth'), str(tmp_path / 'out'))
+    entry = recorded(tmp_path / 'out')
+    assert entry.settings['classes'] == [*CLASSES] and entry.settings['background_score'] == 0.3
+    assert entry.about['palette'] == [[0, 0, 0], [1, 2, 3], [4, 5, 6]]
+    assert sorted(entry.inputs) == ['checkpoint', 'photos/a', 'photos/b', 'photos/c']
+    assert sorted(entry.outputs) == ['a.png', 'b.png', 'c.png']
+
+
+def repaint(file):
+    with Image.open(file) as image:
+        changed = image.point(lambda value: 255 - value)
+    changed.save(file)
+
+
+def edited(data_set='', **changes):
+    """A function that edits the config, or the metainfo of its data set."""
+
+    def edit(root, config):
+        (config.pseudo_mask_dataloader.dataset.metainfo if data_set else config).update(changes)
+
+    return edit
+
+
+OTHER_TAGS = '{"a": ["dog"], "b": ["dog"], "c": []}'
+CHANGES = dict(
+    photo=(lambda root, _: repaint(root / 'images' / 'b.png'), 'photos/b has other content'),
+    mask=(lambda root, _: repaint(root / 'out' / 'b.png'), 'b.png was changed'),
+    tags=(lambda root, _: (root / 'labels.json').write_text(OTHER_TAGS), 'tags of a'),
+    checkpoint=(
+        lambda root, _: torch.save(dict(weight=torch.ones(())), root / 'weights.pth'),
+        'checkpoint has other content',
+    ),
+    score=(edited(model=dict(type='BrightnessCAM', background_score=0.4)), 'background_score 0.3'),
+    refinement=(edited(pseudo_mask_evaluator=dict(refine=dict(type='PAMR'))), 'refinement'),
+    classes=(edited('metainfo', classes=(*CLASSES, 'owl')), 'classes.3 not set'),
+)
+
+
+@pytest.mark.parametrize(('change', 'named'), CHANGES.values(), ids=CHANGES)
+def test_masks_of_something_else_are_refused_unless_made_anew(tmp_path, world, change, named):
+    out = tmp_path / 'out'
+    arguments = world, str(tmp_path / 'weights.pth'), str(out)
+    make_pseudo_masks(*arguments)
+    change(tmp_path, world)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(ValueError, match=f'{named}.*--overwrite'):
+        make_pseudo_masks(*arguments)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+    assert make_pseudo_masks(*arguments, overwrite=True)['masks'] == 3
+    assert make_pseudo_masks(*arguments) == dict(masks=0)
+
+
+def test_a_folder_of_other_png_files_is_never_touched(tmp_path, world):
+    (tmp_path / 'out').mkdir()
+    Image.new('L', (2, 2)).save(tmp_path / 'out' / 'precious.png')
+    arguments = world, str(tmp_path / 'weights.pth'), str(tmp_path / 'out')
+    for overwrite in (False, True):
+        with pytest.raises(ValueError, match='out holds PNG files'):
+            make_pseudo_masks(*arguments, overwrite=overwrite)
+    assert (tmp_path / 'out' / 'precious.png').is_file()
 
 
 def test_resuming_predicts_only_what_is_missing(tmp_path, world):
@@ -173,11 +230,11 @@ def test_a_refinement_is_chosen_by_name_in_place_of_the_configs(tmp_path, world)
     weights = str(tmp_path / 'weights.pth')
     for refine, iterations in ((None, 2), ('pamr', 10)):
         make_pseudo_masks(world, weights, str(tmp_path / str(refine)), refine=refine)
-        manifest = json.loads((tmp_path / str(refine) / MANIFEST).read_text())
-        assert manifest['refinement']['iterations'] == iterations
+        found = recorded(tmp_path / str(refine)).settings['refinement']
+        assert found['iterations'] == iterations
     with pytest.raises(ValueError, match="No refinement 'snake'; there are none, crf-voc"):
         make_pseudo_masks(world, weights, str(tmp_path / 'out'), refine='snake')
-    with pytest.raises(ValueError, match='holds pseudo masks of other settings'):
+    with pytest.raises(ValueError, match='refinement.iterations 10 there, 2 now'):
         make_pseudo_masks(world, weights, str(tmp_path / 'pamr'))
 
 
@@ -196,37 +253,34 @@ def test_the_tool_passes_everything_on(tmp_path, world, monkeypatch):
     )
     tool.main()
     assert sorted(p.name for p in (tmp_path / 'out').glob('*.png')) == ['a.png', 'b.png']
-    manifest = json.loads((tmp_path / 'out' / MANIFEST).read_text())
-    assert manifest['background_score'] == 0.5 and manifest['refinement']['type'] == 'PAMR'
+    found = recorded(tmp_path / 'out').settings
+    assert found['background_score'] == 0.5 and found['refinement']['type'] == 'PAMR'
 
 
-def test_a_part_does_not_start_anew(tmp_path, world):
-    with pytest.raises(ValueError, match='--overwrite would delete the masks of the other parts'):
-        make_pseudo_masks(world, 'weights.pth', str(tmp_path), overwrite=True, shard=Shard(1, 2))
+OTHER = """
+import filelock, sys
+with filelock.FileLock(sys.argv[1]):
+    print('locked', flush=True)
+    sys.stdin.read()
+"""
 
 
-def test_parts_keep_the_score_that_another_machine_has_chosen(tmp_path, world, monkeypatch):
-    world.model.pop('background_score')
-    weights, out = str(tmp_path / 'weights.pth'), str(tmp_path / 'out')
-
-    def choose(*_):
-        """While this part chooses, another one begins."""
-        monkeypatch.setattr(generate, '_choose_score', lambda *_: 0.4)
-        make_pseudo_masks(world, weights, out, shard=Shard(1, 2))
-        return 0.42
-
-    monkeypatch.setattr(generate, '_choose_score', choose)
-    make_pseudo_masks(world, weights, out, shard=Shard(2, 2))
-    assert json.loads((tmp_path / 'out' / MANIFEST).read_text())['background_score'] == 0.4
-    mask = read_mask(tmp_path / 'out' / 'b.png')
-    np.testing.assert_array_equal(mask, expected(tmp_path, 'b', 2, 0.4))
+def test_another_run_in_the_folder_is_refused(tmp_path, world):
+    out = tmp_path / 'out'
+    out.mkdir()
+    command = [sys.executable, '-c', OTHER, str(out / '.lock')]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as process:
+        assert process.stdout.readline() == 'locked\n'
+        with pytest.raises(ValueError, match=f'another run is working in {out}'):
+            make_pseudo_masks(world, str(tmp_path / 'weights.pth'), str(out))
+        process.kill()
 
 
 def test_errors_before_work_starts(tmp_path, world):
     weights, out = str(tmp_path / 'weights.pth'), str(tmp_path / 'out')
     with pytest.raises(FileNotFoundError, match='none.pth'):
         make_pseudo_masks(world, str(tmp_path / 'none.pth'), out)
-    with pytest.raises(KeyError, match='no `elsewhere`'):
+    with pytest.raises(ValueError, match='no `elsewhere`'):
         make_pseudo_masks(world, weights, out, dataloader_key='elsewhere')
     with pytest.raises(ValueError, match=r'`background_score` must be in \[0, 1\]'):
         make_pseudo_masks(world, weights, out, background_score=43)

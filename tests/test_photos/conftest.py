@@ -1,7 +1,5 @@
 """A run on photos of one's own whose weights are random."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -11,10 +9,11 @@ from mmseg.registry import MODELS
 from PIL import Image
 
 from semples_mmseg.photos.confidence import write_confidence
-from semples_mmseg.photos.fit import begin, settings_for
+from semples_mmseg.photos.fit import begin, recipe_for
 from semples_mmseg.photos.inspection import inspect_photos
 from semples_mmseg.photos.run import Run
 from semples_mmseg.utils.label_png import write_mask
+from semples_mmseg.utils.record import Record
 
 
 @pytest.fixture(scope='module')
@@ -28,7 +27,7 @@ def explored(tmp_path_factory):
         Image.fromarray(coarse).resize((64, 48)).save(root / 'photos' / name)
     found = inspect_photos(root / 'photos', None)
     usable, run = found.usable(False, False), Run(root / 'run')
-    begin(run, found, usable, settings_for(found, usable, 'demo'))
+    begin(run, usable, None, recipe_for(found, usable, 'demo'))
     config = Config.fromfile(run.semples_config)
     init_default_scope('mmseg')
     torch.manual_seed(0)
@@ -41,5 +40,5 @@ def explored(tmp_path_factory):
         write_mask(run.masks / f'{name}.png', rng.integers(0, 2, (48, 64)) * own)
         write_mask(run.predictions / f'{name}.png', rng.integers(0, 2, (48, 64)) * own)
     write_confidence(run)
-    (run.masks / 'pseudo_masks.json').write_text(json.dumps(dict(background_score=0.4)))
+    Record(run.masks).begin('masks', dict(background_score=0.4), {})
     return run
