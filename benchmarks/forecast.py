@@ -13,11 +13,10 @@ from pathlib import Path
 from rich.console import Console
 
 from semples_mmseg import register_components
-from semples_mmseg.demo.steps import demo_steps
 from semples_mmseg.runs.forecast import forecast
-from semples_mmseg.runs.steps import RECORD, Record, Step, run_steps
-
-ROOT = Path(__file__).parents[1]
+from semples_mmseg.runs.recipe import Recipe, read_recipe
+from semples_mmseg.runs.steps import run_steps
+from semples_mmseg.utils.record import Record
 
 
 def main() -> None:
@@ -29,13 +28,13 @@ def main() -> None:
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / 'short').mkdir()
-        costs = forecast(steps_in(folder / 'short', folder), folder / 'short', console)
-        run_steps(steps_in(folder / 'run', folder), folder / 'run', console)
-        record = Record(folder / 'run' / RECORD)
+        costs = forecast(demo_in(folder / 'short', folder), console)
+        run_steps(demo_in(folder / 'run', folder), console)
+        record = Record(folder / 'run')
     rows = [
-        dict(step=cost.name, forecast=cost.seconds, run=record.steps[cost.name]['seconds'])
+        dict(step=cost.name, forecast=cost.seconds, run=record[cost.name].about['seconds'])
         for cost in costs
+        if cost.images is not None
     ]
     rows.append(dict(step='all', **{k: sum(r[k] for r in rows) for k in ('forecast', 'run')}))
     print('| step | forecast, s | run, s | ratio |')
@@ -47,9 +46,10 @@ def main() -> None:
         args.json.write_text(json.dumps(rows, indent=2))
 
 
-def steps_in(folder: Path, data: Path) -> list[Step]:
-    """The steps of the demo, with results in a folder and the scenes in ``data``."""
-    return demo_steps(ROOT, folder, data / 'scenes', 0)
+def demo_in(folder: Path, data: Path) -> Recipe:
+    """The demo, with results in a folder and the scenes in ``data``."""
+    folder.mkdir()
+    return read_recipe('demo', folder, dict(data=data / 'scenes'))
 
 
 if __name__ == '__main__':

@@ -41,10 +41,10 @@ def mmseg_scope() -> None:
 def steps_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """The steps of pipelines run in this process: a new one takes seconds to import torch."""
 
-    def run(command: Sequence[str], log: Path, mode: str, show: Callable[[str], None]) -> int:
+    def run(command: Sequence[str], log: Path, append: bool, show: Callable[[str], None]) -> int:
         _, tool, *arguments = command
         with (
-            open(log, mode.replace('b', ''), encoding='utf-8') as output,
+            open(log, 'a' if append else 'w', encoding='utf-8') as output,
             redirect_stdout(output),
             redirect_stderr(output),
         ):

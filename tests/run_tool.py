@@ -10,13 +10,18 @@ TOOLS = Path(__file__).parents[1] / 'tools'
 
 
 def run_tool(tool: str, *arguments: Any) -> int:
-    """Run a tool as a script in this process and return its exit code.
+    """Run a tool (or ``-m`` and a module) in this process and return its exit code.
 
     An error that the tool has turned into a message is raised.
     """
-    with mock.patch.object(sys, 'argv', [tool, *map(str, arguments)]):
+    module = tool == '-m'
+    program, *given = (str(part) for part in (arguments if module else (tool, *arguments)))
+    with mock.patch.object(sys, 'argv', [program, *given]):
         try:
-            runpy.run_path(str(TOOLS / tool), run_name='__main__')
+            if module:
+                runpy.run_module(program, run_name='__main__')
+            else:
+                runpy.run_path(str(TOOLS / program), run_name='__main__')
         except SystemExit as end:
             if isinstance(end.__cause__, Exception):
                 raise end.__cause__ from None

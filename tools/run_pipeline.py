@@ -3,37 +3,28 @@
 python tools/run_pipeline.py demo
 python tools/run_pipeline.py voc12 --sbd benchmark_RELEASE --gpus 4
 python tools/run_pipeline.py coco14 --data-root data/coco --dry-run
+
+What each of them does is a recipe, configs/runs/NAME.py.
 """
 
 from __future__ import annotations
 
 import argparse
-import functools
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from semples_mmseg import register_components
 from semples_mmseg.cli.errors import explained
-from semples_mmseg.cli.pipelines import (
-    Report,
-    add_config_options,
-    add_pipeline_options,
-    plan_demo,
-    run_pipeline,
-)
-from semples_mmseg.runs.benchmarks import BENCHMARKS
+from semples_mmseg.runs.command import add_config_options, add_run_options, run_recipe
+from semples_mmseg.utils.errors import Missing
 
-if TYPE_CHECKING:
-    from semples_mmseg.runs.published import Settings
-    from semples_mmseg.runs.steps import Step
-
-ROOT = Path(__file__).parents[1]
+PUBLISHED = dict(voc12='PASCAL VOC 2012', coco14='MS COCO 2014')
 
 
 def parse_args() -> argparse.Namespace:
-    """Read the command line; each pipeline has a command with options of its own."""
+    """Read the command line; each recipe has a command with options of its own."""
     common = argparse.ArgumentParser(add_help=False)
-    add_pipeline_options(common)
+    add_run_options(common)
 
     published = argparse.ArgumentParser(add_help=False, parents=[common])
     published.add_argument('--gpus', type=int, default=1, help='processes, one per GPU')
@@ -42,10 +33,10 @@ def parse_args() -> argparse.Namespace:
     add_config_options(published, 'weaktr')
 
     parser = argparse.ArgumentParser(description='Run a whole pipeline')
-    pipelines = parser.add_subparsers(dest='pipeline', required=True, metavar='PIPELINE')
-    pipelines.add_parser('demo', parents=[common], help='a small drawn world, on a CPU')
-    for name, benchmark in BENCHMARKS.items():
-        command = pipelines.add_parser(name, parents=[published], help=benchmark.title)
+    recipes = parser.add_subparsers(dest='recipe', required=True, metavar='PIPELINE')
+    recipes.add_parser('demo', parents=[common], help='a small drawn world, on a CPU')
+    for name, title in PUBLISHED.items():
+        command = recipes.add_parser(name, parents=[published], help=title)
         if name == 'voc12':
             command.add_argument('--sbd', help='folder benchmark_RELEASE of the SBD release')
     return parser.parse_args()
@@ -55,38 +46,30 @@ def main() -> None:
     """Run the command."""
     args = parse_args()
     register_components()
-    run_pipeline(args, args.pipeline, plan_demo if args.pipeline == 'demo' else plan_published)
+    if args.recipe == 'demo':
+        run_recipe(args, 'demo')
+    else:
+        run_recipe(args, args.recipe, published_values(args), args.gpus)
 
 
-def plan_published(args: argparse.Namespace, folder: Path) -> tuple[list[Step], Report]:
-    """The steps of a data set of the paper, and the function that reports their results."""
-    from semples_mmseg.runs.published import published_steps
-    from semples_mmseg.runs.published_report import report_published
+def published_values(args: argparse.Namespace) -> dict[str, Any]:
+    """Values of the recipe of a published run.
 
-    benchmark = BENCHMARKS[args.pipeline]
-    data_root = Path(args.data_root or benchmark.data_root)
-    steps = published_steps(benchmark, ROOT, folder, data_root, read_settings(args))
-    return steps, functools.partial(report_published, benchmark, folder)
-
-
-def read_settings(args: argparse.Namespace) -> Settings:
-    """Settings of a published pipeline from the command line."""
-    from semples_mmseg.runs.published import Settings
-
+    Raises:
+        Missing: If the folder of ``--sbd`` is missing.
+    """
     convert = ['--subset'] if args.subset else []
-    if getattr(args, 'sbd', None):
-        convert += ['--sbd', args.sbd]
-    semples = list(args.semples_options)
-    if args.no_crf:
-        semples.append('pseudo_mask_evaluator.refine=None')
-    return Settings(
-        gpus=args.gpus,
-        seed=args.seed,
-        convert=tuple(convert),
-        weaktr=tuple(args.weaktr_options),
-        semples=tuple(semples),
-        segmenter=tuple(args.segmenter_options),
-        test=('--tta',) if args.no_crf else ('--tta', '--crf'),
+    if sbd := getattr(args, 'sbd', None):
+        if not Path(sbd).is_dir():
+            raise Missing(f'--sbd {sbd} is no folder: give benchmark_RELEASE of the SBD release')
+        convert += ['--sbd', str(Path(sbd).resolve())]
+    if not args.no_crf:
+        return dict(convert=convert, weaktr_options=args.weaktr_options)
+    return dict(
+        convert=convert,
+        weaktr_options=args.weaktr_options,
+        semples_options=[*args.semples_options, 'pseudo_mask_evaluator.refine=None'],
+        tests=['--tta'],
     )
 
 

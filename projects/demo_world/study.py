@@ -12,13 +12,14 @@ from mmseg.registry import MODELS
 from pretraining.backbone import RESNET_FILE
 
 from semples_mmseg.demo.models import BACKBONE_FILE, CLIP_FILE
-from semples_mmseg.demo.steps import SEGMENTER, SEMPLES, segmenter_options
 from semples_mmseg.demo.world import BACKGROUNDS, HABITATS, OBJECTS
 from semples_mmseg.engine.atomic_checkpoint_hook import METRICS
 from semples_mmseg.masks.generate import make_pseudo_masks
 from semples_mmseg.utils.files import read_json
 from semples_mmseg.utils.io import write_json
 
+SEMPLES = 'configs/semples/demo_refine.py'
+SEGMENTER = 'configs/segmenter/segmenter_demo.py'
 SPLITS = ('train', 'val')
 ONE_ROUND = ('classify', 'match', 'prompt', 'refine')
 FULL = '(c), one round'
@@ -224,7 +225,11 @@ class Cell:
                 'randomness.seed': self.seed,
                 'log_level': 'WARNING',
                 'model.backbone.init_cfg.checkpoint': f'weights:{self.models / BACKBONE_FILE}',
-                **dict(option.split('=', 1) for option in segmenter_options(self.data_root, masks)),
+                **{
+                    f'{loader}_dataloader.dataset.data_root': str(self.data_root)
+                    for loader in ('train', 'val', 'test')
+                },
+                'train_dataloader.dataset.data_prefix.seg_map_path': str(masks.resolve()),
             }
         )
         Runner.from_cfg(config).train()

@@ -1,6 +1,9 @@
-"""The demo's picture: results of every step on some training scenes."""
+"""The demo's picture: results of every step on some training scenes.
 
-from collections.abc import Mapping
+python -m semples_mmseg.demo.grid work_dirs/demo
+"""
+
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +21,18 @@ from ..utils import atomic_write
 from ..utils.label_png import read_mask
 
 ROWS = 8
+STAGES = dict(classify='after stage 0', match='after (a)', refine='after (c)')
 
 
-def draw_grid(
-    folder: Path,
-    semples: Config,
-    stages: Mapping[str, Path],
-    segmenter: Config,
-    segmenter_weights: Path,
-) -> None:
+def draw_grid(folder: Path) -> None:
     """Write ``grid.png``: image, mask, CAMs of the stages, pseudo mask, Segmenter's prediction.
 
     Args:
-        folder: Folder of the picture and of ``pseudo_masks``.
-        semples: Config of SemPLeS as it was run.
-        stages: Title and weights of the stages to show.
-        segmenter: Config of the Segmenter as it was run.
-        segmenter_weights: Weights of the Segmenter.
+        folder: Folder of a run of ``configs/runs/demo.py``; its configs are those that it was run
+            with, options included.
     """
+    semples = Config.fromfile(folder / 'semples' / 'demo_refine.py')
+    segmenter = Config.fromfile(folder / 'segmenter' / 'segmenter_demo.py')
     init_default_scope('mmseg')
     dataset = DATASETS.build(semples.test_dataloader.dataset)
     palette = dataset.metainfo['palette']
@@ -44,8 +41,9 @@ def draw_grid(
     images = [item['inputs'][0].permute(1, 2, 0).numpy()[..., ::-1] for item in items]
     masks = [item['data_samples'].gt_sem_seg.data[0].numpy() for item in items]
     columns = {'image': images, 'mask': [colour_label(mask, palette) for mask in masks]}
-    for title, weights in stages.items():
-        cams = [sample.cams.data.numpy() for sample in _predict(semples, weights, items)]
+    for stage, title in STAGES.items():
+        found = _predict(semples, folder / 'semples' / f'{stage}.pth', items)
+        cams = [sample.cams.data.numpy() for sample in found]
         columns[f'CAM {title}'] = [overlay_cam(*pair) for pair in zip(images, cams, strict=True)]
     names = [dataset.get_data_info(index)['img_id'] for index in chosen]
     columns['pseudo mask'] = [
@@ -54,7 +52,9 @@ def draw_grid(
     # The Segmenter's test set is the held-out scenes; the pseudo masks are of the training scenes.
     segmenter.test_dataloader.dataset.ann_file = segmenter.train_dataloader.dataset.ann_file
     dataset = DATASETS.build(segmenter.test_dataloader.dataset)
-    predicted = _predict(segmenter, segmenter_weights, [dataset[index] for index in chosen])
+    predicted = _predict(
+        segmenter, folder / 'segmenter' / 'weights.pth', [dataset[index] for index in chosen]
+    )
     columns['Segmenter'] = [
         colour_label(sample.pred_sem_seg.data[0].numpy(), palette) for sample in predicted
     ]
@@ -68,3 +68,7 @@ def _predict(config: Config, weights: Path, items: list[dict[str, Any]]) -> list
     load_checkpoint(model, str(weights), map_location='cpu', logger='silent')
     model.eval()
     return [model.test_step(pseudo_collate([item]))[0] for item in items]
+
+
+if __name__ == '__main__':
+    draw_grid(Path(sys.argv[1]))

@@ -13,10 +13,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from .. import environment
 from ..runs.forecast import forecast, show_forecast
-from ..runs.steps import Step, run_steps
-from ..runs.tools import Tools
+from ..runs.recipe import Recipe as Steps
+from ..runs.recipe import read_recipe
+from ..runs.steps import run_steps
 from ..utils.classes import people_name, prompt_name
 from ..utils.errors import AlreadyThere, Missing, Refusal
 from ..utils.io import check_writable
@@ -25,6 +25,7 @@ from ..utils.lists import image_ids
 from ..utils.locks import folder_lock
 from ..utils.parallel import parallel_map, usable_cores
 from ..utils.progress import progress
+from ..utils.record import Record
 from ..version import __version__
 from ..weights.clip_hub import find_tag
 from ..weights.timm_hub import TIMM, timm_file
@@ -239,6 +240,7 @@ def begin(run: Run, tagged: TaggedPhotos, tags: Path | None, recipe: Recipe) -> 
     ids = image_ids(tagged.tags)
     write_dataset(tagged, run.data)
     write_configs(run, tagged.root, tagged.classes, suffixes_of(ids), recipe)
+    Record(run.folder).begin('run', {}, {})
     run.write(dict(record, version=__version__, recipe=recipe.to_json()))
     return recipe
 
@@ -261,7 +263,7 @@ def fit_run(
     """
     start = time.monotonic()
     with folder_lock(run.folder):
-        run_steps(_steps(run, recipe), run.folder, console, verbose)
+        run_steps(_recipe(run, recipe), console, verbose, 'choose another --out')
         write_confidence(run)
         model = _write_model(run, recipe, console)
         if overlays:
@@ -281,59 +283,24 @@ def _forecast(usable: TaggedPhotos, tags: Path | None, recipe: Recipe, console: 
     with tempfile.TemporaryDirectory(prefix='semples-forecast-') as folder:
         short = Run(Path(folder) / 'run')
         begin(short, usable, tags, recipe)
-        show_forecast(forecast(_steps(short, recipe), Path(folder), console), console)
+        show_forecast(forecast(_recipe(short, recipe), console), console)
 
 
-def _steps(run: Run, recipe: Recipe) -> list[Step]:
-    tools = Tools(environment.clone_or_installed(), run.folder)
-    semples, segmenter = (
-        str(path.resolve()) for path in (run.semples_config, run.segmenter_config)
-    )
-    data = [run.data / 'list.txt', run.data / 'labels.json']
-    amp = ('--amp',) if recipe.amp else ()
-    weights = _segmenter_weights(run, recipe)
-    files = [f'{stage}.pth' for stage in recipe.stages]
+def _recipe(run: Run, recipe: Recipe) -> Steps:
     photos = len(run.labels())
     trained = sum(work.steps(photos) * work.batch for work in recipe.stages.values())
     retrained = recipe.segmenter.steps(photos) * recipe.segmenter.batch
     # Unit of the lengths: the time of one photo in the training of the stages, as measured on the
     # demo world.
-    return [
-        tools.train(
-            'stages',
-            semples,
-            run.semples,
-            [],
-            data,
-            [*files, 'stages.json'],
-            *amp,
-            length=trained,
-        ),
-        tools.pseudo_masks(
-            semples, run.stage_file('refine'), run.masks, [], data, length=8 * photos
-        ),
-        tools.train(
-            'Segmenter',
-            segmenter,
-            run.segmenter,
-            [],
-            [run.masks],
-            [weights.name],
-            *amp,
-            length=2 * retrained,
-        ),
-        tools.test(
-            'predictions',
-            segmenter,
-            [weights],
-            'predictions.json',
-            [],
-            '--out',
-            str(run.predictions),
-            outputs=[run.predictions],
-            length=4 * photos,
-        ),
-    ]
+    values = dict(
+        amp=['--amp'] if recipe.amp else [],
+        segmenter=_segmenter_weights(run, recipe).name,
+        stages_length=trained,
+        masks_length=8 * photos,
+        segmenter_length=2 * retrained,
+        predictions_length=4 * photos,
+    )
+    return read_recipe('photos', run.folder, values=values)
 
 
 def _write_model(run: Run, recipe: Recipe, console: Console) -> list[Path]:

@@ -13,14 +13,13 @@ import torch
 from PIL import Image
 
 from ..masks.threshold_curve import ThresholdCurve
-from ..runs.steps import RECORD
 from ..runs.time_left import duration
 from ..utils.errors import Missing
-from ..utils.files import read_json
 from ..utils.images import read_image
 from ..utils.io import atomic_write
 from ..utils.label_png import mask_path, read_mask
 from ..utils.progress import progress
+from ..utils.record import Record
 from ..version import __version__
 from .confidence import Confidence, read_confidence
 from .explorer import Explorer, fit_within
@@ -94,8 +93,10 @@ def _summary(run: Run) -> str:
         ('photos', f'{len(labels)} in {Path(about["photos"]).name}, tags: {about["form"]}'),
         *Recipe.from_json(about['recipe']).rows(len(labels)),
     ]
-    steps = read_json(run.folder / RECORD) if (run.folder / RECORD).is_file() else {}
-    rows += [(f'time: {name}', duration(step['seconds'])) for name, step in steps.items()]
+    record = Record(run.folder)
+    for name in ('stages', 'pseudo masks', 'Segmenter', 'predictions'):
+        if name in record and 'seconds' in record[name].about:
+            rows.append((f'time: {name}', duration(record[name].about['seconds'])))
     return table((), [(text(name), text(value)) for name, value in rows])
 
 

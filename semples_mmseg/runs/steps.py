@@ -1,244 +1,212 @@
-"""Steps of a pipeline: commands that run one after another and are skipped when complete."""
+"""The runner: steps one after another; what is complete is skipped, what was broken off continues.
 
-import hashlib
+What each result was made from stands in ``record.json`` of the run's folder (``utils/record.py``).
+"""
+
+from __future__ import annotations
+
 import re
+import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-from mmengine.config import Config
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from ..utils.errors import RunError
-from ..utils.files import file_digest, read_json
-from ..utils.io import write_json
+from ..utils.errors import AlreadyThere, Missing, Refusal, RunError
+from ..utils.record import Record
 from .child import start_child
-from .time_left import TimeLeft, duration, logged_eta
+from .recipe import Recipe, Step
+from .time_left import Progress, TimeLeft, logged_eta
 
-RECORD = 'pipeline.json'
-OPTIONS = '--cfg-options'
-"""The last option of a command, if it has it; settings follow."""
 TAIL = 20
 """Lines of the log that are shown when a step fails."""
+WAY = 'choose another --work-dir'
 
 
-@dataclass(frozen=True)
-class Step:
-    """One command of a pipeline.
-
-    Attributes:
-        name: Unique within the pipeline.
-        command: Arguments of the Python interpreter, the script first.
-        inputs: Files and folders that the result depends on.
-        outputs: Files and folders that the command writes.
-        config: Config of the command, if any; the result depends on its settings.
-        resume: Arguments added when an earlier run of this step was interrupted.
-        fresh: Arguments added otherwise.
-        resume_from: File that the command writes once it can resume. While it is unchanged since
-            the step was started, an interrupted step starts again with ``fresh``: the file then
-            belongs to an older run, perhaps with other settings.
-        work: Amount of work, shown in the plan.
-        megabytes: Approximate size of the outputs, shown in the plan.
-        length: Length relative to the other steps, for the time left of all; 0 if it is not known.
-    """
-
-    name: str
-    command: tuple[str, ...]
-    inputs: tuple[Path, ...]
-    outputs: tuple[Path, ...]
-    config: Path | None = None
-    resume: tuple[str, ...] = ()
-    fresh: tuple[str, ...] = ()
-    resume_from: Path | None = None
-    work: str = ''
-    megabytes: float = 0.0
-    length: float = 0.0
-
-    @property
-    def options(self) -> tuple[str, ...]:
-        """Settings of the config in the command, ``key=value``."""
-        return self.command[self.command.index(OPTIONS) + 1 :] if OPTIONS in self.command else ()
-
-
-def digest(path: Path) -> str | None:
-    """SHA-256 of a file's content, or of a folder's file names and sizes; ``None`` if missing."""
-    if path.is_dir():
-        # Files of the system and of locks begin with a dot.
-        files = sorted(file for file in path.rglob('[!.]*') if file.is_file())
-        names = '\n'.join(f'{file.relative_to(path)} {file.stat().st_size}' for file in files)
-        return hashlib.sha256(names.encode()).hexdigest()
-    if not path.is_file():
-        return None
-    return file_digest(path)
-
-
-def _digests(paths: Sequence[Path]) -> dict[str, str | None]:
-    return {str(path): digest(path) for path in paths}
-
-
-def _version(path: Path | None) -> list[int] | None:
-    """A value that changes whenever a file is replaced, even by one of the same content."""
-    if path is None or not path.exists():
-        return None
-    return [path.stat().st_ino, path.stat().st_mtime_ns]
-
-
-def _made_from(step: Step) -> dict[str, Any]:
-    settings = None
-    if step.config is not None:
-        text = repr(Config.fromfile(step.config).to_dict())
-        settings = hashlib.sha256(text.encode()).hexdigest()
-    return dict(command=list(step.command), settings=settings, inputs=_digests(step.inputs))
-
-
-class Record:
-    """State of the steps, kept in a JSON file.
+class RunRecord:
+    """What the steps of a run were made from.
 
     Args:
-        path: The file.
+        recipe: The recipe.
+        way: What a user can do where a result was made from something else.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.steps: dict[str, Any] = read_json(path) if path.exists() else {}
+    def __init__(self, recipe: Recipe, way: str = WAY) -> None:
+        self.recipe = recipe
+        self.record = Record(recipe.folder, way)
+        self.way = way
 
-    def state(self, step: Step, made_from: dict[str, Any] | None = None) -> str:
-        """State of a step according to the record and the files.
+    def state(self, step: Step) -> str:
+        """State of a step: ``'new'``, ``'unfinished'``, ``'complete'`` or ``'anew'``.
 
-        Args:
-            step: The step.
-            made_from: Its command, settings and inputs, if they are known already.
+        ``'anew'``: it was begun or made, and since then inputs that earlier steps of this run make
+        have other content, and nothing else differs.
 
-        Returns:
-            ``complete`` if it ran with this command on these inputs and its outputs are unchanged,
-            ``interrupted`` if it was started with these and can resume, otherwise an empty text.
+        Raises:
+            Refusal: If the step was made from something else; see ``Record.state``.
+            AlreadyThere: If a step that was never begun would write into a folder that holds files.
         """
-        entry = self.steps.get(step.name, {})
-        if entry.get('made_from') != (made_from or _made_from(step)):
-            return ''
-        if 'outputs' in entry:
-            return 'complete' if entry['outputs'] == _digests(step.outputs) else ''
-        started = step.resume_from is None or entry['found'] != _version(step.resume_from)
-        return 'interrupted' if started else ''
-
-    def begin(self, step: Step) -> str:
-        """Record that the step starts, unless it is complete, and return its previous `state`."""
-        made_from = _made_from(step)  # once: inputs may be large
-        state = self.state(step, made_from)
-        if state == '':
-            self._write(step, made_from, found=_version(step.resume_from))
+        settings, inputs = step.settings(), step.paths(step.inputs)
+        try:
+            state = self.record.state(step.name, settings, inputs)
+        except Missing:
+            raise
+        except Refusal:
+            made = self._made_before(step)
+            rest = {name: path for name, path in inputs.items() if not _is_in(path, made)}
+            if len(rest) == len(inputs):
+                raise
+            self.record.state(step.name, settings, rest, grows=True)
+            return 'anew'
+        if state == 'new' and step.folder:
+            folder = Path(step.fill(step.folder))
+            if folder.is_dir() and any(folder.iterdir()):
+                raise AlreadyThere(
+                    f'{folder} holds files that step {step.name!r} has not made: remove them, or '
+                    f'{self.way}'
+                )
         return state
 
-    def complete(self, step: Step, seconds: float) -> None:
-        """Record that the step is complete, with its inputs at the start."""
-        made_from = self.steps[step.name]['made_from']
-        self._write(step, made_from, outputs=_digests(step.outputs), seconds=round(seconds, 1))
+    def begin(self, step: Step) -> str:
+        """Record that a step begins, unless it is complete; return its state before."""
+        state = self.state(step)
+        if state == 'anew':
+            for text in {step.folder, *step.outputs} - {''}:
+                _remove(Path(step.fill(text)))
+        self.record.begin(
+            step.name,
+            step.settings(),
+            step.paths(step.inputs),
+            anew=state == 'anew',
+            gpus=step.gpus,
+        )
+        return state
 
-    def _write(self, step: Step, made_from: dict[str, Any], **entry: Any) -> None:
-        self.steps[step.name] = dict(made_from=made_from, **entry)
-        write_json(self.path, self.steps)
+    def finish(self, step: Step, seconds: float) -> None:
+        """Record that a step is complete."""
+        outputs = step.paths(step.outputs).values()
+        self.record.finish(step.name, outputs, seconds=round(seconds, 1))
+
+    def seconds(self, step: Step) -> float:
+        """Seconds that a complete step took."""
+        return self.record[step.name].about.get('seconds', 0.0)
+
+    def _made_before(self, step: Step) -> list[Path]:
+        """Outputs of the earlier steps."""
+        steps = self.recipe.steps
+        earlier = steps[: [one.name for one in steps].index(step.name)]
+        return [path for one in earlier for path in one.paths(one.outputs).values()]
 
 
-def show_plan(steps: Sequence[Step], folder: Path, console: Console) -> None:
+def _is_in(path: Path, folders: Iterable[Path]) -> bool:
+    return any(folder in (path, *path.parents) for folder in folders)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def show_plan(recipe: Recipe, console: Console, way: str = WAY) -> None:
     """Print the steps and their states without running anything.
 
     Args:
-        steps: In order.
-        folder: Folder of the results.
+        recipe: The recipe.
         console: Where the plan is printed.
+        way: See ``RunRecord``.
     """
-    record = Record(folder / RECORD)
-    table = Table(title=f'The plan; results go to {folder}')
-    for column in ('', 'step', 'work', 'disk', 'state'):
-        table.add_column(column, justify='right' if column == 'disk' else 'left')
-    for number, step in enumerate(steps, 1):
-        disk = f'{step.megabytes:.0f} MB' if step.megabytes else ''
-        table.add_row(str(number), step.name, step.work, disk, record.state(step))
-    total = sum(step.megabytes for step in steps)
+    record = RunRecord(recipe, way)
+    table = Table(title=f'The plan; results go to {recipe.folder}')
+    for column in ('', 'step', 'images', 'work', 'disk', 'state'):
+        right = column in ('images', 'disk')
+        table.add_column(column, justify='right' if right else 'left')
+    total, reasons = 0.0, []
+    for number, step in enumerate(recipe.steps, 1):
+        images = step.images()
+        disk = step.megabytes + step.image_megabytes * (images or 0)
+        total += disk
+        try:
+            state = record.state(step)
+        except Missing:  # an input that an earlier step makes
+            state = 'new'
+        except Refusal as error:
+            state = 'refused'
+            reasons.append(str(error))
+        shown = '' if images is None else str(images)
+        size = f'{disk:.0f} MB' if disk else ''
+        shown_state = '' if state == 'new' else state
+        table.add_row(str(number), step.name, shown, step.work or step.epochs(), size, shown_state)
     if total:
         table.add_section()
-        table.add_row('', 'all', '', f'{total:.0f} MB', '')
+        table.add_row('', 'all', '', '', f'{total:.0f} MB', '')
     console.print(table)
+    for reason in reasons:
+        console.print(reason, markup=False)
 
 
 def run_steps(
-    steps: Sequence[Step], folder: Path, console: Console | None = None, verbose: bool = False
+    recipe: Recipe, console: Console | None = None, verbose: bool = False, way: str = WAY
 ) -> None:
     """Run the steps that are not complete, each in a process of its own.
 
-    Their output goes to ``<folder>/logs/NN-name.log``. On a terminal, a progress line shows the
-    running step and the time left of all steps; of the running one, if lengths are not known.
+    Their output goes to ``logs/NN-name.log`` in the folder of the run. A terminal shows a line with
+    the running step, the share done and the time left of all steps (of the running one, if lengths
+    are not known); without a terminal such a line is printed every minute.
 
     Args:
-        steps: In order.
-        folder: Folder of the record ``pipeline.json`` and of the logs.
+        recipe: The recipe. The caller holds the lock of its folder.
         console: Where progress is shown.
         verbose: Show the output of the steps too.
+        way: See ``RunRecord``.
 
     Raises:
-        RuntimeError: If a step fails or does not write its outputs; complete steps stay complete.
+        Refusal: If a result in the folder was made from something else.
+        RunError: If a step fails or does not write its outputs; complete steps stay complete.
     """
     console = console or Console()
-    record = Record(folder / RECORD)
-    (folder / 'logs').mkdir(parents=True, exist_ok=True)
-    times = TimeLeft([step.length for step in steps])
-    unit = 'left' if all(step.length for step in steps) else 'left in this step'
-    columns = (
-        TextColumn('{task.description}', markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn('{task.fields[left]}'),
-    )
-    hidden = verbose or not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-        task = progress.add_task('', total=None, left='')
-        for number, step in enumerate(steps):
-            title = f'[{number + 1}/{len(steps)}] {step.name}'
-            progress.update(task, description=title, left='')
+    record = RunRecord(recipe, way)
+    logs = recipe.folder / 'logs'
+    logs.mkdir(parents=True, exist_ok=True)
+    times = TimeLeft([step.length for step in recipe.steps])
+    with Progress(console, times, plain=verbose) as progress:
+        for number, step in enumerate(recipe.steps):
+            title = f'[{number + 1}/{len(recipe.steps)}] {step.name}'
             state = record.begin(step)
             if state == 'complete':
-                times.finish(number, record.steps[step.name]['seconds'])
+                times.finish(number, record.seconds(step))
                 console.print(f'{title}: complete, skipped', markup=False)
                 continue
             slug = '-'.join(re.findall('[a-z0-9]+', step.name.lower()))
-            log = folder / 'logs' / f'{number + 1:02}-{slug}.log'
-            if hidden:
-                console.print(title, markup=False)
-            resumed = state == 'interrupted'
-            command = [*step.command, *(step.resume if resumed else step.fresh)]
+            log = logs / f'{number + 1:02}-{slug}.log'
+            progress.begin(number, title)
             start = time.monotonic()
-            ends: float | None = None
 
-            def show(text: str, number: int = number, start: float = start) -> None:
-                nonlocal ends
+            def show(text: str) -> None:
                 if verbose:
                     console.out(text, end='', highlight=False)
-                now = time.monotonic()
-                if (eta := logged_eta(text)) is not None:
-                    ends = now + eta
-                own = None if ends is None else max(ends - now, 0)
-                if (left := times.seconds(number, now - start, own)) is not None:
-                    spent = times.spent + now - start
-                    progress.update(task, total=spent + left, completed=spent)
-                    progress.update(task, left=f'{duration(left)} {unit}')
+                progress.show(logged_eta(text))
 
-            code = _run([sys.executable, *command], log, 'ab' if resumed else 'wb', show)
+            resume = state == 'unfinished'
+            code = _run([sys.executable, *step.command(resume=resume)], log, resume, show)
             _check(step, code, log)
-            times.finish(number, time.monotonic() - start)
-            record.complete(step, time.monotonic() - start)
-            console.print(f'{title}: {time.monotonic() - start:.0f} s', markup=False)
+            seconds = time.monotonic() - start
+            record.finish(step, seconds)
+            times.finish(number, seconds)
+            console.print(f'{title}: {seconds:.0f} s', markup=False)
     console.print('all steps are complete')
 
 
-def _run(command: Sequence[str], log: Path, mode: str, show: Callable[[str], None]) -> int:
+def _run(command: Sequence[str], log: Path, append: bool, show: Callable[[str], None]) -> int:
     """Run a command with its output in a log that is shown as it grows; return the exit code."""
-    with open(log, mode) as output, open(log, encoding='utf-8', errors='replace') as lines:
+    with (
+        open(log, 'ab' if append else 'wb') as output,
+        open(log, encoding='utf-8', errors='replace') as lines,
+    ):
         lines.seek(output.tell())
         process = start_child(command, output)
         try:
@@ -255,14 +223,15 @@ def _run(command: Sequence[str], log: Path, mode: str, show: Callable[[str], Non
 
 
 def _check(step: Step, code: int, log: Path) -> None:
-    missing = [str(path) for path in step.outputs if digest(path) is None]
+    missing = [str(path) for path in step.paths(step.outputs).values() if not path.exists()]
     if not code and not missing:
         return
     reason = f'failed with exit code {code}' if code else f'did not write {", ".join(missing)}'
+    again = 'Remove the cause and run the same command again: it continues with this step.'
+    if not code and step.folder:
+        again = f'To have it made anew, delete {step.fill(step.folder)}.'
     raise RunError(
-        f'step {step.name!r} {reason}. The end of its log {log}:\n'
-        + end_of_log(log)
-        + 'Remove the cause and run the same command again: it continues with this step.'
+        f'step {step.name!r} {reason}. The end of its log {log}:\n{end_of_log(log)}{again}'
     )
 
 

@@ -89,10 +89,9 @@ def test_the_demo_is_planned_from_the_wheel(checkout, tmp_path):
     (wheel,) = (checkout / 'dist').glob('*.whl')
     zipfile.ZipFile(wheel).extractall(tmp_path / 'site')
     use = (
-        'import argparse; from pathlib import Path; from semples_mmseg.cli import pipelines;'
-        'parser = argparse.ArgumentParser(); pipelines.add_pipeline_options(parser);'
-        "steps, _ = pipelines.plan_demo(parser.parse_args([]), Path('work'));"
-        'print(*{step.command[0] for step in steps}, *{step.config for step in steps})'
+        'from semples_mmseg.runs.recipe import read_recipe;'
+        "steps = [s for s in read_recipe('demo', 'work').steps if s.config];"
+        'print(*{s.command()[0] for s in steps}, *{s.config_file for s in steps})'
     )
     environment = os.environ | {'PYTHONPATH': str(tmp_path / 'site'), 'OMP_NUM_THREADS': '1'}
     given = dict(cwd=tmp_path, env=environment, capture_output=True, text=True)

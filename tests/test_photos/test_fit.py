@@ -234,10 +234,10 @@ def test_measuring_forecasts_the_steps_and_leaves_nothing(photos, tmp_path, monk
     folder, table, _ = photos
     asked = []
 
-    def forecast(steps, work_dir, console):
-        asked.extend(step.name for step in steps)
-        assert steps[0].config == work_dir.resolve() / 'run/configs/semples.py'
-        assert steps[0].config.is_file()
+    def forecast(recipe, console):
+        asked.extend(step.name for step in recipe.steps)
+        assert recipe.steps[0].config_file == recipe.folder / 'configs/semples.py'
+        assert recipe.steps[0].config_file.is_file()
         return [Cost('stages', 12, 90)]
 
     monkeypatch.setattr(fit, 'forecast', forecast)

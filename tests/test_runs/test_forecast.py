@@ -1,16 +1,16 @@
 """Forecasts: a few images are run, and the rest is arithmetic."""
 
 import io
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from semples_mmseg.demo.steps import demo_steps
+from semples_mmseg.demo.world import make_demo_set
 from semples_mmseg.runs import forecast as module
 from semples_mmseg.runs.forecast import Cost, forecast, show_forecast
+from semples_mmseg.runs.recipe import read_recipe
 
-ROOT = Path(__file__).parents[2]
 BATCHES = dict(classify=50, match=32, prompt=64, refine=32)
 EPOCHS = dict(classify=4, match=6, prompt=8, refine=6)
 
@@ -33,17 +33,29 @@ def training_moments(waits, computes, rest, validating):
 
 
 @pytest.fixture
-def steps(tmp_path):
-    data = tmp_path / 'data'
+def read(tmp_path):
+    """Return a function that reads the demo with fewer scenes, without some of its steps."""
     options = [
         f'{loader}_dataloader.dataset.num_{part}={number}'
         for loader in ('train', 'val', 'test', 'pseudo_mask')
         for part, number in (('train', 320), ('val', 20))
     ]
-    return demo_steps(ROOT, tmp_path / 'short', data, 0, options)
+    places, values = dict(data=tmp_path / 'data'), dict(semples_options=options)
+    (tmp_path / 'short').mkdir()
+
+    def make(*names):
+        recipe = read_recipe('demo', tmp_path / 'short', places, values)
+        return replace(recipe, steps=[step for step in recipe.steps if step.name in names])
+
+    return make
 
 
-def test_few_images_are_scaled_up(steps, tmp_path, monkeypatch):
+def quiet():
+    return Console(file=io.StringIO())
+
+
+def test_few_images_are_scaled_up(read, tmp_path, monkeypatch):
+    make_demo_set(tmp_path / 'data', train=320, val=20)
     training = training_moments([0.3, 0.0, 0.0], [9.0, 2.0, 2.0], 0.5, 4.0)
     testing = [('before_test', 0.0), ('after_test', 15.0)]
     asked = []
@@ -51,14 +63,13 @@ def test_few_images_are_scaled_up(steps, tmp_path, monkeypatch):
     def measure(step, options, folder, number):
         asked.append((step.name, list(options)))
         if step.name == 'SemPLeS training':
-            end = training[-1][1]
-            return module._Measured(training, end + 7, 900.0, 0.0)
-        outside = 17 if step.name == 'pseudo masks' else 8
-        return module._Measured(testing, 15 + outside, 800.0, 0.0)
+            return module.Measured(training, training[-1][1] + 7, 900.0, 0.0)
+        return module.Measured(testing, 15 + 8, 800.0, 0.0)
 
     monkeypatch.setattr(module, '_measure', measure)
-    trained, seeds, masks = forecast(steps[:3], tmp_path, Console(file=io.StringIO()))
-
+    trained, seeds, masks, measured = forecast(
+        read('SemPLeS training', 'seeds', 'pseudo masks', 'pseudo masks, measured'), quiet()
+    )
     # Three batches of the largest stage.
     assert '+train_dataloader.dataset.indices=192' in asked[0][1]
     assert [f'stages.{n}.epochs=1' for n in range(4)] == asked[0][1][1:5]
@@ -70,21 +81,22 @@ def test_few_images_are_scaled_up(steps, tmp_path, monkeypatch):
     assert (trained.images, trained.megabytes) == (320, 900.0)
     # 150 images took 15 s.
     assert seeds.seconds == pytest.approx(8 + 15 * 320 / 150)
-    # Ten of the 17 s outside are the choice of a score by 150 images; the run takes 300.
-    assert masks.seconds == pytest.approx(17 + 15 * 320 / 150 + 10 * (300 / 150 - 1))
+    # A score is chosen by 150 images, in the run by 300.
+    assert masks.seconds == pytest.approx(8 + 15 * 320 / 150 + 15)
+    assert measured.images is None
 
 
-def test_the_steps_are_run(steps, tmp_path):
-    trained, seeds = forecast(steps[:2], tmp_path, Console(file=io.StringIO()))
+def test_the_steps_are_run(read):
+    trained, seeds = forecast(read('SemPLeS training', 'seeds'), quiet())
     assert (trained.images, seeds.images) == (320, 320)
     for cost in (trained, seeds):
         assert cost.seconds > 1 and cost.megabytes > 100
     assert trained.disk > 1
 
 
-def test_a_step_that_fails_is_named_with_its_output(steps, tmp_path):
+def test_a_step_that_fails_is_named_with_its_output(read):
     with pytest.raises(RuntimeError, match='(?s)step .seeds. fails on a few images.*no weights at'):
-        forecast(steps[1:2], tmp_path, Console(file=io.StringIO()))
+        forecast(read('seeds'), quiet())
 
 
 def test_the_table_has_sums():

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -9,15 +10,13 @@ from mmseg.datasets import PascalVOCDataset
 from rich.console import Console
 from tiny import TINY_CLIP
 
-from semples_mmseg.runs.benchmarks import BENCHMARKS
-from semples_mmseg.runs.published import Settings, published_steps
-from semples_mmseg.runs.published_report import report_published
+from semples_mmseg.runs.recipe import read_recipe
+from semples_mmseg.runs.results import report_results
 from semples_mmseg.runs.steps import run_steps, show_plan
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT.parent / 'shared' / 'voc_sample'
 IDS = ('2011_000003', '2011_000006', '2011_000025')
-VOC12, COCO14 = BENCHMARKS['voc12'], BENCHMARKS['coco14']
 
 
 @pytest.fixture
@@ -48,15 +47,15 @@ def settings(tmp_path):
     sides = [
         f'tta_pipeline.2.transforms.0.{n}.scale=({80 * (n + 4)},{10 * (n + 4)})' for n in range(6)
     ]
-    return Settings(
-        convert=('--subset', '--workers', '1'),
-        weaktr=(*generator, *stages[:2], 'model.mask_generator.backbone.init_cfg=None'),
-        semples=(
+    return dict(
+        convert=['--subset', '--workers', '1'],
+        weaktr_options=[*generator, *stages[:2], 'model.mask_generator.backbone.init_cfg=None'],
+        semples_options=[
             *(*generator, *stages, 'pseudo_mask_dataloader.num_workers=0'),
             *(f'model.clip.model={clip}', 'model.clip.pretrained=None'),
             'model.prompt_learner.num_tokens=4',
-        ),
-        segmenter=(
+        ],
+        segmenter_options=[
             *(*common, 'train_cfg.max_epochs=1', 'train_dataloader.batch_size=2'),
             *(f'{name}_dataloader.persistent_workers=False' for name in ('train', 'val', 'test')),
             *('model.backbone.arch=deit-tiny', 'model.backbone.init_cfg=None'),
@@ -66,61 +65,76 @@ def settings(tmp_path):
             *('model.test_cfg.stride=(43,43)', 'test_dataloader.dataset.pipeline.2.scale=(560,70)'),
             'train_dataloader.dataset.pipeline.2.scale=(640,80)',
             *('train_dataloader.dataset.pipeline.3.crop_size=(64,64)', *sides),
-        ),
+        ],
     )
 
 
 def test_every_step_from_the_download_to_the_table(devkit, settings, tmp_path, steps_in_process):
     pytest.importorskip('pydensecrf.densecrf')
-    folder, console = tmp_path / 'voc12', Console(record=True, width=150)
-    steps = published_steps(VOC12, ROOT, folder, devkit, settings)
-    show_plan(steps, folder, console)
+    console = Console(record=True, width=150)
+    recipe = read_recipe('voc12', tmp_path / 'voc12', dict(data=devkit), settings)
+    folder = recipe.folder
+    show_plan(recipe, console)
     assert 'match 1, prompt 1, refine 1' in console.export_text(clear=False)
     assert not folder.exists()  # a plan is only a plan
 
-    run_steps(steps, folder, console)
-    report_published(VOC12, folder, console)
+    run_steps(recipe, console)
+    results = report_results(recipe, console)
     labels = json.loads((devkit / 'image_labels.json').read_text())
     assert sorted(labels) == sorted(IDS)
     train_aug = (devkit / 'ImageSets/Segmentation/train_aug.txt').read_text().split()
     made = {path.stem for path in (folder / 'pseudo_masks').glob('*.png')}
     assert made == set(train_aug) == set(IDS[:2])
-    assert (folder / 'test' / 'comp6_test_cls.tar.gz').is_file()
-    results = json.loads((folder / 'results.json').read_text())
-    assert len(results['ours']) == 4 and all(0 <= v <= 100 for v in results['ours'].values())
+    with tarfile.open(folder / 'test/comp6_test_cls.tar.gz') as archive:
+        assert [name for name in archive.getnames() if name.endswith('.png')] == [
+            f'results/VOC2012/Segmentation/comp6_test_cls/{IDS[2]}.png'
+        ]
+    ours = [cells[0] for cells in results['rows'].values()]
+    assert len(ours) == 4 and all(0 <= value <= 100 for value in ours)
     text = console.export_text()
     assert '74.2' in text and 'the paper' in text
 
-    run_steps(steps, folder, console)
-    assert console.export_text().count('complete, skipped') == len(steps) == 10
+    run_steps(recipe, console)
+    assert console.export_text().count('complete, skipped') == len(recipe.steps) == 10
+
+
+def test_the_plan_counts_the_images_that_are_there(devkit, tmp_path):
+    console = Console(record=True, width=200)
+    (devkit / 'ImageSets/Segmentation/train_aug.txt').write_text('\n'.join(IDS[:2]))
+    show_plan(read_recipe('voc12', tmp_path / 'run', dict(data=devkit)), console)
+    rows = [line.split('\u2502') for line in console.export_text().splitlines()]
+    images = {row[2].strip(): row[3].strip() for row in rows if len(row) > 5}
+    assert images['WeakTr training (stage 0)'] == images['pseudo masks'] == '2'
+    assert images['Segmenter on val'] == '1'
 
 
 def test_several_gpus_share_the_work_of_the_model_and_of_it_alone(devkit, tmp_path):
-    settings = Settings(gpus=4, seed=3)
-    steps = published_steps(VOC12, ROOT, tmp_path / 'run', devkit, settings)
-    for step in steps:
-        spread = 'torch.distributed.run' in step.command
-        assert spread == (not any('converters' in a or 'eval_pseudo' in a for a in step.command))
+    recipe = read_recipe('voc12', tmp_path / 'run', dict(data=devkit), dict(seed=3), gpus=4)
+    for step in recipe.steps:
+        command = step.command()
+        spread = 'torch.distributed.run' in command
+        assert spread == (step.name not in ('data', 'pseudo masks, measured (a diagnostic)'))
         if spread:
-            assert step.command[step.command.index('--nproc_per_node') + 1] == '4'
-            assert step.command[step.command.index('--launcher') + 1] == 'pytorch'
-        if any(a.endswith('tools/train.py') for a in step.command):
-            assert 'randomness.seed=3' in step.command and step.resume == ('--resume',)
+            assert command[command.index('--nproc_per_node') + 1] == '4'
+            assert command[command.index('--launcher') + 1] == 'pytorch'
+            assert 'randomness.seed=3' in command
+        assert ('--resume' in step.command(resume=True)) == (step.tool == 'train.py')
 
 
 def test_coco_measures_masks_where_there_are_any_and_has_no_archive(tmp_path):
     (tmp_path / 'annotations').mkdir()
-    for name in COCO14.sources:
-        (tmp_path / name).touch()
-    plan = lambda: [  # noqa: E731
-        step.name for step in published_steps(COCO14, ROOT, tmp_path / 'run', tmp_path, Settings())
-    ]
-    names = plan()
-    assert names[0] == 'data' and names[-1] == 'Segmenter on val' and len(names) == 7
-    (tmp_path / COCO14.train_masks).mkdir(parents=True)
-    assert len(plan()) == 8
+    for split in ('train', 'val'):
+        (tmp_path / f'annotations/instances_{split}2014.json').touch()
+
+    def names():
+        steps = read_recipe('coco14', tmp_path / 'run', dict(data=tmp_path)).steps
+        return [step.name for step in steps]
+
+    assert names()[0] == 'data' and names()[-1] == 'Segmenter on val' and len(names()) == 7
+    (tmp_path / 'masks/train2014').mkdir(parents=True)
+    assert len(names()) == 8
 
 
 def test_a_missing_download_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'train\.txt.*--data-root'):
-        published_steps(VOC12, ROOT, tmp_path / 'run', tmp_path, Settings())
+        read_recipe('voc12', tmp_path / 'run', dict(data=tmp_path))

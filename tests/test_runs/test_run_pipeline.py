@@ -1,14 +1,12 @@
 """``tools/run_pipeline.py``: options of each pipeline, plans."""
 
-import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from run_tool import run_tool
 
-import semples_mmseg
+from semples_mmseg.runs import steps
 
 
 @pytest.mark.parametrize(
@@ -45,16 +43,26 @@ def test_a_folder_in_use_is_refused(tmp_path):
                 run_tool('run_pipeline.py', *given)
         finally:
             process.kill()
-    assert not (tmp_path / 'pipeline.json').exists()
+    assert not (tmp_path / 'record.json').exists()
 
 
-def test_the_package_does_not_import_the_demo():
-    package = Path(semples_mmseg.__file__).parent
-    for path in package.rglob('*.py'):
-        if path.is_relative_to(package / 'demo') or path == package / 'cli' / 'pipelines.py':
-            continue
-        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
-            if isinstance(node, ast.ImportFrom):
-                assert 'demo' not in (node.module or '').split('.'), path
-            if isinstance(node, ast.Import):
-                assert not any('demo' in name.name.split('.') for name in node.names), path
+def test_a_missing_sbd_is_refused_before_anything_runs(tmp_path):
+    given = ('--data-root', tmp_path, '--sbd', tmp_path / 'none', '--dry-run')
+    with pytest.raises(FileNotFoundError, match='--sbd .*none'):
+        run_tool('run_pipeline.py', 'voc12', *given)
+
+
+def test_without_crf_neither_masks_nor_predictions_are_refined(tmp_path, monkeypatch):
+    for name in ('train', 'val'):
+        (tmp_path / 'ImageSets/Segmentation').mkdir(parents=True, exist_ok=True)
+        (tmp_path / f'ImageSets/Segmentation/{name}.txt').write_text('a')
+    found = []
+    monkeypatch.setattr(steps, 'show_plan', lambda recipe, console: found.extend(recipe.steps))
+    for given in ([], ['--no-crf']):
+        options = ('--data-root', tmp_path, '--dry-run', *given)
+        assert run_tool('run_pipeline.py', 'voc12', *options) == 0
+    half = len(found) // 2
+    assert any('--crf' in step.command() for step in found[:half])
+    assert not any('--crf' in step.command() for step in found[half:])
+    masks = next(step for step in found[half:] if step.name == 'pseudo masks')
+    assert masks.resolved.pseudo_mask_evaluator.refine is None

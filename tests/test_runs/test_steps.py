@@ -1,8 +1,6 @@
-"""Steps: skipped when complete by content, resumed when broken off, errors."""
+"""The runner: steps are skipped, resumed, refused or made anew by what they were made from."""
 
-import dataclasses
-import io
-import re
+import shutil
 import subprocess
 import sys
 import time
@@ -12,118 +10,179 @@ import pytest
 from rich.console import Console
 
 from semples_mmseg.runs import child
-from semples_mmseg.runs.steps import Step, run_steps
-from semples_mmseg.runs.time_left import TimeLeft, logged_eta
-from semples_mmseg.utils import atomic_write
+from semples_mmseg.runs.recipe import read_recipe
+from semples_mmseg.runs.steps import run_steps, show_plan
+from semples_mmseg.utils.errors import Missing, Refusal, RunError
+
+COPY = """
+import pathlib, sys
+source, target, log, *rest = sys.argv[1:]
+with open(log, 'a') as file:
+    file.write(' '.join([pathlib.Path(target).parent.name, *rest]) + '\\n')
+text = pathlib.Path(source).read_text()
+if text == 'bad':
+    sys.exit(print('bad source') or 3)
+if text != 'lazy':
+    pathlib.Path(target).parent.mkdir(exist_ok=True)
+    pathlib.Path(target).write_text(text)
+print('eta: 0:10:00')
+"""
+RECIPE = """
+title = 'two copies'
+places = dict(data='nowhere')
+values = dict(rate=1, script='', more=[])
+copy = dict(tool='{script}', resume=['--resume'], length=3)
+steps = [
+    dict(
+        name='One (first)',
+        **copy,
+        arguments=['{data}/source', '{run}/one/file', '{data}/log', '--rate={rate}', '{more}'],
+        inputs=['{data}/source'],
+        outputs=['{run}/one/file'],
+        folder='{run}/one',
+    ),
+    dict(
+        name='two',
+        **copy,
+        arguments=['{run}/one/file', '{run}/two/file', '{data}/log'],
+        inputs=['{run}/one/file'],
+        outputs=['{run}/two/file'],
+        folder='{run}/two',
+    ),
+    dict(name='never', tool='{script}', when='{data}/nothing'),
+]
+"""
+
+
+class Copies:
+    """A run of two steps that copy a file, one after the other."""
+
+    def __init__(self, folder):
+        self.folder, self.data, self.run_folder = folder, folder / 'data', folder / 'run'
+        self.data.mkdir()
+        (folder / 'recipe.py').write_text(RECIPE)
+        (folder / 'copy.py').write_text(COPY)
+        self.source, self.log = self.data / 'source', self.data / 'log'
+        self.source.write_text('one')
+
+    def read(self, run=None, **values):
+        values['script'] = str(self.folder / 'copy.py')
+        run = run or self.run_folder
+        return read_recipe(self.folder / 'recipe.py', run, dict(data=self.data), values)
+
+    def __call__(self, run=None, **values):
+        """Run it; return the steps that ran, with their last arguments."""
+        self.log.unlink(missing_ok=True)
+        console = Console(record=True, width=200, file=open('/dev/null', 'w'))  # noqa: SIM115
+        try:
+            run_steps(self.read(run, **values), console)
+        finally:
+            self.text = console.export_text()
+        return self.log.read_text().splitlines() if self.log.exists() else []
 
 
 @pytest.fixture
-def make_step(tmp_path):
-    """Return a function that makes a step which copies a file and counts its runs."""
-    script = tmp_path / 'copy.py'
-    script.write_text(
-        'import sys, pathlib\n'
-        'source, target, log, *rest = sys.argv[1:]\n'
-        'with open(log, "a") as file: file.write(" ".join(["run", *rest]) + "\\n")\n'
-        'text = pathlib.Path(source).read_text()\n'
-        'if text == "bad": sys.exit(print("bad source") or 3)\n'
-        'if text != "lazy": pathlib.Path(target).write_text(text)\n'
-    )
-    source, target, log = (tmp_path / name for name in ('source', 'target', 'log'))
-    source.write_text('one')
-
-    def make():
-        return Step(
-            'copy',
-            (str(script), str(source), str(target), str(log)),
-            inputs=(source,),
-            outputs=(target,),
-            resume=('--resume',),
-        )
-
-    return make, source, target, log
+def copies(tmp_path):
+    return Copies(tmp_path)
 
 
-def quiet() -> Console:
-    return Console(file=open('/dev/null', 'w'))  # noqa: SIM115
+def test_complete_steps_are_skipped_wherever_the_run_is(copies, tmp_path, monkeypatch):
+    assert copies() == ['one --rate=1', 'two']
+    assert (copies.run_folder / 'two/file').read_text() == 'one'
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree('run', 'moved')
+    for same in ('run', './run', tmp_path / 'run', 'moved'):
+        assert copies(same) == []
+        assert copies.text.count('complete, skipped') == 2
+    copies.data = copies.data.rename(tmp_path / 'moved data')
+    assert copies() == []
 
 
-def test_a_complete_step_is_skipped_until_content_changes(make_step, tmp_path):
-    make, source, target, log = make_step
-    run = lambda: run_steps([make()], tmp_path / 'record', quiet())  # noqa: E731
-    run()
-    run()
-    assert log.read_text().splitlines() == ['run']
-    source.write_text('two')
-    run()
-    assert target.read_text() == 'two' and len(log.read_text().splitlines()) == 2
-    target.write_text('damaged')
-    run()
-    assert target.read_text() == 'two' and len(log.read_text().splitlines()) == 3
+def test_what_differs_is_refused_by_name(copies):
+    copies()
+    with pytest.raises(Refusal, match='--rate=1 there, --rate=2 now.*--work-dir'):
+        copies(rate=2)
+    with pytest.raises(Refusal, match='--fast now'):
+        copies(more=['--fast'])
+    copies.source.write_text('two')
+    with pytest.raises(Refusal, match=r'\{data\}/source has other content'):
+        copies()
+    assert not copies.log.exists()
+    console = Console(record=True, width=200)
+    show_plan(copies.read(), console)
+    assert 'refused' in (text := console.export_text()) and 'other content' in text
 
 
-def test_a_step_whose_input_changed_while_it_ran_is_not_complete(make_step, tmp_path):
-    make, source, _, log = make_step
-    step = make()
-    changing = Path(step.command[0])
-    changing.write_text(changing.read_text() + 'pathlib.Path(source).write_text("two")\n')
-    for _ in range(3):
-        run_steps([step], tmp_path / 'record', quiet())
-    assert log.read_text().splitlines() == ['run'] * 2
+def test_an_output_that_was_changed_is_refused_and_one_that_is_gone_is_made_again(copies):
+    copies()
+    target = copies.run_folder / 'two/file'
+    target.write_text('own')  # of the same size
+    with pytest.raises(Refusal, match='two/file was changed'):
+        copies()
+    target.unlink()
+    assert copies() == ['two --resume'] and target.read_text() == 'one'
 
 
-def test_settings_of_the_config_decide_and_comments_do_not(make_step, tmp_path):
-    make, _, _, log = make_step
-    base, config = tmp_path / 'base.py', tmp_path / 'config.py'
-    base.write_text('rate = 1\n')
-    config.write_text("_base_ = 'base.py'\n")
-
-    def runs():
-        step = dataclasses.replace(make(), config=config)
-        run_steps([step], tmp_path / 'record', quiet())
-        return len(log.read_text().splitlines())
-
-    assert [runs(), runs()] == [1, 1]
-    config.write_text("# why\n_base_ = 'base.py'\n")
-    assert runs() == 1
-    base.write_text('rate = 2\n')
-    assert runs() == 2
+def test_what_follows_a_step_that_was_made_again_is_made_anew(copies):
+    """Also if it was broken off in between: what an older try has left is not resumed."""
+    copies()
+    shutil.rmtree(copies.run_folder / 'one')
+    script = copies.folder / 'copy.py'
+    script.write_text(COPY.replace('write_text(text)', 'write_text(text + "!")'))
+    stale = copies.run_folder / 'two/last_checkpoint'
+    stale.touch()
+    assert copies() == ['one --rate=1 --resume', 'two']
+    assert (copies.run_folder / 'two/file').read_text() == 'one!!' and not stale.exists()
+    assert copies() == []
 
 
-def test_a_step_that_was_broken_off_is_resumed(make_step, tmp_path):
-    make, source, _, log = make_step
-    source.write_text('bad')
+def test_a_step_that_was_broken_off_is_resumed(copies):
+    copies.source.write_text('bad')
     for _ in range(2):
-        with pytest.raises(
-            RuntimeError, match=r"(?s)'copy'.*exit code 3.*01-copy\.log.*bad source"
-        ):
-            run_steps([make()], tmp_path / 'record', quiet())
-    assert log.read_text().splitlines() == ['run', 'run --resume']
+        with pytest.raises(RunError, match=r"(?s)'One \(first\)'.*code 3.*01-one-f.*bad source"):
+            copies()
+    assert copies.log.read_text().splitlines() == ['one --rate=1 --resume']
 
 
-def test_what_an_older_run_has_left_is_not_resumed(make_step, tmp_path):
-    """A try that was broken off counts only if it has left something of its own."""
-    make, source, _, log = make_step
-    last = tmp_path / 'last_checkpoint'
-    last.write_text('of an older run')
-    source.write_text('bad')
+def test_a_folder_that_a_step_has_not_made_is_refused(copies):
+    (copies.run_folder / 'one').mkdir(parents=True)
+    (copies.run_folder / 'one/last_checkpoint').touch()
+    with pytest.raises(FileExistsError, match=r"run/one .*'One \(first\)'.*--work-dir"):
+        copies()
 
-    def tries():
-        with pytest.raises(RuntimeError, match='failed with exit code 3'):
-            step = dataclasses.replace(make(), resume_from=last)
-            run_steps([step], tmp_path / 'record', quiet())
-        return log.read_text().splitlines()[-1]
 
-    assert [tries(), tries()] == ['run', 'run']
-    with atomic_write(last) as file:
-        file.write('of an older run')  # the same text, but written again
-    assert [tries(), tries()] == ['run --resume'] * 2
-    last.unlink()
-    assert tries() == 'run --resume'  # what is missing is for the command to say
+def test_a_run_of_an_older_version_is_refused(copies):
+    copies.run_folder.mkdir()
+    (copies.run_folder / 'pipeline.json').write_text('{}')
+    with pytest.raises(Refusal, match=r'pipeline\.json.*0\.3\.0'):
+        copies()
+
+
+def test_a_step_must_leave_its_output(copies):
+    copies.source.write_text('lazy')
+    with pytest.raises(RunError, match=r'(?s)did not write .*one/file.*delete .*run/one\.'):
+        copies()
+
+
+def test_mistakes_of_a_recipe_are_told(copies):
+    with pytest.raises(Missing, match='there is no recipe .*voc13'):
+        read_recipe('voc13', copies.run_folder)
+    with pytest.raises(Refusal, match="'colour' in its values"):
+        copies.read(colour='red')
+    file = copies.folder / 'recipe.py'
+    for old, new, told in (
+        ('{rate}', '{rates}', r'\{rates\}, which is no place'),
+        ('outputs=', 'output=', "'output'"),
+        ('{run}/one/file', '{run}/1/file', r'missing: .*run/one/file'),
+    ):
+        file.write_text(RECIPE.replace(old, new, 1 if old == 'outputs=' else 2))
+        with pytest.raises(Refusal, match=told):
+            copies.read()
+        file.write_text(RECIPE)
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='only Linux ends children with their parent')
-def test_a_step_ends_with_the_pipeline_that_was_killed(tmp_path):
+def test_a_step_ends_with_the_run_that_was_killed(tmp_path):
     """Else it would work on beside the next try."""
     pid = tmp_path / 'pid'
     script = tmp_path / 'long.py'
@@ -135,10 +194,10 @@ def test_a_step_ends_with_the_pipeline_that_was_killed(tmp_path):
     )
     code = f'import sys; sys.path.insert(0, {str(Path(child.__file__).parent)!r})\n'
     code += f'from child import start_child; start_child([sys.executable, {str(script)!r}]).wait()'
-    pipeline = subprocess.Popen([sys.executable, '-c', code])
+    run = subprocess.Popen([sys.executable, '-c', code])
     wait_until(pid.exists)
-    pipeline.kill()
-    pipeline.wait()
+    run.kill()
+    run.wait()
     wait_until(lambda: not is_running(int(pid.read_text())))
 
 
@@ -156,67 +215,3 @@ def is_running(pid):
         return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
     except FileNotFoundError:
         return False
-
-
-def test_a_step_must_leave_its_output(make_step, tmp_path):
-    make, source, _, _ = make_step
-    source.write_text('lazy')
-    with pytest.raises(RuntimeError, match="'copy' did not write .*target"):
-        run_steps([make()], tmp_path / 'record', quiet())
-
-
-def test_a_folder_counts_by_its_files(tmp_path):
-    folder = tmp_path / 'folder'
-    code = f'import pathlib; p = pathlib.Path({str(folder)!r}); p.mkdir(exist_ok=True); '
-    code += '(p / "a").write_text("x")'
-    script = tmp_path / 'make.py'
-    script.write_text(code)
-    step = Step('make', (str(script),), (), (folder,))
-    run_steps([step], tmp_path, quiet())
-    (folder / 'a').unlink()
-    run_steps([step], tmp_path, quiet())
-    assert (folder / 'a').exists()
-
-
-@pytest.mark.parametrize('verbose', [False, True])
-def test_output_goes_to_a_log_and_is_shown_on_request(tmp_path, verbose):
-    script = tmp_path / 'talk.py'
-    script.write_text('import sys; print("one"); print("two", file=sys.stderr)')
-    step = Step('Talk (loud)', (str(script),), (), (script,))
-    console = Console(record=True, width=200)
-    run_steps([step], tmp_path, console, verbose=verbose)
-    lines = (tmp_path / 'logs/01-talk-loud.log').read_text().split()
-    assert sorted(lines) == ['one', 'two']
-    text = console.export_text()
-    assert ('one' in text and 'two' in text) == verbose
-    assert text.count('[1/1] Talk (loud)') == 2
-
-
-def test_a_terminal_sees_the_step_and_the_time_left_of_all(tmp_path):
-    script = tmp_path / 'work.py'
-    script.write_text('import time; print("eta: 0:10:00", flush=True); time.sleep(0.5)')
-    steps = [Step(name, (str(script),), (), (script,), length=3) for name in ('one', 'two')]
-    screen = io.StringIO()
-    terminal = Console(file=screen, force_terminal=True, width=120)
-    run_steps(steps, tmp_path / 'known', terminal)
-    shown = screen.getvalue()
-    # the first step says ten minutes, so the second is as long; nothing is left after it
-    assert re.search(r'\[1/2\] one .* 0:(20:0[01]|19:5\d) left', shown)
-    assert re.search(r'\[2/2\] two .* 0:(10:00|09:5\d) left', shown)
-    run_steps([Step('one', (str(script),), (), (script,))], tmp_path / 'unknown', terminal)
-    assert 'left in this step' in screen.getvalue()
-
-
-def test_steps_that_end_correct_the_time_left():
-    times = TimeLeft([10, 30, 60])
-    assert times.seconds(0, 2.0, None) is None
-    assert times.seconds(0, 2.0, 8.0) == 8 + 90
-    times.finish(0, 20.0)  # twice as long as thought
-    assert times.seconds(1, 5.0, None) == 55 + 120
-    assert times.seconds(1, 5.0, 25.0) == pytest.approx(25 + 50 / 40 * 60)
-    assert times.seconds(2, 0.0, 7.0) == 7
-
-
-def test_the_time_left_is_read_from_a_log():
-    assert logged_eta('eta: 0:00:09\n... eta: 1 day, 2:03:04  time') == 93784
-    assert logged_eta('no time') is None

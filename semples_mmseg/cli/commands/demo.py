@@ -2,14 +2,14 @@
 
 import argparse
 
-from ..pipelines import add_pipeline_options, plan_demo, run_pipeline
+from ...runs.command import add_run_options, run_recipe
 
 HELP = 'the whole method on a small drawn world, on a CPU in some two and a half minutes'
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Folders, seed and settings."""
-    add_pipeline_options(parser)
+    add_run_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -17,5 +17,5 @@ def run(args: argparse.Namespace) -> int:
     from ... import register_components
 
     register_components()
-    run_pipeline(args, 'demo', plan_demo)
+    run_recipe(args, 'demo')
     return 0

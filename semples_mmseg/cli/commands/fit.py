@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
+from ...runs.command import add_dry_run
 from ..arguments import add_overlays
 from ..photo_options import add_photo_options
-from ..pipelines import add_dry_run
 
 HELP = 'make masks of tagged photos, and a model; the same command continues a stopped run'
 

@@ -1,0 +1,80 @@
+"""What ``tools/run_pipeline.py`` and ``semples-mmseg demo`` share: options, and the run itself."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that every run has."""
+    parser.add_argument('--work-dir', help='folder of the results (default: work_dirs/NAME)')
+    parser.add_argument('--data-root', help='folder of the data')
+    parser.add_argument('--seed', type=int, default=0, help='seed of training')
+    add_dry_run(parser, 'show the plan and stop')
+    parser.add_argument('-v', '--verbose', action='store_true', help='show the output of all steps')
+    add_config_options(parser, 'semples', 'segmenter')
+
+
+def add_dry_run(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add ``--dry-run`` with this help text, and ``--measure``."""
+    parser.add_argument('--dry-run', action='store_true', help=text)
+    parser.add_argument(
+        '--measure',
+        action='store_true',
+        help='run each step on a few images only, and forecast time, memory and disk',
+    )
+
+
+def add_config_options(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Add ``--NAME-options`` for some configs."""
+    for name in names:
+        parser.add_argument(
+            f'--{name}-options', nargs='*', default=[], help='settings of its config, key=value'
+        )
+
+
+def run_recipe(
+    args: argparse.Namespace,
+    name: str,
+    values: Mapping[str, Any] | None = None,
+    gpus: int = 1,
+) -> None:
+    """Run the steps of a recipe that are not complete, then report, or show the plan alone.
+
+    Args:
+        args: The options of ``add_run_options``.
+        name: Name of the recipe.
+        values: Values of the recipe beside those of the options.
+        gpus: Processes of the steps that have a config.
+    """
+    from rich.console import Console
+
+    from ..utils.io import check_writable
+    from ..utils.locks import folder_lock
+    from .forecast import forecast, show_forecast
+    from .recipe import Recipe, read_recipe
+    from .results import report_results
+    from .steps import run_steps, show_plan
+
+    console = Console()
+    places = dict(data=args.data_root) if args.data_root else {}
+    names = ('seed', 'semples_options', 'segmenter_options')
+    given = {name: getattr(args, name) for name in names} | dict(values or {})
+
+    def read(folder: str) -> Recipe:
+        return read_recipe(name, folder, places, given, gpus)
+
+    recipe = read(args.work_dir or f'work_dirs/{name}')
+    if args.dry_run or args.measure:
+        show_plan(recipe, console)
+        if args.measure:
+            with tempfile.TemporaryDirectory(prefix='semples-forecast-') as short:
+                show_forecast(forecast(read(short), console), console)
+        return
+    check_writable(recipe.folder, '--work-dir')
+    with folder_lock(recipe.folder):
+        run_steps(recipe, console, args.verbose)
+        report_results(recipe, console)
