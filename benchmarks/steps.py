@@ -101,9 +101,9 @@ class TextbookStep(Step):
             ours.prompt_learner.prompts,
             clip,
             ours.text_head.class_names,
-            config.match_loss.background_weight,
-            config.prompt_loss.text_weight,
-            config.refine_loss.weight,
+            config.losses.match.background_weight,
+            config.losses.prompt.text_weight,
+            config.losses.refine.weight,
         ).to(setting.device)
         model.mask_generator.train(stage != 'prompt')
         super().__init__(model, trains, _adamw(model, trains), setting.device == 'cuda')

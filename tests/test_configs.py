@@ -108,9 +108,9 @@ def test_each_stage_config_inherits_the_one_before(data):
 
 def test_voc_hyper_parameters_are_the_papers():
     config = Config.fromfile(ROOT / 'configs/semples/voc_refine.py')
-    assert config.model.match_loss.background_weight == 2.4
-    assert config.model.prompt_loss.text_weight == 0.02
-    assert config.model.refine_loss.weight == 0.05
+    assert config.model.losses.match.background_weight == 2.4
+    assert config.model.losses.prompt.text_weight == 0.02
+    assert config.model.losses.refine.weight == 0.05
     assert config.model.prompt_learner.num_tokens == 30
     optimizer = config.optim_wrapper.optimizer
     assert optimizer.lr == pytest.approx(5.12e-4 * 64 / 512) and optimizer.weight_decay == 0.03
@@ -126,9 +126,9 @@ def test_voc_hyper_parameters_are_the_papers():
 def test_coco_hyper_parameters_are_the_papers_and_the_published_ones():
     config = Config.fromfile(ROOT / 'configs/semples/coco_refine.py')
     model = config.model
-    assert model.match_loss.background_weight == 0.75
-    assert model.prompt_loss.text_weight == 0.01
-    assert model.refine_loss.weight == 0.05
+    assert model.losses.match.background_weight == 0.75
+    assert model.losses.prompt.text_weight == 0.01
+    assert model.losses.refine.weight == 0.05
     fusion = dict(reduction=4, feature_reduction=8, pooling='mean')
     assert model.mask_generator.fusion == fusion
     assert read_classes(model.class_names).prompts == COCO_CLASSES
@@ -163,11 +163,11 @@ def test_voc_and_coco_share_their_augmentation():
 @pytest.mark.parametrize(
     ('name', 'changes'),
     [
-        ('text_term', {'model.prompt_loss.image_weight': 0.0}),
-        ('image_term', {'model.prompt_loss.text_weight': 0.0}),
-        ('lambda_0p01', {'model.refine_loss.weight': 0.01}),
-        ('lambda_0p02', {'model.refine_loss.weight': 0.02}),
-        ('lambda_0p1', {'model.refine_loss.weight': 0.1}),
+        ('text_term', {'model.losses.prompt.image_weight': 0.0}),
+        ('image_term', {'model.losses.prompt.text_weight': 0.0}),
+        ('lambda_0p01', {'model.losses.refine.weight': 0.01}),
+        ('lambda_0p02', {'model.losses.refine.weight': 0.02}),
+        ('lambda_0p1', {'model.losses.refine.weight': 0.1}),
     ],
 )
 def test_ablations_of_the_losses_change_that_alone(name, changes):

@@ -5,7 +5,7 @@ python tools/train.py configs/semples/coco_published.py
 
 _base_ = 'coco_refine.py'
 # CLIP gets the images as they are normalised for the generator.
-model = dict(image_head=dict(normalization='input'), refine_loss=dict(weight=0.2))
+model = dict(image_head=dict(normalization='input'), losses=dict(refine=dict(weight=0.2)))
 # The cosine to zero lags one epoch behind.
 param_scheduler = dict(
     _delete_=True, type='WarmupCosineLR', total=60, warmup=0, minimum=0, lag=True, by_epoch=True

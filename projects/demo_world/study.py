@@ -51,7 +51,7 @@ class Training:
 
 
 def _lambda(value: float) -> Training:
-    return Training({f'λ = {value}': 'refine'}, options={'model.refine_loss.weight': value})
+    return Training({f'λ = {value}': 'refine'}, options={'model.losses.refine.weight': value})
 
 
 def _manual(row: str, texts: Any) -> Training:
@@ -60,7 +60,7 @@ def _manual(row: str, texts: Any) -> Training:
 
 
 def _one_term(row: str, without: str) -> Training:
-    options = {f'model.prompt_loss.{without}_weight': 0.0}
+    options = {f'model.losses.prompt.{without}_weight': 0.0}
     return Training({row: 'refine'}, ('prompt', 'refine'), 'match', options)
 
 

@@ -80,7 +80,7 @@ class VisualizeHook(Hook):
         try:
             if learning:
                 self._add(runner, 'cams', self._cams(model, f'epoch {step}'))
-            if {'prompt', 'refine'} & set(model.stage.losses):
+            if 'u_b' in model.needs():
                 self._add(runner, 'prompts', self._prompts(model))
         finally:
             model.train(training)

@@ -2,7 +2,15 @@
 
 from .backbones import MultiTokenViT
 from .clip import CLIPImageHead, CLIPTextHead, ManualPrompts, PromptLearner, build_clip
-from .losses import GradientClippingLoss, MatchLoss, PromptLoss, RefineLoss
+from .losses import (
+    GradientClippingLoss,
+    MatchLoss,
+    Pairs,
+    PromptLoss,
+    RefineLoss,
+    mean_over_pairs,
+    similarity,
+)
 from .mask_generators import (
     AdaptiveAttentionFusion,
     CAMGenerator,
@@ -34,6 +42,7 @@ __all__ = [
     'MatchLoss',
     'MultiTokenViT',
     'PromptLearner',
+    'Pairs',
     'ProbabilityTTA',
     'PromptLoss',
     'RefineLoss',
@@ -41,4 +50,6 @@ __all__ = [
     'WeakTrGenerator',
     'WindowedEncoderDecoder',
     'build_clip',
+    'mean_over_pairs',
+    'similarity',
 ]

@@ -1,12 +1,9 @@
 """The training stages, as data: which losses, and what trains."""
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..utils.errors import Refusal
-
-LOSSES = ('classification', 'match', 'prompt', 'refine')
 
 
 @dataclass(frozen=True)
@@ -15,18 +12,22 @@ class Stage:
 
     Attributes:
         name: Name in configs, logs and checkpoints.
-        losses: Some of ``LOSSES``.
+        losses: Names in ``model.losses``; or ``'classification'`` alone.
         trains: Roles, or dotted paths of modules, that train; everything else is frozen. The roles
             are ``'generator'``, ``'prompts'``, and those of the mask generator, such as ``'masks'``
             (see ``MaskGenerator.roles``).
         mask_eps: Added to the range in the min-max normalisation of masks. Positive, so that a
             constant map is not divided by zero.
+        features_eval: Whether the mask generator's ``features`` are in eval mode; ``False``
+            (published) leaves their stochastic depth on. A generator of which nothing trains is
+            always in eval mode.
     """
 
     name: str
     losses: tuple[str, ...]
     trains: tuple[str, ...]
     mask_eps: float = 0.1
+    features_eval: bool = False
 
 
 STAGES = {
@@ -43,23 +44,15 @@ STAGES = {
 }
 
 
-def resolve_stage(
-    name: str,
-    losses: Sequence[str] | None = None,
-    trains: Sequence[str] | None = None,
-    mask_eps: float | None = None,
-) -> Stage:
-    """The stage called ``name``, with some settings changed.
+def resolve_stage(name: str, **changes: Any) -> Stage:
+    """The stage called ``name``, with some of its settings changed.
 
     A name that is not in ``STAGES`` is a new stage, which needs ``losses`` and ``trains``.
 
     Raises:
-        ValueError: If the stage or one of its losses is unknown, or ``mask_eps`` not positive.
+        ValueError: If the stage is unknown, or ``mask_eps`` not positive.
     """
-    changes: dict[str, Any] = dict(losses=losses, trains=trains)
-    changes = {key: tuple(value) for key, value in changes.items() if value is not None}
-    if mask_eps is not None:
-        changes['mask_eps'] = mask_eps
+    changes |= {key: tuple(changes[key]) for key in ('losses', 'trains') if key in changes}
     if name in STAGES:
         stage = replace(STAGES[name], **changes)
     elif {'losses', 'trains'} <= changes.keys():
@@ -69,14 +62,6 @@ def resolve_stage(
             f'unknown stage {name!r}: use one of {", ".join(STAGES)}, or give a stage of your own '
             'its `losses` and `trains`'
         )
-    check_losses(stage.losses, stage.name)
     if not stage.mask_eps > 0:
         raise Refusal(f'stage {name!r}: mask_eps must be positive, got {stage.mask_eps}')
     return stage
-
-
-def check_losses(losses: Iterable[str], stage: str) -> None:
-    """Raise ValueError for a loss that does not exist."""
-    for loss in losses:
-        if loss not in LOSSES:
-            raise Refusal(f'stage {stage!r}: unknown loss {loss!r}; known are {LOSSES}')

@@ -28,7 +28,7 @@ class Precisions(Hook):
     def before_train(self, runner):
         model = runner.model
         parts = dict(
-            head=model.mask_generator.head, features=model.image_head, loss=model.match_loss
+            head=model.mask_generator.head, features=model.image_head, loss=model.losses.match
         )
         for name, part in parts.items():
             part.register_forward_hook(

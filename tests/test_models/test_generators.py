@@ -12,7 +12,7 @@ from tiny import TINY_GENERATOR, TINY_SEMPLES
 
 from semples_mmseg.models import GeneratorOutput
 from semples_mmseg.models.mask_generators import check_generator
-from semples_mmseg.models.stages import STAGES
+from semples_mmseg.models.stages import STAGES, resolve_stage
 
 ROOT = Path(__file__).parents[2]
 TINY_RESNET = dict(
@@ -122,11 +122,6 @@ def test_configs_build_and_have_all_stages(path):
         check_generator(MODELS.build(generator))
 
 
-def test_backbone_eval_reaches_the_features_of_any_generator():
-    model = build(GENERATORS['weaktr'], backbone_eval=True)
-    assert not model.mask_generator.backbone.training and model.mask_generator.head.training
-
-
 class Foreign(torch.nn.Module):
     """A generator that shares no code with ours."""
 
@@ -151,10 +146,12 @@ def test_a_generator_of_ones_own_and_its_roles(make_samples):
         'mask_generator.head.weight',
         'mask_generator.head.bias',
     }
-    own = STAGES['match'].__class__('own', ('match',), ('bias', 'mask_generator.head'))
+    own = resolve_stage('own', losses=['match'], trains=['bias', 'mask_generator.head'])
     assert model.trained_by(own) == ('mask_generator.offset', 'mask_generator.head')
     with pytest.raises(ValueError, match=r"trains \['fusion'\].*roles \['bias', 'features'"):
-        model.trained_by(STAGES['match'].__class__('own', ('match',), ('fusion',)))
+        model.trained_by(resolve_stage('match', trains=['fusion']))
+    model.set_stage(resolve_stage('match', features_eval=True))
+    assert not model.mask_generator.stem.training and model.mask_generator.head.training
 
 
 def test_what_is_no_generator():

@@ -120,8 +120,7 @@ def test_the_generator_is_in_eval_mode_while_prompts_train(tiny_semples):
     model.set_stage(STAGES['match'])
     model.train()
     assert model.mask_generator.training and model.mask_generator.backbone.training
-    model.backbone_eval = True
-    model.train()
+    model.set_stage(resolve_stage('match', features_eval=True))
     assert model.mask_generator.training and not model.mask_generator.backbone.training
 
 
@@ -330,10 +329,11 @@ def test_pictures_smaller_than_a_patch_are_predicted(tiny_semples, make_samples,
 def test_stages_that_do_not_exist_or_fit(tiny_semples):
     with pytest.raises(ValueError, match="unknown stage 'refin'"):
         resolve_stage('refin')
-    with pytest.raises(ValueError, match="unknown loss 'matching'"):
-        resolve_stage('match', losses=['matching'])
     own = resolve_stage('mine', losses=['match'], trains=['mask_generator.head'], mask_eps=0.5)
     model = build(tiny_semples)
+    for losses, names in ((['matching'], 'matching'), (['classification', 'match'], 'match')):
+        with pytest.raises(ValueError, match=names):
+            model.set_stage(resolve_stage('match', losses=losses))
     model.set_stage(own)
     assert {n for n, p in model.named_parameters() if p.requires_grad} == {
         'mask_generator.head.weight',

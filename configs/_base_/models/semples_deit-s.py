@@ -23,8 +23,10 @@ model = dict(
     image_head=dict(normalization='clip'),
     text_head=dict(template='a photo of {}.'),
     prompt_learner=dict(num_tokens=30),
-    match_loss=dict(background_weight=2.4),
-    prompt_loss=dict(text_weight=0.02),
-    refine_loss=dict(weight=0.05),
+    losses=dict(
+        match=dict(type='MatchLoss', background_weight=2.4),
+        prompt=dict(type='PromptLoss', text_weight=0.02),
+        refine=dict(type='RefineLoss', weight=0.05),
+    ),
     background_score=0.43,
 )

@@ -6,9 +6,7 @@ model = dict(
         # Trained by configs/weaktr/weaktr_deit-s_coco14.py.
         init_cfg=dict(checkpoint='weights:pretrained/weaktr_deit-s_coco14.pth'),
     ),
-    match_loss=dict(background_weight=0.75),
-    prompt_loss=dict(text_weight=0.01),
-    # The paper's default; the published settings for COCO have 0.2.
-    refine_loss=dict(weight=0.05),
+    # The weight of refine is the paper's; the published settings for COCO have 0.2.
+    losses=dict(match=dict(background_weight=0.75), prompt=dict(text_weight=0.01)),
     background_score=0.42,
 )

@@ -23,7 +23,9 @@ model = dict(
     clip=dict(type='DemoCLIP'),
     image_head=dict(normalization='clip'),
     prompt_learner=dict(num_tokens=30),
-    match_loss=dict(background_weight=1.0),  # paper: 2.4
-    prompt_loss=dict(text_weight=0.6),  # paper: 0.02
-    refine_loss=dict(weight=1.0),  # paper: 0.05
+    losses=dict(
+        match=dict(type='MatchLoss', background_weight=1.0),  # paper: 2.4
+        prompt=dict(type='PromptLoss', text_weight=0.6),  # paper: 0.02
+        refine=dict(type='RefineLoss', weight=1.0),  # paper: 0.05
+    ),
 )

@@ -4,4 +4,4 @@ python tools/train.py configs/semples/ablations/voc_image_term.py
 """
 
 _base_ = '../voc_refine.py'
-model = dict(prompt_loss=dict(text_weight=0.0))
+model = dict(losses=dict(prompt=dict(text_weight=0.0)))

@@ -5,4 +5,4 @@ python tools/train.py configs/semples/ablations/voc_lambda_0p1.py --stage refine
 """
 
 _base_ = '../voc_refine.py'
-model = dict(refine_loss=dict(weight=0.1))
+model = dict(losses=dict(refine=dict(weight=0.1)))

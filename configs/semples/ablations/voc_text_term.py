@@ -4,4 +4,4 @@ python tools/train.py configs/semples/ablations/voc_text_term.py
 """
 
 _base_ = '../voc_refine.py'
-model = dict(prompt_loss=dict(image_weight=0.0))
+model = dict(losses=dict(prompt=dict(image_weight=0.0)))

@@ -3,7 +3,7 @@
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from .reduction import mean_over_pairs, similarity
+from .pairs import Pairs, mean_over_pairs, similarity
 
 
 @MODELS.register_module()
@@ -15,18 +15,16 @@ class PromptLoss(nn.Module):
     Args:
         text_weight: λ_T; 0.02 for VOC, 0.01 for COCO.
         image_weight: λ_I; 1 in the paper. With 0 only the text term is left (table 4).
-
-    Shape:
-        - prompt u_b, background v_b, label u_f: (P, D) unit vectors
-        - output: scalar
     """
+
+    needs = ('v_b', 'u_f', 'u_b')
 
     def __init__(self, text_weight: float = 0.02, image_weight: float = 1.0) -> None:
         super().__init__()
         self.text_weight, self.image_weight = text_weight, image_weight
 
-    def forward(self, prompt: Tensor, background: Tensor, label: Tensor) -> Tensor:
-        """Compute the loss."""
-        image_term = -similarity(prompt, background).log()
-        text_term = similarity(prompt, label).log()
+    def forward(self, pairs: Pairs) -> Tensor:
+        """Compute the loss, a scalar."""
+        image_term = -similarity(pairs.u_b, pairs.v_b).log()
+        text_term = similarity(pairs.u_b, pairs.u_f).log()
         return mean_over_pairs(self.image_weight * image_term + self.text_weight * text_term)

@@ -3,7 +3,7 @@
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from .reduction import mean_over_pairs, similarity
+from .pairs import Pairs, mean_over_pairs, similarity
 
 
 @MODELS.register_module()
@@ -16,16 +16,15 @@ class RefineLoss(nn.Module):
 
     Args:
         weight: λ; 0.05 in the paper, 0.2 in the published settings for COCO.
-
-    Shape:
-        - foreground v_f, prompt u_b: (P, D) unit vectors
-        - output: scalar
     """
+
+    needs = ('v_f', 'u_b')
 
     def __init__(self, weight: float = 0.05) -> None:
         super().__init__()
         self.weight = weight
 
-    def forward(self, foreground: Tensor, prompt: Tensor) -> Tensor:
-        """Compute the loss."""
-        return self.weight * mean_over_pairs(-(1 - similarity(foreground, prompt)).log())
+    def forward(self, pairs: Pairs) -> Tensor:
+        """Compute the loss, a scalar."""
+        push = -(1 - similarity(pairs.v_f, pairs.u_b)).log()
+        return self.weight * mean_over_pairs(push)

@@ -43,7 +43,7 @@ class MaskGenerator(Protocol):
         roles: For each role, the dotted paths of its modules inside the generator. Stages train
             roles: ``'masks'`` are the modules that turn features into maps, trained by match,
             refine and joint. ``'features'`` are the modules that make the features; these stages
-            put them into eval mode if the segmentor's ``backbone_eval`` is set. Other names are for
+            put them into eval mode if their ``features_eval`` is set. Other names are for the
             ``trains`` of your own stages.
     """
 

@@ -136,14 +136,20 @@ class CAMSegmentor(BaseSegmentor):
         return tuple(path for name in stage.trains for path in roles.get(name, (name,)))
 
     def train(self, mode: bool = True) -> 'CAMSegmentor':
-        """Set the mode; frozen batch normalisation stays in eval mode.
+        """Set the mode; what the stage fixes stays in eval mode.
 
-        Otherwise it collects statistics, which no stage restores.
+        Frozen batch normalisation would collect statistics otherwise, which no stage restores.
         """
         super().train(mode)
         for module in self.modules():
             if isinstance(module, _BatchNorm) and module.affine:
                 module.train(mode and module.weight.requires_grad)
+        generator = self.mask_generator
+        if not any(parameter.requires_grad for parameter in generator.parameters()):
+            generator.eval()
+        elif self.stage.features_eval:
+            for path in generator.roles['features']:
+                generator.get_submodule(path).eval()
         return self
 
     def _check_losses(self, stage: Stage) -> None:

@@ -6,13 +6,14 @@ from typing import Any
 import torch
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...utils.classes import read_classes
 from ...utils.errors import Refusal
 from ..clip import ManualPrompts, PromptLearner, as_clip
+from ..losses.pairs import FEATURES, Pairs
 from ..soft_masks import soft_masks
-from ..stages import STAGES, Stage, resolve_stage
+from ..stages import Stage, resolve_stage
 from .cam_segmentor import CAMSegmentor
 
 
@@ -37,17 +38,14 @@ class SemPLeS(CAMSegmentor):
         mask_generator: Config of the mask generator S.
         clip: Config of the CLIP that both heads share: ``model``, ``pretrained``, ``quick_gelu`` of
             ``build_clip``; another ``type`` for a builder of your own.
+        losses: Configs of the losses by the names that stages use, each a module that is called
+            with ``Pairs``.
         class_names: The K object classes, see ``semples_mmseg.utils.classes.read_classes``.
         text_head: Options of ``CLIPTextHead``. Its ``class_names``, if given, replace the model's.
         image_head: Options of ``CLIPImageHead``.
         prompt_learner: Options of ``PromptLearner``: ``num_tokens``, ``init_words``,
             ``init_cfg``; or config of ``ManualPrompts``.
-        match_loss: Options of ``MatchLoss``.
-        prompt_loss: Options of ``PromptLoss``.
-        refine_loss: Options of ``RefineLoss``.
         stage: Name of the stage to begin in; ``StageSwitchHook`` changes it.
-        backbone_eval: Whether the generator's ``features`` are in eval mode while ``masks``
-            train; ``False`` (published) leaves their stochastic depth on.
         **kwargs: Options of ``CAMSegmentor``.
 
     Raises:
@@ -59,15 +57,12 @@ class SemPLeS(CAMSegmentor):
         self,
         mask_generator: dict[str, Any],
         clip: dict[str, Any],
+        losses: Mapping[str, dict[str, Any]],
         class_names: str | Sequence[str] = (),
         text_head: dict[str, Any] | None = None,
         image_head: dict[str, Any] | None = None,
         prompt_learner: dict[str, Any] | None = None,
-        match_loss: dict[str, Any] | None = None,
-        prompt_loss: dict[str, Any] | None = None,
-        refine_loss: dict[str, Any] | None = None,
         stage: str = 'match',
-        backbone_eval: bool = False,
         **kwargs: Any,
     ) -> None:
         text_head = dict(text_head or {})
@@ -92,12 +87,9 @@ class SemPLeS(CAMSegmentor):
             | (prompt_learner or {})
         )
         self.prompt_learner.prepare(self.text_head, self.class_names or ())
-        self.match_loss = build(dict(type='MatchLoss') | (match_loss or {}))
-        self.prompt_loss = build(dict(type='PromptLoss') | (prompt_loss or {}))
-        self.refine_loss = build(dict(type='RefineLoss') | (refine_loss or {}))
+        self.losses = nn.ModuleDict({name: build(config) for name, config in losses.items()})
         # Identifies the CLIP and the names that a checkpoint was trained with.
         self.register_buffer('clip_fingerprint', self.text_head.class_features.clone())
-        self.backbone_eval = backbone_eval
         self._prompt_features: Tensor | None = None
         self.set_stage(resolve_stage(stage))
 
@@ -111,25 +103,24 @@ class SemPLeS(CAMSegmentor):
         return dict(super().roles(), prompts=('prompt_learner',))
 
     def _check_losses(self, stage: Stage) -> None:
+        known = ('classification', *self.losses)
+        if unknown := [name for name in stage.losses if name not in known]:
+            raise Refusal(
+                f'stage {stage.name!r}: model.losses has no {", ".join(unknown)}; known losses are '
+                f'{", ".join(known)}'
+            )
         if 'classification' in stage.losses and len(stage.losses) > 1:
             raise Refusal(f'stage {stage.name!r}: classification allows no other losses')
-        if 'prompt' in stage.losses and isinstance(self.prompt_learner, ManualPrompts):
+        if 'prompts' in stage.trains and isinstance(self.prompt_learner, ManualPrompts):
             raise Refusal(
                 f'stage {stage.name!r} learns prompts, but model.prompt_learner is ManualPrompts: '
                 'take the stage out of stages'
             )
 
-    def train(self, mode: bool = True) -> 'SemPLeS':
-        """Set the mode; modules that the stage fixes stay in eval mode."""
-        super().train(mode)
-        # The base class calls this before the stage is set.
-        if mode and hasattr(self, 'backbone_eval') and self.stage.name != STAGES['classify'].name:
-            if not any(p.requires_grad for p in self.mask_generator.parameters()):
-                self.mask_generator.eval()
-            elif self.backbone_eval:
-                for path in self.mask_generator.roles['features']:
-                    self.mask_generator.get_submodule(path).eval()
-        return self
+    def needs(self) -> set[str]:
+        """Features of ``Pairs`` that the losses of the current stage use."""
+        losses = [self.losses[name] for name in self.stage.losses if name in self.losses]
+        return {feature for loss in losses for feature in getattr(loss, 'needs', FEATURES)}
 
     def num_frozen_outside(self) -> int:
         """Number of parameters of the two CLIP encoders."""
@@ -143,42 +134,41 @@ class SemPLeS(CAMSegmentor):
             data_samples: With ``image_labels`` (K,) each.
 
         Returns:
-            Those of ``loss_match``, ``loss_prompt`` and ``loss_refine`` that the stage has.
+            ``loss_match`` and so on for the losses that the stage names.
         """
         if self.stage.losses == ('classification',):
             return super().loss(inputs, data_samples)
-        wanted = set(self.stage.losses)
         images, classes = self.image_labels(data_samples).nonzero(as_tuple=True)
-        if len(images) == 0:
-            return self._no_pairs()
+        pairs = self._pairs(inputs, images, classes) if len(images) else self._no_pairs(classes)
+        return {f'loss_{name}': self.losses[name](pairs) for name in self.stage.losses}
 
+    def _pairs(self, inputs: Tensor, images: Tensor, classes: Tensor) -> Pairs:
+        """The record of pairs of images (by their index in the batch) and classes."""
+        needs = self.needs()
         cams = self.mask_generator(inputs).cams[images, classes]
         masks = soft_masks(cams.float(), self.image_head.input_size, self.stage.mask_eps)
         pixels = self.image_head.prepare(inputs)[images]
-        label = self.text_head.class_features[classes]
-        prompt = self.prompt_features(classes) if wanted & {'prompt', 'refine'} else label
-        foreground, background = self._encode(pixels, masks, wanted)
+        pairs = Pairs(pixels, classes, cams, masks)
+        pairs.u_f = self.text_head.class_features[classes]
+        if 'u_b' in needs:
+            pairs.u_b = self.prompt_features(classes)
+        # Foreground and background in one CLIP batch; prompt learning needs the background alone.
+        weights = dict(v_f=masks, v_b=1 - masks)
+        wanted = [name for name in weights if name in needs]
+        if wanted:
+            features = self.image_head(torch.cat([weights[name] * pixels for name in wanted]))
+            for name, feature in zip(wanted, features.chunk(len(wanted)), strict=True):
+                setattr(pairs, name, feature)
+        return pairs
 
-        losses = {}
-        if 'match' in wanted:
-            losses['loss_match'] = self.match_loss(foreground, background, label)
-        if 'prompt' in wanted:
-            losses['loss_prompt'] = self.prompt_loss(prompt, background, label)
-        if 'refine' in wanted:
-            losses['loss_refine'] = self.refine_loss(foreground, prompt)
-        return losses
-
-    def _encode(self, pixels: Tensor, masks: Tensor, wanted: set[str]) -> tuple[Tensor, Tensor]:
-        """Features v_f, v_b (P, D) of M x X and (1 - M) x X in one CLIP batch.
-
-        Prompt learning does not need the foreground, so it is not encoded there.
-        """
-        if wanted == {'prompt'}:
-            background = self.image_head((1 - masks) * pixels)
-            return background, background
-        pairs = torch.cat([masks * pixels, (1 - masks) * pixels])
-        foreground, background = self.image_head(pairs).chunk(2)
-        return foreground, background
+    def _no_pairs(self, classes: Tensor) -> Pairs:
+        """The record of a batch without labels: its share in the means is counted as zero pairs."""
+        # A product with zero keeps the graph, which distributed wrappers need.
+        nothing = 0 * torch.stack([p.sum() for p in self.parameters() if p.requires_grad]).sum()
+        feature = self.text_head.class_features[:0] + nothing
+        maps = nothing.expand(0, 1, *self.image_head.input_size)
+        images = maps.expand(-1, 3, -1, -1)
+        return Pairs(images, classes, maps[:, 0], maps, **dict.fromkeys(FEATURES, feature))
 
     def prompt_features(self, classes: Tensor) -> Tensor:
         """Features u_b of the background prompts of classes.
@@ -198,26 +188,6 @@ class SemPLeS(CAMSegmentor):
         if self._prompt_features is None:
             self._prompt_features = self.prompt_learner.features(self.text_head)
         return self._prompt_features[classes]
-
-    def _no_pairs(self) -> dict[str, Tensor]:
-        """Zero losses for a batch of images without labels; other processes may have pairs."""
-        # A product with zero keeps the graph, which distributed wrappers need. Empty tensors let
-        # this process take part in the count of pairs.
-        trainable = [p.sum() for p in self.parameters() if p.requires_grad]
-        nothing = 0 * torch.stack(trainable).sum()
-        features = self.text_head.class_features
-        empty = features[:0] + 0 * nothing
-        values = dict(
-            match=lambda: self.match_loss(empty, empty, empty),
-            prompt=lambda: self.prompt_loss(empty, empty, empty),
-            refine=lambda: self.refine_loss(empty, empty),
-        )
-        # In the same order as in the other processes.
-        return {
-            f'loss_{name}': value() + nothing
-            for name, value in values.items()
-            if name in self.stage.losses
-        }
 
     def _check_checkpoint(
         self, state_dict: Mapping[str, Tensor], prefix: str, metadata: Any = None, *_: Any
