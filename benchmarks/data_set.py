@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from semples_mmseg.masks.crf import DenseCRF
+from semples_mmseg.masks.refinement import DenseCRF
 from semples_mmseg.masks.threshold_curve import ThresholdCurve, default_thresholds
 from semples_mmseg.masks.writer import write_refined
 from semples_mmseg.models.soft_masks import label_map, min_max

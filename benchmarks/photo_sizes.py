@@ -165,7 +165,7 @@ def _segmenter(limit: int) -> Callable[[str], np.ndarray]:
 
 
 def _crf(limit: int) -> Callable[[str], np.ndarray]:
-    from semples_mmseg.masks.crf import DenseCRF
+    from semples_mmseg.masks.refinement import DenseCRF
     from semples_mmseg.utils.sizes import limited_size, resized_label
 
     refine = DenseCRF('voc')

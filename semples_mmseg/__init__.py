@@ -50,13 +50,11 @@ def register_components() -> None:
         weights,
     )
     from .masks import (  # noqa: F401
-        cam_metric,
-        crf,
-        crf_evaluator,
         pamr,
         prediction_metric,
         prediction_writer,
-        voc_submission,
+        refinement,
+        threshold_curve,
         writer,
     )
 

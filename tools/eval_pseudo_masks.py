@@ -36,7 +36,7 @@ def main() -> None:
     register_components()
     from rich.console import Console
 
-    from semples_mmseg.masks.folder_scores import class_names, score_folder, scores_table
+    from semples_mmseg.masks.scores import class_names, score_folder, scores_table
     from semples_mmseg.utils.io import write_json
 
     names = class_names(args.classes, args.num_classes)

@@ -15,14 +15,14 @@ from ..models.losses import similarity
 from ..models.segmentors.semples import SemPLeS
 from ..utils.errors import Refusal
 from ..utils.progress import progress
-from .cam_metric import enlarged
+from .threshold_curve import enlarged
 
 SCORES = tuple(step / 50 for step in range(15, 41))
 """Candidates: 0.30, 0.32, ..., 0.80."""
 SOFTNESS = 0.015
 """Difference of two fits, means of logarithms, at which the better one has e times the weight."""
 SHARE = 0.65
-"""Share of the weight that the chosen score and those below it have."""
+"""Share of the weight that the chosen score has together with all candidates below it."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class ScoreChoice:
     """A background score, and the figures it was chosen by.
 
     Attributes:
-        score: The lowest candidate up to which candidates have ``SHARE`` of the weight.
+        score: The chosen candidate, the lowest one that has ``SHARE`` of the weight together with
+            all candidates below it.
         scores: The T candidates.
         fit: Mean fit of each candidate over all pairs.
         pairs: Number of (image, present class) pairs.

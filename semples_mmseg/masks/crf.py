@@ -1,20 +1,18 @@
 """Fully connected CRF (Kraehenbuehl and Koltun, arXiv 1210.5644) through pydensecrf.
 
-``crf_on_labels`` and its component ``DenseCRF`` refine pseudo masks,
-``crf_on_probabilities`` the predictions of a segmentation model.
+``crf_on_labels`` refines pseudo masks, ``crf_on_probabilities`` the predictions of a segmentation
+model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-from mmseg.registry import TASK_UTILS
 
 from ..utils.errors import MissingPackage, Refusal
-from .refinement import read_rgb
 
 
 @dataclass(frozen=True)
@@ -163,47 +161,6 @@ def crf_on_labels(
     index = np.searchsorted(ids, label)
     unary = utils.unary_from_labels(index, len(ids), certainty, zero_unsure=False)
     return ids[_infer(image, unary, parameters).argmax(0)]
-
-
-@TASK_UTILS.register_module()
-class DenseCRF:
-    """Refines the label map by a dense CRF over background and the classes of the image's tags.
-
-    It takes seconds of one CPU core per image, so it runs in worker processes.
-
-    Args:
-        preset: Published parameter set: ``'voc'`` or ``'coco'``.
-        certainty: Probability that the label of a pixel is right, between 0 and 1.
-        **overrides: Other values for some fields of ``CRFParameters``, e.g.
-            ``bilateral_srgb=3``.
-
-    Raises:
-        ImportError: If pydensecrf is missing; the message tells how to install it.
-        ValueError: If there is no such set or parameter, or a number is out of range.
-
-    Example:
-        >>> pseudo_mask_evaluator = dict(refine=dict(type='DenseCRF', preset='voc'))
-    """
-
-    in_workers = True
-
-    def __init__(self, preset: str, certainty: float = 0.7, **overrides: float) -> None:
-        require_pydensecrf()
-        if not 0 < certainty < 1:
-            raise Refusal(f'`certainty` must be between 0 and 1, got {certainty}.')
-        self.certainty = certainty
-        self.parameters = crf_parameters(PSEUDO_MASK_CRF, preset, overrides)
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """All numbers; the name of the set they came from does not matter."""
-        return dict(type='DenseCRF', certainty=self.certainty, **asdict(self.parameters))
-
-    def __call__(self, label: np.ndarray, sample: Mapping[str, Any]) -> np.ndarray:
-        """See ``refinement.Refinement.__call__``."""
-        present = [int(index) + 1 for index in sample['cam_classes']]
-        image = read_rgb(sample, label.shape)
-        return crf_on_labels(image, label, present, self.parameters, self.certainty)
 
 
 def crf_on_probabilities(

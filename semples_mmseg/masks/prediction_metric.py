@@ -13,7 +13,7 @@ from mmseg.registry import METRICS
 from prettytable import PrettyTable
 
 from ..utils.errors import Refusal
-from .cam_metric import image_name
+from .prediction_writer import image_id
 
 
 @METRICS.register_module()
@@ -44,7 +44,7 @@ class PredictionMetric(BaseMetric):
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep logits and labels of a batch."""
         for sample in data_samples:
-            name = image_name(sample)
+            name = image_id(sample)
             for key, fix in (
                 ('predictions', 'evaluate a mask generator that classifies images (CAMSegmentor)'),
                 ('image_labels', 'use a data set with image-level labels and PackWeakInputs'),

@@ -1,15 +1,30 @@
-"""Segmentation measures from integer confusion matrices."""
+"""Segmentation measures from integer confusion matrices, and those of a folder of label maps."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from mmseg.datasets import PascalVOCDataset
+from rich.markup import escape
+from rich.table import Table
 from torch import Tensor
 
-from ..utils.errors import Refusal
-from ..utils.label_png import check_ids
+from ..datasets.coco import COCO_CLASSES
+from ..datasets.mask_checks import check_masks_have_classes
+from ..utils.errors import Missing, Refusal
+from ..utils.files import read_lines
+from ..utils.label_png import IGNORED, check_ids, read_mask
+from ..utils.lists import files_below, name_some, read_image_ids
+from ..utils.names import check_class_names
+from ..utils.parallel import parallel_map
+from ..utils.progress import progress
 
 
 @dataclass(frozen=True)
@@ -115,3 +130,147 @@ def confusion_matrix(
     index = target[kept] * num_classes + found
     counts = torch.bincount(index, minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes).cpu().numpy()
+
+
+def class_names(classes: str | None, num_classes: int | None) -> list[str]:
+    """Names of the label ids, background first.
+
+    Args:
+        classes: ``'voc'``, ``'coco'``, or a text file with one name a line, background first.
+        num_classes: Number of classes, background included, in place of ``classes``.
+
+    Raises:
+        ValueError: Unless exactly one of the two is given, or if there are too few or too many, a
+            name twice, or one that is no name.
+        FileNotFoundError: If there is no such file.
+    """
+    if (classes is None) == (num_classes is None):
+        raise Refusal('Give either --classes (voc, coco or a file) or --num-classes.')
+    if num_classes is not None:
+        names = ['background', *(f'class {index}' for index in range(1, num_classes))]
+    elif classes == 'voc':
+        names = list(PascalVOCDataset.METAINFO['classes'])
+    elif classes == 'coco':
+        names = ['background', *COCO_CLASSES]
+    else:
+        assert classes is not None
+        if not Path(classes).is_file():
+            raise Missing(f'--classes {classes} is neither voc, coco nor a text file.')
+        names = read_lines(classes, '--classes')
+    if not 2 <= len(names) <= IGNORED:
+        raise Refusal(f'{len(names)} classes, background included: there must be 2 to {IGNORED}.')
+    check_class_names(names, f'--classes {classes}')
+    return names
+
+
+def score_folder(
+    masks: str | Path,
+    truth: str | Path,
+    classes: Sequence[str],
+    ids_file: str | Path | None = None,
+    num_workers: int | None = None,
+) -> dict[str, Any]:
+    """Compare every mask ``<id>.png`` with the ground truth of that name.
+
+    Args:
+        masks: Folder of the masks: 8-bit palette or grey PNG with label ids, 255 for undecided.
+        truth: Folder of the ground truth, with 255 for pixels that are not evaluated.
+        classes: Names of the label ids 0..C-1, background first.
+        ids_file: List of the ids to evaluate, one a line; all files in ``masks`` by default.
+        num_workers: See ``parallel_map``.
+
+    Returns:
+        ``images``, their number; in percent ``mIoU``, ``FP``, ``FN``, ``precision``, ``recall`` and
+        ``IoU`` by class, see ``SegmentationScores``, None where no pixel counts; and
+        ``undecided``, the share of the evaluated pixels whose prediction is 255.
+
+    Raises:
+        FileNotFoundError: If there are no masks, or a mask or its ground truth is missing.
+        ValueError: If a file is no mask, the sizes of a pair differ, a value is no class, or the
+            ground truth has the values 0 and 255 only.
+    """
+    masks, truth = Path(masks), Path(truth)
+    ids = _ids(masks, truth, ids_file)
+    number = len(classes)
+    check_masks_have_classes([str(truth / f'{name}.png') for name in ids], number)
+    confusion = np.zeros((number, number + 1), np.int64)
+    compare = partial(_compare, masks, truth, number)
+    for counts in progress(parallel_map(compare, ids, num_workers), 'masks', len(ids)):
+        confusion += counts
+    scores = segmentation_scores(confusion)
+    pixels = int(confusion.sum())
+    return dict(
+        images=len(ids),
+        undecided=100.0 * int(confusion[:, -1].sum()) / max(pixels, 1),
+        mIoU=_number(scores.miou),
+        FP=_number(scores.fp),
+        FN=_number(scores.fn),
+        precision=_number(scores.precision),
+        recall=_number(scores.recall),
+        IoU={name: _number(value) for name, value in zip(classes, scores.iou, strict=True)},
+    )
+
+
+def scores_table(scores: Mapping[str, Any]) -> Table:
+    """The result of ``score_folder`` as a table for the terminal."""
+    table = Table(title=f'{scores["images"]} images, in percent')
+    table.add_column('')
+    table.add_column('IoU', justify='right')
+    for name, value in scores['IoU'].items():
+        table.add_row(escape(name), _shown(value))
+    table.add_section()
+    for name in ('mIoU', 'FP', 'FN', 'precision', 'recall', 'undecided'):
+        table.add_row(name, _shown(scores[name]))
+    return table
+
+
+def _ids(masks: Path, truth: Path, ids_file: str | Path | None) -> list[str]:
+    """Ids to evaluate; both files of every one exist."""
+    for folder, what in ((masks, 'masks'), (truth, 'ground truth')):
+        if not folder.is_dir():
+            raise Missing(f'There is no folder of {what} at {folder}.')
+    there = {name.removesuffix('.png') for name in files_below(masks, '.png')}
+    if not there:
+        raise Missing(f'{masks} holds no PNG file; give the folder with the masks.')
+    ids = sorted(there) if ids_file is None else read_image_ids(str(ids_file))
+    missing = [name for name in ids if name not in there]
+    if missing:
+        raise Missing(
+            f'{masks} has no mask for {name_some(missing)}, listed in {ids_file}; make them, or '
+            'list only ids that have one.'
+        )
+    missing = [name for name in ids if not (truth / f'{name}.png').is_file()]
+    if missing:
+        raise Missing(
+            f'{truth} has no ground truth for {name_some(missing)}; name the ids to evaluate with '
+            '--ids.'
+        )
+    return ids
+
+
+def _compare(masks: Path, truth: Path, number: int, name: str) -> np.ndarray:
+    """Confusion counts of one image, (C, C + 1); the last column counts undecided pixels."""
+    mask = torch.from_numpy(read_mask(masks / f'{name}.png')).long()
+    target = torch.from_numpy(read_mask(truth / f'{name}.png')).long()
+    if mask.shape != target.shape:
+        raise Refusal(
+            f'Mask {masks / name}.png is {tuple(mask.shape)}, its ground truth '
+            f'{truth / name}.png {tuple(target.shape)} (height, width); they must be the same.'
+        )
+    strange = mask[(mask >= number) & (mask != IGNORED)].unique().tolist()
+    if strange:
+        raise Refusal(
+            f'Mask {masks / name}.png has the values {strange[:5]}, but there are the classes '
+            f'0..{number - 1} (and {IGNORED} = undecided); check the file and the classes.'
+        )
+    check_ids(target, number, truth / f'{name}.png', IGNORED)
+    mask[mask == IGNORED] = number
+    return confusion_matrix(mask, target, number + 1, IGNORED, name)[:number]
+
+
+def _number(value: np.ndarray | float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _shown(value: float | None) -> str:
+    return '-' if value is None else f'{value:.2f}'

@@ -14,9 +14,10 @@ from ..figures.pictures import overlay_cam
 from ..figures.prompt_figure import prompt_maps, usual_method
 from ..figures.words import NearWord, encode_words, nearest_words, read_words
 from ..inference import SemPLeSInferencer
-from ..masks.cam_metric import enlarged
-from ..masks.crf import DenseCRF, crf_on_labels
+from ..masks.crf import crf_on_labels
 from ..masks.generate import ENTRY
+from ..masks.refinement import DenseCRF
+from ..masks.threshold_curve import enlarged
 from ..models.soft_masks import label_map
 from ..utils.errors import Missing
 from ..utils.label_png import class_colours

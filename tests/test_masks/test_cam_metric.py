@@ -7,8 +7,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from semples_mmseg.masks.cam_metric import CAMMetric
-from semples_mmseg.masks.threshold_curve import ThresholdCurve
+from semples_mmseg.masks.threshold_curve import CAMMetric, ThresholdCurve
 
 CLASSES = ('background', 'cat', 'dog', 'cow')
 

@@ -7,7 +7,8 @@ import pytest
 from mmseg.registry import TASK_UTILS
 from PIL import Image
 
-from semples_mmseg.masks.crf import PSEUDO_MASK_CRF, DenseCRF, crf_on_labels, crf_parameters
+from semples_mmseg.masks.crf import PSEUDO_MASK_CRF, crf_on_labels, crf_parameters
+from semples_mmseg.masks.refinement import DenseCRF
 
 # the published numbers: Gaussian sxy and compat, bilateral sxy, srgb and compat
 LABEL_NUMBERS = dict(voc=(4, 3, 83, 5, 3), coco=(3, 3, 50, 5, 10))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from semples_mmseg.masks.folder_scores import class_names, score_folder
+from semples_mmseg.masks.scores import class_names, score_folder
 from semples_mmseg.utils.label_png import write_mask
 
 ROOT = Path(__file__).parents[2]

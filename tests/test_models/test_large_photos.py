@@ -13,9 +13,9 @@ from tiny import TINY_GENERATOR
 from tiny_segmenter import SMALL_WINDOWS, TINY_ENCODER, load, randomise
 
 from semples_mmseg.datasets.pipelines import set_max_side
-from semples_mmseg.masks.cam_metric import CAMMetric
 from semples_mmseg.masks.crf import TEST_TIME_CRF
-from semples_mmseg.masks.crf_evaluator import refine_file
+from semples_mmseg.masks.refinement import refine_file
+from semples_mmseg.masks.threshold_curve import CAMMetric
 from semples_mmseg.masks.writer import PseudoMaskWriter
 from semples_mmseg.utils.label_png import read_mask
 
