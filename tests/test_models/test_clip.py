@@ -18,8 +18,9 @@ from safetensors.torch import save_file
 from tiny import TINY_SEMPLES
 
 from semples_mmseg.models import CLIPImageHead, CLIPTextHead, PromptLearner, build_clip
-from semples_mmseg.models.clip import downloads, loading, tokenizers
+from semples_mmseg.models.clip import loading
 from semples_mmseg.models.stages import STAGES
+from semples_mmseg.weights import clip_hub
 
 # Ids of CLIP's vocabulary. The full stop is the one inside a word.
 START, A_PHOTO_OF, FULL_STOP, END = 49406, (320, 1125, 539), 13, 49407
@@ -270,7 +271,7 @@ def test_a_download_that_fails_says_why(empty_caches, monkeypatch):
     def fail(known):
         raise ConnectionError('reset by peer')
 
-    monkeypatch.setattr(downloads, 'reachable', lambda address: True)
+    monkeypatch.setattr(clip_hub, 'reachable', lambda address: True)
     monkeypatch.setattr(open_clip.pretrained, 'download_pretrained', fail)
     with pytest.raises(FileNotFoundError, match='(?s)reset by peer.*set clip.pretrained'):
         build_clip('ViT-B-32', 'openai')
@@ -280,10 +281,10 @@ def test_cached_files_need_no_network(monkeypatch, tmp_path):
     def fail(*_):
         raise AssertionError('asked the network')
 
-    monkeypatch.setattr(downloads, 'reachable', fail)
+    monkeypatch.setattr(clip_hub, 'reachable', fail)
     kept = tmp_path / 'model.safetensors'
     monkeypatch.setattr(huggingface_hub, 'try_to_load_from_cache', lambda *_: str(kept))
-    assert downloads.find_tag('ViT-B-32', 'openai') == (kept, True)
+    assert clip_hub.find_tag('ViT-B-32', 'openai') == (kept, True)
 
 
 def test_prompt_learner_starts_uniform_or_from_words(tiny_clip, weights):
@@ -540,7 +541,7 @@ def test_a_tokenizer_that_is_missing_is_said_first(own_words, monkeypatch):
         build_clip(config, 'none.pt')
     for name in ('nobody/has-this', '/no/folder/here'):
         config['text_cfg']['hf_tokenizer_name'] = name
-        monkeypatch.setattr(tokenizers, 'reachable', lambda address: False)
+        monkeypatch.setattr(loading, 'reachable', lambda address: False)
         with pytest.raises(ValueError, match=f"'{name}', and it is not on disk, and https://"):
             build_clip(config, None)
     monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)

@@ -2,9 +2,8 @@
 
 from .image_head import CLIPImageHead
 from .loading import as_clip, build_clip
-from .manual_prompts import ManualPrompts
 from .patch_features import has_patch_tokens, patch_features, window_features
-from .prompt_learner import PromptLearner
+from .prompts import ManualPrompts, PromptLearner
 from .text_head import CLIPTextHead
 
 __all__ = [

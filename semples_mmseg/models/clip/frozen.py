@@ -6,6 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...utils.errors import Refusal
+from .streamlining import PatchProduct
+
+_HALVES = dict(bfloat16=torch.bfloat16, float16=torch.float16)
+_ROUNDED = (nn.Linear, nn.Conv2d, nn.MultiheadAttention, PatchProduct)
+
 
 class Frozen(nn.Module):
     """Hold a network outside the parameters of the model that uses it.
@@ -16,13 +22,11 @@ class Frozen(nn.Module):
 
     Args:
         network: The network.
-        dtype: Half precision to run the network in, independent of the caller; ``None`` keeps the
-            caller's precision.
     """
 
-    def __init__(self, network: nn.Module, dtype: torch.dtype | None = None) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.dtype = dtype
+        self.dtype: torch.dtype | None = None
         # A list hides the network from nn.Module's registration.
         self._held = [network.eval().requires_grad_(False)]
 
@@ -30,6 +34,30 @@ class Frozen(nn.Module):
     def network(self) -> Any:
         """The network itself."""
         return self._held[0]
+
+    def run_in(self, dtype: str | None, option: str) -> None:
+        """Run in half precision from now on, whatever the caller's precision is.
+
+        The weights of matrix products and convolutions are rounded once. Autocast rounds frozen
+        weights in every call, because it keeps copies only of trained ones; the results are the
+        same. Normalisations and embeddings stay as they are.
+
+        Args:
+            dtype: ``'bfloat16'`` or ``'float16'``; ``None`` changes nothing.
+            option: Name of the option, for the message.
+
+        Raises:
+            ValueError: If the dtype is another one.
+        """
+        if dtype is None:
+            return
+        if dtype not in _HALVES:
+            raise Refusal(f'{option} must be None or one of {", ".join(_HALVES)}, got {dtype!r}')
+        self.dtype = _HALVES[dtype]
+        for module in self.network.modules():
+            if isinstance(module, _ROUNDED):
+                for parameter in module.parameters(recurse=False):
+                    parameter.data = parameter.data.to(self.dtype)
 
     def num_parameters(self) -> int:
         """Number of frozen parameters held."""

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from ...utils.errors import Refusal
 from .frozen import Frozen
 from .loading import as_clip
-from .streamlining import half_precision, round_weights, streamline
+from .streamlining import streamline
 
 NORMALIZATIONS = ('clip', 'input')
 
@@ -64,9 +64,8 @@ class CLIPImageHead(nn.Module):
         self.max_batch = max_batch
         visual = as_clip(clip).visual
         size = visual.image_size
-        half = half_precision(dtype, 'image_head.dtype')
-        self.encoder = Frozen(streamline(visual), half)
-        round_weights(self.encoder.network, half)
+        self.encoder = Frozen(streamline(visual))
+        self.encoder.run_in(dtype, 'image_head.dtype')
         self.input_size: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)
         own = normalization == 'clip'
         preprocessing = getattr(visual, 'preprocess_cfg', {})

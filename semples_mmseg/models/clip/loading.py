@@ -1,23 +1,28 @@
 """Building a CLIP model over open_clip: any of its models, weights by name or from a file."""
 
 import copy
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import open_clip
 from mmengine.logging import print_log
 from mmseg.registry import MODELS
+from open_clip.tokenizer import HFTokenizer
 from torch import Tensor, nn
 
 from ...utils.errors import Missing, Refusal
 from ...weights import read_state_dict, resolve
 from ...weights.clip_hub import find_tag
+from ...weights.hub import PATIENCE, kept_file, reachable
 from ...weights.torchscript import is_torchscript
-from .tokenizers import SETTINGS, find_tokenizer
 
 # Only OpenAI's files have these entries beside the tensors.
 _OPENAI_KEYS = ('input_resolution', 'context_length', 'vocab_size')
+# A file that every tokenizer of Hugging Face has.
+_SETTINGS = 'tokenizer_config.json'
 
 
 def _model_config(model: str | dict[str, Any]) -> dict[str, Any]:
@@ -96,8 +101,8 @@ def build_clip(
         )
     if pretrained is not None and tokenizer is None and text_cfg.get('hf_tokenizer_name'):
         beside = Path(pretrained).parent
-        tokenizer = str(beside) if (beside / SETTINGS).is_file() else None
-    words = find_tokenizer(text_cfg, tokenizer, name)
+        tokenizer = str(beside) if (beside / _SETTINGS).is_file() else None
+    words = _find_tokenizer(text_cfg, tokenizer, name)
     tensors: dict[str, Tensor] | None = None
     preprocessing: dict[str, Any] = {}
     if pretrained is not None:
@@ -187,3 +192,54 @@ def load_clip(clip: nn.Module, tensors: dict[str, Tensor], complaint: str) -> No
             'weights are of, or clip.pretrained to weights of the model'
         )
     clip.load_state_dict(tensors, strict=True)
+
+
+def _find_tokenizer(text_cfg: dict[str, Any], source: str | None, model: str) -> Any:
+    """Find the tokenizer of a text encoder; it is downloaded if it is not on disk.
+
+    Args:
+        text_cfg: Config of the text encoder in open_clip's form.
+        source: A tokenizer instead of the config's: its folder, or its name on Hugging Face's hub.
+        model: Name of the model in messages.
+
+    Returns:
+        An ``open_clip.SimpleTokenizer`` or ``HFTokenizer`` that fills up to the context's length.
+
+    Raises:
+        ValueError: If it is one of Hugging Face's, and transformers or its files are missing.
+    """
+    options = dict(text_cfg.get('tokenizer_kwargs') or {})
+    options['context_length'] = text_cfg.get('context_length', 77)
+    source = source or text_cfg.get('hf_tokenizer_name')
+    if not source:
+        return open_clip.SimpleTokenizer(**options)
+    kept = _on_disk(source)
+    server = huggingface_hub.constants.ENDPOINT
+    # MMPretrain cannot be imported beside transformers 5.
+    if importlib.util.find_spec('transformers') is None:
+        reason = "transformers is not installed: pip install 'transformers>=4.53,<5'"
+    elif not kept and not reachable(server):
+        reason = f'it is not on disk, and {server} gave no answer within {PATIENCE} s'
+    else:
+        mode = text_cfg.get('tokenizer_mode')
+        # Code that comes with a tokenizer does not run.
+        safe = dict(local_files_only=kept, trust_remote_code=False)
+        try:
+            return HFTokenizer(source, tokenizer_mode=mode, **options, **safe)
+        except Exception as error:  # each kind of tokenizer raises its own
+            reason = f'it cannot be read ({type(error).__name__}: {error})'
+    raise Refusal(
+        f'the CLIP model {model} needs the tokenizer {source!r}, and {reason}. If its files are '
+        f'elsewhere, set clip.tokenizer to the folder with tokenizer.json and {_SETTINGS}; models '
+        'with the vocabulary of CLIP, e.g. clip.model=ViT-B-16, need no files'
+    )
+
+
+def _on_disk(source: str) -> bool:
+    """Whether a tokenizer is a folder or in the cache of Hugging Face."""
+    if Path(source).is_dir():
+        return True
+    try:
+        return kept_file(source, (_SETTINGS,)) is not None
+    except huggingface_hub.errors.HFValidationError:  # a path
+        return False

@@ -12,8 +12,6 @@ import torch.nn.functional as F
 from open_clip.transformer import QuickGELU, ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
-from ...utils.errors import Refusal
-
 _QUICK_GELU_SCALE = 1.702
 
 
@@ -117,7 +115,7 @@ class FirstToken(nn.Module):
         return self.block.read(tokens, first, attn_mask)[:, None]
 
 
-class _PatchProduct(nn.Module):
+class PatchProduct(nn.Module):
     """A convolution whose stride is its kernel, as a matrix product.
 
     The gradient of a convolution with respect to its input is slow for few channels and a large
@@ -175,43 +173,12 @@ def streamline(network: nn.Module) -> Any:
         if type(block) is ResidualAttentionBlock and block.attn.batch_first:
             blocks[index] = FrozenBlock(block)
     if isinstance(network, VisionTransformer):
-        network.conv1 = _PatchProduct(network.conv1)
+        network.conv1 = PatchProduct(network.conv1)
         network.output_tokens = False
         only_first = network.pool_type == 'tok' and network.attn_pool is None
         if only_first and isinstance(blocks[-1], FrozenBlock):
             blocks[-1] = FirstToken(blocks[-1])
     return network.to(memory_format=torch.channels_last)
-
-
-HALVES = dict(bfloat16=torch.bfloat16, float16=torch.float16)
-
-
-def half_precision(name: str | None, option: str) -> torch.dtype | None:
-    """The data type of a name; ``None`` for ``None``.
-
-    Raises:
-        ValueError: If it is not one of ``HALVES``; the message names the option.
-    """
-    if name is not None and name not in HALVES:
-        raise Refusal(f'{option} must be None or one of {", ".join(HALVES)}, got {name!r}')
-    return None if name is None else HALVES[name]
-
-
-def round_weights(network: nn.Module, dtype: torch.dtype | None) -> None:
-    """Round the weights of matrix products and convolutions to half precision.
-
-    Autocast rounds frozen weights in every call, because it keeps copies only of trained ones.
-    Under autocast the rounded network computes the same. Normalisations and embeddings stay as
-    they are.
-
-    Args:
-        network: A frozen network; changed in place.
-        dtype: bfloat16 or float16; ``None`` changes nothing.
-    """
-    for module in network.modules() if dtype is not None else ():
-        if isinstance(module, (nn.Linear, nn.Conv2d, nn.MultiheadAttention, _PatchProduct)):
-            for parameter in module.parameters(recurse=False):
-                parameter.data = parameter.data.to(dtype)
 
 
 def _fold_quick_gelu(mlp: Any) -> None:

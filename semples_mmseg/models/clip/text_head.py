@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ...utils.errors import Refusal
 from .frozen import Frozen
 from .loading import as_clip
-from .streamlining import half_precision, read_tokens, round_weights, streamline
+from .streamlining import read_tokens, streamline
 
 # Full stop in CLIP's vocabulary: at the end of a word, as from its tokenizer, and inside a word,
 # as in the training of published prompts.
@@ -147,8 +147,7 @@ class CLIPTextHead(nn.Module):
         # Encoded once, because encoder and names are fixed.
         features = self.encode_sentences([template.format(name) for name in class_names])
         self.register_buffer('class_features', features, persistent=False)
-        self.encoder.dtype = half_precision(dtype, 'text_head.dtype')
-        round_weights(self.encoder.network, self.encoder.dtype)
+        self.encoder.run_in(dtype, 'text_head.dtype')
 
     def _layout(self) -> tuple[list[int], int, list[int], int]:
         """Ids before, in and after a prompt, and the id of padding."""
