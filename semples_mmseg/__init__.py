@@ -12,6 +12,7 @@ from . import environment
 from .version import __version__
 
 _CALLS = {
+    'fit': 'photos.fit',
     'label': 'photos.fit',
     'load': 'photos.loading',
     'export': 'photos.export',

@@ -25,7 +25,6 @@ def picture(height, width, seed=0):
 def make_run(folder):
     """A run whose Segmenter has random weights that tell all classes apart."""
     run = Run(folder)
-    run.write(dict(version='0', photos='/nowhere', classes=list(CLASSES[1:])))
     config = load('segmenter_deit-s_voc12.py', TINY_ENCODER, SMALL_WINDOWS)
     config.model.class_names = ['cat', 'dog', 'tvmonitor|tv monitor']
     content = config.to_dict()
@@ -37,8 +36,7 @@ def make_run(folder):
     model = randomise(MODELS.build(copy.deepcopy(config.model))).eval()
     balance(model)
     run.segmenter.mkdir()
-    torch.save(dict(state_dict=model.state_dict(), meta={}), run.segmenter / 'epoch_1.pth')
-    (run.segmenter / 'last_checkpoint').write_text(str(run.segmenter / 'epoch_1.pth'))
+    torch.save(dict(state_dict=model.state_dict(), meta={}), run.segmenter_weights)
     return run
 
 

@@ -1,16 +1,16 @@
 """Photos of your own: `semples-mmseg fit` fills in the values."""
 
 title = 'your own photos'
+places = dict(photos='photos')
 values = dict(
     amp=[],
-    segmenter='weights.pth',
     stages_length=0,
     masks_length=0,
     segmenter_length=0,
     predictions_length=0,
 )
 data = ['{run}/data/list.txt', '{run}/data/labels.json']
-final, segmenter = '{run}/semples/refine.pth', '{run}/segmenter/{segmenter}'
+final, segmenter = '{run}/semples/refine.pth', '{run}/segmenter/weights.pth'
 steps = [
     dict(
         name='stages',

@@ -229,7 +229,7 @@ def choose_stage(config: Config, wanted: str) -> None:
         )
     stage = stages[found[0]]
     for module, source in (stage.get('restore') or {}).items():
-        name = StagePlan(stages).start_file(source, found[0])
+        name = StagePlan(stages).own_files(found[0]).get(module)
         if name is None:
             continue  # a file
         file = Path(config.load_from).with_name(name)

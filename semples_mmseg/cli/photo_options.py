@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ..photos.recipe import WEIGHTS
+from ..photos.settings import WEIGHTS
 from .arguments import positive
 
 

@@ -37,17 +37,18 @@ class FiniteStepHook(Hook):
     They are not counted as long as the loss is finite and the scale is above 1.
 
     Args:
-        patience: Steps in a row that end the run; a resumed run starts to count at 0.
+        patience: Steps in a row that end the run; a resumed run starts to count at 0. None: steps
+            are not watched.
 
     Raises:
-        ValueError: If ``patience`` is below 1.
+        Refusal: If ``patience`` is below 1.
     """
 
     # Runs before the hooks that average, log and save.
     priority = 'HIGH'
 
-    def __init__(self, patience: int = 20) -> None:
-        if patience < 1:
+    def __init__(self, patience: int | None = 20) -> None:
+        if patience is not None and patience < 1:
             raise Refusal(f'finite_steps.patience must be at least 1, got {patience}')
         self.patience = patience
         self._streak = 0
@@ -64,6 +65,8 @@ class FiniteStepHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Watch the model's losses, and protect moving averages from steps that are left out."""
+        if self.patience is None:
+            return
         model: Any = bare(runner.model)
         model.register_forward_hook(self._after_forward)
         self._models = [model]
@@ -82,14 +85,16 @@ class FiniteStepHook(Hook):
         """Watch the optimizer, which changes with the stage.
 
         Raises:
-            TypeError: If there are several optimizers.
+            Refusal: If there are several optimizers.
         """
+        if self.patience is None:
+            return
         wrapper: Any = runner.optim_wrapper
         if wrapper is not self._wrapper:
             if not isinstance(wrapper, OptimWrapper) or isinstance(wrapper, OptimWrapperDict):
                 raise Refusal(
                     f'the steps of a {type(wrapper).__name__} cannot be watched, as it has several '
-                    'optimizers: set default_hooks.finite_steps=None'
+                    'optimizers: set default_hooks.finite_steps.patience=None'
                 )
             self._wrapper = wrapper
             wrapper.optimizer.register_step_pre_hook(self._before_step)
@@ -143,7 +148,7 @@ class FiniteStepHook(Hook):
         Raises:
             NotFiniteError: After ``patience`` of them in a row.
         """
-        if not self._wrapper.should_update():
+        if self.patience is None or not self._wrapper.should_update():
             return
         # A loss scaler that has found an overflow does not call the optimizer.
         losses, gradients = self._decided or self._agree(None)
@@ -173,7 +178,7 @@ class FiniteStepHook(Hook):
             f'{where} is left out: its loss or gradients are not finite; {what}. '
             f'{self._streak} in a row, {hub.get_info(_SKIPPED)} in all'
         )
-        if self._streak >= self.patience:
+        if self._streak >= (self.patience or 0):
             rates = sorted({f'{group["lr"]:.3g}' for group in self._wrapper.param_groups})
             raise NotFiniteError(
                 f'{self._streak} training steps in a row had a loss or gradients that are not '

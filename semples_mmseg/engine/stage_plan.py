@@ -107,22 +107,18 @@ class StagePlan:
         alone = [spec.name for spec in self.specs].count(name) == 1
         return f'{name}.pth' if alone else f'{name}_{index + 1}.pth'
 
-    def start_file(self, source: str, index: int) -> str | None:
-        """Name of this run's file with the weights at the (first) start of a stage.
+    def own_files(self, index: int) -> dict[str, str]:
+        """Names of this run's files that a stage reads, by the modules that it starts again.
 
-        Args:
-            source: Name of the stage.
-            index: It has to be an earlier stage than this one.
-
-        Returns:
-            The file of the stage before ``source``, or ``START`` if there is none; None if
-            ``source`` is no earlier stage.
+        The weights at the start of a stage are those at the end of the one before, or ``START``.
         """
         names = [spec.name for spec in self.specs[:index]]
-        if source not in names:
-            return None
-        first = names.index(source)
-        return self.file_name(first - 1) if first else START
+        first = {name: names.index(name) for name in names}
+        return {
+            module: self.file_name(first[source] - 1) if first[source] else START
+            for module, source in self.specs[index].restore.items()
+            if source in first
+        }
 
 
 def _read(where: str, entry: dict[str, Any]) -> StageSpec:

@@ -85,11 +85,9 @@ class StagedTrainLoop(EpochBasedTrainLoop):
 
     def restored(self, index: int) -> dict[str, str]:
         """The file that each module a stage starts again is read from, by the module's path."""
-        return {
-            module: str(Path(self.runner.work_dir) / own) if own else source
-            for module, source in self.plan.specs[index].restore.items()
-            for own in [self.plan.start_file(source, index)]
-        }
+        own = self.plan.own_files(index)
+        own = {module: str(Path(self.runner.work_dir) / name) for module, name in own.items()}
+        return {**self.plan.specs[index].restore, **own}
 
     def check_files(self) -> None:
         """Check the files that stages to come read, in a resumed run.
@@ -98,12 +96,13 @@ class StagedTrainLoop(EpochBasedTrainLoop):
             Refusal: If one is missing, or is not the one that the run wrote.
         """
         assert self.current is not None
-        written = {START, *map(self.plan.file_name, range(self.current))}
-        for index in range(self.current + 1, len(self.plan.specs)):
-            for module, path in self.restored(index).items():
-                name = Path(path).name
-                own = path == str(Path(self.runner.work_dir) / name) and name in written
-                if own and (not Path(path).is_file() or file_digest(path) != self.files.get(name)):
+        to_come = range(self.current + 1, len(self.plan.specs))
+        not_yet = {self.plan.file_name(index) for index in (self.current, *to_come)}
+        for index in to_come:
+            for module, name in self.plan.own_files(index).items():
+                path = Path(self.runner.work_dir) / name
+                there = path.is_file() and file_digest(path) == self.files.get(name)
+                if not there and name not in not_yet:
                     raise Refusal(
                         f'stage {self.plan.specs[index].name!r} starts {module} again from {path}, '
                         'which is missing or is not what this run wrote: copy it there from where '
@@ -182,7 +181,7 @@ class StagedTrainLoop(EpochBasedTrainLoop):
                         f'{where}: the model has no such module; it has '
                         f'{", ".join(name for name, _ in model.named_children())}'
                     )
-                if self.plan.start_file(source, index) is None and '://' not in source:
+                if module not in self.plan.own_files(index) and '://' not in source:
                     try:
                         resolve(source)
                     except Missing as error:
@@ -193,15 +192,12 @@ class StagedTrainLoop(EpochBasedTrainLoop):
 
     def _save_start(self) -> None:
         """Write the weights before the first step of the modules that start from them again."""
-        start = str(Path(self.runner.work_dir) / START)
-        every = range(len(self.plan.specs))
-        modules = {m for i in every for m, path in self.restored(i).items() if path == start}
-        if modules:
-            prefixes = tuple(f'{module}.' for module in modules)
+        read = [self.plan.own_files(index) for index in range(len(self.plan.specs))]
+        prefixes = tuple(f'{m}.' for files in read for m in files if files[m] == START)
+        if prefixes:
             tensors = bare(self.runner.model).state_dict()
             tensors = {key: tensors[key] for key in tensors if key.startswith(prefixes)}
-            save_tensors(self.runner, dict(state_dict=tensors), START)
-            self.files[START] = file_digest(start)
+            self.files[START] = save_tensors(self.runner, dict(state_dict=tensors), START)
 
     def _validate(self) -> dict[str, float]:
         """Metrics on the validation images, if there are any."""
@@ -214,8 +210,7 @@ class StagedTrainLoop(EpochBasedTrainLoop):
         metrics = self._validate()
         index, spec = self.current, self.plan.specs[self.current]
         name, folder = self.plan.file_name(index), Path(self.runner.work_dir)
-        save_weights(self.runner, name)
-        self.files[name] = file_digest(folder / name)
+        self.files[name] = save_weights(self.runner, name)
         if is_main_process():
             path = folder / 'stages.json'
             records = read_json(path)[:index] if path.exists() else []

@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import weights_to_cpu
 
 from ..utils import atomic_write
+from ..utils.files import file_digest
 
 
 def bare(model: Any) -> Any:
@@ -18,7 +19,7 @@ def bare(model: Any) -> Any:
     return model.module if is_model_wrapper(model) else model
 
 
-def save_weights(runner: Runner, name: str) -> None:
+def save_weights(runner: Runner, name: str) -> str:
     """Write the model's weights to the work folder.
 
     Unlike a checkpoint to resume from, the file has no optimizer state: tensors, the number of
@@ -27,6 +28,9 @@ def save_weights(runner: Runner, name: str) -> None:
     Args:
         runner: The runner, in training.
         name: Name of the file.
+
+    Returns:
+        The file's digest.
     """
     metainfo = getattr(runner.train_loop.dataloader.dataset, 'metainfo', {})
     checkpoint = dict(
@@ -34,12 +38,14 @@ def save_weights(runner: Runner, name: str) -> None:
         state_dict=weights_to_cpu(bare(runner.model).state_dict()),
     )
     runner.call_hook('before_save_checkpoint', checkpoint=checkpoint)
-    save_tensors(runner, checkpoint, name)
+    return save_tensors(runner, checkpoint, name)
 
 
-def save_tensors(runner: Runner, content: dict[str, Any], name: str) -> None:
-    """Write a file to the work folder; all processes can read it afterwards."""
+def save_tensors(runner: Runner, content: dict[str, Any], name: str) -> str:
+    """Write a file to the work folder, which all processes can read then; return its digest."""
+    path = Path(runner.work_dir) / name
     if is_main_process():
-        with atomic_write(Path(runner.work_dir) / name, 'wb') as file:
+        with atomic_write(path, 'wb') as file:
             torch.save(content, file)
     barrier()
+    return file_digest(path)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..utils.errors import Missing
-from ..utils.label_png import mask_path
-from ..utils.lists import name_some, read_image_ids
+from ..utils.label_png import class_colours, mask_path
+from ..utils.lists import name_some
 from .exports import writing
 from .exports.formats import URL
-from .exports.labelled import LabelledPhotos, labelled_folder
+from .exports.labelled import LabelledPhotos
 from .run import Run
 
 
@@ -41,17 +41,18 @@ def export(
         ValueError: If there is no such format.
     """
     opened = Run.open(Path(run))
-    folder = Path(photos or opened.read()['photos'])
-    if not folder.is_dir():
-        raise Missing(
-            f'the photos of {run} are not at {folder} any more: give their folder with --photos'
-        )
-    ids = read_image_ids(str(opened.data / 'list.txt'))
-    if missing := [i for i in ids if not mask_path(opened.masks, i).is_file()]:
+    folder = Path(photos or opened.entry().about['photos'])
+    paths = opened.photo_paths(folder=folder)
+    if missing := [i for i in paths if not mask_path(opened.masks, i).is_file()]:
         raise Missing(
             f'{run} has no masks yet of {name_some(missing)}: finish it with the command '
             'that began it, semples-mmseg fit'
         )
-    labelled = labelled_folder(opened.masks, folder)
+    classes = ('background', *opened.class_names())
+    names = tuple(
+        (path.relative_to(folder).as_posix(), f'{name}.png') for name, path in paths.items()
+    )
+    colours = class_colours(len(classes))
+    labelled = LabelledPhotos(folder, opened.masks, classes, colours, names)
     writing.export(labelled, format, path, split, url, copy_photos)
     return labelled

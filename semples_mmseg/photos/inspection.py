@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mmengine.config import Config
+from rich.console import Console
+from rich.table import Table
 
+from ..utils.classes import label_name, prompt_name
 from ..utils.errors import Missing, Refusal
-from ..utils.files import read_json, read_lines
+from ..utils.files import read_lines
 from ..utils.images import read_image
-from ..utils.io import write_json
 from ..utils.label_png import check_num_classes
-from ..utils.lists import find_images, find_photos, name_some
+from ..utils.lists import find_photos, name_some
 from ..utils.parallel import parallel_map
 from ..utils.progress import progress
-from .run import Run
 from .tag_tables import read_tags
 from .tags import TaggedPhotos, match_photos
 
@@ -43,8 +43,8 @@ class Inspection:
     def counts(self) -> dict[str, int]:
         """Readable photos of each class."""
         readable = (tags for photo, tags in self.tagged.tags.items() if photo in self.sizes)
-        counts = Counter(tag for tags in readable for tag in tags)
-        return {name: counts[name] for name in self.tagged.classes}
+        counted = Counter(tag for tags in readable for tag in tags)
+        return {name: counted[name] for name in self.tagged.classes}
 
     @property
     def negatives(self) -> int:
@@ -62,19 +62,26 @@ class Inspection:
         if self.unreadable:
             photo, reason = next(iter(self.unreadable.items()))
             found.append(
-                f'{len(self.unreadable)} photos cannot be read, such as {photo} ({reason}); '
+                f'{count(len(self.unreadable), "photo")} cannot be read, such as {photo} '
+                f'({reason}); '
                 'replace them, or leave them out with --skip-unreadable'
             )
-        rare = [f'{name} ({count})' for name, count in self.counts.items() if count < FEWEST]
+        rare = [f'{name} ({number})' for name, number in self.counts.items() if number < FEWEST]
         if rare:
             found.append(
                 f'too few photos to learn from: {name_some(rare)}; tag more photos, or leave these '
                 'classes out with --skip-rare'
             )
         if self.tagged.untagged:
+            untagged = self.tagged.untagged
+            are = (
+                'is not in the table and is'
+                if len(untagged) == 1
+                else 'are not in the table and are'
+            )
             found.append(
-                f'{len(self.tagged.untagged)} photos are not in the table and are not used: '
-                f'{name_some(self.tagged.untagged)}; a photo that shows none of the classes is a '
+                f'{count(len(untagged), "photo")} {are} not used: '
+                f'{name_some(untagged)}; a photo that shows none of the classes is a '
                 'row with an empty tag'
             )
         if len(self.tagged.classes) == 1 and not self.negatives:
@@ -95,7 +102,7 @@ class Inspection:
             ValueError: If there are such photos or classes and they may not be left out, or if no
                 class has two photos.
         """
-        rare = {name for name, count in self.counts.items() if count < FEWEST}
+        rare = {name for name, number in self.counts.items() if number < FEWEST}
         if (self.unreadable and not skip_unreadable) or (rare and not skip_rare):
             problem = 0 if self.unreadable and not skip_unreadable else bool(self.unreadable)
             raise Refusal(f'{self.tagged.root}: {self.findings()[problem]}')
@@ -115,7 +122,7 @@ def inspect_photos(
     photos: Path,
     tags: Path | None,
     classes: Path | None = None,
-    record: Path | None = None,
+    known: Mapping[str, tuple[int, int]] | None = None,
 ) -> Inspection:
     """Find photos, read their tags and decode every tagged photo.
 
@@ -123,25 +130,20 @@ def inspect_photos(
         photos: Folder of the photos.
         tags: Tag table; None for a folder per class.
         classes: Text file of the class names, one a line.
-        record: File of ``record_sizes``, if it exists: photos that have not changed since are not
-            decoded again.
+        known: Sizes of photos that need not be decoded again.
 
     Raises:
-        FileNotFoundError: If there are no photos or no such table.
-        ValueError: If the table is wrong; the message names file and row.
+        Missing: If there are no photos, no such table or no such file of class names.
+        Refusal: If the table is wrong; the message names file and row.
     """
     found = find_photos(photos)
-    names = read_lines(str(classes), '--classes') if classes else None
+    names = read_class_list(classes) if classes else None
     tagged = match_photos(photos, found, read_tags(tags, found, names))
-    known = read_json(record) if record and record.is_file() else {}
-    paths = {name: photos / name for name in tagged.tags}
-    new = [name for name, path in paths.items() if known.get(name, [])[:2] != _version(path)]
-    decoded = parallel_map(_size_of, [paths[name] for name in new])
-    results = dict(zip(new, progress(decoded, 'reading photos', len(new)), strict=True))
-    sizes: dict[str, tuple[int, int]] = {}
+    sizes = {name: size for name, size in (known or {}).items() if name in tagged.tags}
+    new = [name for name in tagged.tags if name not in sizes]
+    decoded = parallel_map(_size_of, [photos / name for name in new])
     unreadable: dict[str, str] = {}
-    for name in tagged.tags:
-        result = results.get(name) or tuple(known[name][2:])
+    for name, result in zip(new, progress(decoded, 'reading photos', len(new)), strict=True):
         if isinstance(result, str):
             unreadable[name] = result
         else:
@@ -149,16 +151,36 @@ def inspect_photos(
     return Inspection(tagged, sizes, unreadable)
 
 
-def record_sizes(found: Inspection, record: Path) -> None:
-    """Write the sizes of readable photos, with file size and time to detect changes."""
-    entries = {n: [*_version(found.tagged.root / n), *size] for n, size in found.sizes.items()}
-    write_json(record, entries, indent=None)
+def read_class_list(path: Path) -> list[str]:
+    """Read a file of class names, one a line.
+
+    Raises:
+        Missing: If there is no such file.
+    """
+    if not path.is_file():
+        raise Missing(f'--classes: there is no file {path}')
+    return read_lines(path, '--classes')
 
 
-def _version(path: Path) -> list[int]:
-    """Size of a file and time of its last change, which differ if it is replaced."""
-    found = path.stat()
-    return [found.st_size, found.st_mtime_ns]
+def show_inspection(found: Inspection, console: Console) -> None:
+    """Print the content of photos and table, and their problems."""
+    tagged = found.tagged
+    console.print(
+        f'{tagged.root}: {count(len(tagged.tags), "tagged photo")} ({tagged.form}), '
+        f'{_describe_sizes(list(found.sizes.values()))}, {found.negatives} of no class',
+        markup=False,
+    )
+    table = Table('class', 'in the prompt', 'photos')
+    for name, number in found.counts.items():
+        table.add_row(label_name(name), f'a photo of {prompt_name(name)}.', str(number))
+    console.print(table)
+    for finding in found.findings():
+        console.print(f'- {finding}', markup=False)
+
+
+def count(number: int, noun: str) -> str:
+    """``'1 photo'``, ``'2 photos'``."""
+    return f'{number} {noun}{"" if number == 1 else "s"}'
 
 
 def _size_of(path: Path) -> tuple[int, int] | str:
@@ -170,25 +192,10 @@ def _size_of(path: Path) -> tuple[int, int] | str:
     return height, width
 
 
-def describe_sizes(sizes: Sequence[tuple[int, int]]) -> str:
+def _describe_sizes(sizes: Sequence[tuple[int, int]]) -> str:
     """Smallest to largest photo, as text."""
-    ordered = sorted(sizes, key=lambda size: size[0] * size[1])
-    (low, high) = ordered[0], ordered[-1]
+    if not sizes:
+        return 'none of them readable'
+    low, high = (find(sizes, key=lambda size: size[0] * size[1]) for find in (min, max))
     same = f'{low[1]} x {low[0]} pixels'
     return same if low == high else f'{same} to {high[1]} x {high[0]}'
-
-
-def photo_paths(run: Run, names: Sequence[str]) -> dict[str, Path]:
-    """Files of some photos of a run, by their ids.
-
-    Raises:
-        FileNotFoundError: If one is missing.
-    """
-    folder = run.read()['photos']
-    paths, missing = find_images(folder, names, Config.fromfile(run.semples_config).suffixes)
-    if missing:
-        raise Missing(
-            f'{len(missing)} photos of {run.folder} are not in {folder} any more, such as '
-            f'{missing[0]}: put them back'
-        )
-    return dict(zip(names, map(Path, paths), strict=True))

@@ -9,7 +9,6 @@ from pathlib import Path
 from ..utils.errors import Missing
 from .onnx_model import OnnxModel
 from .predicting import Model
-from .run import Run
 
 
 def load(
@@ -59,7 +58,7 @@ def model_files(run: str | os.PathLike) -> list[Path]:
         if path.suffix.lower() == '.onnx':
             return [path]
         raise Missing(f'{path} is no ONNX file: give one, or the folder of a run')
-    folder = Run.open(path).model if Run(path).exists else path
+    folder = path / 'model' if (path / 'model').is_dir() else path
     files = [folder / 'segmenter.py', folder / 'segmenter.pth']
     if importlib.util.find_spec('torch') is None:
         files = [folder / 'segmenter.onnx']

@@ -11,59 +11,75 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from ..utils.classes import model_metainfo, read_classes
-from ..utils.errors import Missing
+from ..utils.errors import MissingPackage
 from ..utils.images import PHOTO_SUFFIXES
 from ..utils.io import atomic_write
 from ..utils.label_png import write_classes
 from ..version import __version__
 from ..weights import read_checkpoint
-from ..weights.latest_checkpoint import latest_whole_checkpoint
 from .onnx_export import check_packages, export_onnx
 from .run import Run
 
+ENTRY = 'model'
+"""Entry of the record."""
 FILES = ('segmenter.py', 'segmenter.pth', 'segmenter.onnx', 'classes.json')
 
 
 def write_model(run: Run) -> list[Path]:
     """Write ``segmenter.py``, ``segmenter.pth``, ``segmenter.onnx`` and ``classes.json``.
 
+    Files that the record of the run calls complete stay as they are; a missing ONNX file is made
+    once the packages for it are there.
+
     Config and checkpoint have the classes and colours inside. MMSegmentation's ``init_model``,
     ``MMSegInferencer`` and test tool read them from any folder; the test data are
     ``DATA_ROOT/images`` and ``DATA_ROOT/masks``.
 
     Args:
-        run: A run with its ``segmenter_config`` and a checkpoint in ``segmenter``.
+        run: A run with its ``segmenter_config`` and ``segmenter_weights``.
 
     Returns:
         The files; without ``segmenter.onnx`` where the extra ``onnx`` is not installed.
 
     Raises:
-        FileNotFoundError: If there is no config or no checkpoint.
-        ValueError: If the model cannot be exported.
-        RuntimeError: If the ONNX file does not agree with PyTorch.
+        Missing: If there is no config, or no weights.
+        Refusal: If the model cannot be exported, or one of its files was changed.
+        RunError: If the ONNX file does not agree with PyTorch.
     """
-    checkpoint = latest_whole_checkpoint(run.segmenter)
-    if checkpoint is None:
-        raise Missing(f'{run.segmenter} has no checkpoint: the Segmenter is not trained')
+    record, weights = run.record(), run.segmenter_weights
+    files = [run.model / name for name in FILES]
+    without = _no_export()
+    if without:
+        files.pop(2)
+    made = record[ENTRY].outputs or {} if ENTRY in record else {}
+    anew = not without and 'model/segmenter.onnx' not in made
+    if record.begin(ENTRY, {}, {weights.name: weights}, anew=anew) == 'complete':
+        return [run.folder / name for name in made]
     source = Config.fromfile(run.segmenter_config)
     named = read_classes(source.model.class_names, 'model.class_names')
     meta = model_metainfo(named)
-    files = [run.model / name for name in FILES]
     with atomic_write(files[0]) as text:
         text.write(_inference_config(source, meta).pretty_text)
     with atomic_write(files[1], 'wb') as stream:
-        state = read_checkpoint(checkpoint)['state_dict']
+        state = read_checkpoint(weights)['state_dict']
         about = dict(dataset_meta=meta, semples_mmseg_version=__version__)
         torch.save(dict(state_dict=state, meta=about), stream)
     write_classes(run.model, meta['classes'], meta['palette'])
+    if without:
+        print_log(f'no ONNX file was written: {without}', logger='current', level=logging.WARNING)
+    else:
+        export_onnx(files[0], files[1], files[2])
+    record.finish(ENTRY, files)
+    return files
+
+
+def _no_export() -> str:
+    """Why no ONNX file can be written; empty if it can."""
     try:
         check_packages()
-    except ImportError as error:
-        files.pop(2).unlink(missing_ok=True)
-        print_log(f'no ONNX file was written: {error}', logger='current', level=logging.WARNING)
-        return files
-    export_onnx(files[0], files[1], files[2])
-    return files
+    except MissingPackage as error:
+        return str(error)
+    return ''
 
 
 _KEPT = (

@@ -11,17 +11,17 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..utils.errors import Missing, Refusal
-from ..utils.files import read_json
 from ..utils.images import read_image
-from ..utils.io import check_writable, remove_leftovers, write_json
-from ..utils.label_png import check_num_classes, mask_path, write_classes, write_mask
+from ..utils.io import check_writable, remove_leftovers
+from ..utils.label_png import check_num_classes, mask_path, read_mask, write_classes, write_mask
 from ..utils.lists import find_photos, image_ids
 from ..utils.locks import folder_lock
 from ..utils.progress import progress
+from ..utils.record import Record
 from .overlays import overlay_path, write_overlay
 
-MANIFEST = 'predictions.json'
-"""File with the settings that the masks of a folder were predicted with."""
+MASKS = 'predictions'
+"""Entry of the record."""
 OVERLAYS = 'overlays'
 """Subfolder for pictures of the masks over their photos."""
 
@@ -103,60 +103,51 @@ def predict_photos(
     """Write the mask of every photo, and continue where an earlier call stopped.
 
     Masks are 8-bit palette PNGs, ``<out>/<name>.png``, written atomically; ``classes.json`` beside
-    them names the ids. Photos that cannot be read are left out.
+    them names the ids, and the record what they were made from. Photos that cannot be read are left
+    out. Later calls may add photos.
 
     Args:
         model: The model.
         photos: See ``named_photos``.
         out: Folder of the masks.
-        settings: JSON data that the masks depend on; a folder with other settings is refused.
+        settings: JSON data that the masks depend on.
         overlays: Whether to write ``<out>/overlays/<name>.jpg`` too, the mask over the photo.
 
     Raises:
-        ValueError: If the folder holds masks of other settings.
+        Refusal: If the folder holds masks of other settings or of other photos of these names, or
+            a mask was changed.
         OSError: If files cannot be written.
     """
     out = Path(out)
     check_num_classes(len(model.classes), 'the model')
     check_writable(out)
     with folder_lock(out):
-        _open(out, settings)
+        record = Record(out, 'choose another folder with --out')
+        if MASKS not in record and any(out.rglob('*.png')):
+            raise Refusal(
+                f'{out} holds PNG files that were not predicted: choose a new or empty folder with '
+                '--out'
+            )
+        state = record.begin(MASKS, settings, photos, grows=True)
+        remove_leftovers(out, recursive=True)
         write_classes(out, model.classes, model.palette)
-        missing = {
-            name: path
-            for name, path in photos.items()
-            if not mask_path(out, name).exists()
-            or (overlays and not overlay_path(out / OVERLAYS, name).exists())
-        }
-        unreadable = []
-        for name, path in progress(missing.items(), 'predicting', len(missing)):
+        missing = {name for name in photos if not mask_path(out, name).exists()}
+        todo = {name: path for name, path in photos.items() if overlays or name in missing}
+        unreadable: dict[str, str] = {}
+        for name, path in progress(todo.items(), 'predicting', len(todo)):
+            mask = mask_path(out, name)
             try:
                 pixels = read_image(path)
             except (OSError, ValueError) as error:
-                unreadable.append(str(error))
+                unreadable[name] = str(error)
                 continue
-            label = model.predict(pixels)
+            label = model.predict(pixels) if name in missing else read_mask(mask)
+            if name in missing:
+                write_mask(mask, label, model.palette)
             if overlays:
                 write_overlay(overlay_path(out / OVERLAYS, name), pixels, label, model.palette)
-            write_mask(mask_path(out, name), label, model.palette)
-    done = len(missing) - len(unreadable)
-    return Predicted(done, len(photos) - len(missing), tuple(unreadable))
-
-
-def _open(out: Path, settings: dict[str, Any]) -> None:
-    """Record the settings in a folder, or refuse one that has others."""
-    file = out / MANIFEST
-    if file.is_file():
-        found = read_json(file)
-        if found != settings:
-            raise Refusal(
-                f'{out} holds masks of another model or --max-side ({found} there, {settings} '
-                'now): choose another folder with --out, or delete it'
-            )
-        remove_leftovers(out, recursive=True)
-        return
-    if any(out.rglob('*.png')):
-        raise Refusal(
-            f'{out} holds PNG files but no {MANIFEST}: choose a new or empty folder with --out'
-        )
-    write_json(file, settings)
+        if state != 'complete':
+            masks = (mask_path(out, name) for name in record[MASKS].inputs)
+            record.finish(MASKS, [path for path in masks if path.is_file()], unused=unreadable)
+    done = len(missing - unreadable.keys())
+    return Predicted(done, len(photos) - len(missing), tuple(unreadable.values()))

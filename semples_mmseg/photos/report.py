@@ -24,8 +24,6 @@ from ..version import __version__
 from .confidence import Confidence, read_confidence
 from .explorer import Explorer, fit_within
 from .html_parts import HEAD, curve, picture, table, text
-from .inspection import photo_paths
-from .recipe import Recipe
 from .run import Run
 
 CAM_STAGES = {'classify': 'CAM, stage 0', 'match': 'CAM, match', 'refine': 'CAM, refine'}
@@ -61,7 +59,7 @@ def write_report(run: Run, photos: int = 24, truth: Path | None = None) -> Path:
     explorer = Explorer(run)
     shown = list(dict.fromkeys(row.photo for row in confidence))[:photos]
     best = {row.tag: row.photo for row in confidence}  # the last row of a tag is its best
-    paths = photo_paths(run, list(dict.fromkeys([*shown, *best.values(), *true_masks])))
+    paths = run.photo_paths(dict.fromkeys([*shown, *best.values(), *true_masks]))
     title = text(run.folder.resolve().name)
     parts = [
         f'<title>{title}</title></head><body>',
@@ -88,10 +86,10 @@ def write_report(run: Run, photos: int = 24, truth: Path | None = None) -> Path:
 
 def _summary(run: Run) -> str:
     """Photos, recipe, and how long each step took."""
-    about, labels = run.read(), run.labels()
+    about, labels = run.entry().about, run.labels()
     rows = [
         ('photos', f'{len(labels)} in {Path(about["photos"]).name}, tags: {about["form"]}'),
-        *Recipe.from_json(about['recipe']).rows(len(labels)),
+        *run.fit_settings().rows(len(labels)),
     ]
     record = Record(run.folder)
     for name in ('stages', 'pseudo masks', 'Segmenter', 'predictions'):
@@ -139,8 +137,8 @@ def _losses(run: Run) -> str:
     """The loss of every stage and of the Segmenter by step, from the logs of all starts."""
     logged, first = _logged(run.semples), 0
     lines: dict[str, list[tuple[int, float]]] = {}
-    for stage, work in Recipe.from_json(run.read()['recipe']).stages.items():
-        last = first + work.epochs
+    for stage, length in run.fit_settings().stages.items():
+        last = first + length.epochs
         lines[stage] = [(step, loss) for step, epoch, loss in logged if first < epoch <= last]
         first = last
     lines['Segmenter'] = [(step, loss) for step, _, loss in _logged(run.segmenter)]

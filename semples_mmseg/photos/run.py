@@ -1,9 +1,8 @@
 """The files of a run on your own photos.
 
 ===================== =============================================================================
-``run.json``          photos, tags, classes and recipe
-``data/``             ``list.txt``, ``labels.json``, ``classes.txt``: a ``WeakLabelDataset``;
-                      ``sizes.json``, so that photos are checked once
+``record.json``       what the run was made from: photos, tags, classes, settings, and its results
+``data/``             ``list.txt``, ``labels.json``, ``classes.txt``: a ``WeakLabelDataset``
 ``configs/``          ``semples.py`` and ``segmenter.py``, which ``tools/train.py`` reruns
 ``semples/``          work folder of the stages: ``classify.pth`` ... ``refine.pth``, stages.json
 ``masks/``            the pseudo masks, in the photos' folder tree, with ``classes.json``
@@ -19,17 +18,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ..utils.classes import people_name
-from ..utils.errors import Missing
-from ..utils.files import read_json
-from ..utils.io import write_json
-from ..utils.lists import read_image_ids, read_label_file
+from ..utils.classes import label_name
+from ..utils.errors import Missing, Refusal
+from ..utils.lists import image_ids
+from ..utils.record import RECORD, Entry, Record
+from .settings import FitSettings
 
-_RECORD = 'run.json'
+ENTRY = 'run'
+"""Entry of the record with photos, tags, classes and settings."""
+PHOTOS = 'photos/'
+"""Begin of the names of photos among the inputs of this entry."""
+_KINDS = {
+    'settings': dict(classes=list, labels=dict),
+    'about': dict(version=str, photos=str, form=str, fit=dict, sizes=dict),
+}
 
 
 @dataclass(frozen=True)
@@ -47,47 +53,94 @@ class Run:
         """Open the run in a folder.
 
         Raises:
-            FileNotFoundError: If the folder holds none.
+            Missing: If the folder holds none.
+            Refusal: If its record is damaged.
         """
-        if not (folder / _RECORD).is_file():
+        run = cls(folder)
+        if ENTRY not in run.record():
             raise Missing(
-                f'{folder} holds no run ({_RECORD} is missing): give the folder that was '
-                '--out of semples-mmseg fit'
+                f'{folder} holds no run ({RECORD} has no entry {ENTRY!r}): give the folder that '
+                'was --out of semples-mmseg fit'
             )
-        return cls(folder)
+        run.entry()
+        return run
 
-    @property
-    def exists(self) -> bool:
-        """Whether a run was begun in the folder."""
-        return (self.folder / _RECORD).is_file()
+    def record(self) -> Record:
+        """The record of the run as it is now."""
+        return Record(self.folder)
 
-    def read(self) -> dict[str, Any]:
-        """Content of ``run.json``.
+    def entry(self) -> Entry:
+        """What the run was made from.
 
-        Keys: ``version`` of the package; ``photos``, the folder, and ``tags``, the table or None,
-        as absolute paths; ``form`` of the table; ``classes`` as they were written
-        (``person|player``); ``weights`` (``'pretrained'``, ``'demo'``); ``seed``; ``recipe``.
+        Its settings are ``classes`` as they were written (``person|player``), ``labels`` (class
+        names of every photo by its id), ``weights``, ``seed`` and ``epochs`` as they were asked
+        for; its inputs the photos and the files of weights. About it are known: ``version`` of the
+        package; ``photos``, the folder, as an absolute path; ``form`` of the tag table; ``fit``,
+        see ``FitSettings``; ``sizes``, height and width of the photos.
+
+        Raises:
+            Refusal: If the record is damaged.
         """
-        return read_json(self.folder / _RECORD)
+        entry = self.record()[ENTRY]
+        for part, kinds in _KINDS.items():
+            for key, kind in kinds.items():
+                found = getattr(entry, part).get(key)
+                if not isinstance(found, kind):
+                    raise Refusal(
+                        f'{self.folder / RECORD} is damaged: {ENTRY}.{part}.{key} is {found!r}; '
+                        'restore the file, or choose another --out'
+                    )
+        return entry
 
-    def write(self, record: dict[str, Any]) -> None:
-        """Write ``run.json``."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_json(self.folder / _RECORD, record, ensure_ascii=False)
+    def known_sizes(self, photos: Path) -> dict[str, tuple[int, int]]:
+        """Height and width of the photos below a folder that are as when the run was begun."""
+        record = self.record()
+        if ENTRY not in record:
+            return {}
+        sizes = self.entry().about['sizes']
+        same = record.unchanged(ENTRY, {f'{PHOTOS}{name}': photos / name for name in sizes})
+        return {name: (h, w) for name, (h, w) in sizes.items() if f'{PHOTOS}{name}' in same}
+
+    def fit_settings(self) -> FitSettings:
+        """The settings of the trainings."""
+        return FitSettings.from_json(self.entry().about['fit'])
+
+    def class_names(self) -> list[str]:
+        """Names of the object classes in labels and masks; their ids in masks begin with 1."""
+        return [label_name(name) for name in self.entry().settings['classes']]
+
+    def labels(self) -> dict[str, list[str]]:
+        """Class names of every photo that is trained on, by its id, in the order of the list."""
+        return self.entry().settings['labels']
+
+    def photo_paths(
+        self, ids: Iterable[str] | None = None, folder: Path | None = None
+    ) -> dict[str, Path]:
+        """Files of photos by their ids.
+
+        Args:
+            ids: Image ids; all by default.
+            folder: Folder of the photos, if it was moved.
+
+        Raises:
+            Missing: If one is missing.
+        """
+        entry = self.entry()
+        root = Path(folder or entry.about['photos'])
+        names = [name.removeprefix(PHOTOS) for name in entry.inputs if name.startswith(PHOTOS)]
+        paths = {image_id: root / name for name, image_id in image_ids(names).items()}
+        paths = {image_id: paths[image_id] for image_id in (paths if ids is None else ids)}
+        if missing := [path for path in paths.values() if not path.is_file()]:
+            raise Missing(
+                f'{len(missing)} photos of {self.folder} are not in {root} any more, such as '
+                f'{missing[0]}: put them back, or name their folder by --photos'
+            )
+        return paths
 
     @property
     def data(self) -> Path:
         """Folder of the list of photos and of their labels."""
         return self.folder / 'data'
-
-    def labels(self) -> dict[str, list[str]]:
-        """Class names of every photo that is trained on, by its id, in the order of the list."""
-        labels = read_label_file(str(self.data / 'labels.json'))
-        return {photo: labels[photo] for photo in read_image_ids(str(self.data / 'list.txt'))}
-
-    def class_names(self) -> list[str]:
-        """Names of the object classes, for people; their ids in masks begin with 1."""
-        return [people_name(name) for name in self.read()['classes']]
 
     @property
     def semples_config(self) -> Path:
@@ -99,14 +152,14 @@ class Run:
         """Config of the retraining."""
         return self.folder / 'configs' / 'segmenter.py'
 
+    def stage_file(self, stage: str) -> Path:
+        """Weights at the end of a stage (``'classify'`` ... ``'refine'``)."""
+        return self.semples / f'{stage}.pth'
+
     @property
     def semples(self) -> Path:
         """Work folder of the stages."""
         return self.folder / 'semples'
-
-    def stage_file(self, stage: str) -> Path:
-        """Weights at the end of a stage (``'classify'`` ... ``'refine'``)."""
-        return self.semples / f'{stage}.pth'
 
     @property
     def masks(self) -> Path:
@@ -134,14 +187,14 @@ class Run:
         return self.folder / 'segmenter'
 
     @property
+    def segmenter_weights(self) -> Path:
+        """Weights of the retrained Segmenter."""
+        return self.segmenter / 'weights.pth'
+
+    @property
     def model(self) -> Path:
         """Folder of the finished model: config, checkpoint, ONNX file and classes."""
         return self.folder / 'model'
-
-    @property
-    def logs(self) -> Path:
-        """Folder of the output of the steps."""
-        return self.folder / 'logs'
 
     @property
     def report(self) -> Path:

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..prepare.outputs import labels_are_current, list_is_current, write_label_file, write_list
-from ..utils import atomic_write
-from ..utils.classes import people_name, prompt_name
+from ..utils.classes import label_name, prompt_name
 from ..utils.errors import Refusal
+from ..utils.io import atomic_write, write_json
 from ..utils.lists import folded, image_ids
 from .tag_tables import Entry, TagTable
 
@@ -22,7 +21,7 @@ class TaggedPhotos:
     Attributes:
         root: Folder of the photos.
         form: Form of the table.
-        classes: Class names as written; see ``people_name`` and ``prompt_name``.
+        classes: Class names as written; see ``label_name`` and ``prompt_name``.
         tags: For each tagged photo, its path below ``root`` with slashes and its class names.
         untagged: Photos that the table does not name.
     """
@@ -68,30 +67,31 @@ def suffixes_of(ids: Mapping[str, str]) -> list[str]:
     return sorted({photo.removeprefix(name) for photo, name in ids.items()}, key=len, reverse=True)
 
 
-def write_dataset(tagged: TaggedPhotos, folder: Path, overwrite: bool = False) -> None:
+def labels_of(tagged: TaggedPhotos) -> dict[str, list[str]]:
+    """Class names, as in masks and tables, of every photo by its image id."""
+    ids = image_ids(tagged.tags)
+    return {ids[photo]: [label_name(tag) for tag in tags] for photo, tags in tagged.tags.items()}
+
+
+def write_dataset(tagged: TaggedPhotos, folder: Path) -> list[Path]:
     """Write what a ``WeakLabelDataset`` reads.
 
     ``list.txt`` has the ids of the tagged photos, see ``image_ids``; ``labels.json`` their class
-    names for people; ``classes.txt`` the class names as they were written.
+    names; ``classes.txt`` the class names as they were written.
 
     Args:
         tagged: Photos and tags.
         folder: Where the files go.
-        overwrite: Whether files of other content may be replaced.
 
-    Raises:
-        FileExistsError: If the folder holds lists or labels of other content.
+    Returns:
+        The files.
     """
-    ids = image_ids(tagged.tags)
-    labels = {ids[photo]: [people_name(tag) for tag in tags] for photo, tags in tagged.tags.items()}
-    names = list(labels)
-    # Both are checked before anything is written.
-    list_is_current(folder / 'list.txt', names, overwrite)
-    labels_are_current(folder / 'labels.json', labels, overwrite)
-    write_list(folder / 'list.txt', names, overwrite)
-    write_label_file(folder / 'labels.json', labels, overwrite)
-    with atomic_write(folder / 'classes.txt') as file:
-        file.writelines(f'{name}\n' for name in tagged.classes)
+    labels = labels_of(tagged)
+    for name, lines in (('list.txt', labels), ('classes.txt', tagged.classes)):
+        with atomic_write(folder / name) as file:
+            file.writelines(f'{line}\n' for line in lines)
+    write_json(folder / 'labels.json', labels, indent=0, ensure_ascii=False)
+    return [folder / name for name in ('list.txt', 'labels.json', 'classes.txt')]
 
 
 def _find(entry: Entry, by_name: Mapping[str, Sequence[str]], root: Path) -> str:
@@ -117,7 +117,7 @@ def _check_classes(table: TagTable) -> None:
     first = {tag: entry.where for entry in reversed(table.entries) for tag in entry.tags}
     for name in table.classes:
         where = first.get(name, 'the class names')
-        plain = people_name(name)
+        plain = label_name(name)
         if not plain or not prompt_name(name):
             raise Refusal(f'{where}: {name!r} is no class name')
         if plain.casefold() == 'background':

@@ -51,7 +51,7 @@ def read_classes(class_names: str | Sequence[str], where: str = 'class_names') -
         raise Refusal(
             f'{where}: expected class names, or "name|name for CLIP", got {list(class_names)}'
         )
-    names = [people_name(name) if isinstance(name, str) else name for name in class_names]
+    names = [label_name(name) if isinstance(name, str) else name for name in class_names]
     prompts = [prompt_name(name) if isinstance(name, str) else name for name in class_names]
     check_class_names(names, where)
     check_class_names(list(dict.fromkeys(prompts)), where)
@@ -60,7 +60,7 @@ def read_classes(class_names: str | Sequence[str], where: str = 'class_names') -
     return ObjectClasses(tuple(names), tuple(prompts))
 
 
-def people_name(name: str) -> str:
+def label_name(name: str) -> str:
     """The name of a class for people: the part before the ``|`` of ``person|player``."""
     return name.partition('|')[0].strip()
 

@@ -7,11 +7,10 @@ import re
 _WORKER = re.compile(r'\ACaught \w+ in [^\n]*\.\nOriginal Traceback .*^[\w.]+: ', re.DOTALL | re.M)
 
 
-class Refusal(ValueError):
-    """The package refuses its input; exit code 2. The text names file, key or option, and the fix.
+class _OwnText(Exception):
+    """PyTorch raises an error of a loader worker anew, with the worker's traceback as its text.
 
-    PyTorch raises an error of a loader worker anew, with the worker's traceback as its text. The
-    text of a refusal is then its own again.
+    The text of these errors is then their own again.
 
     Args:
         text: The text.
@@ -19,6 +18,10 @@ class Refusal(ValueError):
 
     def __init__(self, text: str = '') -> None:
         super().__init__(_WORKER.sub('', str(text).rstrip('\n')))
+
+
+class Refusal(_OwnText, ValueError):
+    """The package refuses its input; exit code 2. The text names file, key or option, and fix."""
 
 
 class Missing(Refusal, FileNotFoundError):
@@ -33,5 +36,5 @@ class MissingPackage(Refusal, ImportError):
     """A Python package that is needed is not installed."""
 
 
-class RunError(RuntimeError):
+class RunError(_OwnText, RuntimeError):
     """The package ends a run that had begun; exit code 1. Files that are complete stay."""

@@ -193,5 +193,5 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
     return np.array(image.convert('RGB'))
 
 
-def _unreadable(kind: str, path: str | os.PathLike, error: Exception) -> ValueError:
-    return ValueError(f'{kind} {path} cannot be read ({error}); replace the file')
+def _unreadable(kind: str, path: str | os.PathLike, error: Exception) -> Refusal:
+    return Refusal(f'{kind} {path} cannot be read ({error}); replace the file')

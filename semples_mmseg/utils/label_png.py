@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from .errors import Refusal
-from .files import read_bytes
+from .errors import Missing, Refusal
+from .files import read_bytes, read_json
 from .images import open_image
 from .io import atomic_write, write_json
 from .names import check_image_id
@@ -61,6 +61,27 @@ def write_classes(
     colours = class_colours(len(classes), palette)
     entries = [dict(id=k, name=name, colour=colours[k]) for k, name in enumerate(classes)]
     write_json(Path(folder) / 'classes.json', entries, ensure_ascii=False)
+
+
+def read_class_colours(folder: str | os.PathLike) -> tuple[list[str], list[list[int]]]:
+    """Names of the ids of a folder's masks, background first, and their colours.
+
+    Raises:
+        Missing: If the folder has no ``classes.json``.
+        Refusal: If it was not written by ``write_classes``.
+    """
+    file = Path(folder) / 'classes.json'
+    if not file.is_file():
+        raise Missing(f'{file} does not exist: give the names of the classes with --classes')
+    try:
+        entries = read_json(file)
+        found = [(str(entry['name']), [int(c) for c in entry['colour']]) for entry in entries]
+        ids = [entry['id'] for entry in entries]
+    except (TypeError, KeyError, ValueError) as error:
+        raise Refusal(f'{file} is damaged ({error!r}): restore it, or give --classes') from None
+    if not ids or ids != list(range(len(ids))) or any(len(colour) != 3 for _, colour in found):
+        raise Refusal(f'{file} is damaged: ids count from 0, a colour has three numbers')
+    return [name for name, _ in found], [colour for _, colour in found]
 
 
 def write_mask(

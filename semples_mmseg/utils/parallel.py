@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
+from types import ModuleType
 from typing import Any
-
-import torch
 
 from .errors import Refusal, RunError
 
@@ -106,7 +107,8 @@ class WorkerPool:
         done = []
         while self._waiting and (self._waiting[0].done() or len(self._waiting) >= self._limit):
             done.append(self._next())
-        self._waiting.append(self._executor.submit(self._function, *arguments))
+        with _nameless_script():
+            self._waiting.append(self._executor.submit(self._function, *arguments))
         return done
 
     def wait(self) -> list[Any]:
@@ -137,11 +139,28 @@ class WorkerPool:
             raise
 
 
+@contextlib.contextmanager
+def _nameless_script() -> Iterator[None]:
+    """Start processes that do not run the script of this one again.
+
+    They would import it first, which starts everything anew where it has no line
+    ``if __name__ == '__main__'``.
+    """
+    script = sys.modules['__main__']
+    sys.modules['__main__'] = ModuleType('__main__')
+    try:
+        yield
+    finally:
+        sys.modules['__main__'] = script
+
+
 def _start_worker() -> None:
     """Prepare a worker: one thread, a silent end at Ctrl-C, and an end with its parent."""
     # The parent gets Ctrl-C too, and should not wait for long tasks.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    torch.set_num_threads(1)
+    os.environ['OMP_NUM_THREADS'] = '1'
+    if 'torch' in sys.modules:  # not needed by every task
+        sys.modules['torch'].set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
@@ -10,11 +12,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 Item = TypeVar('Item')
 
+EVERY = 60.0
+"""Seconds between two lines where stderr is no terminal."""
+
 
 def progress(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
     """Yield the items and show on stderr how many are done and the time left.
 
-    Nothing is shown where stderr is no terminal.
+    A terminal has one line, which changes; a file gets a line every minute.
 
     Args:
         items: Items of the work.
@@ -24,11 +29,28 @@ def progress(items: Iterable[Item], description: str, total: int | None = None) 
     if total is None and isinstance(items, Sized):
         total = len(items)
     console = Console(stderr=True)
+    if not console.is_terminal:
+        yield from _lines(items, description, total)
+        return
     columns = (
         TextColumn('{task.description}', markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as shown:
+    with Progress(*columns, console=console) as shown:
         yield from shown.track(items, total, description=description)
+
+
+def _lines(items: Iterable[Item], description: str, total: int | None) -> Iterator[Item]:
+    start = said = time.monotonic()
+    for done, item in enumerate(items):
+        now = time.monotonic()
+        if now - said >= EVERY:
+            said = now
+            left = ''
+            if total and done:
+                minutes = (now - start) / done * (total - done) / 60
+                left = f' of {total}, about {max(round(minutes), 1)} min left'
+            print(f'{description}: {done}{left}', file=sys.stderr, flush=True)
+        yield item

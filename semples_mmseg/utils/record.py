@@ -129,22 +129,36 @@ class Record:
             self._write()
         return state
 
-    def finish(self, name: str, outputs: Iterable[Path], **about: Any) -> None:
+    def finish(
+        self, name: str, outputs: Iterable[Path], unused: Iterable[str] = (), **about: Any
+    ) -> None:
         """Record that a result is complete.
 
         Args:
             name: Name of the result, which was begun.
             outputs: Its files and folders, in the folder of the record.
+            unused: Names of inputs that nothing was made from, such as photos that cannot be read;
+                they are forgotten, so that they may be replaced.
             about: See ``begin``.
 
         Raises:
             Missing: If an output is missing.
         """
-        entry = self._entries[name]
+        entry, unused = self._entries[name], set(unused)
         files = expand({os.path.relpath(path, self.folder): Path(path) for path in outputs})
         entry.outputs = _stamps(files, {})
+        entry.inputs = {file: stamp for file, stamp in entry.inputs.items() if file not in unused}
         entry.about |= _plain(about)
         self._write()
+
+    def unchanged(self, name: str, inputs: Mapping[str, Path]) -> set[str]:
+        """Names of the inputs that have the size and time of the record; no file is read."""
+        known = self[name].inputs if name in self else {}
+        return {
+            file
+            for file, path in inputs.items()
+            if file in known and path.is_file() and known[file][:2] == _version(path)
+        }
 
     def forget(self, name: str) -> None:
         """Remove an entry."""
@@ -266,14 +280,18 @@ def _stamps(files: Mapping[str, Path], known: Stamps) -> Stamps:
     """Stamps of files; a file whose size and time are known is not read."""
 
     def stamp(name: str) -> list:
-        found = files[name].stat()
-        size, time = found.st_size, found.st_mtime_ns
-        if known.get(name, [])[:2] == [size, time]:
+        version = _version(files[name])
+        if known.get(name, [])[:2] == version:
             return known[name]
-        return [size, time, file_digest(files[name])]
+        return [*version, file_digest(files[name])]
 
     with ThreadPoolExecutor() as pool:
         return dict(zip(files, pool.map(stamp, files), strict=True))
+
+
+def _version(path: Path) -> list[int]:
+    found = path.stat()
+    return [found.st_size, found.st_mtime_ns]
 
 
 def _is_stamp(given: Any) -> bool:

@@ -21,6 +21,7 @@ from torch import nn
 
 from semples_mmseg.engine import FiniteStepHook
 from semples_mmseg.engine.finite_step_hook import NotFiniteError
+from semples_mmseg.utils.config_options import read_options
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 NAN, INF = float('nan'), float('inf')
@@ -263,8 +264,13 @@ def test_refusals(make_runner):
     with pytest.raises(ValueError, match='patience must be at least 1, got 0'):
         FiniteStepHook(patience=0)
     runner = types.SimpleNamespace(optim_wrapper=OptimWrapperDict())
-    with pytest.raises(TypeError, match='default_hooks.finite_steps=None'):
+    with pytest.raises(ValueError, match='default_hooks.finite_steps.patience=None'):
         FiniteStepHook().before_train_iter(runner, 0)
+    read = read_options(['default_hooks.finite_steps.patience=None'])
+    unwatched = FiniteStepHook(*read.values())
+    unwatched.before_train(runner)
+    unwatched.before_train_iter(runner, 0)
+    unwatched.after_train_iter(runner, 0)
 
 
 def test_every_config_of_training_has_it():

@@ -95,7 +95,8 @@ def test_another_number_of_processes_goes_on(train, data, tmp_path):
     config = write(tmp_path, data)
     run = tmp_path / 'run'
     run.mkdir()
-    shutil.copy(train(2) / f'epoch_{IN_PROMPT}.pth', run)
+    for name in (f'epoch_{IN_PROMPT}.pth', 'classify.pth'):  # refine starts from the latter
+        shutil.copy(train(2) / name, run)
     (run / 'last_checkpoint').write_text(str(run / f'epoch_{IN_PROMPT}.pth'))
     launch(3, tool, 'train.py', config, '--resume')
     assert steps(run)[0]['step'] == 3 * IN_PROMPT

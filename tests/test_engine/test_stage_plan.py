@@ -21,9 +21,11 @@ def test_files_at_the_end_and_at_the_first_start_of_a_stage():
     plan = StagePlan([*THREE, *THREE[1:]])
     names = ['match.pth', 'prompt_2.pth', 'refine_3.pth', 'prompt_4.pth', 'refine_5.pth']
     assert [plan.file_name(index) for index in range(5)] == names
-    assert plan.start_file('match', 1) == plan.start_file('match', 4) == 'start.pth'
-    assert plan.start_file('refine', 4) == 'prompt_2.pth'
-    assert plan.start_file('refine', 2) is None and plan.start_file('weights.pth', 2) is None
+    assert [plan.own_files(index) for index in (1, 3)] == [{}, {}]
+    assert plan.own_files(2) == plan.own_files(4) == dict(mask_generator='start.pth')
+    again = dict(mask_generator='refine', prompt_learner='weights.pth', text_head='prompt')
+    plan = StagePlan([*THREE, dict(THREE[1], restore=again)])
+    assert plan.own_files(3) == dict(mask_generator='prompt_2.pth', text_head='match.pth')
 
 
 def test_an_optimizer_that_replaces_that_of_the_run_is_the_same_each_time():

@@ -9,7 +9,7 @@ from mmseg.registry import MODELS
 from PIL import Image
 
 from semples_mmseg.photos.confidence import write_confidence
-from semples_mmseg.photos.fit import begin, recipe_for
+from semples_mmseg.photos.fit import begin, settings_for
 from semples_mmseg.photos.inspection import inspect_photos
 from semples_mmseg.photos.run import Run
 from semples_mmseg.utils.label_png import write_mask
@@ -27,7 +27,7 @@ def explored(tmp_path_factory):
         Image.fromarray(coarse).resize((64, 48)).save(root / 'photos' / name)
     found = inspect_photos(root / 'photos', None)
     usable, run = found.usable(False, False), Run(root / 'run')
-    begin(run, usable, None, recipe_for(found, usable, 'demo'))
+    begin(run, found, usable, settings_for(found, usable, 'demo'))
     config = Config.fromfile(run.semples_config)
     init_default_scope('mmseg')
     torch.manual_seed(0)

@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 import semples_mmseg
 from semples_mmseg.cli.main import main
 from semples_mmseg.photos.run import Run
-from semples_mmseg.utils.label_png import full_palette, read_mask, write_classes, write_mask
+from semples_mmseg.utils.label_png import read_mask, write_mask
 
 # Two photos of one stem keep their suffix in the id.
 PHOTOS = {'Kuh 1.JPG': 'Kuh 1', 'sub/tür.png': 'sub/tür', 'sub/x.jpg': 'sub/x.jpg',
@@ -33,11 +33,10 @@ def run(tmp_path):
         Image.fromarray(rng.integers(0, 256, (*size, 3), np.uint8)).save(photos / photo)
         write_mask(run.masks / f'{name}.png', label)
     (photos / 'untagged.jpg').write_bytes(b'')
-    run.write(dict(photos=str(photos), classes=['person|player', 'cow']))
-    run.data.mkdir()
-    (run.data / 'list.txt').write_text(''.join(f'{name}\n' for name in PHOTOS.values()))
-    palette = np.reshape(full_palette(), (-1, 3))[:3].tolist()
-    write_classes(run.masks, ['background', 'person', 'cow'], palette)
+    about = dict(version='0', photos=str(photos), form='list CSV', fit={}, sizes={})
+    settings = dict(classes=['person|player', 'cow'], labels=dict.fromkeys(PHOTOS.values(), []))
+    inputs = {f'photos/{name}': photos / name for name in PHOTOS}
+    run.record().begin('run', settings, inputs, **about)
     return run
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,11 @@ from semples_mmseg.cli.main import main
 from semples_mmseg.photos import fit
 from semples_mmseg.photos.confidence import read_confidence
 from semples_mmseg.photos.configs import write_configs
-from semples_mmseg.photos.fit import begin, check_weights, recipe_for
-from semples_mmseg.photos.inspection import inspect_photos, record_sizes
-from semples_mmseg.photos.recipe import choose_recipe, shorten
+from semples_mmseg.photos.fit import begin, check_weights, settings_for
+from semples_mmseg.photos.inspection import inspect_photos
 from semples_mmseg.photos.run import Run
+from semples_mmseg.photos.settings import choose_settings
+from semples_mmseg.photos.tags import TaggedPhotos
 from semples_mmseg.runs.forecast import Cost
 from semples_mmseg.utils.label_png import read_mask
 
@@ -70,9 +72,9 @@ def test_findings_end_with_1_and_say_what_to_do(photos, capsys):
         file.write('1.png,boat\n')
     assert run_command('check', folder, '--tags', table, '--weights', 'demo') == 1
     shown = capsys.readouterr().out
-    assert '1 photos cannot be read, such as 0.png' in shown and '--skip-unreadable' in shown
+    assert '1 photo cannot be read, such as 0.png' in shown and '--skip-unreadable' in shown
     assert 'boat (1)' in shown and '--skip-rare' in shown
-    assert '1 photos are not in the table and are not used: extra.png' in shown
+    assert '1 photo is not in the table and is not used: extra.png' in shown
 
 
 @pytest.mark.parametrize(
@@ -108,67 +110,129 @@ def test_a_folder_for_the_run_that_is_none(photos, capsys):
     assert 'expected a positive number' in capsys.readouterr().err
 
 
-def test_a_folder_of_another_run_is_refused(photos, tmp_path):
+@pytest.fixture
+def begun(photos, tmp_path):
+    """What begins the run again with some changes, and the run."""
     folder, table, _ = photos
-    found = inspect_photos(folder, table)
-    usable = found.usable(False, False)
-    recipe = recipe_for(found, usable, 'demo')
     run = Run(tmp_path / 'run')
-    begin(run, usable, table, recipe)
-    assert begin(run, usable, table, shorten(recipe, 1)) == recipe  # goes on as it began
-    with pytest.raises(FileExistsError, match='seed are 0, now 1'):
-        begin(run, usable, table, recipe_for(found, usable, 'demo', seed=1))
-    table.write_text(table.read_text() + 'x.png,cup\n')
-    with pytest.raises(FileExistsError, match='other labels'):
-        begin(run, inspect_photos(folder, table).usable(False, False), table, recipe)
-    (tmp_path / 'full').mkdir()
-    (tmp_path / 'full' / 'letter.txt').write_text('mine')
+
+    def again(out=run.folder, folder=folder, table=table, epochs=None, **changes):
+        found = inspect_photos(folder, table, known=Run(out).known_sizes(folder))
+        usable = found.usable(False, False)
+        settings = settings_for(found, usable, 'demo', epochs=epochs, **changes)
+        return begin(Run(out), found, usable, settings, epochs)
+
+    again()
+    return again, run
+
+
+def test_a_run_is_continued_with_what_it_was_made_from_alone(begun, photos, tmp_path, monkeypatch):
+    (again, run), (folder, table, _) = begun, photos
+    before = {path: path.stat().st_mtime_ns for path in run.folder.rglob('*')}
+    monkeypatch.chdir(tmp_path)
+    for out in ('run', './run', run.folder.absolute()):
+        again(Path(out))
+    assert {path: path.stat().st_mtime_ns for path in run.folder.rglob('*')} == before
+    for changes, named in ((dict(seed=1), 'seed'), (dict(epochs=7), 'epochs')):
+        with pytest.raises(ValueError, match=rf'{named}.*--out'):
+            again(**changes)
+    text = table.read_text()
+    table.write_text(text + 'x.png,cup\n')
+    with pytest.raises(ValueError, match=r'labels\.x\.png.*--out'):
+        again()
+    table.write_text(text)
+    draw(folder / '3.png', ['cup'], np.random.default_rng(1), (64, 64))
+    with pytest.raises(ValueError, match=r'3\.png has other content.*--out'):
+        again()
+
+
+def test_a_config_or_record_changed_by_hand_is_noticed(begun):
+    again, run = begun
+    text = run.semples_config.read_text()
+    run.semples_config.write_text(text.replace('seed', 'SEED'))
+    with pytest.raises(ValueError, match=r'semples\.py was changed'):
+        again()
+    run.semples_config.unlink()  # as the message says
+    again()
+    assert run.semples_config.read_text() == text
+    for content in ('[]', '{}', '{"run": {"classes": 3}}', '{'):
+        (run.folder / 'record.json').write_text(content)
+        with pytest.raises(ValueError, match=r'record\.json|no run'):
+            again()
+
+
+def test_a_killed_start_is_continued(begun, photos, tmp_path):
+    again, run = begun
+    entries = json.loads((run.folder / 'record.json').read_text())
+    entries['run']['outputs'] = None
+    out = tmp_path / 'killed'
+    (out / 'data').mkdir(parents=True)
+    (out / 'record.json').write_text(json.dumps(entries))
+    (out / 'data' / '.list.txt.abcdefgh.tmp').write_text('half')
+    again(out)
+    assert Config.fromfile(Run(out).semples_config).stages
+    full = tmp_path / 'full'
+    full.mkdir()
+    (full / 'letter.txt').write_text('mine')
     with pytest.raises(FileExistsError, match='no run'):
-        begin(Run(tmp_path / 'full'), usable, table, recipe)
+        again(full)
 
 
-def test_photos_that_have_not_changed_are_decoded_once(photos, tmp_path, monkeypatch):
-    folder, table, labels = photos
-    record, decoded = tmp_path / 'sizes.json', []
-    first = inspect_photos(folder, table, record=record)
-    record_sizes(first, record)
+def test_a_run_and_its_photos_can_be_moved(begun, photos, tmp_path):
+    (again, run), (folder, _, _) = begun, photos
+    moved = tmp_path / 'elsewhere'
+    moved.mkdir()
+    shutil.move(run.folder, moved / 'run')
+    shutil.move(folder, moved / 'photos')
+    again(moved / 'run', moved / 'photos')
+    for path in (Run(moved / 'run').semples_config, Run(moved / 'run').segmenter_config):
+        dataset = Config.fromfile(path).train_dataloader.dataset
+        assert Path(dataset.data_root).resolve() == moved / 'run' / 'data'
+        assert dataset.data_prefix.img_path == str(moved / 'photos')
+
+
+def test_photos_that_have_not_changed_are_decoded_once(begun, photos, monkeypatch):
+    (again, run), (folder, table, _) = begun, photos
+    decoded = []
 
     def decode(function, paths):
         decoded.extend(path.name for path in paths)
         return map(function, paths)
 
     monkeypatch.setattr('semples_mmseg.photos.inspection.parallel_map', decode)
-    assert inspect_photos(folder, table, record=record) == first and not decoded
+    again()
+    assert not decoded
     (folder / '3.png').write_bytes(b'no picture')
-    draw(folder / '5.png', ['cup'], np.random.default_rng(1), (40, 40))
-    changed = inspect_photos(folder, table, record=record)
-    assert decoded == ['3.png', '5.png'] and set(changed.unreadable) == {'3.png'}
-    assert changed.sizes == {**{n: s for n, s in first.sizes.items() if n != '3.png'},
-                             '5.png': (40, 40)}  # fmt: skip
+    found = inspect_photos(folder, table, known=run.known_sizes(folder))
+    assert decoded == ['3.png'] and set(found.unreadable) == {'3.png'} and len(found.sizes) == 11
 
 
-def test_missing_weights_name_the_option(tmp_path):
-    recipe = choose_recipe(10, 100.0, weights='pretrained', backbone='none.pth', clip='none.pt')
+def test_missing_weights_name_the_option(tmp_path, capsys, photos):
+    settings = choose_settings(10, 100.0, weights='pretrained', backbone='none.pth', clip='none.pt')
     with pytest.raises(FileNotFoundError, match='--backbone: there is no file'):
-        check_weights(recipe)
+        check_weights(settings)
     with pytest.raises(ValueError, match='--clip has no effect'):
-        check_weights(choose_recipe(10, 100.0, weights='demo', clip='mine.pt'))
+        check_weights(choose_settings(10, 100.0, weights='demo', clip='mine.pt'))
+    assert run_command('check', photos[0], '--classes', tmp_path / 'none.txt') == 2
+    assert capsys.readouterr().err.count('\n') == 1
 
 
 @pytest.mark.parametrize('weights', ['demo', 'pretrained'])
 @pytest.mark.parametrize('photos', [2, 600, 100_000])
-def test_recipes_have_steps_for_any_number_of_photos(weights, photos):
-    recipe = choose_recipe(photos, 1e6, weights=weights, cores=4)
-    for work in (*recipe.stages.values(), recipe.segmenter):
-        assert work.batch <= photos and work.steps(photos) >= 4
-    assert type(recipe).from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
-    assert recipe.workers == 4
+def test_there_are_steps_for_any_number_of_photos(weights, photos):
+    settings = choose_settings(photos, 1e6, weights=weights, cores=4)
+    for length in (*settings.stages.values(), settings.segmenter):
+        assert length.batch <= photos and length.steps(photos) >= 4
+    assert type(settings).from_json(json.loads(json.dumps(settings.to_json()))) == settings
+    assert settings.workers == 4
 
 
 def test_configs_name_classes_data_and_weights(tmp_path):
-    recipe = choose_recipe(20, 1e6, weights='pretrained', backbone='/w/d.pth', clip='/w/c.pt')
+    settings = choose_settings(20, 1e6, weights='pretrained', backbone='/w/d.pth', clip='/w/c.pt')
     run = Run(tmp_path / 'run')
-    write_configs(run, tmp_path / 'p', ['person|player', 'cow'], ['.jpg', ''], recipe)
+    tags = {'a.jpg': ('cow',), 'b.jpg': (), 'b.png': ('person|player',)}
+    tagged = TaggedPhotos(tmp_path / 'p', 'JSON', ('person|player', 'cow'), tags, ())
+    write_configs(run, tagged, settings)
     semples = Config.fromfile(run.semples_config)
     segmenter = Config.fromfile(run.segmenter_config)
     assert semples.model.class_names == ['person|player', 'cow']
@@ -181,7 +245,8 @@ def test_configs_name_classes_data_and_weights(tmp_path):
         assert backbone.init_cfg.checkpoint == 'weights:/w/d.pth'
         assert config.train_dataloader.dataset.data_prefix.img_path == str(tmp_path / 'p')
         assert config.val_dataloader is None
-        assert 'seg_map_path' not in semples.train_dataloader.dataset.data_prefix
+        assert config.train_dataloader.dataset.img_suffix == ['.jpg', '']
+    assert 'seg_map_path' not in semples.train_dataloader.dataset.data_prefix
 
 
 def test_a_whole_run(photos, tmp_path, capfd, monkeypatch):
@@ -219,15 +284,16 @@ def test_a_whole_run(photos, tmp_path, capfd, monkeypatch):
     monkeypatch.chdir(tmp_path)
     page = Path(__file__).parents[2] / 'docs' / 'own_photos.md'
     (example,) = re.findall(r'```python\n(.*?)```', page.read_text(encoding='utf-8'), re.S)
-    exec(example, {})
+    exec(example.replace("weights='demo'", "weights='demo', epochs=1"), {})
     coco = json.loads((tmp_path / 'masks.json').read_text())
     assert len(coco['images']) == 12
 
 
-def test_label_is_a_call_of_the_package():
-    from semples_mmseg.photos import fit
-
-    assert semples_mmseg.label is fit.label
+def test_the_former_name_of_fit_warns(photos):
+    folder, table, _ = photos
+    with pytest.warns(FutureWarning, match='semples_mmseg.fit'):
+        semples_mmseg.label(folder, table, weights='demo', dry_run=True)
+    assert semples_mmseg.fit is fit.fit
 
 
 def test_measuring_forecasts_the_steps_and_leaves_nothing(photos, tmp_path, monkeypatch, capsys):

@@ -180,12 +180,38 @@ def test_masks_of_a_folder_and_going_on(model_folder, photos, tmp_path, capsys):
         assert image.size == (90, 60)
 
     code, said = run('--max-side', '80')
-    assert code == 2 and 'holds masks of another model or --max-side' in said.err
+    assert code == 2 and 'max_side None there, 80 now' in said.err and '--out' in said.err
     command[-1] = str(photos)
     assert 'is the folder of the photos' in run()[1].err
     command[-1] = str(photos / 'masks')
     assert run('--skip-unreadable')[0] == run('--skip-unreadable')[0] == 0
     assert masks_below(photos / 'masks').keys() == NAMES  # no masks of masks
+
+
+def test_a_replaced_photo_and_a_changed_mask_are_noticed(model_folder, photos, tmp_path, capsys):
+    out = tmp_path / 'masks'
+
+    def predict():
+        with pytest.raises(SystemExit) as end:
+            main(['predict', str(model_folder / 'segmenter.onnx'), str(photos), '--out', str(out)])
+        return end.value.code, capsys.readouterr()
+
+    assert predict()[0] == 0
+    Image.fromarray(picture(30, 40)).save(photos / 'new.png')
+    code, said = predict()
+    assert code == 0 and '1 masks written' in said.out
+    Image.fromarray(read_mask(out / 'new.png')).save(out / 'new.png')  # without colours
+    code, said = predict()
+    assert code == 2 and f'{out / "new.png"} was changed' in said.err
+    (out / 'new.png').unlink()  # as the message says
+    assert predict()[0] == 0
+    Image.fromarray(picture(50, 20)).save(photos / 'new.png')
+    code, said = predict()
+    assert code == 2 and 'new has other content' in said.err
+    for content in ('[]', '3', '{'):
+        (out / 'record.json').write_text(content)
+        code, said = predict()
+        assert code == 2 and 'record.json' in said.err and 'Traceback' not in said.err
 
 
 def test_what_cannot_be_predicted_is_named(model_folder, photos, tmp_path, capsys):

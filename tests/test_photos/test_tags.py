@@ -11,7 +11,7 @@ from run_tool import run_tool
 
 from semples_mmseg.photos.tag_tables import read_tags
 from semples_mmseg.photos.tags import match_photos
-from semples_mmseg.utils.classes import people_name, prompt_name
+from semples_mmseg.utils.classes import label_name, prompt_name
 from semples_mmseg.utils.lists import find_photos
 
 LABELS = {
@@ -107,7 +107,7 @@ def test_a_folder_per_class(tmp_path: Path) -> None:
     result = tagged(tmp_path, None)
     assert result.classes == ('cat', 'person|player')
     assert result.tags['person|player/1.jpg'] == ('person|player',)
-    assert [people_name(c) for c in result.classes] == ['cat', 'person']
+    assert [label_name(c) for c in result.classes] == ['cat', 'person']
     assert [prompt_name(c) for c in result.classes] == ['cat', 'player']
 
 
@@ -170,11 +170,12 @@ def test_the_tool_makes_a_data_set(photos: Path, tmp_path: Path) -> None:
     # the same again is fine, other labels are not written over
     assert run_tool('dataset_converters/tags.py', *arguments) == 0
     table.write_text('image,tag\na.jpg,cat\n')
+    labels = (out / 'labels.json').read_text()
+    with pytest.raises(ValueError, match='labels.b'):
+        run_tool('dataset_converters/tags.py', *arguments)
+    (out / 'record.json').unlink()  # a list that was made by hand
     with pytest.raises(FileExistsError, match='list.txt'):
         run_tool('dataset_converters/tags.py', *arguments)
-    # nor are labels alone, beside a list that is new
-    labels = (out / 'labels.json').read_text()
-    (out / 'list.txt').unlink()
-    with pytest.raises(FileExistsError, match='labels.json'):
-        run_tool('dataset_converters/tags.py', *arguments)
-    assert (out / 'labels.json').read_text() == labels and not (out / 'list.txt').exists()
+    assert (out / 'labels.json').read_text() == labels
+    assert run_tool('dataset_converters/tags.py', *arguments, '--overwrite') == 0
+    assert (out / 'list.txt').read_text() == 'a\n'

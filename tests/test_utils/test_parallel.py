@@ -66,12 +66,10 @@ def test_a_killed_worker_is_one_clear_error():
 
 def test_ctrl_c_does_not_wait_for_the_tasks(tmp_path):
     code = (
-        'import time\n'
         'from semples_mmseg.utils.parallel import WorkerPool\n'
-        'if __name__ == "__main__":\n'
-        '    with WorkerPool(eval, 1) as pool:\n'
-        '        pool.put("print(flush=True) or __import__(\'time\').sleep(600)")\n'
-        '        pool.wait()\n'
+        'with WorkerPool(eval, 1) as pool:\n'  # the script is not run again in the worker
+        '    pool.put("print(flush=True) or __import__(\'time\').sleep(600)")\n'
+        '    pool.wait()\n'
     )
     (tmp_path / 'long.py').write_text(code)
     process = subprocess.Popen(

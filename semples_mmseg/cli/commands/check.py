@@ -19,17 +19,17 @@ def run(args: argparse.Namespace) -> int:
     register_components()
     from rich.console import Console
 
-    from ...photos.fit import recipe_for, show_inspection, show_recipe
-    from ...photos.inspection import inspect_photos
+    from ...photos.fit import settings_for, show_settings
+    from ...photos.inspection import inspect_photos, show_inspection
 
     console = Console(soft_wrap=True)
     found = inspect_photos(args.photos, args.tags, args.classes)
     show_inspection(found, console)
     usable = found.usable(skip_unreadable=True, skip_rare=True)
-    recipe = recipe_for(
+    settings = settings_for(
         found, usable, args.weights, args.backbone, args.clip, args.seed, args.epochs
     )
-    show_recipe(recipe, len(usable.tags), console)
+    show_settings(settings, usable, console)
     findings = found.findings()
     console.print(f'findings: {len(findings)}' if findings else 'all is well')
     return int(bool(findings))

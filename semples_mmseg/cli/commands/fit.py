@@ -30,9 +30,9 @@ def run(args: argparse.Namespace) -> int:
     from ... import register_components
 
     register_components()
-    from ...photos.fit import label
+    from ...photos.fit import fit
 
-    label(
+    fit(
         args.photos,
         args.tags,
         args.out,

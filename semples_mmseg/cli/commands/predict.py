@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
     photos = named_photos(args.photos, args.out)
     files = model_files(args.model)
-    settings = dict(sha256=file_digest(*files), max_side=args.max_side)
+    settings = dict(model=file_digest(*files), max_side=args.max_side)
     model = load(args.model, device=args.device, max_side=args.max_side)
     done = predict_photos(model, photos, args.out, settings, args.overlays)
     there = f', {done.there} were there already' if done.there else ''

@@ -11,8 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from ...utils.errors import Missing, Refusal
-from ...utils.files import read_json
-from ...utils.label_png import IGNORED, read_mask
+from ...utils.label_png import IGNORED, read_class_colours, read_mask
 from ...utils.lists import files_below, find_photos, name_some
 
 
@@ -69,23 +68,18 @@ def labelled_folder(
     Args:
         masks: Folder of the masks.
         photos: Folder of the photos; those without a mask are left out.
-        classes: Class names, background first; those of the folder's ``classes.json`` by
-            default.
+        classes: Class names, background first; by default those of the folder's
+            ``classes.json``, with its colours.
 
     Raises:
         FileNotFoundError: If a folder or the photo of a mask is missing, or there is no mask.
         ValueError: If no class names are known, or two photos match the name of a mask.
     """
-    palette: Sequence[Sequence[int]] = ()
-    named = masks / 'classes.json'
-    if classes is None and named.is_file():
-        entries = read_json(named)
-        classes = [entry['name'] for entry in entries]
-        palette = [entry['colour'] for entry in entries]
     if not masks.is_dir():
         raise Missing(f'there is no folder of masks at {masks}')
+    palette: Sequence[Sequence[int]] = ()
     if not classes:
-        raise Refusal(f'{named} names no classes: give them with --classes')
+        classes, palette = read_class_colours(masks)
     ids = [name.removesuffix('.png') for name in files_below(masks, '.png')]
     there = _photos_of(photos, set(ids), find_photos(photos))
     if not ids:

@@ -1,0 +1,27 @@
+"""Retraining on the pseudo masks of photos of your own, with the small encoder of the demo.
+
+semples-mmseg fit --weights demo writes a config with this one as its base: its data, classes and lengths.
+"""
+
+_base_ = 'segmenter_demo.py'
+import os
+
+dataset = dict(
+    _delete_=True,
+    type='CheckedSegDataset',
+    data_root='{{$DATA_ROOT:data/photos}}',
+    ann_file='list.txt',
+    class_names=['first class', 'second class'],
+    data_prefix=dict(img_path='images'),
+)
+masks = os.path.abspath('{{$PSEUDO_MASKS:work_dirs/photos_masks}}')
+train_dataloader = dict(dataset=dict(**dataset, pipeline=_base_.train_pipeline))
+train_dataloader['dataset']['data_prefix'] = dict(img_path='images', seg_map_path=masks)
+test_pipeline = [step for step in _base_.test_pipeline if step['type'] != 'LoadCheckedAnnotations']
+test_dataloader = dict(dataset=dict(**dataset, pipeline=test_pipeline, test_mode=True))
+# There are no masks to validate by.
+val_dataloader = None
+val_cfg = None
+val_evaluator = None
+test_evaluator = dict(_delete_=True, type='IoUMetric', iou_metrics=['mIoU'])
+model = dict(class_names=dataset['class_names'])

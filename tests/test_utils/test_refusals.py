@@ -1,0 +1,50 @@
+"""Refusals keep their type and text on their way out of other processes."""
+
+import pytest
+from torch.utils.data import DataLoader
+
+from semples_mmseg.utils.errors import AlreadyThere, Missing, MissingPackage, Refusal, RunError
+from semples_mmseg.utils.parallel import WorkerPool
+
+KINDS = [Refusal, Missing, AlreadyThere, MissingPackage, RunError]
+TEXT = 'photo a: b.jpg is empty; replace the file'
+
+
+class Raises:
+    """A data set, and a task, that refuses everything."""
+
+    def __init__(self, kind):
+        self.kind = kind
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        try:
+            raise KeyError('inner: cause')
+        except KeyError as error:
+            raise self.kind(TEXT) from error
+
+    __call__ = __getitem__
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_from_a_loader_worker(kind):
+    with pytest.raises(kind) as caught:
+        next(iter(DataLoader(Raises(kind), num_workers=1)))
+    assert type(caught.value) is kind and str(caught.value) == TEXT
+
+
+def test_from_a_pool():
+    for kind in KINDS:
+        with WorkerPool(Raises(kind), 1) as pool:
+            pool.put(0)
+            with pytest.raises(kind) as caught:
+                pool.wait()
+            assert type(caught.value) is kind and str(caught.value) == TEXT
+
+
+def test_kinds_of_python():
+    assert issubclass(Refusal, ValueError) and issubclass(RunError, RuntimeError)
+    assert issubclass(Missing, FileNotFoundError) and issubclass(AlreadyThere, FileExistsError)
+    assert Missing(TEXT).errno is None
