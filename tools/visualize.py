@@ -12,7 +12,6 @@ import argparse
 import io
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -136,22 +135,21 @@ def save(picture: Image.Image, out: Path) -> None:
 def draw_cams(args: argparse.Namespace, config: Config) -> Image.Image:
     """Figures 3 and 5 of the paper."""
     from semples_mmseg import figures
-    from semples_mmseg.figures.photos import (
+    from semples_mmseg.figures.rows import (
         build_model,
         choose_rows,
-        classes_of,
-        find_photos,
+        config_classes,
         load_model,
-        pipeline_without_masks,
         predict_cams,
+        read_photos,
     )
     from semples_mmseg.utils.classes import model_metainfo
     from semples_mmseg.utils.progress import progress
 
-    photos = find_photos(config, args.images, args.tags, args.masks)
-    rows = choose_rows(photos, classes_of(config), args.classes, args.per_class)
+    photos = read_photos(config, args.images, args.tags, args.masks)
+    rows = choose_rows(photos, config_classes(config), args.classes, args.per_class)
     model, columns = build_model(config), {}
-    pipeline = pipeline_without_masks(config)
+    pipeline = config.test_dataloader.dataset.pipeline
     titles = args.labels or column_titles(args.checkpoint)
     for title, checkpoint in zip(titles, args.checkpoint, strict=True):
         load_model(model, checkpoint)
@@ -163,7 +161,7 @@ def draw_cams(args: argparse.Namespace, config: Config) -> Image.Image:
         [row.photo.image() for row in rows],
         columns,
         [row.photo.mask() for row in rows],
-        model_metainfo(classes_of(config))['palette'],
+        model_metainfo(config_classes(config))['palette'],
         [row.title for row in rows],
         args.cell,
     )
@@ -174,18 +172,18 @@ def draw_prompts(args: argparse.Namespace, config: Config) -> Image.Image:
     import torch
 
     from semples_mmseg import figures
-    from semples_mmseg.figures.photos import (
+    from semples_mmseg.figures.prompt_figure import CLIMS_BACKGROUNDS, trained_prompts
+    from semples_mmseg.figures.rows import (
         build_model,
         choose_rows,
-        classes_of,
-        find_photos,
+        config_classes,
         load_model,
+        read_photos,
     )
-    from semples_mmseg.figures.prompt_figure import CLIMS_BACKGROUNDS, trained_prompts
     from semples_mmseg.utils.progress import progress
 
-    photos = find_photos(config, args.images, args.tags)
-    rows = choose_rows(photos, classes_of(config), args.classes, per_class=True)
+    photos = read_photos(config, args.images, args.tags)
+    rows = choose_rows(photos, config_classes(config), args.classes, per_class=True)
     model = build_model(config)
     learned = trained_prompts(model, load_model(model, args.checkpoint), args.checkpoint)
     words = args.manual or CLIMS_BACKGROUNDS
@@ -199,8 +197,8 @@ def draw_prompts(args: argparse.Namespace, config: Config) -> Image.Image:
 
 def list_words(args: argparse.Namespace, config: Config) -> None:
     """Print the words nearest to the prompt of every class."""
-    from semples_mmseg.figures.photos import build_model, classes_of, load_model
     from semples_mmseg.figures.prompt_figure import trained_prompts
+    from semples_mmseg.figures.rows import build_model, config_classes, load_model
     from semples_mmseg.figures.words import (
         NOUNS,
         encode_words,
@@ -214,10 +212,10 @@ def list_words(args: argparse.Namespace, config: Config) -> None:
     model = build_model(config)
     prompts = trained_prompts(model, load_model(model, args.checkpoint), args.checkpoint)
     words, features = encode_words(model.text_head, listed)
-    found = nearest_words(prompts, classes_of(config).names, words, features, args.count)
+    found = nearest_words(prompts, config_classes(config).names, words, features, args.count)
     if args.json:
         content = {
-            name: [asdict(near) for near in near_words] for name, near_words in found.items()
+            name: [near._asdict() for near in near_words] for name, near_words in found.items()
         }
         write_json(args.json, content, ensure_ascii=False)
     if len(words) < len(listed):

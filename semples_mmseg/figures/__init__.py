@@ -1,7 +1,6 @@
 """Pictures of CAMs, prompts and label maps: arrays in, a picture out."""
 
-from .cam_figure import draw_cams
-from .pictures import colour_label, overlay_cam, picture_grid
+from .pictures import colour_label, draw_cams, overlay_cam, picture_grid
 from .prompt_figure import draw_prompts, prompt_maps
 from .visualize_hook import VisualizeHook
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
 
 from ..utils.errors import Refusal
 from ..utils.label_png import IGNORED
-
-# Has Latin, Greek, Cyrillic and Arabic letters; Pillow's own font has fewer.
-FONT = Path(matplotlib.get_data_path()) / 'fonts' / 'ttf' / 'DejaVuSans.ttf'
 
 
 def overlay_cam(image: np.ndarray, cam: np.ndarray, opacity: float = 0.6) -> np.ndarray:
@@ -98,59 +97,67 @@ def picture_grid(
     counts = {*lengths.values(), *map(len, captions.values()), len(rows) or max(lengths.values())}
     if len(counts) != 1 or 0 in counts:
         raise Refusal(f'Every column needs the same number (> 0) of pictures, got {lengths}.')
-    size = max(cell // 11, 9)
-    font = ImageFont.truetype(FONT, size)
-    titles = [_wrap(title, font, cell) for title in columns]
-    row_titles = [_wrap(title, font, cell) for title in rows]
-    below = {title: [_wrap(t, font, cell) for t in texts] for title, texts in captions.items()}
-    line = round(1.3 * size)
-    top = line * _most_lines(titles) + gap
-    bottom = line * _most_lines(sum(below.values(), []))
-    left = gap + (cell + gap if rows else 0)
-    step, down = cell + gap, cell + bottom + gap
-    canvas = Image.new('RGB', (left + step * len(columns), top + down * counts.pop()), 'white')
-    draw = ImageDraw.Draw(canvas)
+    font = max(cell // 11, 9)
 
-    def write(x: float, y: float, text: str, anchor: str) -> None:
-        spacing = line - size
-        draw.multiline_text((x, y), text, 'black', font, anchor, align='center', spacing=spacing)
+    def fill(text: str) -> str:
+        return '\n'.join(textwrap.fill(part, int(cell / font / 0.6)) for part in text.splitlines())
 
-    for y, title in enumerate(row_titles):
-        write(gap + cell / 2, top + y * down + cell / 2, title, 'mm')
-    for x, (title, pictures) in enumerate(columns.items()):
-        centre = left + x * step + cell / 2
-        write(centre, (top - gap) / 2, titles[x], 'mm')
-        for y, picture in enumerate(pictures):
-            height, width = picture.shape[:2]
-            scale = cell / max(height, width)
-            fitted = (max(round(width * scale), 1), max(round(height * scale), 1))
+    def space(texts: Sequence[str]) -> float:
+        return max((1.3 * font * (1 + fill(text).count('\n')) for text in texts), default=0)
+
+    count, left = counts.pop(), gap + (cell + gap if rows else 0)
+    top, below = space([*columns]) + gap, space([text for c in captions.values() for text in c])
+    width, height = left + (cell + gap) * len(columns), top + (cell + below + gap) * count
+    figure = Figure((width / 72, height / 72), dpi=72)  # a point is a pixel
+    canvas = FigureCanvasAgg(figure)
+    figure.subplots_adjust(
+        left / width, (below + gap) / height, 1 - gap / width, 1 - top / height, gap / cell,
+        (below + gap) / cell,
+    )  # fmt: skip
+    axes = figure.subplots(count, len(columns), squeeze=False)
+    for column, (title, pictures) in zip(axes.T, columns.items(), strict=True):
+        column[0].set_title(fill(title), fontsize=font, pad=gap)
+        for y, (place, picture) in enumerate(zip(column, pictures, strict=True)):
             # Nearest keeps the pixels of an enlarged label map visible.
-            method = Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX
-            offset = ((cell - fitted[0]) // 2, (cell - fitted[1]) // 2)
-            place = (left + x * step + offset[0], top + y * down + offset[1])
-            canvas.paste(Image.fromarray(picture).resize(fitted, method), place)
-            if title in below:
-                write(centre, top + y * down + cell + bottom / 2, below[title][y], 'mm')
-    return np.asarray(canvas)
+            method = 'nearest' if max(picture.shape[:2]) <= cell else None
+            place.imshow(picture, interpolation=method)
+            place.set(adjustable='datalim', xticks=[], yticks=[], frame_on=False)
+            if title in captions:
+                place.set_xlabel(fill(captions[title][y]), fontsize=font, labelpad=1)
+    for place, title in zip(axes[:, 0], rows, strict=False):
+        place.text(-0.5 - gap / cell, 0.5, fill(title), ha='center', va='center', fontsize=font,
+                   transform=place.transAxes)  # fmt: skip
+    canvas.draw()
+    return np.array(canvas.buffer_rgba())[..., :3]
 
 
-def _most_lines(texts: Sequence[str]) -> int:
-    return max((text.count('\n') + 1 for text in texts), default=0)
+def draw_cams(
+    images: Sequence[np.ndarray],
+    cams: Mapping[str, Sequence[np.ndarray]],
+    masks: Sequence[np.ndarray | None] = (),
+    palette: Sequence[Sequence[int]] = (),
+    rows: Sequence[str] = (),
+    cell: int = 160,
+) -> Image.Image:
+    """Draw rows of image, mask and the CAM of every checkpoint (SemPLeS, figures 3 and 5).
 
+    Args:
+        images: uint8 RGB, shape ``(H, W, 3)``.
+        cams: Title of each checkpoint and its CAMs in [0, 1]; of ``(n, H, W)`` the highest class
+            is shown.
+        masks: Class ids ``(H, W)`` of each image, or ``None`` where there is no mask. The column
+            is left out where no image has one.
+        palette: RGB of each id, for the masks.
+        rows: Titles of the rows.
+        cell: Side of a picture in pixels.
 
-def _wrap(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """Break the lines of a text to ``width`` pixels, inside words where they are longer."""
-    lines: list[str] = []
-    for given in text.splitlines():
-        lines.append('')
-        for word in given.split():
-            joined = f'{lines[-1]} {word}'.strip()
-            if font.getlength(joined) <= width:
-                lines[-1] = joined
-                continue
-            lines.append('')
-            for letter in word:
-                if font.getlength(lines[-1] + letter) > width:
-                    lines.append('')
-                lines[-1] += letter
-    return '\n'.join(line for line in lines if line)
+    Raises:
+        ValueError: If numbers of pictures differ, or CAMs are not in [0, 1].
+    """
+    columns = {'image': list(images)}
+    if any(mask is not None for mask in masks):
+        empty = np.full((1, 1, 3), 255, np.uint8)
+        columns['mask'] = [empty if mask is None else colour_label(mask, palette) for mask in masks]
+    for title, maps in cams.items():
+        columns[title] = [overlay_cam(*pair) for pair in zip(images, maps, strict=True)]
+    return Image.fromarray(picture_grid(columns, cell, rows=rows))

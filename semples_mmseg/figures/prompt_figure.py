@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,12 +24,11 @@ CLIMS_BACKGROUNDS = (
 METHODS = ('patches', 'dense', 'windows')
 
 
-@dataclass(frozen=True)
-class PromptMaps:
-    """Similarity of the patches of an image with prompts.
+class PromptMaps(NamedTuple):
+    """Similarity of an image with n prompts.
 
     Attributes:
-        maps: float32 (n, h, w), cosines clamped at 0, on a grid over the image.
+        maps: float32 (n, h, w), cosines of the patches clamped at 0, on a grid over the image.
         scores: float32 (n,), cosines of the whole image's feature with the prompts.
     """
 
@@ -127,29 +125,27 @@ def draw_prompts(
     columns: dict[str, Sequence[np.ndarray]] = {'image': images}
     captions: dict[str, list[str]] = {}
 
-    def add(title: str, chosen: Sequence[tuple[str, np.ndarray, float]]) -> None:
+    def add(title: str, names: Sequence[str], chosen: Sequence[PromptMaps]) -> None:
         captions[title] = [
-            f'{name} ({score:.2f})\n{values.min():.2f} to {values.max():.2f}'
-            for name, values, score in chosen
+            f'{name} ({one.scores:.2f})\n{one.maps.min():.2f} to {one.maps.max():.2f}'
+            for name, one in zip(names, chosen, strict=True)
         ]
         columns[title] = [
-            overlay_cam(image, min_max(torch.from_numpy(values), 1e-8).numpy())
-            for image, (_, values, _) in zip(images, chosen, strict=True)
+            overlay_cam(image, min_max(torch.from_numpy(one.maps), 1e-8).numpy())
+            for image, one in zip(images, chosen, strict=True)
         ]
 
-    add('learned prompt', [('prompt', one.maps[0], one.scores[0]) for one in maps])
+    add('learned prompt', ['prompt'] * len(maps), [_only(one, 0) for one in maps])
     if words:
         for title, pick in (('highest', np.argmax), ('lowest', np.argmin)):
             best = [int(pick(one.scores[1:])) for one in maps]
-            add(
-                f'manual, {title}',
-                [
-                    (words[n], one.maps[n + 1], one.scores[n + 1])
-                    for one, n in zip(maps, best, strict=True)
-                ],
-            )
-        add(
-            f'manual, mean of {len(words)}',
-            [('mean', one.maps[1:].mean(0), one.scores[1:].mean()) for one in maps],
-        )
+            chosen = [_only(one, n + 1) for one, n in zip(maps, best, strict=True)]
+            add(f'manual, {title}', [words[n] for n in best], chosen)
+        means = [PromptMaps(one.maps[1:].mean(0), one.scores[1:].mean()) for one in maps]
+        add(f'manual, mean of {len(words)}', ['mean'] * len(maps), means)
     return Image.fromarray(picture_grid(columns, cell, rows=rows, captions=captions))
+
+
+def _only(maps: PromptMaps, n: int) -> PromptMaps:
+    """Map (h, w) and score of one prompt."""
+    return PromptMaps(maps.maps[n], maps.scores[n])

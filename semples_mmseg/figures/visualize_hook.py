@@ -8,16 +8,16 @@ import numpy as np
 import torch
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from PIL import Image
 
+from ..engine.weights_file import bare
 from ..utils.classes import ObjectClasses
 from ..utils.errors import Refusal
-from .cam_figure import draw_cams
-from .photos import Photo, choose_rows, predict_cams
+from .pictures import draw_cams
 from .prompt_figure import draw_prompts, prompt_maps, usual_method
+from .rows import Photo, choose_rows, predict_cams
 
 _PIPELINE: list[dict[str, Any]] = [
     dict(type='LoadCheckedImage'),
@@ -65,29 +65,24 @@ class VisualizeHook(Hook):
         names = tuple(dataset.metainfo['classes'])[1:]
         self._classes = ObjectClasses(names, names)
 
-    def after_train_epoch(self, runner: Runner) -> None:
-        """Draw."""
-        if self.every_n_epochs(runner, self.interval):
-            self._draw(runner)
-
     @master_only
     @torch.no_grad()
-    def _draw(self, runner: Runner) -> None:
-        model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        step, training = runner.epoch + 1, model.training
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Draw."""
+        if not self.every_n_epochs(runner, self.interval):
+            return
+        model, step = bare(runner.model), runner.epoch + 1
         learning = any(p.requires_grad for p in model.mask_generator.parameters())
+        training = model.training
         model.eval()
         try:
             if learning:
-                self._add(runner, 'cams', self._cams(model, f'epoch {step}'))
-            if 'u_b' in model.needs():
-                self._add(runner, 'prompts', self._prompts(model))
+                picture = self._cams(model, f'epoch {step}')
+                runner.visualizer.add_image('cams', np.asarray(picture), step)
+            if {'prompt', 'refine'} & set(model.stage.losses):
+                runner.visualizer.add_image('prompts', np.asarray(self._prompts(model)), step)
         finally:
             model.train(training)
-
-    @staticmethod
-    def _add(runner: Runner, name: str, picture: Image.Image) -> None:
-        runner.visualizer.add_image(name, np.asarray(picture), runner.epoch + 1)
 
     def _cams(self, model: Any, title: str) -> Image.Image:
         rows = choose_rows(self._photos, self._classes)
@@ -96,8 +91,7 @@ class VisualizeHook(Hook):
 
     def _prompts(self, model: Any) -> Image.Image:
         rows = choose_rows(self._photos, self._classes, per_class=True)
-        images = [row.photo.image() for row in rows]
-        method = usual_method(model.image_head)
+        images, method = [row.photo.image() for row in rows], usual_method(model.image_head)
         device = model.text_head.class_features.device
         features = model.prompt_features(torch.arange(model.num_classes, device=device))
         maps = [

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,8 +19,7 @@ NOUNS = Path(__file__).parent / 'nouns.txt'
 _BATCH = 128
 
 
-@dataclass(frozen=True)
-class NearWord:
+class NearWord(NamedTuple):
     """A word near the prompt of a class.
 
     Attributes:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..figures.photos import load_model
 from ..figures.pictures import overlay_cam
 from ..figures.prompt_figure import prompt_maps, usual_method
+from ..figures.rows import load_model
 from ..figures.words import NearWord, encode_words, nearest_words, read_words
 from ..inference import SemPLeSInferencer
 from ..masks.crf import crf_on_labels

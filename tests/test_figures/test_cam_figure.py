@@ -7,7 +7,7 @@ from PIL import Image
 from run_tool import run_tool
 
 from semples_mmseg.figures import draw_cams, overlay_cam
-from semples_mmseg.figures.photos import Photo, choose_rows, find_photos
+from semples_mmseg.figures.rows import Photo, choose_rows, read_photos
 from semples_mmseg.utils.classes import read_classes
 
 
@@ -98,12 +98,12 @@ def test_image_ids_bring_tags_and_masks_of_the_test_data(tiny_run, make_voc_tree
     )
     model = dict(class_names=data['class_names'])
     config = Config(dict(model=model, test_dataloader=dict(dataset=data)))
-    file, by_id = find_photos(config, [str(tiny_run / 'a.png'), 'x'], [['dog']])
+    file, by_id = read_photos(config, [str(tiny_run / 'a.png'), 'x'], [['dog']])
     assert (file.classes, file.mask()) == ((2,), None)
     assert by_id.classes == (1, 2)
     mask = by_id.mask()
     assert mask is not None and mask.shape == by_id.image().shape[:2] and mask.any()
     with pytest.raises(FileNotFoundError, match='z is neither an image file nor an image id'):
-        find_photos(config, ['z'])
+        read_photos(config, ['z'])
     with pytest.raises(ValueError, match='y.jpg shows no class, so there is nothing to draw'):
-        choose_rows(find_photos(config, ['y']), read_classes(data['class_names']))
+        choose_rows(read_photos(config, ['y']), read_classes(data['class_names']))

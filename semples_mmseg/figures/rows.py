@@ -1,11 +1,10 @@
-"""Photos to draw, by path or by id, and the model for their CAMs."""
+"""What figures show: photos by path or by id, the classes to draw, and their CAMs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,24 +23,12 @@ from ..utils.lists import explain_unknown
 from ..weights import resolve, with_scheme
 
 
-@dataclass(frozen=True)
-class Photo:
-    """A photo whose classes are known.
-
-    Attributes:
-        path: The file.
-        classes: Its object classes, 0-based, ascending.
-        mask_path: Mask of class ids, 0 for background; ``None`` without one.
-    """
+class Photo(NamedTuple):
+    """A photo, its object classes (0-based, ascending), and its mask of class ids, if any."""
 
     path: str
     classes: tuple[int, ...]
     mask_path: str | None = None
-
-    @property
-    def name(self) -> str:
-        """File name without suffix."""
-        return Path(self.path).stem
 
     def image(self) -> np.ndarray:
         """Its pixels, upright, uint8 RGB (H, W, 3)."""
@@ -64,12 +51,16 @@ class Photo:
         return mask
 
 
-def classes_of(config: Config) -> ObjectClasses:
-    """The object classes of a config: of its model, or else of its test data.
+class Row(NamedTuple):
+    """A row of a figure: a photo, those of its classes that are drawn, and their names."""
 
-    Raises:
-        ValueError: If neither names classes.
-    """
+    photo: Photo
+    classes: tuple[int, ...]
+    title: str
+
+
+def config_classes(config: Config) -> ObjectClasses:
+    """The object classes of a config: of its model, or else of its test data."""
     named = config.model.get('class_names')
     if named is None:
         data = config.test_dataloader.dataset
@@ -77,7 +68,7 @@ def classes_of(config: Config) -> ObjectClasses:
     return read_classes(named, 'model.class_names')
 
 
-def find_classes(names: Sequence[str], classes: ObjectClasses, where: str) -> tuple[int, ...]:
+def positions(names: Sequence[str], classes: ObjectClasses, where: str) -> tuple[int, ...]:
     """Positions of class names, ascending.
 
     Raises:
@@ -89,7 +80,7 @@ def find_classes(names: Sequence[str], classes: ObjectClasses, where: str) -> tu
     return tuple(sorted({classes.names.index(name) for name in names}))
 
 
-def find_photos(
+def read_photos(
     config: Config,
     images: Sequence[str],
     tags: Sequence[Sequence[str]] = (),
@@ -115,30 +106,40 @@ def find_photos(
         )
     if len(masks) not in (0, len(files)):
         raise Refusal(f'--masks has {len(masks)} files for {len(files)} images: give one each')
-    classes, photos = classes_of(config), {}
+    classes, photos = config_classes(config), {}
     for n, path in enumerate(files):
-        present = find_classes(tags[n % len(tags)], classes, f'--tags of {path}')
+        present = positions(tags[n % len(tags)], classes, f'--tags of {path}')
         photos[path] = Photo(path, present, masks[n] if masks else None)
-    if len(photos) < len(set(images)):
-        photos |= _photos_by_id(config, [image for image in images if image not in photos])
+    if ids := [image for image in images if image not in photos]:
+        photos |= _photos_by_id(config, ids)
     for photo in photos.values():
         photo.image(), photo.mask()  # damaged files are found before the model is built
     return [photos[image] for image in images]
 
 
-@dataclass(frozen=True)
-class Row:
-    """A row of a figure.
-
-    Attributes:
-        photo: The photo.
-        classes: The classes to draw, some or all of the photo's.
-        title: Names of photo and classes.
-    """
-
-    photo: Photo
-    classes: tuple[int, ...]
-    title: str
+def _photos_by_id(config: Config, ids: Sequence[str]) -> dict[str, Photo]:
+    init_default_scope('mmseg')
+    data, found = config.test_dataloader.dataset, {}
+    try:
+        dataset: Any = DATASETS.build(data)
+        infos = map(dataset.get_data_info, range(len(dataset)))
+        found = {info['img_id']: info for info in infos if info['img_id'] in ids}
+        reason = f'({data.get("ann_file")})'
+    except FileNotFoundError as error:
+        reason = f', whose data are not there: {error}'
+    for image in ids:
+        if image not in found:
+            raise Missing(
+                f'{image} is neither an image file nor an image id of test_dataloader {reason}'
+            )
+    return {
+        image: Photo(
+            found[image]['img_path'],
+            tuple(np.flatnonzero(found[image]['image_labels']).tolist()),
+            found[image].get('seg_map_path'),
+        )
+        for image in ids
+    }
 
 
 def choose_rows(
@@ -158,7 +159,7 @@ def choose_rows(
     Raises:
         ValueError: If a name is no class, or a photo shows none of the classes.
     """
-    chosen = find_classes(wanted, classes, '--classes') or range(len(classes.names))
+    chosen = positions(wanted, classes, '--classes') or range(len(classes.names))
     rows = []
     for photo in photos:
         present = tuple(k for k in photo.classes if k in chosen)
@@ -166,32 +167,9 @@ def choose_rows(
             what = f'none of {", ".join(wanted)}' if wanted else 'no class'
             raise Refusal(f'{photo.path} shows {what}, so there is nothing to draw')
         for shown in [(k,) for k in present] if per_class else [present]:
-            title = f'{photo.name}\n{", ".join(classes.names[k] for k in shown)}'
-            rows.append(Row(photo, shown, title))
+            names = ', '.join(classes.names[k] for k in shown)
+            rows.append(Row(photo, shown, f'{Path(photo.path).stem}\n{names}'))
     return rows
-
-
-def _photos_by_id(config: Config, ids: Sequence[str]) -> dict[str, Photo]:
-    init_default_scope('mmseg')
-    missing = f'{ids[0]} is neither an image file nor an image id of test_dataloader'
-    try:
-        dataset: Any = DATASETS.build(config.test_dataloader.dataset)
-        infos = {info['img_id']: info for info in map(dataset.get_data_info, range(len(dataset)))}
-    except FileNotFoundError as error:
-        raise Missing(f'{missing}, whose data are not there: {error}') from error
-    if absent := [image for image in ids if image not in infos]:
-        raise Missing(
-            f'{absent[0]} is neither an image file nor an image id of test_dataloader '
-            f'({config.test_dataloader.dataset.get("ann_file")})'
-        )
-    return {
-        image: Photo(
-            infos[image]['img_path'],
-            tuple(np.flatnonzero(infos[image]['image_labels']).tolist()),
-            infos[image].get('seg_map_path'),
-        )
-        for image in ids
-    }
 
 
 def build_model(config: Config) -> Any:
@@ -211,35 +189,20 @@ def build_model(config: Config) -> Any:
 
 
 def load_model(model: Any, checkpoint: str) -> dict[str, Any]:
-    """Load the weights of a checkpoint into a model.
-
-    Returns:
-        The checkpoint.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is of another model.
-    """
+    """Load the weights of a checkpoint into a model, and return the checkpoint."""
     path = with_scheme(str(resolve(checkpoint)))
     content = load_checkpoint(model, path, map_location='cpu', logger='silent')
     model.set_stage(model.stage)  # clears the features of earlier prompts
     return content
 
 
-def pipeline_without_masks(config: Config) -> list[dict[str, Any]]:
-    """The test pipeline of a config without the transforms that load masks."""
-    pipeline = config.test_dataloader.dataset.pipeline
-    return [step for step in pipeline if 'Annotations' not in str(step['type'])]
-
-
 @torch.no_grad()
 def predict_cams(model: Any, pipeline: Sequence[dict[str, Any]], photo: Photo) -> np.ndarray:
-    """CAMs of the classes of a photo at its size.
+    """CAMs of the classes of a photo at its size, those that pseudo masks are made from.
 
     Args:
         model: The model, in eval mode.
-        pipeline: Transforms from ``img_path`` to the model's input, such as
-            ``pipeline_without_masks``, which gives the same CAMs as for pseudo masks.
+        pipeline: The test pipeline of its config; transforms that load masks are left out.
         photo: The photo.
 
     Returns:
@@ -247,5 +210,6 @@ def predict_cams(model: Any, pipeline: Sequence[dict[str, Any]], photo: Photo) -
     """
     labels = np.zeros(model.num_classes, np.float32)
     labels[list(photo.classes)] = 1
-    item = Compose(pipeline)(dict(img_path=photo.path, image_labels=labels))
+    steps = [step for step in pipeline if 'Annotations' not in str(step['type'])]
+    item = Compose(steps)(dict(img_path=photo.path, image_labels=labels))
     return model.test_step(pseudo_collate([item]))[0].cams.data.cpu().numpy()
