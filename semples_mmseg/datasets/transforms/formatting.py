@@ -9,6 +9,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import TRANSFORMS
 from mmseg.structures import SegDataSample
 
+from ...models.segmentors.data_preprocessor import Scales
 from ...utils.errors import Refusal
 from ...utils.sizes import resize_bicubic
 
@@ -81,7 +82,7 @@ class PackWeakInputs(BaseTransform):
         if self.scales is None:
             return dict(inputs=_to_tensor(img), data_samples=sample)
         img = np.ascontiguousarray(img)
-        inputs = [_to_tensor(_scaled(img, scale)) for scale in self.scales]
+        inputs = Scales(_to_tensor(_scaled(img, scale)) for scale in self.scales)
         return dict(inputs=inputs, data_samples=sample)
 
     @staticmethod

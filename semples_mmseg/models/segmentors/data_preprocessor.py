@@ -9,6 +9,14 @@ from mmseg.registry import MODELS
 from ...utils.errors import Refusal
 
 
+class Scales(list):
+    """The tensors (3, H, W) of one photo at several scales.
+
+    ``pseudo_collate`` makes ``Scales`` of lists of photos from a list of them. MMSeg's
+    ``inference_model`` collates nothing: its plain list of ``Scales`` is told apart by the type.
+    """
+
+
 @MODELS.register_module()
 class CAMDataPreprocessor(SegDataPreProcessor):
     """MMSeg's data preprocessor that also takes every image at several scales.
@@ -54,8 +62,11 @@ class CAMDataPreprocessor(SegDataPreProcessor):
         """Normalise a batch."""
         if isinstance(data['inputs'][0], (list, tuple)):
             data = self.cast_data(data)
-            scales = [[self._normalize(image) for image in scale] for scale in data['inputs']]
-            return dict(inputs=scales, data_samples=data.get('data_samples'))
+            scales = data['inputs']
+            if isinstance(scales[0], Scales):
+                scales = zip(*scales, strict=True)
+            normalised = [[self._normalize(image) for image in scale] for scale in scales]
+            return dict(inputs=normalised, data_samples=data.get('data_samples'))
         return super().forward(data, training)
 
     def _normalize(self, image: Any) -> Any:
