@@ -1,1 +1,1 @@
-"""Speed and memory of the hot paths against a stated baseline; see docs/benchmarks.md."""
+"""Speed and memory of the hot paths against a stated baseline; see benchmarks/README.md."""

@@ -2,7 +2,7 @@
 
 python projects/demo_world/make_models.py --seed 11 --out demo_models/p11      # for each seed
 python projects/demo_world/run_study.py --models demo_models/* --seeds 21 22 23 \\
-    --table docs/results.md
+    --table projects/demo_world/RESULTS.md
 """
 
 import argparse

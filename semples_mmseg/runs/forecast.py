@@ -252,6 +252,6 @@ def show_forecast(costs: Sequence[Cost], console: Console) -> None:
         cells = ['' if cost is total else str(cost.images), duration(cost.seconds)]
         table.add_row(cost.name, *cells, *(f'{size:.0f} MB' for size in sizes))
     console.print(table)
-    console.print('What lowers each (docs/speed.md):', markup=False)
+    console.print('What lowers each (docs/training.md):', markup=False)
     for hint in _HINTS:
         console.print(f'- {hint}', markup=False)

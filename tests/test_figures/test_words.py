@@ -24,7 +24,7 @@ def test_the_shipped_list_is_whole():
     assert words == sorted(words) and len({word.lower() for word in words}) == len(words)
     assert all(word.replace(' ', '').replace('-', '').isalpha() for word in words)
     assert {'railway', 'sky', 'grass', 'wall', 'cow', 'steel', 'river'} <= set(words)
-    page = Path(__file__).parents[2] / 'docs' / 'figures.md'
+    page = Path(__file__).parents[2] / 'docs' / 'paper.md'
     assert f'{len(words):,} common English nouns' in page.read_text()
     assert NOUNS.read_text().startswith('# SPDX-License-Identifier: Apache-2.0\n')
 

@@ -1,6 +1,6 @@
 """COCO 2014 with image-level labels: training on train2014, seeds evaluated on val2014.
 
-Files as tools/dataset_converters/coco14.py leaves them (docs/data_coco.md); DATA_ROOT=FOLDER in the
+Files as tools/dataset_converters/coco14.py leaves them (docs/data.md); DATA_ROOT=FOLDER in the
 environment names another folder. Only evaluation opens masks: during training those of the first
 1000 images of val, in tools/test.py all of val. Seeds on train, as other papers report them, need its
 masks (--masks train val) and

@@ -1,4 +1,4 @@
-# What the three SemPLeS stages share; each stage changes what it needs (see docs/stages.md).
+# What the three SemPLeS stages share; each stage changes what it needs (see docs/training.md).
 # Learning rates are base x batch / 512. For mixed precision: tools/train.py --amp.
 optim_wrapper = dict(
     type='OptimWrapper',
