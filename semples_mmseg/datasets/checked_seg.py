@@ -1,17 +1,19 @@
-"""Images with masks for retraining, checked before work starts."""
+"""Images with masks, checked before work starts."""
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mmengine import fileio
+from mmengine.dataset import Compose
 from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
 from ..utils.classes import merge_class_names
-from ..utils.errors import Missing, RunError
+from ..utils.errors import Missing, Refusal, RunError
 from ..utils.images import PHOTO_SUFFIXES
+from ..utils.label_png import check_num_classes, class_colours
 from ..utils.lists import (
     find_images,
     ids_below,
@@ -20,13 +22,13 @@ from ..utils.lists import (
     read_image_ids,
     suffix_list,
 )
-from .mask_checks import check_masks_have_classes, check_sample_ids
+from ..utils.names import check_class_names
+from .checks import check_item, check_masks_have_classes, renamed_ids
 from .pipelines import with_checked_loader
-from .voc_colours import VOCColours
 
 
 @DATASETS.register_module()
-class CheckedSegDataset(VOCColours, BaseSegDataset):
+class CheckedSegDataset(BaseSegDataset):
     """MMSeg's data set of images and masks, checked when it is built.
 
     A missing list, image or mask is an error at once, not hours later inside a worker. Masks that
@@ -41,13 +43,20 @@ class CheckedSegDataset(VOCColours, BaseSegDataset):
         img_suffix: Suffix of the images, or several: the first one that a file has is taken.
         pipeline: Transforms; ``LoadImageFromFile`` with Pillow loads as
             ``LoadCheckedImage``.
+        lazy_init: Postpone reading lists and files (and their checks) to the first use.
         **kwargs: Passed on to ``mmseg.datasets.BaseSegDataset``.
 
     Raises:
         ValueError: If the list is empty or repeats an id, the masks hold no class, or
-            ``class_names`` are not classes.
+            ``class_names`` are not classes; the message names the file, the key and the fix.
         FileNotFoundError: If the list, an image or a mask is missing.
     """
+
+    METAINFO: dict[str, Any] = {}
+    WITHOUT_MASKS = (
+        'Pseudo masks are written by tools/make_pseudo_masks.py; to predict without masks give '
+        'tools/test.py --out FOLDER'
+    )
 
     def __init__(
         self,
@@ -55,65 +64,107 @@ class CheckedSegDataset(VOCColours, BaseSegDataset):
         metainfo: Mapping | None = None,
         img_suffix: str | Sequence[str] = '.jpg',
         pipeline: Sequence = (),
+        lazy_init: bool = False,
         **kwargs: Any,
     ) -> None:
+        # Only files the operating system sees can be listed before work starts.
+        self._local = kwargs.get('backend_args') is None
+        self._local &= '://' not in str(kwargs.get('data_root'))
         super().__init__(
             metainfo=merge_class_names(metainfo, class_names),
             img_suffix=img_suffix,
-            pipeline=with_checked_loader(pipeline),
+            pipeline=[],
+            lazy_init=True,
             **kwargs,
         )
         # MMSeg's browse_dataset.py and confusion_matrix.py read the classes from here.
         self.METAINFO = self.metainfo
+        self._check_classes()
+        self.set_pipeline(pipeline)
+        if not lazy_init:
+            self.full_init()
+
+    def set_pipeline(self, pipeline: Sequence) -> None:
+        """Replace the transforms, e.g. on entering a training stage with another augmentation."""
+        self.pipeline = Compose(with_checked_loader(pipeline))
 
     def load_data_list(self) -> list[dict]:
         """Read the list and check the files.
 
         Returns:
-            One dict per image, see ``mmseg.datasets.BaseSegDataset``.
+            One dict per image, see ``mmseg.datasets.BaseSegDataset``, with ``img_id``.
         """
-        folder, ends = self.data_prefix['img_path'], suffix_list(self.img_suffix)
-        ids = read_image_ids(self.ann_file) if self.ann_file else self._ids_in(folder)
-        paths = [os.path.join(folder, img_id + ends[0]) for img_id in ids]
-        missing: list[str] = []
-        if self.backend_args is None:
-            paths, missing = find_images(folder, ids, ends)
-        source = f'the list {self.ann_file}' if self.ann_file else f'the folder {folder}'
-        if missing:
-            raise Missing(
-                f'image missing: {name_missing(missing)} of the {len(ids)} of {source}; check '
-                'data_prefix.img_path and img_suffix (a list of suffixes is possible)'
-            )
-        items = [self._item(img_id, path) for img_id, path in zip(ids, paths, strict=True)]
-        masks = [item['seg_map_path'] for item in items if 'seg_map_path' in item]
-        if self.backend_args is None and masks:
-            if missing := missing_files(masks):
-                raise Missing(
-                    f'mask missing: {name_missing(missing)} of the {len(ids)} of {source}; check '
-                    'data_prefix.seg_map_path. Pseudo masks are written by '
-                    'tools/make_pseudo_masks.py; to predict without masks give tools/test.py '
-                    '--out FOLDER'
-                )
-            ids_are_classes = not self.reduce_zero_label and not self.label_map
-            if ids_are_classes and self.seg_map_suffix == '.png':
-                check_masks_have_classes(masks, len(self.metainfo['classes']))
+        items = self._read_items()
+        if masks := self._checkable_masks(items):
+            classes, renamed = self.metainfo['classes'], self._renamed_ids()
+            check_masks_have_classes(masks, len(classes), renamed)
         return items
 
     def prepare_data(self, idx: int) -> Any:
-        """Run the pipeline; a failure names the files.
+        """Run the pipeline; an error names the files, and no other image is taken instead.
+
+        Only ``LoadCheckedImage`` finds every damaged image: some releases of OpenCV, such as 4.10,
+        fill the rest of a truncated file with one colour.
 
         Raises:
-            RuntimeError: If the pipeline fails on the image.
-            ValueError: If its mask holds an id that is neither a class nor ``ignore_index``.
+            ValueError: If an image or a mask is damaged, or the mask holds an id that is neither a
+                class nor ``ignore_index``.
+            RuntimeError: If the pipeline fails in another way.
         """
         info = self.get_data_info(idx)
         files = ', '.join(info[k] for k in ('img_path', 'seg_map_path') if k in info)
         try:
             data = self.pipeline(info)
-        except Exception as error:
+        except Refusal:
+            raise
+        except Exception as error:  # of other libraries; a worker loses the number of an OSError
             raise RunError(f'{files} failed: {type(error).__name__}: {error}') from error
-        check_sample_ids(data, files, len(self.metainfo['classes']), self.ignore_index)
+        if data is None:
+            raise RunError(f'{files}: the pipeline returned None')
+        check_item(data, files, len(self.metainfo['classes']), self.ignore_index)
         return data
+
+    def _read_items(self) -> list[dict]:
+        """The items, after a check that no file is missing."""
+        folder, ends = self.data_prefix['img_path'], suffix_list(self.img_suffix)
+        if self.ann_file:
+            ids, source = read_image_ids(self.ann_file, self.backend_args), self.ann_file
+        else:
+            ids, source = self._ids_in(folder), folder
+        paths = [fileio.join_path(folder, img_id + ends[0]) for img_id in ids]
+        if self._local:
+            paths, missing = find_images(folder, ids, ends)
+            self._refuse_missing(
+                missing, 'image', source, 'img_path and img_suffix (a list of suffixes is possible)'
+            )
+        items = [self._item(img_id, path) for img_id, path in zip(ids, paths, strict=True)]
+        masks = [item['seg_map_path'] for item in items if 'seg_map_path' in item]
+        if self._local and masks:
+            options = f'seg_map_path and seg_map_suffix. {self.WITHOUT_MASKS}'
+            self._refuse_missing(missing_files(masks), 'mask', source, options)
+        return items
+
+    def _item(self, img_id: str, img_path: str) -> dict:
+        """MMSeg's entry of an image, and its id."""
+        item = dict(
+            img_id=img_id,
+            img_path=img_path,
+            label_map=self.label_map,
+            reduce_zero_label=self.reduce_zero_label,
+            seg_fields=[],
+        )
+        if folder := self.data_prefix.get('seg_map_path'):
+            item['seg_map_path'] = fileio.join_path(folder, img_id + self.seg_map_suffix)
+        return item
+
+    def _checkable_masks(self, items: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Masks that can be read before work starts."""
+        if not self._local or not self.seg_map_suffix.endswith('.png'):
+            return []
+        return [item['seg_map_path'] for item in items if 'seg_map_path' in item]
+
+    def _renamed_ids(self) -> Any:
+        return renamed_ids(self.reduce_zero_label, self.label_map)
 
     def _ids_in(self, folder: str) -> list[str]:
         """Image ids of all images of a folder."""
@@ -128,15 +179,29 @@ class CheckedSegDataset(VOCColours, BaseSegDataset):
             )
         return ids
 
-    def _item(self, img_id: str, img_path: str) -> dict:
-        """MMSeg's entry of an image, and its id."""
-        item = dict(
-            img_id=img_id,
-            img_path=img_path,
-            label_map=self.label_map,
-            reduce_zero_label=self.reduce_zero_label,
-            seg_fields=[],
-        )
-        if folder := self.data_prefix.get('seg_map_path'):
-            item['seg_map_path'] = os.path.join(folder, img_id + self.seg_map_suffix)
-        return item
+    def _refuse_missing(self, missing: Sequence[str], kind: str, source: str, options: str) -> None:
+        if missing:
+            raise Missing(
+                f'{kind} missing: {name_missing(missing)} of {source}; check data_root, '
+                f'data_prefix {options}'
+            )
+
+    def _check_classes(self) -> None:
+        """Refuse classes that are no names, and ids that do not fit them."""
+        classes, where = self.metainfo.get('classes') or (), type(self).__name__
+        if not classes:
+            raise Refusal(f'{where}: the classes are not known: give class_names or metainfo')
+        check_class_names(classes, f"{where}: metainfo['classes']")
+        check_num_classes(len(classes), f"{where}: metainfo['classes']")
+        if self.reduce_zero_label and str(classes[0]).lower() == 'background':
+            raise Refusal(
+                f'{where}: reduce_zero_label=True makes 0, which is the id of background here, '
+                'ignored, and all other ids one lower: leave it out'
+            )
+
+    def _update_palette(self) -> list:
+        """VOC's colours for classes without a palette; MMSeg draws random ones, also for 0."""
+        classes = self._metainfo.get('classes', ())
+        if self.label_map is None and len(self._metainfo.get('palette', ())) != len(classes):
+            return class_colours(len(classes))
+        return super()._update_palette()

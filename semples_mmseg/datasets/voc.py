@@ -10,6 +10,7 @@ from mmseg.registry import DATASETS
 
 from ..utils.errors import Refusal
 from ..utils.files import read_text
+from ..utils.lists import missing_files
 from .labels import Label
 from .weak_label import WeakLabelDataset
 
@@ -103,7 +104,10 @@ class WeakVOCDataset(WeakLabelDataset):
         if self.label_file:
             return super().load_image_labels(img_ids)
         paths = {i: fileio.join_path(self.xml_prefix, f'{i}.xml') for i in img_ids}
-        self._check_files(paths.values(), 'annotation', 'and xml_prefix, or give a label_file')
+        if self._local:
+            missing = missing_files(paths.values())
+            options = 'and xml_prefix, or give a label_file'
+            self._refuse_missing(missing, 'annotation', self.ann_file, options)
         return {i: read_object_names(path, self.backend_args) for i, path in paths.items()}
 
     @property

@@ -2,43 +2,24 @@
 
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from mmengine import fileio
-from mmengine.dataset import Compose
 from mmengine.logging import print_log
-from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
-from ..utils.classes import merge_class_names
-from ..utils.errors import Missing, Refusal, RunError
-from ..utils.label_png import check_num_classes
-from ..utils.lists import (
-    find_images,
-    missing_files,
-    name_absent,
-    name_missing,
-    name_some,
-    read_image_ids,
-    read_label_file,
-    suffix_list,
-)
-from ..utils.names import check_class_names
+from ..utils.errors import Refusal
+from ..utils.lists import name_absent, name_some, read_label_file
+from .checked_seg import CheckedSegDataset
+from .checks import check_masks_show_labels
 from .labels import Label, class_names_of, refuse_multi_hot
-from .mask_checks import check_masks_show_labels, check_sample_ids
-from .pipelines import annotation_loaders, with_checked_loader
-from .voc_colours import VOCColours
-
-_NO_MASKS = (
-    'To train without masks add --cfg-options val_dataloader=None val_cfg=None val_evaluator=None; '
-    'to predict without masks give tools/test.py --out FOLDER'
-)
+from .pipelines import annotation_loaders
 
 
 @DATASETS.register_module()
-class WeakLabelDataset(VOCColours, BaseSegDataset):
+class WeakLabelDataset(CheckedSegDataset):
     """Images with image-level labels, and masks for evaluation only.
 
     The split list ``ann_file`` holds one image id a line; ``label_file`` is a JSON object
@@ -62,20 +43,13 @@ class WeakLabelDataset(VOCColours, BaseSegDataset):
     Args:
         ann_file: Split list, relative to ``data_root``.
         label_file: JSON file of the image-level labels, relative to ``data_root``.
-        class_names: The K object classes, see ``semples_mmseg.utils.classes.read_classes``;
-            or give ``metainfo``.
         skip_unlabelled: Leave images with an empty list of labels out of training. Never applies
             in test mode.
-        metainfo: ``classes`` (background first, K + 1 in all) and ``palette``; VOC's colours by
-            default.
         data_root: Root of the relative paths.
         data_prefix: Folders ``img_path`` and, for evaluation, ``seg_map_path``.
-        img_suffix: Suffix of the images, or several: the first one that a file has is taken.
-        pipeline: Transforms of an item; ``LoadImageFromFile`` with Pillow loads as
-            ``LoadCheckedImage``.
         test_mode: Whether this is for evaluation or prediction.
-        lazy_init: Postpone reading lists and labels (and their checks) to the first use.
-        **kwargs: Passed on to ``mmseg.datasets.BaseSegDataset``.
+        **kwargs: Passed on to ``CheckedSegDataset``: ``class_names`` or ``metainfo``, ``pipeline``
+            and others.
 
     Raises:
         ValueError: If a list, the labels, the classes, the masks or the pipeline do not fit; the
@@ -83,21 +57,19 @@ class WeakLabelDataset(VOCColours, BaseSegDataset):
         FileNotFoundError: If a list, an image or an expected mask is missing.
     """
 
-    METAINFO: dict[str, Any] = {}
+    WITHOUT_MASKS = (
+        'To train without masks add --cfg-options val_dataloader=None val_cfg=None '
+        'val_evaluator=None; to predict without masks give tools/test.py --out FOLDER'
+    )
 
     def __init__(
         self,
         ann_file: str = '',
         label_file: str | None = None,
-        class_names: str | Sequence[str] | None = None,
         skip_unlabelled: bool = False,
-        metainfo: Mapping | None = None,
         data_root: str | None = None,
         data_prefix: Mapping[str, str] | None = None,
-        img_suffix: str | Sequence[str] = '.jpg',
-        pipeline: Sequence = (),
         test_mode: bool = False,
-        lazy_init: bool = False,
         **kwargs: Any,
     ) -> None:
         prefix = dict(dict(img_path=''), **(data_prefix or {}))
@@ -107,25 +79,13 @@ class WeakLabelDataset(VOCColours, BaseSegDataset):
             label_file = fileio.join_path(data_root, label_file)
         self.label_file = label_file
         self.skip_unlabelled = skip_unlabelled
-        # Only files the operating system sees can be listed before work starts.
-        self._local = kwargs.get('backend_args') is None and '://' not in str(data_root)
         super().__init__(
             ann_file=ann_file,
-            metainfo=merge_class_names(metainfo, class_names),
             data_root=data_root,
             data_prefix=prefix,
-            img_suffix=img_suffix,
-            pipeline=[],
             test_mode=test_mode,
-            lazy_init=True,
             **kwargs,
         )
-        # MMSeg's browse_dataset.py and confusion_matrix.py read the classes from here.
-        self.METAINFO = self.metainfo
-        self._check_classes()
-        self.set_pipeline(pipeline)
-        if not lazy_init:
-            self.full_init()
 
     @classmethod
     def get_label_map(cls, new_classes: Sequence | None = None) -> dict | None:
@@ -170,9 +130,10 @@ class WeakLabelDataset(VOCColours, BaseSegDataset):
         if loaders and not self.data_prefix.get('seg_map_path'):
             raise Refusal(
                 f'{type(self).__name__}: the pipeline contains {loaders[0]!r}, but data_prefix '
-                f"names no folder of masks; add data_prefix=dict(seg_map_path='...'). {_NO_MASKS}"
+                f"names no folder of masks; add data_prefix=dict(seg_map_path='...'). "
+                f'{self.WITHOUT_MASKS}'
             )
-        self.pipeline = Compose(with_checked_loader(pipeline))
+        super().set_pipeline(pipeline)
 
     def load_image_labels(self, img_ids: Sequence[str]) -> Mapping[str, Sequence[Label]]:
         """Read the labels of (at least) the given images.
@@ -197,18 +158,8 @@ class WeakLabelDataset(VOCColours, BaseSegDataset):
         """
         if not self.ann_file:
             raise Refusal(f'{type(self).__name__}: ann_file is not set; give the list of image ids')
-        img_ids = read_image_ids(self.ann_file, self.backend_args)
-        img_paths = self._find_images(img_ids)
-        seg_paths: list[str | None] = [None] * len(img_ids)
-        if seg_dir := self.data_prefix.get('seg_map_path'):
-            masks = [fileio.join_path(seg_dir, i + self.seg_map_suffix) for i in img_ids]
-            self._check_files(
-                masks,
-                'mask',
-                f'seg_map_path and seg_map_suffix. {_NO_MASKS}',
-            )
-            seg_paths = list(masks)
-
+        items = self._read_items()
+        img_ids = [item['img_id'] for item in items]
         labels = self.load_image_labels(img_ids)
         absent = [i for i in img_ids if i not in labels]
         if absent:
@@ -216,17 +167,14 @@ class WeakLabelDataset(VOCColours, BaseSegDataset):
                 f'{self._label_source}: no entry for {name_absent(absent, labels)} of the split '
                 f'list {self.ann_file}; add them (an empty list means: none of the classes)'
             )
-        data_list = [
-            self.make_data_info(i, labels[i], img, seg)
-            for i, img, seg in zip(img_ids, img_paths, seg_paths, strict=True)
-        ]
-        if self.test_mode:
-            ids_are_classes = self.label_map is None and not self.reduce_zero_label
-            if seg_dir and self._local and ids_are_classes and self.seg_map_suffix == '.png':
-                multi_hots = [info['image_labels'] for info in data_list]
-                check_masks_show_labels(masks, multi_hots, self.object_classes)
-            return data_list
-        return self._training_images(data_list)
+        for item in items:
+            item['image_labels'] = self.encode_labels(labels[item['img_id']], item['img_id'])
+        if not self.test_mode:
+            return self._training_images(items)
+        if masks := self._checkable_masks(items):
+            multi_hots = [item['image_labels'] for item in items]
+            check_masks_show_labels(masks, multi_hots, self.object_classes, self._renamed_ids())
+        return items
 
     def _training_images(self, data_list: list[dict]) -> list[dict]:
         """The images to train on; warn of classes that cannot be learned."""
@@ -268,17 +216,10 @@ class WeakLabelDataset(VOCColours, BaseSegDataset):
         seg_map_path: str | None = None,
     ) -> dict:
         """Build the item of one image; ``seg_map_path`` is dropped unless in test mode."""
-        info = dict(
-            img_path=img_path,
-            img_id=img_id,
-            image_labels=self.encode_labels(labels, img_id),
-            label_map=self.label_map,
-            reduce_zero_label=self.reduce_zero_label,
-            seg_fields=[],
-        )
+        item = dict(self._item(img_id, img_path), image_labels=self.encode_labels(labels, img_id))
         if self.test_mode and seg_map_path is not None:
-            info['seg_map_path'] = seg_map_path
-        return info
+            item['seg_map_path'] = seg_map_path
+        return item
 
     def encode_labels(self, labels: Sequence[Label], img_id: str) -> np.ndarray:
         """Turn the labels of one image into a multi-hot vector.
@@ -307,31 +248,6 @@ class WeakLabelDataset(VOCColours, BaseSegDataset):
         """Object classes of an image, for mmengine's ``ClassBalancedDataset``."""
         return np.flatnonzero(self.get_data_info(idx)['image_labels']).tolist()
 
-    def prepare_data(self, idx: int) -> Any:
-        """Run the pipeline; an error names the image, and no other image is taken instead.
-
-        Only ``LoadCheckedImage`` finds every damaged image: some releases of OpenCV, such as 4.10,
-        fill the rest of a truncated file with one colour.
-
-        Raises:
-            RuntimeError: If the pipeline fails on the image.
-            ValueError: If its mask (in evaluation) holds an id that is no class.
-        """
-        info = self.get_data_info(idx)
-        files = ', '.join(info[k] for k in ('img_path', 'seg_map_path') if k in info)
-        try:
-            data = self.pipeline(info)
-        except Exception as error:
-            raise RunError(
-                f'image {info["img_id"]!r} ({files}) failed: {type(error).__name__}: {error}. '
-                f'If the file is damaged, replace it or take its id out of {self.ann_file}'
-            ) from error
-        if data is None:
-            raise RunError(f'image {info["img_id"]!r} ({files}): the pipeline returned None')
-        if 'seg_map_path' in info:
-            check_sample_ids(data, files, len(self.metainfo['classes']))
-        return data
-
     @property
     def _label_source(self) -> str:
         return f'label_file {self.label_file}' if self.label_file else 'image labels'
@@ -343,27 +259,4 @@ class WeakLabelDataset(VOCColours, BaseSegDataset):
                 f"{type(self).__name__}: metainfo['classes'] has to be 'background' followed by "
                 f'at least one object class, got {classes}'
             )
-        check_class_names(classes, f"{type(self).__name__}: metainfo['classes']")
-        check_num_classes(len(classes), f"{type(self).__name__}: metainfo['classes']")
-
-    def _find_images(self, img_ids: Sequence[str]) -> list[str]:
-        """Paths of the images; an error if any is missing."""
-        folder, ends = self.data_prefix['img_path'], suffix_list(self.img_suffix)
-        if not self._local:
-            return [fileio.join_path(folder, i + ends[0]) for i in img_ids]
-        paths, missing = find_images(folder, img_ids, ends)
-        self._refuse_missing(
-            missing, 'image', 'img_path and img_suffix (a list of suffixes is possible)'
-        )
-        return paths
-
-    def _check_files(self, paths: Iterable[str], kind: str, options: str) -> None:
-        if self._local:
-            self._refuse_missing(missing_files(paths), kind, options)
-
-    def _refuse_missing(self, missing: Sequence[str], kind: str, options: str) -> None:
-        if missing:
-            raise Missing(
-                f'{kind} missing: {name_missing(missing)} of the split list {self.ann_file}; check '
-                f'data_root, data_prefix {options}'
-            )
+        super()._check_classes()

@@ -17,7 +17,7 @@ from rich.table import Table
 from torch import Tensor
 
 from ..datasets.coco import COCO_CLASSES
-from ..datasets.mask_checks import check_masks_have_classes
+from ..datasets.checks import check_masks_have_classes
 from ..utils.errors import Missing, Refusal
 from ..utils.files import read_lines
 from ..utils.label_png import IGNORED, check_ids, read_mask

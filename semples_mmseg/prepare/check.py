@@ -2,18 +2,17 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from mmengine.fileio import join_path
 
+from ..datasets.checks import BLACK, FileCheck, Files, check_all, swapped_classes
 from ..datasets.labels import Label
-from ..datasets.mask_checks import swapped_classes
 from ..datasets.weak_label import WeakLabelDataset
 from ..utils.errors import Missing, Refusal
-from ..utils.images import PHOTO_SUFFIXES, read_image
-from ..utils.label_png import IGNORED, read_mask
+from ..utils.images import PHOTO_SUFFIXES
+from ..utils.label_png import IGNORED
 from ..utils.lists import (
     find_images,
     ids_below,
@@ -23,29 +22,8 @@ from ..utils.lists import (
     suffix_list,
 )
 from ..utils.names import check_image_id
-from ..utils.parallel import parallel_map
 from ..utils.progress import progress
 from .check_report import Report
-from .voc_masks import classes_in_mask
-
-_BLACK = 15
-
-
-@dataclass(frozen=True)
-class FileCheck:
-    """Content of the image and the mask of one id.
-
-    Attributes:
-        problems: Details by kind of finding, see ``check_report.FINDINGS``.
-        ids: Object classes 1..K of the mask; None without a readable mask.
-        black: Whether no pixel of the image is brighter than 15 of 255.
-        ignored: Whether the mask has the value 255.
-    """
-
-    problems: Mapping[str, str]
-    ids: Sequence[int] | None
-    black: bool = False
-    ignored: bool = False
 
 
 def check_dataset(dataset: WeakLabelDataset, name: str = '', workers: int | None = None) -> Report:
@@ -82,23 +60,26 @@ def check_dataset(dataset: WeakLabelDataset, name: str = '', workers: int | None
     report.masked = dict(counts) if mask_dir else None
 
     gone = {*absent, *missing_files(masks.values())}
-    for kind, files in (('images missing', images), ('masks missing', masks)):
-        report.findings[kind] = {i: name_missing([p]) for i, p in files.items() if p in gone}
+    for kind, paths_of in (('images missing', images), ('masks missing', masks)):
+        report.findings[kind] = {i: name_missing([p]) for i, p in paths_of.items() if p in gone}
     labels = _check_labels(dataset, img_ids, report)
     num_classes = len(dataset.own_classes)
-    jobs = [
-        (*(None if path in gone else path for path in (images[i], masks.get(i))), num_classes)
+    files = [
+        Files(
+            None if images[i] in gone else images[i],
+            None if masks.get(i) in gone else masks.get(i),
+            num_classes,
+        )
         for i in img_ids
     ]
-    checked = parallel_map(_check_files, jobs, workers)
-    title = 'images and masks' if masks else 'images'
-    results = dict(zip(img_ids, progress(checked, title, len(jobs)), strict=True))
+    checked = check_all(files, 'images and masks' if masks else 'images', workers)
+    results = dict(zip(img_ids, checked, strict=True))
     for img_id, result in results.items():
         for kind, detail in result.problems.items():
             report.findings[kind][img_id] = detail
     black = [i for i, result in results.items() if result.black]
     if len(black) > len(img_ids) / 2:  # a few may be photos taken in the dark
-        detail = f'no value above {_BLACK} of 255, e.g. 12-bit data in a 16-bit file; rescale them'
+        detail = f'no value above {BLACK} of 255, e.g. 12-bit data in a 16-bit file; rescale them'
         report.findings['images almost black'] = dict.fromkeys(black, detail)
     _compare_classes(dataset, labels, results, report)
     return report
@@ -183,18 +164,19 @@ def _compare_classes(
     """
     both, either = (dict.fromkeys(dataset.object_classes, 0) for _ in range(2))
     own, ignored = dataset.own_classes, False
-    pairs: list[tuple[set[int], set[int]]] = []
+    pairs: list[tuple[set[int], frozenset[int]]] = []
     for img_id, result in results.items():
         if result.ids is None or report.masked is None:
             continue
-        ignored |= result.ignored
-        shown = {own[k - 1] for k in result.ids} & {*dataset.object_classes}
+        ignored |= IGNORED in result.ids
+        ids = result.ids & {*range(1, len(own) + 1)}
+        shown = {own[k - 1] for k in ids} & {*dataset.object_classes}
         for name in shown:
             report.masked[name] += 1
         if img_id not in labels:
             continue
         tagged = {*labels[img_id]}
-        pairs.append(({own.index(name) + 1 for name in tagged}, {*result.ids}))
+        pairs.append(({own.index(name) + 1 for name in tagged}, ids))
         for name in tagged | shown:
             either[name] += 1
             both[name] += name in tagged & shown
@@ -213,31 +195,3 @@ def _compare_classes(
                 )
             disagreeing[name] = detail
     report.findings['classes that labels and masks disagree on'] = disagreeing
-
-
-def _check_files(job: tuple[str | None, str | None, int]) -> FileCheck:
-    """Decode an image and its mask."""
-    img_path, mask_path, num_classes = job
-    problems: dict[str, str] = {}
-    size, label, ids, black = None, None, None, False
-    if img_path is not None:
-        try:
-            pixels = read_image(img_path)
-            size, black = pixels.shape[:2], bool(pixels.max() <= _BLACK)
-        except (ValueError, OSError) as error:
-            problems['images unreadable'] = str(error)
-    if mask_path is not None:
-        try:
-            label = read_mask(mask_path)
-            ids, stray = classes_in_mask(label, num_classes, mask_path)
-            if stray:
-                problems['mask values out of range'] = (
-                    f'{mask_path}: {stray}; expected 0..{num_classes} and {IGNORED}'
-                )
-        except (ValueError, OSError) as error:
-            problems['masks unreadable'] = str(error)
-    if size is not None and label is not None and label.shape != size:
-        problems['sizes of image and mask differ'] = (
-            f'image {size[1]}x{size[0]}, mask {label.shape[1]}x{label.shape[0]}'
-        )
-    return FileCheck(problems, ids, black, label is not None and bool((label == IGNORED).any()))

@@ -6,32 +6,10 @@ from pathlib import Path
 import numpy as np
 from scipy.io import loadmat
 
+from ..datasets.checks import ids_of
 from ..utils import atomic_write
 from ..utils.errors import Refusal
-from ..utils.label_png import IGNORED, read_mask, write_mask
-
-
-def classes_in_mask(
-    label: np.ndarray, num_classes: int, path: str | os.PathLike
-) -> tuple[list[int], list[int]]:
-    """The classes of a mask, and its ids that are not classes.
-
-    Args:
-        label: Ids, uint8 of shape ``(H, W)``.
-        num_classes: K, background not counted.
-        path: For the error message.
-
-    Returns:
-        The object classes 1..K in the mask, and the ids outside 0..K and 255.
-
-    Raises:
-        ValueError: If the mask has no pixel.
-    """
-    if label.size == 0:
-        raise Refusal(f'mask {path} has no pixel')
-    ids = np.flatnonzero(np.bincount(label.ravel(), minlength=256)).tolist()
-    stray = [i for i in ids if num_classes < i != IGNORED]
-    return [i for i in ids if 0 < i <= num_classes], stray
+from ..utils.label_png import IGNORED, check_ids, read_mask, write_mask
 
 
 def read_sbd_mask(path: str | os.PathLike) -> np.ndarray:
@@ -56,7 +34,7 @@ def read_sbd_mask(path: str | os.PathLike) -> np.ndarray:
             f'{path} is not a class annotation of SBD with GTcls.Segmentation '
             f'({type(error).__name__}: {error}); unpack the release anew'
         ) from error
-    if label.ndim != 2 or label.dtype != np.uint8:
+    if label.ndim != 2 or label.dtype != np.uint8 or not label.size:
         raise Refusal(
             f'{path}: GTcls.Segmentation has shape {label.shape} and type {label.dtype}; expected '
             '(H, W) of uint8'
@@ -82,15 +60,10 @@ def finish_mask(job: tuple[Path, Path, int]) -> tuple[list[int], bool]:
     path = source if made else target
     converted = path.suffix == '.mat'
     label = read_sbd_mask(path) if converted else read_mask(path)
-    present, stray = classes_in_mask(label, num_classes, path)
-    if stray:
-        raise Refusal(
-            f'mask {path} holds the values {stray}; expected 0..{num_classes} and {IGNORED}. '
-            'Replace the file'
-        )
+    check_ids(label, num_classes + 1, path)
     if made and converted:
         write_mask(target, label)
     elif made:
         with atomic_write(target, 'wb') as file:
             file.write(path.read_bytes())
-    return present, made
+    return sorted(ids_of(label) - {0, IGNORED}), made

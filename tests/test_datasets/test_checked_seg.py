@@ -6,7 +6,8 @@ from mmseg.datasets import PascalVOCDataset
 from mmseg.registry import DATASETS
 from PIL import Image
 
-from semples_mmseg.datasets import checked_seg
+from semples_mmseg.datasets import CheckedSegDataset, checked_seg
+from semples_mmseg.utils.errors import Refusal
 
 IDS = {'2007_000001': ['cat'], '2007_000002': ['dog']}
 PIPELINE = [
@@ -87,8 +88,28 @@ def test_a_truncated_image_is_named(make_voc_tree):
     root = make_voc_tree(IDS)
     path = root / 'JPEGImages/2007_000001.jpg'
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(RuntimeError, match='2007_000001.jpg'):
+    with pytest.raises(Refusal, match='2007_000001.jpg'):
         build(root)[0]
+
+
+def test_background_that_is_a_class_cannot_be_reduced(make_voc_tree):
+    root = make_voc_tree(IDS)
+    with pytest.raises(Refusal, match='reduce_zero_label'):
+        build(root, reduce_zero_label=True)
+
+
+def test_renamed_ids_are_checked_too(make_voc_tree):
+    """Masks of 0 and 255 whose ids a label map renames."""
+    root = make_voc_tree({f'a{i}': ['cat'] for i in range(3)})
+    for path in (root / 'SegmentationClassAug').iterdir():
+        Image.fromarray(np.full((40, 60), [0, 255] * 30, np.uint8)).save(path)
+    few = dict(class_names=None, metainfo=dict(classes=('background', 'cat')))
+
+    class Renamed(CheckedSegDataset):
+        METAINFO = PascalVOCDataset.METAINFO
+
+    with pytest.raises(Refusal, match='255 means ignored'):
+        build(root, type=Renamed, **few)
 
 
 def test_masks_without_classes_are_refused(make_voc_tree):

@@ -15,6 +15,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from semples_mmseg.datasets import WeakLabelDataset, weak_label
+from semples_mmseg.utils.errors import Refusal, RunError
 from semples_mmseg.utils.label_png import read_mask, write_mask
 
 LABELS = {'a': ['cat'], 'b': ['cat', 'dog'], 'c': []}
@@ -306,20 +307,24 @@ def test_damaged_image_is_named_not_replaced(root: Path, kept: float) -> None:
     for test_mode in (False, True):
         dataset = build(root, test_mode=test_mode)
         assert dataset[0]['data_samples'].img_id == 'a'
-        with pytest.raises(RuntimeError, match=r"image 'b' \(.*b.jpg.*\) failed"):
+        with pytest.raises(Refusal, match='image .*b.jpg'):
             dataset[1]
+    loader = DataLoader(dataset, num_workers=1, collate_fn=pseudo_collate)
+    with pytest.raises(Refusal, match='^image .*b.jpg'):
+        list(loader)
 
 
 def test_damaged_mask_is_named(root: Path) -> None:
     path = root / 'SegmentationClassAug/a.png'
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(RuntimeError, match=r"image 'a' \(.*a.jpg, .*a.png\) failed"):
+    with pytest.raises(Refusal, match='mask .*a.png'):
         build(root, test_mode=True)[0]
 
 
 def test_pipeline_that_returns_none(root: Path) -> None:
-    with pytest.raises(RuntimeError, match="image 'a' .*the pipeline returned None"):
-        build(root, pipeline=[lambda results: None])[0]
+    for step, message in ((lambda results: None, 'returned None'), (abs, 'TypeError')):
+        with pytest.raises(RunError, match=f'a.jpg.*{message}'):
+            build(root, pipeline=[step])[0]
 
 
 @pytest.mark.parametrize('classes', [None, ('cat', 'dog'), ('background',)])

@@ -223,7 +223,7 @@ def other_labels(root: Path) -> None:
 @pytest.mark.parametrize(
     ('damage', 'message'),
     [
-        (stray_value, r'2007_000002.png holds the values \[77\]; expected 0..20 and 255'),
+        (stray_value, r'2007_000002.png: .*77'),
         (colour_mask, '2007_000002.png is an image of mode RGB'),
         (broken_mask, '2007_000002.png cannot be read'),
         (invalid_chunk, '2007_000002.png cannot be read'),

@@ -231,7 +231,7 @@ def test_a_mask_has_one_id_a_pixel_and_the_size_of_its_image(tmp_path):
     np.testing.assert_array_equal(load_mask(path), ids)
     Image.fromarray(ids).save(path)
     np.testing.assert_array_equal(load_mask(path), ids)
-    with pytest.raises(ValueError, match=r'a.png has shape \(20, 30\), its image a.jpg .*EXIF'):
+    with pytest.raises(ValueError, match=r'a.png .*a.jpg.*EXIF'):
         load_mask(path, (30, 20))
     with pytest.raises(ValueError, match='a.png .*mask of another image'):
         load_mask(path, (10, 10))

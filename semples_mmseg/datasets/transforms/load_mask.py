@@ -1,12 +1,12 @@
 """Loading masks with checks of their format and size."""
 
-import numpy as np
 from mmseg.datasets import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 
 from ...utils.errors import Refusal
 from ...utils.files import read_bytes
-from ...utils.label_png import IGNORED, decode_mask
+from ...utils.label_png import decode_mask
+from ..checks import difference, renamed_ids
 
 
 @TRANSFORMS.register_module()
@@ -41,28 +41,15 @@ class LoadCheckedAnnotations(LoadAnnotations):
         if path is None:
             return results
         mask = decode_mask(read_bytes(path, 'mask', self.backend_args), path)
-        _check_size(mask, results)
-        ids = np.arange(256)
-        if self.reduce_zero_label or results.get('reduce_zero_label'):
-            ids = np.where((ids == 0) | (ids == IGNORED), IGNORED, ids - 1)
-        renamed = ids.copy()
-        for old, new in (results.get('label_map') or {}).items():
-            renamed[ids == old] = new
-        results['gt_seg_map'] = renamed.astype(np.uint8)[mask]
+        size = tuple(results.get('ori_shape', mask.shape)[:2])
+        if mask.shape != size:
+            raise Refusal(
+                f'mask {path} does not fit its image {results.get("img_path")}: '
+                f'{difference(mask.shape, size)}'
+            )
+        renamed = renamed_ids(
+            self.reduce_zero_label or results.get('reduce_zero_label'), results.get('label_map')
+        )
+        results['gt_seg_map'] = mask if renamed is None else renamed[mask]
         results.setdefault('seg_fields', []).append('gt_seg_map')
         return results
-
-
-def _check_size(mask: np.ndarray, results: dict) -> None:
-    size = tuple(results.get('ori_shape', mask.shape)[:2])
-    if mask.shape != size:
-        advice = 'it is the mask of another image, or one of the two was resized'
-        if mask.shape == size[::-1]:
-            advice = (
-                'if the EXIF orientation of the image is not upright, it was rotated: rotate '
-                'the mask too, or remove the orientation from the image'
-            )
-        raise Refusal(
-            f'mask {results["seg_map_path"]} has shape {mask.shape}, its image '
-            f'{results.get("img_path")} {size} (height, width); {advice}'
-        )

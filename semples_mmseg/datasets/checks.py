@@ -1,0 +1,266 @@
+"""The one checker of photos and masks: of one, of many, and against classes and labels."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..utils.errors import Refusal
+from ..utils.images import read_image
+from ..utils.label_png import IGNORED, check_ids, read_mask
+from ..utils.parallel import parallel_map
+from ..utils.progress import progress
+
+BLACK = 15
+"""A photo without a brighter value (of 255) is almost black."""
+_SAMPLE = 16
+_FEWEST = 3
+_ADVICE = (
+    'Masks hold 0 for background, 1, 2, ... in the order of the classes, and 255 for ignored '
+    'pixels (255 is not an object: write its id)'
+)
+
+
+class Files(NamedTuple):
+    """An image and its mask; None for one that is not there or not to be checked."""
+
+    image: str | None
+    mask: str | None = None
+    num_classes: int = 0
+
+
+@dataclass(frozen=True)
+class FileCheck:
+    """Content of an image and of its mask.
+
+    Attributes:
+        problems: Details by kind: ``'images unreadable'``, ``'masks unreadable'``,
+            ``'mask values out of range'``, ``'sizes of image and mask differ'``.
+        size: Height and width of the image; None without a readable image.
+        black: Whether the image is almost black.
+        ids: All values of the mask; None without a readable mask.
+    """
+
+    problems: Mapping[str, str]
+    size: tuple[int, int] | None = None
+    black: bool = False
+    ids: frozenset[int] | None = None
+
+
+def check_all(
+    files: Sequence[Files], description: str, workers: int | None = None
+) -> Iterator[FileCheck]:
+    """Check images and masks in worker processes, with a line of progress.
+
+    Args:
+        files: What to check.
+        description: Name of the work.
+        workers: Number of processes, see ``parallel_map``.
+
+    Yields:
+        The results in the order of the files.
+    """
+    return progress(parallel_map(check_files, files, workers), description, len(files))
+
+
+def check_files(files: Files) -> FileCheck:
+    """Decode an image and its mask completely."""
+    problems: dict[str, str] = {}
+    size, ids, black = None, None, False
+    if files.image is not None:
+        try:
+            pixels = read_image(files.image)
+            size, black = pixels.shape[:2], bool(pixels.max() <= BLACK)
+        except (ValueError, OSError) as error:
+            problems['images unreadable'] = str(error)
+    if files.mask is not None:
+        try:
+            label = read_mask(files.mask)
+        except (ValueError, OSError) as error:
+            problems['masks unreadable'] = str(error)
+        else:
+            ids = ids_of(label)
+            stray = sorted(k for k in ids if files.num_classes < k != IGNORED)
+            if stray:
+                problems['mask values out of range'] = (
+                    f'{files.mask}: {stray}; expected 0..{files.num_classes} and {IGNORED}'
+                )
+            if size is not None and label.shape != size:
+                problems['sizes of image and mask differ'] = difference(label.shape, size)
+    return FileCheck(problems, size, black, ids)
+
+
+def ids_of(label: np.ndarray) -> frozenset[int]:
+    """All values of a label map, uint8 ``(H, W)``."""
+    return frozenset(np.flatnonzero(np.bincount(label.ravel(), minlength=256)).tolist())
+
+
+def difference(mask: tuple[int, ...], image: tuple[int, ...]) -> str:
+    """What is wrong with a mask whose height and width are not those of its image."""
+    advice = 'it is the mask of another image, or one of the two was resized'
+    if mask == image[::-1]:
+        advice = (
+            'if the EXIF orientation of the image is not upright, it was rotated: rotate the mask '
+            'too, or remove the orientation from the image'
+        )
+    return f'image {image[1]}x{image[0]}, mask {mask[1]}x{mask[0]}; {advice}'
+
+
+def renamed_ids(
+    reduce_zero_label: bool | None, label_map: Mapping[int, int] | None
+) -> np.ndarray | None:
+    """The id of a class for each value of a mask, uint8 (256,), or None if they are the same.
+
+    Args:
+        reduce_zero_label: Whether 0 is ignored and the others count from 1.
+        label_map: New ids by old ones.
+    """
+    if not reduce_zero_label and not label_map:
+        return None
+    ids = np.arange(256)
+    if reduce_zero_label:
+        ids = np.where((ids == 0) | (ids == IGNORED), IGNORED, ids - 1)
+    renamed = ids.copy()
+    for old, new in (label_map or {}).items():
+        renamed[ids == old] = new
+    return renamed.astype(np.uint8)
+
+
+def check_item(data: Any, files: str, num_classes: int, ignore_index: int = IGNORED) -> None:
+    """Refuse a packed image whose mask holds an id that is no class.
+
+    Args:
+        data: What the pipeline returned; without masks nothing is checked.
+        files: The files, for the error message.
+        num_classes: Number of classes, background included.
+        ignore_index: The id of pixels that do not count.
+
+    Raises:
+        ValueError: If there is such an id.
+    """
+    samples = data.get('data_samples', ()) if isinstance(data, Mapping) else ()
+    # test-time augmentation gives a list
+    for sample in samples if isinstance(samples, (list, tuple)) else [samples]:
+        if 'gt_sem_seg' in sample:
+            check_ids(sample.gt_sem_seg.data.numpy(), num_classes, files, ignore_index)
+
+
+def check_masks_have_classes(
+    paths: Sequence[str], num_classes: int, renamed: np.ndarray | None = None
+) -> None:
+    """Refuse masks from which a model can learn only background.
+
+    Masks of 0 and 255 are what annotation tools write for one class, but 255 means "ignored".
+    Checks a sample of the masks, or all of them if the sample holds only 0.
+
+    Args:
+        paths: Masks.
+        num_classes: Number of classes, background included.
+        renamed: See ``renamed_ids``.
+
+    Raises:
+        ValueError: If no mask of the sample has the id of a class and some have 255, if all masks
+            are 0, or if none of the sample can be read.
+    """
+    found = dict(_sample(paths, renamed))
+    every = frozenset().union(*found.values())
+    if len(found) >= _FEWEST and IGNORED in every and not every & {*range(1, num_classes)}:
+        ids = '1' if num_classes == 2 else f'1..{num_classes - 1}'
+        raise Refusal(
+            f'masks hold no class: {len(found)} of them, e.g. {next(iter(found))}, have only the '
+            f'values {sorted(every)}. 255 means ignored here; write {ids} for the pixels of objects'
+        )
+    if len(found) >= _FEWEST and every == {0} and not any(read_mask(path).any() for path in paths):
+        raise Refusal(
+            f'all {len(paths)} masks, e.g. {paths[0]}, are background alone (0): nothing can be '
+            'learned from them. Pseudo masks need a lower --background-score'
+        )
+
+
+def check_masks_show_labels(
+    paths: Sequence[str],
+    labels: Sequence[np.ndarray],
+    classes: Sequence[str],
+    renamed: np.ndarray | None = None,
+) -> None:
+    """Refuse masks whose ids do not agree with the image-level labels.
+
+    Checks a sample of the labelled images and accepts a few that differ.
+
+    Args:
+        paths: Masks.
+        labels: Multi-hot vectors (K,) of the same images.
+        classes: The K object classes.
+        renamed: See ``renamed_ids``.
+
+    Raises:
+        ValueError: If no mask of the sample shows a class of its labels, if a class has the id of
+            another one, or if none of the masks can be read.
+    """
+    wanted = {
+        path: {int(k) + 1 for k in np.flatnonzero(label)}
+        for path, label in zip(paths, labels, strict=True)
+        if label.any()
+    }
+    found = dict(_sample(list(wanted), renamed))
+    if len(found) >= _FEWEST and not any(ids & wanted[path] for path, ids in found.items()):
+        path, ids = next(iter(found.items()))
+        raise Refusal(
+            f'masks and image-level labels name different classes in all of {len(found)} images, '
+            f'e.g. {path} has the values {sorted(ids)}, its labels are the ids '
+            f'{sorted(wanted[path])}. {_ADVICE}'
+        )
+    swapped = swapped_classes([wanted[path] for path in found], list(found.values()), classes)
+    if swapped:
+        raise Refusal(
+            f'masks such as {next(iter(found))} count the classes in another order: '
+            f'{"; ".join(swapped.values())}. {_ADVICE}'
+        )
+
+
+def swapped_classes(
+    labels: Sequence[set[int]], masks: Sequence[frozenset[int]], classes: Sequence[str]
+) -> dict[str, str]:
+    """Find classes whose images have the mask id of another class.
+
+    Args:
+        labels: Ids 1..K that the labels of each image name.
+        masks: Ids that the mask of each image holds.
+        classes: The K object classes.
+
+    Returns:
+        A message for each such class. A class counts if at least five images have its label, and
+        their overlap (intersection over union of image sets) is at least 0.9 with the other id and
+        at most 0.6 with its own.
+    """
+    numbers = range(1, len(classes) + 1)
+    tagged = {k: {n for n, ids in enumerate(labels) if k in ids} for k in numbers}
+    shown = {k: {n for n, ids in enumerate(masks) if k in ids} for k in numbers}
+
+    def agreement(k: int, other: int) -> float:
+        return len(tagged[k] & shown[other]) / max(1, len(tagged[k] | shown[other]))
+
+    found = {}
+    for k in numbers:
+        other = max(numbers, key=lambda other: agreement(k, other))
+        if len(tagged[k]) >= 5 and agreement(k, other) >= 0.9 and agreement(k, k) <= 0.6:
+            found[classes[k - 1]] = (
+                f'images labelled {classes[k - 1]!r} (id {k}) have the id {other} of '
+                f'{classes[other - 1]!r}'
+            )
+    return found
+
+
+def _sample(
+    paths: Sequence[str], renamed: np.ndarray | None
+) -> Iterator[tuple[str, frozenset[int]]]:
+    """The ids of evenly spaced masks, without damaged ones; an error if all are damaged."""
+    found = [
+        (path, check_files(Files(None, path))) for path in paths[:: max(1, len(paths) // _SAMPLE)]
+    ]
+    good = [(path, check.ids) for path, check in found if check.ids is not None]
+    if found and not good:
+        raise Refusal(found[0][1].problems['masks unreadable'])
+    for path, ids in good:
+        yield path, ids if renamed is None else frozenset(renamed[sorted(ids)].tolist())
