@@ -16,8 +16,8 @@ from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
-from ..datasets.coco import COCO_CLASSES
 from ..datasets.checks import check_masks_have_classes
+from ..datasets.coco import COCO_CLASSES
 from ..utils.errors import Missing, Refusal
 from ..utils.files import read_lines
 from ..utils.label_png import IGNORED, check_ids, read_mask

@@ -9,19 +9,18 @@ from typing import Any
 from rich.console import Console
 
 from ..datasets.coco import COCO_CLASSES
-from ..utils.errors import Missing, Refusal
-from ..utils.files import file_digest, read_json
-from ..utils.io import write_json
+from ..utils.errors import AlreadyThere, Missing, Refusal
+from ..utils.files import read_json
 from ..utils.lists import missing_files, name_some
 from ..utils.names import check_image_id
 from ..utils.parallel import parallel_map
 from ..utils.progress import progress
+from ..utils.record import Record
 from .coco_masks import PAINTING, Region, write_image_mask
-from .outputs import write_label_file, write_list
+from .outputs import label_lines, write_files
 
 SPLITS = {'train': 82081, 'val': 40137}
 """Splits of COCO 2014 and how many of their images have any annotation."""
-_MANIFEST = 'source.json'
 
 
 @dataclass
@@ -210,11 +209,14 @@ def prepare_coco14(
         chosen = choose_images(images, root / f'{split}2014', split, subset)
         plan.append((split, source, chosen, len(images)))
         if split in masks:
-            _check_mask_folder(target / f'masks/{split}2014', source)
+            _masks_record(target / f'masks/{split}2014', source)
     for split, source, chosen, total in plan:
         names = {Path(image.name).stem: image.labels for image in chosen}
-        write_list(target / f'ImageSets/{split}.txt', list(names), overwrite=True)
-        write_label_file(target / f'labels_{split}.json', names, overwrite=True)
+        texts = {
+            target / f'ImageSets/{split}.txt': list(names),
+            target / f'labels_{split}.json': label_lines(names),
+        }
+        write_files(texts, overwrite=True)
         console.print(
             f'{split}: {len(chosen)} images with labels in ImageSets/{split}.txt and '
             f'labels_{split}.json; {total - len(chosen)} others of {source.name} are left out '
@@ -225,23 +227,13 @@ def prepare_coco14(
             _paint(masks_in, source, images_in, chosen, workers)
 
 
-def _manifest(source: Path) -> dict[str, str]:
-    return dict(annotations=source.name, sha256=file_digest(source), painting=PAINTING)
-
-
-def _check_mask_folder(folder: Path, source: Path) -> None:
-    """Refuse a folder whose masks were made from another file or by other rules."""
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return
-    try:
-        found = read_json(folder / _MANIFEST)
-    except (FileNotFoundError, ValueError):
-        found = None
-    if found != _manifest(source):
-        raise Refusal(
-            f'{folder} holds files that were not made from {source} as it is now (its {_MANIFEST} '
-            'is missing or differs): delete the folder or choose another with --out'
-        )
+def _masks_record(folder: Path, source: Path) -> Record:
+    """The record of a folder of masks; refused if they were made from other annotations."""
+    record = Record(folder, 'delete the folder, or choose another with --out')
+    new = record.state('masks', dict(painting=PAINTING), {source.name: source}) == 'new'
+    if new and folder.is_dir() and any(folder.iterdir()):
+        raise AlreadyThere(f'{folder} holds files of which nothing is recorded: {record.way}')
+    return record
 
 
 def _paint(
@@ -252,7 +244,8 @@ def _paint(
     workers: int | None,
 ) -> None:
     """Write the missing masks."""
-    write_json(folder / _MANIFEST, _manifest(source))
+    record = _masks_record(folder, source)
+    record.begin('masks', dict(painting=PAINTING), {source.name: source})
     targets = [str(folder / f'{Path(image.name).stem}.png') for image in images]
     absent = set(missing_files(targets))
     todo = [pair for pair in zip(images, targets, strict=True) if pair[1] in absent]
@@ -261,3 +254,4 @@ def _paint(
         parallel_map(write_image_mask, jobs, workers), f'masks in {folder}', len(jobs)
     ):
         pass
+    record.finish('masks', map(Path, targets))

@@ -9,7 +9,7 @@ from ..utils.errors import Missing, Refusal
 from ..utils.lists import explain_unknown, missing_files, name_some, read_image_ids
 from ..utils.parallel import parallel_map
 from ..utils.progress import progress
-from .outputs import labels_are_current, list_is_current, write_label_file, write_list
+from .outputs import is_current, label_lines, write_files
 from .voc_masks import finish_mask
 
 COUNTS = dict(train_aug=10582, train=1464, val=1449)
@@ -87,7 +87,8 @@ def prepare_voc(
     counts = dict(train_aug=len(train_aug), train=len(train), val=len(val))
     if not subset:
         _check_counts(counts, sbd or masks or root / 'SegmentationClassAug')
-    list_is_current(lists / 'train_aug.txt', train_aug, overwrite)
+    if not overwrite:
+        is_current(lists / 'train_aug.txt', train_aug)  # before the long work
 
     img_ids = sorted({*train_aug, *val})
     _check_there([root / f'JPEGImages/{i}.jpg' for i in img_ids], 'image', 'unpack VOC 2012 anew')
@@ -105,18 +106,13 @@ def prepare_voc(
         i: from_xml.get(i, [CLASSES[k - 1] for k in present])
         for i, (present, _) in zip(img_ids, results, strict=True)
     }
-    labels_are_current(root / label_file, labels, overwrite)
-    written = []
-    if write_list(lists / 'train_aug.txt', train_aug, overwrite):
-        written.append(lists / 'train_aug.txt')
-    if write_label_file(root / label_file, labels, overwrite):
-        written.append(root / label_file)
+    texts = {lists / 'train_aug.txt': train_aug, root / label_file: label_lines(labels)}
     return PreparedVOC(
         counts=counts,
         masks_made=sum(made for _, made in results),
         from_xml=len(from_xml),
         from_masks=[i for i in img_ids if i not in from_xml],
-        written=written,
+        written=write_files(texts, overwrite),
     )
 
 

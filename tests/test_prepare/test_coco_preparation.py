@@ -95,26 +95,44 @@ def test_the_data_set_reads_what_was_prepared(tree):
 
 
 def test_a_second_run_changes_nothing_and_completes_a_broken_one(tree):
+    def files():
+        kept = (path for path in tree.rglob('*') if path.is_file() and path.name != 'record.json')
+        return {path: path.read_bytes() for path in kept}
+
     prepare(tree)
     masks = sorted((tree / 'masks/val2014').glob('*.png'))
-    before = {path: path.read_bytes() for path in tree.rglob('*') if path.is_file()}
-    times = {path: path.stat().st_mtime_ns for path in masks}
+    before, times = files(), {path: path.stat().st_mtime_ns for path in masks}
     masks[1].unlink()
     prepare(tree)
-    assert {path: path.read_bytes() for path in tree.rglob('*') if path.is_file()} == before
-    kept = [masks[0], masks[2]]
-    assert all(path.stat().st_mtime_ns == times[path] for path in kept)
+    assert files() == before
+    assert all(path.stat().st_mtime_ns == times[path] for path in (masks[0], masks[2]))
 
 
 def test_masks_of_other_annotations_are_not_mixed(tree):
     prepare(tree)
     before = (tree / 'labels_val.json').read_bytes()
     change(tree, lambda content: content['annotations'].pop())
-    with pytest.raises(ValueError, match='masks/val2014 holds files that were not made from'):
+    with pytest.raises(ValueError, match='masks/val2014.*instances_val2014.json'):
         prepare(tree)
     assert (tree / 'labels_val.json').read_bytes() == before
     prepare(tree, out=tree / 'again')
     assert len(list((tree / 'again/masks/val2014').glob('*.png'))) == 2
+    (tree / 'masks/val2014/record.json').unlink()
+    with pytest.raises(FileExistsError, match='masks/val2014'):
+        prepare(tree)
+
+
+def test_a_changed_mask_is_noticed_and_more_images_are_added(tree):
+    moved = tree / f'val2014/{stem(2)}.jpg'
+    moved.rename(tree / 'away.jpg')
+    prepare(tree)
+    (tree / 'away.jpg').rename(moved)
+    prepare(tree)
+    masks = sorted((tree / 'masks/val2014').glob('*.png'))
+    assert len(masks) == 3
+    masks[0].write_bytes(masks[1].read_bytes())
+    with pytest.raises(ValueError, match=masks[0].name):
+        prepare(tree)
 
 
 def test_counts_are_checked_unless_it_is_a_subset(tree, monkeypatch):

@@ -34,12 +34,12 @@ def main() -> None:
     register_components()
     from semples_mmseg.prepare.cls_labels import read_cls_labels
     from semples_mmseg.prepare.named import dataset_class
-    from semples_mmseg.prepare.outputs import write_label_file
+    from semples_mmseg.prepare.outputs import label_lines, write_files
 
     try:
         classes = args.classes or dataset_class(args.dataset).METAINFO['classes'][1:]
         labels = read_cls_labels(args.file, classes, args.id_format)
-        written = write_label_file(args.out, labels, args.overwrite)
+        written = write_files({args.out: label_lines(labels)}, args.overwrite)
     except (OSError, ValueError) as error:
         parser.exit(2, f'{parser.prog}: {advice(error) or error}\n')
     state = 'written' if written else 'there already'
