@@ -21,7 +21,7 @@ from ..utils.lists import (
     read_image_ids,
     suffix_list,
 )
-from ..utils.names import check_image_id
+from ..utils.names import is_image_id
 from ..utils.progress import progress
 from .check_report import Report
 
@@ -95,7 +95,9 @@ def _listed(dataset: WeakLabelDataset, img_dir: str, report: Report) -> list[str
         raise Missing(f'no image *{" *".join(ends)} in {img_dir}; check the suffix')
     detail = f'not used; the suffix is {", ".join(ends)} (--image-suffix takes several)'
     report.findings['images with another suffix'] = dict.fromkeys(others, detail)
-    return [check_image_id(img_id, f'folder {img_dir}') for img_id in ids]
+    odd = {ascii(i): 'rename the file' for i in ids if not is_image_id(i)}
+    report.findings['images whose name is no image id'] = odd
+    return [i for i in ids if is_image_id(i)]
 
 
 def _check_labels(

@@ -12,6 +12,7 @@ FINDINGS = (
     'images unreadable',
     'images almost black',
     'images with another suffix',
+    'images whose name is no image id',
     'images without labels',
     'labels without images',
     'labels unreadable',

@@ -119,7 +119,8 @@ def prepare_voc(
 def _png_sources(root: Path, masks: Path | None) -> dict[str, Path]:
     """Masks by image id, from a folder of PNG files."""
     folder = masks or root / 'SegmentationClassAug'
-    found = {path.stem: path for path in folder.glob('*.png')} if folder.is_dir() else {}
+    paths = folder.glob('[!.]*.png') if folder.is_dir() else ()  # no hidden ones: ._x.png
+    found = {path.stem: path for path in paths}
     if not found:
         raise Missing(
             f'no PNG masks in {folder}; the augmented set is needed: either SegmentationClassAug '

@@ -6,7 +6,7 @@ import io
 import os
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from .errors import Refusal
 from .files import read_bytes
@@ -25,6 +25,9 @@ PHOTO_SUFFIXES = (*_SUFFIXES, *(suffix.upper() for suffix in _SUFFIXES))
 
 _SUBFILE_TYPE = 254  # TIFF tag; its lowest bit marks a copy of reduced size
 _CANVAS = (124, 117, 104)
+
+# Pillow refuses a text of a megabyte in a PNG; its bound of all texts together (64) stays.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 
 
 @functools.cache

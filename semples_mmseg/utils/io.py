@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from .errors import Refusal
+
 # Names that mkstemp makes with the prefix and suffix below.
 _LEFTOVER = re.compile(r'\..+\.[a-z0-9_]{8}\.tmp')
 
@@ -63,17 +65,21 @@ def check_writable(folder: str | os.PathLike, option: str = '--out') -> None:
     """Make a folder if it is missing, and write a temporary file there.
 
     Raises:
-        OSError: If it cannot be written; the message names the folder and the option.
+        OSError: If it cannot be written; the error has the folder's name.
+        Refusal: If there is a file in its place.
     """
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=Path(folder)):
             pass
+    except (FileExistsError, NotADirectoryError):
+        raise Refusal(
+            f'the folder {folder} cannot be made, a file is in its place: choose another with '
+            f'{option}'
+        ) from None
     except OSError as error:
-        raise OSError(
-            f'the folder {folder} cannot be written ({error.strerror or error}): choose another '
-            f'with {option}'
-        ) from error
+        error.filename = str(folder)
+        raise
 
 
 def remove_leftovers(folder: str | os.PathLike, recursive: bool = False) -> int:

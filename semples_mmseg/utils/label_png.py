@@ -105,15 +105,8 @@ def write_mask(
         )
     image = Image.fromarray(label.astype(np.uint8))
     image.putpalette(full_palette(palette))
-    try:
-        with atomic_write(path, 'wb') as file:
-            image.save(file, format='PNG')
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f'mask {path} cannot be written ({error.strerror or error}); make room there or write '
-            'to another folder. Finished masks are complete.',
-        ) from error
+    with atomic_write(path, 'wb') as file:
+        image.save(file, format='PNG')
 
 
 def read_mask(path: str | os.PathLike) -> np.ndarray:

@@ -5,6 +5,7 @@ import errno
 import os
 import re
 import unicodedata
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
@@ -13,7 +14,7 @@ from typing import Any
 from .errors import Missing, Refusal
 from .files import read_json, read_lines
 from .images import PHOTO_SUFFIXES
-from .names import check_image_id
+from .names import check_image_id, is_image_id
 
 
 def read_image_ids(path: str, backend_args: dict | None = None) -> list[str]:
@@ -122,15 +123,15 @@ def files_below(folder: str | os.PathLike, suffix: str | Sequence[str]) -> list[
 
     Hidden files and folders (``._photo.jpg``, ``.ipynb_checkpoints``) are left out. Links to
     folders are followed, each folder once.
+
+    Raises:
+        OSError: If a folder cannot be read.
     """
     root, ends = Path(folder), suffix_list(suffix)
     found, seen, waiting = [], set(), ['']
     while waiting:
         below = waiting.pop()
-        try:
-            status, entries = os.stat(root / below), list(os.scandir(root / below))
-        except OSError:  # no permission to read the folder
-            continue
+        status, entries = os.stat(root / below), list(os.scandir(root / below))
         if (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
@@ -148,7 +149,7 @@ def find_photos(root: Path) -> list[str]:
     """Paths, below a folder and with slashes, of all photos in it, sorted.
 
     Suffixes of any case count. Hidden files and folders (``._x.jpg``, ``.ipynb_checkpoints``) do
-    not.
+    not. Photos whose name cannot be the name of a mask are left out with a warning.
 
     Raises:
         FileNotFoundError: If the folder is not there or holds no photo.
@@ -162,7 +163,15 @@ def find_photos(root: Path) -> list[str]:
             f'{root} holds no photo: none of its files ends in one of '
             f'{", ".join(end for end in PHOTO_SUFFIXES if end.islower())}'
         )
-    return found
+    good = [name for name in found if is_image_id(name)]
+    if len(good) < len(found):
+        odd = [ascii(name) for name in found if not is_image_id(name)]
+        warnings.warn(
+            f'{len(odd)} photos in {root} are left out, because their names hold a backslash or '
+            f'control characters, are not UTF-8 or too long: {name_some(odd)}; rename them',
+            stacklevel=2,
+        )
+    return good
 
 
 def image_ids(photos: Iterable[str]) -> dict[str, str]:

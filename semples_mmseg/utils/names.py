@@ -46,6 +46,15 @@ def check_image_id(img_id: Any, where: str) -> str:
     return img_id
 
 
+def is_image_id(text: str) -> bool:
+    """Whether a text passes ``check_image_id``."""
+    try:
+        check_image_id(text, '')
+    except Refusal:
+        return False
+    return True
+
+
 def check_class_names(names: Sequence[Any], where: str) -> None:
     """Check that class names are distinct texts of one line.
 

@@ -179,6 +179,11 @@ def test_suffixes_and_hidden_files(root: Path) -> None:
     }
     report = check(root, ann_file='', img_suffix=['.jpg', '.JPG'])
     assert report.clean and report.images == 4
+    (images / 'a\\b.jpg').write_bytes((images / 'b.jpg').read_bytes())
+    odd = check(root, ann_file='', img_suffix=['.jpg', '.JPG'])
+    assert odd.images == 4 and found(odd) == {
+        'images whose name is no image id': {"'a\\\\b'": 'rename the file'}
+    }
     assert "there is a.JPG: with suffix '.JPG'" in check(root).findings['images missing']['a']
 
 

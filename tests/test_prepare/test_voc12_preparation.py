@@ -85,6 +85,7 @@ def read_list(root: Path, split: str) -> list[str]:
 
 
 def test_annotations_and_masks_as_they_are(root: Path) -> None:
+    (root / 'SegmentationClassAug/._2007_000001.png').write_bytes(b'of macOS')
     before = snapshot(root)
     done = prepare(root)
     assert done.counts == dict(train_aug=3, train=2, val=1)

@@ -96,6 +96,15 @@ def png_with(kind: bytes, data: bytes) -> bytes:
     return good[:33] + struct.pack('>I', len(data)) + kind + data + check + good[33:]
 
 
+def test_megabytes_of_text_are_no_reason_to_refuse_a_picture():
+    long = b'a' * 3_000_000
+    for kind, text in ((b'tEXt', long), (b'zTXt', b'\0' + zlib.compress(long))):
+        np.testing.assert_array_equal(decode_image(png_with(kind, b'x\0' + text), 'x'), PIXELS)
+    bomb = b'x\0\0' + zlib.compress(bytes(80_000_000))
+    with pytest.raises(ValueError, match='x cannot be read'):
+        decode_image(png_with(b'zTXt', bomb), 'x')
+
+
 @pytest.mark.parametrize(
     'content',
     [

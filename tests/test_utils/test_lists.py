@@ -10,6 +10,7 @@ from semples_mmseg.utils.lists import (
     explain_unknown,
     files_below,
     find_images,
+    find_photos,
     missing_files,
     name_missing,
     read_image_ids,
@@ -86,6 +87,28 @@ def test_a_line_is_an_id_with_its_spaces(tmp_path):
     path.write_text('2007_000001 -1\n2007_000002  1\n')
     with pytest.raises(ValueError, match="x.txt: .*'2007_000001 -1'; this is a VOC list"):
         read_image_ids(str(path))
+
+
+def test_an_odd_name_stops_no_other_photo(tmp_path):
+    odd = ('a\\b.jpg', os.fsdecode(b'caf\xe9.jpg'), 'x' * 220 + '.jpg')
+    for name in ('a.jpg', *odd):
+        (tmp_path / name).touch()
+    with pytest.warns(UserWarning, match='3 photos in .*x.* rename'):
+        assert find_photos(tmp_path) == ['a.jpg']
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
+    (tmp_path / 'closed').mkdir()
+    scan = os.scandir
+
+    def scandir(folder):
+        if os.fspath(folder).endswith('closed/'):
+            raise PermissionError(13, 'Permission denied', os.fspath(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, 'scandir', lambda folder: scandir(f'{folder}/'))
+    with pytest.raises(PermissionError, match='closed'):
+        files_below(tmp_path, '')
 
 
 def test_hidden_files_are_no_images(tmp_path):
