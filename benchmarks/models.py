@@ -57,7 +57,7 @@ def clip_model(setting: Setting) -> str | dict:
 def clip_file(setting: Setting) -> Path:
     """A CLIP with random weights, written once.
 
-    Its features are made to have positive cosines, as those of a trained CLIP have: at or below
+    Its features are made to have positive cosines, as features of a trained CLIP have: at or below
     zero the losses are clamped and give no gradient.
     """
     path = Path(setting.folder) / 'clip.safetensors'

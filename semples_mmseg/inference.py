@@ -23,7 +23,7 @@ class SemPLeSInferencer(MMSegInferencer):
         inferencer(['a.jpg', 'b.jpg'], tags=[['cow'], ['cow', 'dog']], out_dir='masks')
         inferencer('meadow.jpg')['tags_guessed']  # True
 
-    Options are those of ``MMSegInferencer``. It is for the models of image-level training
+    It has the options of ``MMSegInferencer``. It is for the models of image-level training
     (``SemPLeS``, ``CAMSegmentor``); a retrained Segmenter predicts without tags.
     """
 
@@ -85,11 +85,11 @@ class SemPLeSInferencer(MMSegInferencer):
 
     @property
     def _class_names(self) -> list[str]:
-        """Names of the K object classes: those of the checkpoint, or else of the prompts."""
+        """Names of the K object classes, from the checkpoint or else from the prompts."""
         classes = list(self.model.dataset_meta['classes'])
         if len(classes) == self.model.num_classes + 1:
             return classes[1:]
-        # Without names in the checkpoint MMSeg takes those of Cityscapes.
+        # Without names in the checkpoint MMSeg takes the names of Cityscapes.
         if hasattr(self.model, 'text_head'):
             return list(self.model.text_head.class_names)
         raise Refusal(

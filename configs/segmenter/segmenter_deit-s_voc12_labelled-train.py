@@ -1,7 +1,7 @@
 """The "mask" figure: a retrained Segmenter's masks of the training images.
 
 Predicts VOC 2012 train (1464 images), for each image only the classes of its image-level label, and
-evaluates against SegmentationClassAug. Training is that of segmenter_deit-s_voc12.py.
+evaluates against SegmentationClassAug. segmenter_deit-s_voc12.py trains the model.
 
 python tools/test.py configs/segmenter/segmenter_deit-s_voc12_labelled-train.py CHECKPOINT \\
     [--tta] [--crf] [--out FOLDER]

@@ -107,7 +107,7 @@ class Cell:
 
     Args:
         root: Folder of ``configs`` and ``projects``.
-        folder: Folder of the results; ``cell.json`` has those of the trainings that are complete.
+        folder: Folder of the results; ``cell.json`` has the results of complete trainings.
         models: Folder of the pretrained models.
         data_root: Folder of the demo world.
         seed: Training seed.

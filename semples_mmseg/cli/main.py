@@ -33,10 +33,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command; exit codes are those of ``cli/errors.py``.
+    """Run a command; ``cli/errors.py`` lists the exit codes.
 
     Args:
-        arguments: Command line arguments; by default those of the process.
+        arguments: Command line arguments; by default ``sys.argv``.
     """
     args = build_parser().parse_args(arguments)
     with explained():

@@ -1,4 +1,4 @@
-"""Data sets with image-level labels, those of retraining, and their transforms."""
+"""Data sets with image-level labels, data sets of retraining, and their transforms."""
 
 from . import transforms
 from .checked_seg import CheckedSegDataset

@@ -61,7 +61,7 @@ class AtomicCheckpointHook(CheckpointHook):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._metrics: dict[str, float] = {}
-        # Other backends, such as those of object stores, write whole files anyway.
+        # Other backends, such as object stores, write whole files anyway.
         if self.backend_args is None and '://' not in str(self.out_dir):
             self.backend_args = dict(backend='atomic')
 

@@ -12,7 +12,7 @@ from ..utils.errors import Refusal
 
 
 def check_classes(model: nn.Module, dataset: Any) -> None:
-    """Compare the classes of a data set with those of a model.
+    """Compare the classes of a data set and of a model.
 
     Args:
         model: With ``class_names`` their names and order are compared, without them their number.
@@ -40,7 +40,7 @@ def check_classes(model: nn.Module, dataset: Any) -> None:
         if len(given) != number:
             raise Refusal(
                 f'the data set has {len(given)} classes with background, the model has {number}: '
-                'set model.class_names to those of the data set'
+                'set model.class_names to the names of the data set'
             )
 
 

@@ -11,7 +11,7 @@ def _dropping_sampler(loader: DataLoader) -> DefaultSampler | None:
 
 
 def images_each(loader: DataLoader) -> int:
-    """Images of one process in an epoch, those of an incomplete last batch included."""
+    """Images of one process in an epoch, with an incomplete last batch."""
     sampler = _dropping_sampler(loader)
     if sampler is not None:
         return len(sampler.dataset) // sampler.world_size

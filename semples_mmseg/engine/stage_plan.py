@@ -55,7 +55,7 @@ class StageSpec:
         return merged.wrapper
 
     def schedulers_config(self, config: Mapping[str, Any]) -> list[dict[str, Any]] | None:
-        """The schedules of this stage, or else those of a config, as long as the stage."""
+        """The schedules of this stage, or else of a config, as long as the stage."""
         given = self.param_scheduler
         given = config.get('param_scheduler') if given is None else given
         if given is None:

@@ -71,7 +71,7 @@ class StageSwitchHook(Hook):
         Args:
             runner: The runner.
             index: Position of the stage.
-            resumed: Whether the weights are those of a checkpoint of this stage already.
+            resumed: Whether the weights come from a checkpoint of this stage already.
         """
         loop: Any = runner.train_loop
         loop.current = index
@@ -90,7 +90,7 @@ class StageSwitchHook(Hook):
         runner.param_schedulers = schedulers and runner.build_param_scheduler(schedulers)
         runner.optim_wrapper.initialize_count_status(runner.model, runner.iter, runner.max_iters)
         runner.message_hub.update_info('stage', spec.name)
-        # Smoothed losses and rates of the stage before are not logged as those of this one.
+        # Smoothed losses and rates of the stage before are not logged for this one.
         scalars = runner.message_hub.log_scalars
         for key in [key for key in scalars if key.startswith('train/') and 'time' not in key]:
             del scalars[key]

@@ -18,7 +18,7 @@ from ..utils.io import write_json
 class StepTimesHook(Hook):
     """Write the moments of a run to a JSON file: ``{"moments": [[name, seconds], ...], ...}``.
 
-    The names are those of MMEngine's hook points, ``before_train_iter`` and so on; the seconds
+    The names are MMEngine's for its hook points, ``before_train_iter`` and so on; the seconds
     count from an arbitrary start. ``gpu_megabytes`` is the largest amount of memory that PyTorch
     held on this process's GPU, 0 without one.
 

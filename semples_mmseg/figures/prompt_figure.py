@@ -117,7 +117,7 @@ def draw_prompts(
 
     Args:
         images: uint8 RGB (H, W, 3).
-        maps: Of each image: first that of the learned prompt, then those of ``words``.
+        maps: Of each image: the map of the learned prompt, then one for each of ``words``.
         words: The n words of the manual prompts; without any there are no columns for them.
         rows: Titles of the rows.
         cell: Side of a picture in pixels.

@@ -52,7 +52,7 @@ class Photo(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A row of a figure: a photo, those of its classes that are drawn, and their names."""
+    """A row of a figure: a photo, the classes that are drawn, and their names."""
 
     photo: Photo
     classes: tuple[int, ...]

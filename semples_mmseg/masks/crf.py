@@ -169,7 +169,7 @@ def crf_on_probabilities(
     parameters: CRFParameters,
     predicted_only: bool = False,
 ) -> np.ndarray:
-    """Labels by class probabilities, e.g. those of a segmentation model at test time.
+    """Labels by class probabilities, e.g. of a segmentation model at test time.
 
     Classes of probability zero in every pixel (those that image-level labels rule out) are left
     out, so the CRF cannot choose them.

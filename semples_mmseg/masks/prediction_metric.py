@@ -32,7 +32,7 @@ class PredictionMetric(BaseMetric):
     - ``image_mAP_<name>``: classes are ranked for each image, and the mean is taken over images
       with a label. The published code (WeakTr, MCTformer) chooses its checkpoint by it.
 
-    The arguments are those of ``mmengine.evaluator.BaseMetric``.
+    Arguments as of ``mmengine.evaluator.BaseMetric``.
 
     Raises:
         ValueError: If a sample lacks predictions or labels, they differ in their classes, a logit

@@ -1,4 +1,4 @@
-"""Segmentation measures from integer confusion matrices, and those of a folder of label maps."""
+"""Segmentation measures from integer confusion matrices, also of a folder of label maps."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ class ThresholdCurve:
         self.counts.reshape(-1)[where] += values
 
     def update(self, cams: Tensor, cam_classes: Tensor, target: Tensor, name: str = '') -> None:
-        """Count one image; the arguments are those of ``histogram``."""
+        """Count one image; arguments as of ``histogram``."""
         self.add(*self.histogram(cams, cam_classes, target, name))
 
     def index(self, threshold: float) -> int:

@@ -126,8 +126,8 @@ def _image_id(key: Any, id_format: str | None) -> str:
     year, rest = divmod(number, 1_000_000)
     if not 2007 <= year <= 2012:
         raise Refusal(
-            'a number is no id of VOC such as 2007000032; tell how numbers become image ids '
-            "(--id-format, e.g. 'COCO_train2014_{:012d}')"
+            f'{number} is no image id of VOC, which begins with a year, as 2007000032; give the '
+            "form of the ids of another data set, --id-format 'COCO_train2014_{:012d}'"
         )
     return f'{year}_{rest:06d}'
 

@@ -58,7 +58,7 @@ def prepare_voc(
         sbd: SBD's ``benchmark_RELEASE`` instead of ``masks``; its class annotations are
             converted, and VOC's own masks taken from ``root/SegmentationClass``.
         label_file: Name of the JSON file of labels, relative to ``root``.
-        subset: Accept other numbers of images than those of the full set.
+        subset: Accept other numbers of images than the full set has.
         overwrite: Replace a list or label file of other content.
         workers: Number of processes; all processors by default.
 

@@ -47,7 +47,7 @@ def run_recipe(
     Args:
         args: The options of ``add_run_options``.
         name: Name of the recipe.
-        values: Values of the recipe beside those of the options.
+        values: More values of the recipe than the options give.
         gpus: Processes of the steps that have a config.
     """
     from rich.console import Console

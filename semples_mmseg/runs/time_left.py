@@ -48,7 +48,7 @@ class TimeLeft:
 
     @property
     def is_of_all(self) -> bool:
-        """Whether the time left is that of all steps."""
+        """Whether the time left is for all steps."""
         return all(self._lengths)
 
     def finish(self, step: int, seconds: float) -> None:

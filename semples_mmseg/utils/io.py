@@ -56,7 +56,7 @@ def atomic_write(path: str | os.PathLike, mode: str = 'w') -> Iterator[IO[Any]]:
 
 
 def write_json(path: str | os.PathLike, content: Any, **options: Any) -> None:
-    """Write JSON by ``atomic_write``; options are those of ``json.dump``, indented by default."""
+    """Write JSON by ``atomic_write``; options as of ``json.dump``, indented by default."""
     with atomic_write(path) as file:
         json.dump(content, file, **{'indent': 2, **options})
 

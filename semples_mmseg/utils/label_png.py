@@ -44,7 +44,7 @@ def full_palette(colours: Sequence[Sequence[int]] = ()) -> list[int]:
 
 
 def class_colours(count: int, palette: Sequence[Sequence[int]] = ()) -> list[list[int]]:
-    """RGB of the ids 0..count - 1: those of a palette, then VOC's, whose background is black."""
+    """RGB of the ids 0..count - 1: a palette, then VOC's colours, whose background is black."""
     return np.reshape(full_palette(palette), (256, 3))[:count].tolist()
 
 

@@ -85,7 +85,7 @@ def parameters(built: Callable) -> Iterator[str]:
 
 
 def required(built: Callable) -> Iterator[str]:
-    """Arguments without a default; those of bases are not needed, because the class passes them."""
+    """Arguments without a default; not of base classes, to which the class passes them."""
     for p in _signature(next(_calls(built))):
         named = p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
         if named and p.default is p.empty and p.name != 'self':

@@ -68,7 +68,7 @@ _BOTH = ('weight', 'bias')
 
 @dataclass(frozen=True)
 class Weights:
-    """The tensors of a file in our names, and the names of the others.
+    """The tensors of a file under the names of this package, and the names that did not fit.
 
     Attributes:
         path: The file.

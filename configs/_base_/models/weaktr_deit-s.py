@@ -1,4 +1,4 @@
-# Stage 0 on DeiT-S. The ImageNet weights are those of torch-hub or MMPretrain.
+# Stage 0 on DeiT-S. The ImageNet weights come from torch-hub or MMPretrain.
 model = dict(
     type='CAMSegmentor',
     decode_head=dict(type='WeakTrGenerator'),  # for MMSeg's get_flops.py alone

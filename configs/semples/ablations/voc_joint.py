@@ -1,4 +1,4 @@
-"""Table 6: equations 1 to 3 at once, from the stage-0 generator and prompts that know nothing.
+"""Table 6: equations 1 to 3 at once, from the stage-0 generator and random prompts.
 
 python tools/train.py configs/semples/ablations/voc_joint.py
 """

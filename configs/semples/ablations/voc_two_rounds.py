@@ -2,7 +2,7 @@
 
 python tools/train.py configs/semples/ablations/voc_two_rounds.py
 
-The second round learns its prompts, going on from those of the first, on the generator that the
+The second round goes on learning the prompts of the first, on the generator that the
 first has refined; each refinement starts from the stage-0 weights (docs/paper.md).
 """
 

@@ -2,7 +2,7 @@
 
 python tools/train.py configs/semples/generators/voc_weaktr_dinov2-s.py
 
-Patches of 14 pixels: 16 x 16 of them in a training image. The weights are those of torch-hub or timm,
+Patches of 14 pixels: 16 x 16 of them in a training image. The weights come from torch-hub or timm,
 whose 37 x 37 position embeddings are resized.
 """
 

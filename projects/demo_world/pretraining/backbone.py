@@ -122,7 +122,7 @@ def paste(images: Tensor, side: int, generator: torch.Generator) -> tuple[Tensor
 
 
 def tag_loss(token: Tensor, patches: Tensor, inside: Tensor, tags: Tensor) -> Tensor:
-    """Classify the tags of both photos by the class token, those of each photo by its patches.
+    """Classify the tags of both photos by the class token, the tags of each photo by its patches.
 
     Args:
         token: Logits (B, 16).

@@ -91,7 +91,7 @@ def encode_text(model: open_clip.CLIP, tokens: Tensor) -> Tensor:
 
 
 def soft_masks(count: int, size: int, generator: torch.Generator) -> Tensor:
-    """Smooth random masks (count, size, size) in [0, 1] like those of the method.
+    """Smooth random masks (count, size, size) in [0, 1] like the masks of the method.
 
     Noise on a grid of 3 to 8 cells, resized bilinearly, min-max normalised, some sharpened.
     """

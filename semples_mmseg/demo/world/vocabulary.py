@@ -24,4 +24,4 @@ PALETTE = (
     (64, 128, 0),
     (128, 128, 0),
 )
-"""RGB of background and the six objects, those of PASCAL VOC."""
+"""RGB of background and the six objects, the colours of PASCAL VOC."""

@@ -188,7 +188,7 @@ class CAMSegmentor(BaseSegmentor):
         if labels.shape[1] != self.num_classes:
             raise Refusal(
                 f'the data set has {labels.shape[1]} object classes, the model has '
-                f'{self.num_classes}: set model.class_names to those of the data set'
+                f'{self.num_classes}: set model.class_names to the names of the data set'
             )
         return labels
 
@@ -303,5 +303,5 @@ class CAMSegmentor(BaseSegmentor):
     def _check_checkpoint(
         self, state_dict: Mapping[str, Tensor], prefix: str, metadata: Any = None, *_: Any
     ) -> None:
-        """Refuse weights without those of the mask generator, which would stay random."""
+        """Refuse weights that lack the mask generator, which would stay random."""
         check_state_dict(self, ('mask_generator',), state_dict, prefix, metadata)

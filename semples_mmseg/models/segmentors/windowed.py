@@ -144,7 +144,7 @@ class WindowedEncoderDecoder(EncoderDecoder):
 class ProbabilityTTA(SegTTAModel):
     """Mean of the class probabilities over scales and flips.
 
-    The labels are those of ``mmseg.models.SegTTAModel``, which returns the logits of the last
+    The labels are the same as of ``mmseg.models.SegTTAModel``, which returns the logits of the last
     view. Here ``seg_logits`` is the logarithm of the mean probabilities, so that a dense CRF gets
     these probabilities by a softmax, as it does without augmentation.
     """
