@@ -14,8 +14,8 @@ from .version import __version__
 _CALLS = {
     'fit': 'photos.fit',
     'label': 'photos.fit',
-    'load': 'photos.loading',
-    'export': 'photos.export',
+    'load': 'photos.finished_model',
+    'export': 'photos.exports.writing',
 }
 """Functions behind the commands, and their modules, which are imported on first use."""
 

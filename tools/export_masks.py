@@ -31,12 +31,12 @@ def main() -> None:
     args = build_parser().parse_args()
     register_components()
     from semples_mmseg.photos.exports.labelled import labelled_folder
-    from semples_mmseg.photos.exports.writing import export
+    from semples_mmseg.photos.exports.writing import write_masks
     from semples_mmseg.utils.files import read_lines
 
     classes = read_lines(args.classes, '--classes') if args.classes else None
     labelled = labelled_folder(args.masks, args.photos, classes)
-    export(labelled, args.format, args.out, args.split, args.url, args.copy_photos)
+    write_masks(labelled, args.format, args.out, args.split, args.url, args.copy_photos)
     print(f'{len(labelled.names)} masks written to {args.out} ({args.format})')
 
 

@@ -12,13 +12,27 @@ dataset = dict(
     data_root='{{$DATA_ROOT:data/photos}}',
     ann_file='list.txt',
     class_names=['first class', 'second class'],
-    data_prefix=dict(img_path='images'),
 )
-masks = os.path.abspath('{{$PSEUDO_MASKS:work_dirs/photos_masks}}')
-train_dataloader = dict(dataset=dict(**dataset, pipeline=_base_.train_pipeline))
-train_dataloader['dataset']['data_prefix'] = dict(img_path='images', seg_map_path=masks)
+train_dataloader = dict(
+    dataset=dict(
+        **dataset,
+        data_prefix=dict(
+            img_path='images',
+            # Absolute, because relative folders are in data_root.
+            seg_map_path=os.path.abspath('{{$PSEUDO_MASKS:work_dirs/photos_masks}}'),
+        ),
+        pipeline=_base_.train_pipeline,
+    )
+)
 test_pipeline = [step for step in _base_.test_pipeline if step['type'] != 'LoadCheckedAnnotations']
-test_dataloader = dict(dataset=dict(**dataset, pipeline=test_pipeline, test_mode=True))
+test_dataloader = dict(
+    dataset=dict(
+        **dataset,
+        data_prefix=dict(img_path='images'),
+        pipeline=test_pipeline,
+        test_mode=True,
+    )
+)
 # There are no masks to validate by.
 val_dataloader = None
 val_cfg = None

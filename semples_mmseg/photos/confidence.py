@@ -61,27 +61,32 @@ def read_confidence(run: Run) -> list[Confidence]:
 
 def measure_confidence(run: Run) -> list[Confidence]:
     """Compare pseudo masks with predictions, for the tags of every photo."""
-    labels, names = run.labels(), run.class_names()
+    names = run.class_names()
+    labels = {photo: tags for photo, tags in run.labels().items() if tags}
     jobs = [
-        (mask_path(run.masks, photo), mask_path(run.predictions, photo), classes)
+        (
+            mask_path(run.masks, photo),
+            mask_path(run.predictions, photo),
+            [names.index(tag) + 1 for tag in tags],
+        )
         for photo, tags in labels.items()
-        if (classes := [names.index(tag) + 1 for tag in tags])
     ]
-    photos = [photo for photo, tags in labels.items() if tags]
     return [
         Confidence(photo, tag, iou, share)
-        for photo, values in zip(photos, parallel_map(_agreement, jobs), strict=True)
-        for tag, (iou, share) in zip(labels[photo], values, strict=True)
+        for (photo, tags), values in zip(
+            labels.items(), parallel_map(_agreement, jobs), strict=True
+        )
+        for tag, (iou, share) in zip(tags, values, strict=True)
     ]
 
 
 def _agreement(job: tuple[Path, Path, list[int]]) -> list[tuple[float, float]]:
     """IoU of two label maps, and share of the first, for each of some ids."""
     mask, prediction = read_mask(job[0]), read_mask(job[1])
-    return [_iou(mask == number, prediction == number) for number in job[2]]
-
-
-def _iou(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
-    union = np.count_nonzero(first | second)
-    common = np.count_nonzero(first & second)
-    return common / union if union else 0.0, float(first.mean())
+    found = []
+    for number in job[2]:
+        first, second = mask == number, prediction == number
+        union = np.count_nonzero(first | second)
+        iou = np.count_nonzero(first & second) / union if union else 0.0
+        found.append((iou, float(first.mean())))
+    return found

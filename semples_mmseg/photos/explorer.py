@@ -28,7 +28,7 @@ from .run import Run
 
 
 @dataclass(frozen=True)
-class Look:
+class PhotoCams:
     """The CAMs of a photo for given tags.
 
     Attributes:
@@ -51,7 +51,7 @@ class Explorer:
         run: The run; its stages must be finished.
 
     Attributes:
-        classes: Names of the object classes for people.
+        classes: Names of the object classes in masks and tables.
         palette: RGB of each id, the background first.
         background_score: The score that the run's pseudo masks were made with.
 
@@ -81,7 +81,7 @@ class Explorer:
         """Load mask generator and prompts from the end of a stage; CLIP stays the same."""
         load_model(self._model, str(self._run.stage_file(stage)))
 
-    def look(self, photo: np.ndarray, tags: Sequence[str]) -> Look:
+    def compute_cams(self, photo: np.ndarray, tags: Sequence[str]) -> PhotoCams:
         """Compute the CAMs of a photo.
 
         Args:
@@ -93,34 +93,34 @@ class Explorer:
         sample = self._inferencer([bgr], tags=[wanted], return_datasamples=True)
         classes = tuple(sample.cam_classes.tolist())
         cams = enlarged(sample.cams.data.float().cpu(), photo.shape[:2]).numpy()
-        return Look(photo, tuple(self.classes[k] for k in classes), classes, cams)
+        return PhotoCams(photo, tuple(self.classes[k] for k in classes), classes, cams)
 
-    def mask(self, look: Look, background_score: float, crf: bool = False) -> np.ndarray:
+    def mask(self, found: PhotoCams, background_score: float, crf: bool = False) -> np.ndarray:
         """The label map of CAMs: ids (0 background, class + 1), uint8 ``(H, W)``.
 
         Args:
-            look: The CAMs.
+            found: The CAMs.
             background_score: Score of the background, 0..1; higher gives smaller masks.
             crf: Whether to refine by the dense CRF with VOC's published settings.
 
         Raises:
             ImportError: If the CRF's library is not installed.
         """
-        classes = torch.tensor(look.classes, dtype=torch.long)
-        label = label_map(torch.from_numpy(look.cams), classes, background_score)
+        classes = torch.tensor(found.classes, dtype=torch.long)
+        label = label_map(torch.from_numpy(found.cams), classes, background_score)
         ids = label.to(torch.uint8).numpy()
         if crf:
             published = DenseCRF('voc')
-            present = [k + 1 for k in look.classes]
+            present = [k + 1 for k in found.classes]
             return crf_on_labels(
-                look.photo, ids, present, published.parameters, published.certainty
+                found.photo, ids, present, published.parameters, published.certainty
             )
         return ids
 
-    def cam_picture(self, look: Look, tag: str | None = None) -> np.ndarray:
+    def cam_picture(self, found: PhotoCams, tag: str | None = None) -> np.ndarray:
         """CAMs over the photo, uint8 RGB; for one tag, or the maximum over all."""
-        cams = look.cams if tag is None else look.cams[look.tags.index(tag)]
-        return overlay_cam(look.photo, cams)
+        cams = found.cams if tag is None else found.cams[found.tags.index(tag)]
+        return overlay_cam(found.photo, cams)
 
     @torch.no_grad()
     def nearest_words(self, count: int = 5) -> dict[str, list[NearWord]]:

@@ -37,6 +37,11 @@ from .run import ENTRY, PHOTOS, Run
 from .settings import FitSettings, choose_settings
 from .tags import TaggedPhotos, labels_of, write_dataset
 
+_HINTS = (
+    'time: fewer epochs (--epochs), fewer photos',
+    'memory: smaller photos; end other programs',
+    'disk: fewer photos, another disk (--out)',
+)
 _MEGABYTES = {'pretrained': 3000, 'demo': 60}
 """Megabytes of checkpoints and logs, without masks and predictions."""
 
@@ -108,7 +113,7 @@ def fit(
             with tempfile.TemporaryDirectory(prefix='semples-forecast-') as folder:
                 short = Run(Path(folder) / 'run')
                 begin(short, found, usable, settings)
-                show_forecast(forecast(_recipe(short, settings), console), console)
+                show_forecast(forecast(_recipe(short, settings), console), console, _HINTS)
         return run
     check_weights(settings)
     check_writable(run.folder)
@@ -261,7 +266,7 @@ def _finish(
     write_confidence(run)
     with (
         console.status('writing the model'),
-        open(run.folder / 'logs' / 'model.log', 'w', encoding='utf-8') as log,
+        open(run.logs / 'model.log', 'w', encoding='utf-8') as log,
         contextlib.redirect_stdout(log),
     ):
         model = write_model(run)

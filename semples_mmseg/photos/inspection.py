@@ -18,6 +18,7 @@ from ..utils.label_png import check_num_classes
 from ..utils.lists import find_photos, name_some
 from ..utils.parallel import parallel_map
 from ..utils.progress import progress
+from .settings import count
 from .tag_tables import read_tags
 from .tags import TaggedPhotos, match_photos
 
@@ -176,11 +177,6 @@ def show_inspection(found: Inspection, console: Console) -> None:
     console.print(table)
     for finding in found.findings():
         console.print(f'- {finding}', markup=False)
-
-
-def count(number: int, noun: str) -> str:
-    """``'1 photo'``, ``'2 photos'``."""
-    return f'{number} {noun}{"" if number == 1 else "s"}'
 
 
 def _size_of(path: Path) -> tuple[int, int] | str:

@@ -22,8 +22,7 @@ from ..utils.errors import MissingPackage, Refusal, RunError
 from ..utils.io import atomic_write
 from ..utils.sizes import resize_bicubic
 from ..version import __version__
-from .card import KEY, Card
-from .onnx_model import OnnxModel, require_onnxruntime
+from .onnx_model import KEY, OnnxModel, OnnxSettings, require_onnxruntime
 from .torch_model import TorchModel, prediction_steps
 
 PACKAGES = ('onnx', 'onnxscript', 'onnxruntime')
@@ -78,11 +77,11 @@ def export_onnx(
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         expected = TorchModel(config, checkpoint, device='cpu')
-    card = card_of(config, expected)
+    settings = settings_of(config, expected)
     graph = Graph(expected.model).eval()
     with tempfile.TemporaryDirectory(dir=Path(out).absolute().parent) as folder:
         file = Path(folder) / 'model.onnx'
-        _write(graph, card, file)
+        _write(graph, settings, file)
         _compare_graphs(graph, file)
         _compare_photos(expected, OnnxModel(file))
         with atomic_write(out, 'wb') as stream:
@@ -122,7 +121,7 @@ class Graph(nn.Module):
         )
 
 
-def card_of(config: Config, trained: TorchModel) -> Card:
+def settings_of(config: Config, trained: TorchModel) -> OnnxSettings:
     """The steps of prediction that the graph of a model does not contain.
 
     Raises:
@@ -158,7 +157,7 @@ def card_of(config: Config, trained: TorchModel) -> Card:
                 'then Resize with a scale, then a transform that packs'
             )
     slides = model.test_cfg.get('mode', 'whole') == 'slide'
-    return Card(
+    return OnnxSettings(
         classes=trained.classes,
         palette=trained.palette,
         mean=tuple(mean if graph.rgb else mean[::-1]),
@@ -170,13 +169,10 @@ def card_of(config: Config, trained: TorchModel) -> Card:
     )
 
 
-def _write(graph: Graph, card: Card, file: Path) -> None:
+def _write(graph: Graph, settings: OnnxSettings, file: Path) -> None:
     size = torch.export.Dim.AUTO
-    loggers = [logging.getLogger(name) for name in ('torch.onnx', 'onnxscript')]
-    levels = [logger.level for logger in loggers]
+    logging.disable(logging.WARNING)  # notes on optimizations that were not possible
     try:
-        for logger in loggers:  # hides notes on optimizations that were not possible
-            logger.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
             # Captured here, as the exporter captures several times.
@@ -198,10 +194,9 @@ def _write(graph: Graph, card: Card, file: Path) -> None:
             f'cannot be exported by PyTorch: {error}'
         ) from error
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(logging.NOTSET)
     assert program is not None
-    program.model.metadata_props.update({KEY: card.to_json(), 'version': __version__})
+    program.model.metadata_props.update({KEY: settings.to_json(), 'version': __version__})
     program.save(str(file), external_data=False)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,68 @@ import numpy as np
 from ..utils.errors import Missing, MissingPackage, Refusal
 from ..utils.images import photo_pixels
 from ..utils.sizes import enlarged_labels, enlarged_size, limited_size, resize_bicubic
-from .card import KEY, Card
+
+KEY = 'semples_mmseg'
+"""Key of the metadata of an ONNX file."""
+
+
+@dataclass(frozen=True)
+class OnnxSettings:
+    """How photos become inputs of a graph, and its outputs label maps: metadata of an ONNX file.
+
+    Attributes:
+        classes: Names of the ids, background first.
+        palette: RGB of the ids.
+        mean: RGB in 0..255, the value of padding.
+        max_side: Photos with a longer side are made smaller first; None for no limit.
+        scale: ``scale`` of MMCV's ``Resize``, which comes next; None for no resizing.
+        keep_ratio: ``keep_ratio`` of the same ``Resize``.
+        window: Height and width of sliding windows; None for the whole image at once.
+        stride: Vertical and horizontal step between windows.
+        enlarge: Whether images smaller than a window are enlarged (``WindowedEncoderDecoder``).
+        align_corners: ``align_corners`` of the resizing of logits.
+    """
+
+    classes: tuple[str, ...]
+    palette: tuple[tuple[int, ...], ...]
+    mean: tuple[float, ...]
+    max_side: int | None = None
+    scale: tuple[int, ...] | None = None
+    keep_ratio: bool = True
+    window: tuple[int, ...] | None = None
+    stride: tuple[int, ...] | None = None
+    enlarge: bool = False
+    align_corners: bool = False
+
+    def to_json(self) -> str:
+        """Text for the metadata of an ONNX file."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> OnnxSettings:
+        """Read what ``to_json`` has written.
+
+        Raises:
+            ValueError: If it is something else.
+        """
+        try:
+            content: dict[str, Any] = json.loads(text)
+            values: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in content.items()
+            }
+            return cls(**{**values, 'palette': tuple(map(tuple, content['palette']))})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise Refusal(f'metadata {KEY!r} cannot be read ({error})') from error
+
+    def resized(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of an image (height, width) after MMCV's ``Resize``."""
+        if self.scale is None:
+            return size
+        if not self.keep_ratio:
+            return self.scale[1], self.scale[0]
+        factor = min(max(self.scale) / max(size), min(self.scale) / min(size))
+        height, width = (int(side * factor + 0.5) for side in size)
+        return height, width
 
 
 class OnnxModel:
@@ -51,11 +114,11 @@ class OnnxModel:
                 'tools/export_onnx.py or semples-mmseg fit'
             )
         try:
-            self._card = Card.from_json(about[KEY])
+            self._settings = OnnxSettings.from_json(about[KEY])
         except ValueError as error:
             raise Refusal(f'{path}: {error}; export it again') from error
-        self.classes, self.palette = self._card.classes, self._card.palette
-        self.max_side = self._card.max_side if max_side is None else max_side
+        self.classes, self.palette = self._settings.classes, self._settings.palette
+        self.max_side = self._settings.max_side if max_side is None else max_side
 
     def predict(self, photo: str | os.PathLike | np.ndarray) -> np.ndarray:
         """The label map of a photo.
@@ -70,31 +133,31 @@ class OnnxModel:
             FileNotFoundError: If there is no such file.
             ValueError: If it cannot be read.
         """
-        pixels, card = photo_pixels(photo), self._card
+        pixels, settings = photo_pixels(photo), self._settings
         size = pixels.shape[:2]
         limited = size if self.max_side is None else limited_size(size, self.max_side)
         image = resize_bicubic(pixels, limited).transpose(2, 0, 1)
-        image = resize_as_opencv(image, card.resized(limited)).astype(np.float32)
-        logits = resize_linear(self._logits(image), limited, card.align_corners)
+        image = resize_as_opencv(image, settings.resized(limited)).astype(np.float32)
+        logits = resize_linear(self._logits(image), limited, settings.align_corners)
         if limited == size:
             return logits.argmax(0).astype(np.uint8)
         return enlarged_labels(logits, size)
 
     def _logits(self, image: np.ndarray) -> np.ndarray:
         """Logits (C, h, w) of an image (3, H, W); mean over the windows, if there are any."""
-        card = self._card
-        if card.window is None or card.stride is None:
+        settings = self._settings
+        if settings.window is None or settings.stride is None:
             return self._run(image)
-        if card.enlarge:
-            image = resize_linear(image, enlarged_size(image.shape[1:], card.window))
+        if settings.enlarge:
+            image = resize_linear(image, enlarged_size(image.shape[1:], settings.window))
         height, width = image.shape[1:]
-        if card.enlarge:  # a strip is padded
-            missing = (max(card.window[0] - height, 0), max(card.window[1] - width, 0))
-            mean = np.array(card.mean, np.float32)[:, None, None]
+        if settings.enlarge:  # a strip is padded
+            missing = (max(settings.window[0] - height, 0), max(settings.window[1] - width, 0))
+            mean = np.array(settings.mean, np.float32)[:, None, None]
             image = np.pad(image - mean, ((0, 0), (0, missing[0]), (0, missing[1]))) + mean
-        total = np.zeros((len(card.classes), *image.shape[1:]), np.float32)
+        total = np.zeros((len(settings.classes), *image.shape[1:]), np.float32)
         count = np.zeros(image.shape[1:], np.float32)
-        for where in windows(image.shape[1:], card.window, card.stride):
+        for where in windows(image.shape[1:], settings.window, settings.stride):
             total[(slice(None), *where)] += self._run(image[(slice(None), *where)])
             count[where] += 1
         return (total / count)[:, :height, :width]

@@ -19,7 +19,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..utils.classes import label_name
@@ -38,15 +37,34 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True)
 class Run:
-    """The folder of a run.
+    """The folder of a run; its files are attributes.
+
+    Args:
+        folder: The folder itself.
 
     Attributes:
-        folder: The folder itself; the paths of its content are properties.
+        segmenter_weights: Weights of the retrained Segmenter.
     """
 
-    folder: Path
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = folder / 'data'
+        self.semples_config = folder / 'configs' / 'semples.py'
+        self.segmenter_config = folder / 'configs' / 'segmenter.py'
+        self.semples = folder / 'semples'
+        self.masks = folder / 'masks'
+        self.overlays = folder / 'overlays'
+        self.predictions = folder / 'predictions'
+        self.confidence = folder / 'confidence.csv'
+        self.segmenter = folder / 'segmenter'
+        self.segmenter_weights = self.segmenter / 'weights.pth'
+        self.model = folder / 'model'
+        self.logs = folder / 'logs'
+        self.report = folder / 'report.html'
+
+    def __repr__(self) -> str:
+        return f'Run({str(self.folder)!r})'
 
     @classmethod
     def open(cls, folder: Path) -> Run:
@@ -137,66 +155,6 @@ class Run:
             )
         return paths
 
-    @property
-    def data(self) -> Path:
-        """Folder of the list of photos and of their labels."""
-        return self.folder / 'data'
-
-    @property
-    def semples_config(self) -> Path:
-        """Config of stages and CAMs."""
-        return self.folder / 'configs' / 'semples.py'
-
-    @property
-    def segmenter_config(self) -> Path:
-        """Config of the retraining."""
-        return self.folder / 'configs' / 'segmenter.py'
-
     def stage_file(self, stage: str) -> Path:
         """Weights at the end of a stage (``'classify'`` ... ``'refine'``)."""
         return self.semples / f'{stage}.pth'
-
-    @property
-    def semples(self) -> Path:
-        """Work folder of the stages."""
-        return self.folder / 'semples'
-
-    @property
-    def masks(self) -> Path:
-        """Folder of the pseudo masks."""
-        return self.folder / 'masks'
-
-    @property
-    def overlays(self) -> Path:
-        """Folder of the pseudo masks over their photos."""
-        return self.folder / 'overlays'
-
-    @property
-    def predictions(self) -> Path:
-        """Folder of the Segmenter's label maps of the same photos."""
-        return self.folder / 'predictions'
-
-    @property
-    def confidence(self) -> Path:
-        """Table of the confidence of each photo's tags."""
-        return self.folder / 'confidence.csv'
-
-    @property
-    def segmenter(self) -> Path:
-        """Work folder of the retraining."""
-        return self.folder / 'segmenter'
-
-    @property
-    def segmenter_weights(self) -> Path:
-        """Weights of the retrained Segmenter."""
-        return self.segmenter / 'weights.pth'
-
-    @property
-    def model(self) -> Path:
-        """Folder of the finished model: config, checkpoint, ONNX file and classes."""
-        return self.folder / 'model'
-
-    @property
-    def report(self) -> Path:
-        """The report, a web page."""
-        return self.folder / 'report.html'

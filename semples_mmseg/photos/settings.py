@@ -92,7 +92,7 @@ class FitSettings:
             *(
                 (
                     name,
-                    f'{length.epochs} epochs, batch {length.batch}: {length.steps(photos)} steps',
+                    _work(length, photos),
                 )
                 for name, length in (lengths | dict(Segmenter=self.segmenter)).items()
             ),
@@ -160,3 +160,13 @@ def choose_settings(
         amp=gpu,
         seed=seed,
     )
+
+
+def _work(length: Length, photos: int) -> str:
+    steps = count(length.steps(photos), 'step')
+    return f'{count(length.epochs, "epoch")}, batch {length.batch}: {steps}'
+
+
+def count(number: int, noun: str) -> str:
+    """``'1 photo'``, ``'2 photos'``."""
+    return f'{number} {noun}{"" if number == 1 else "s"}'

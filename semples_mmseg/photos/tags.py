@@ -121,7 +121,10 @@ def _check_classes(table: TagTable) -> None:
         if not plain or not prompt_name(name):
             raise Refusal(f'{where}: {name!r} is no class name')
         if plain.casefold() == 'background':
-            raise Refusal(f'{where}: background is no tag; a photo of nothing has an empty tag')
+            raise Refusal(
+                f'{where}: background is not a tag; a photo that shows none of the classes has an '
+                'empty tag'
+            )
         other = seen.setdefault(folded(plain), name)
         if other != name:
             raise Refusal(f'{where}: the classes {other!r} and {name!r} have the same name')

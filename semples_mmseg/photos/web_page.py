@@ -15,7 +15,7 @@ import numpy as np
 
 from ..utils.errors import MissingPackage
 from ..utils.label_png import write_mask
-from .explorer import Explorer, Look, fit_within
+from .explorer import Explorer, PhotoCams, fit_within
 
 if TYPE_CHECKING:
     import gradio
@@ -58,26 +58,26 @@ def build_page(explorer: Explorer, title: str) -> gradio.Blocks:
     gr = require_gradio()
     downloads = tempfile.TemporaryDirectory(prefix='semples-explore-')
 
-    def look(photo: np.ndarray | None, tags: Sequence[str]) -> Look | None:
+    def find_cams(photo: np.ndarray | None, tags: Sequence[str]) -> PhotoCams | None:
         if photo is None:
             return None
         if not tags:
             raise gr.Error('Tick the tags of the photo: the model finds only ticked tags.')
-        return explorer.look(fit_within(photo, LONGEST_SIDE), tags)
+        return explorer.compute_cams(fit_within(photo, LONGEST_SIDE), tags)
 
-    def show_cams(seen: Look | None, tag: str) -> np.ndarray | None:
+    def show_cams(seen: PhotoCams | None, tag: str) -> np.ndarray | None:
         if seen is None:
             return None
         return explorer.cam_picture(seen, tag if tag in seen.tags else None)
 
-    def show_prompt(seen: Look | None, tag: str) -> Any:
+    def show_prompt(seen: PhotoCams | None, tag: str) -> Any:
         if seen is None:
             return None
         shown = tag if tag in seen.tags else seen.tags[0]
         picture = explorer.prompt_picture(seen.photo, shown)
         return gr.Image(picture, label=f'Background prompt of {shown}')
 
-    def show_mask(seen: Look | None, score: float, crf: bool) -> tuple[Any, str, str | None]:
+    def show_mask(seen: PhotoCams | None, score: float, crf: bool) -> tuple[Any, str, str | None]:
         if seen is None:
             return None, '', None
         try:
@@ -130,13 +130,13 @@ def build_page(explorer: Explorer, title: str) -> gradio.Blocks:
                 prompt = gr.Image(label='Background prompt', elem_id='prompt', **shown_image)
                 shown = gr.Dropdown([_ALL], value=_ALL, label='CAM and prompt of')
 
-        def choices(given: Look | None) -> Any:
+        def choices(given: PhotoCams | None) -> Any:
             found = () if given is None else given.tags
             return gr.Dropdown([_ALL, *found], value=_ALL)
 
         outputs = [mask, legend, download]
         masked = dict(fn=show_mask, inputs=[seen, score, crf], outputs=outputs)
-        found = find.click(look, [photo, tags], seen).success(choices, seen, shown)
+        found = find.click(find_cams, [photo, tags], seen).success(choices, seen, shown)
         found.success(show_cams, [seen, shown], cams).success(**masked).success(
             show_prompt, [seen, shown], prompt
         )

@@ -221,12 +221,13 @@ def _disk(step: Step, images: int) -> float:
     return sum(sizes) / 2**20 * (images / masks if masks else 1)
 
 
-def show_forecast(costs: Sequence[Cost], console: Console) -> None:
+def show_forecast(costs: Sequence[Cost], console: Console, hints: Sequence[str] = _HINTS) -> None:
     """Print the costs as a table, their sum, and the options that lower them.
 
     Args:
         costs: Costs of every step.
         console: Where they are printed.
+        hints: What lowers time, memory and disk.
     """
     known = [cost for cost in costs if cost.images is not None]
     total = Cost(
@@ -253,5 +254,5 @@ def show_forecast(costs: Sequence[Cost], console: Console) -> None:
         table.add_row(cost.name, *cells, *(f'{size:.0f} MB' for size in sizes))
     console.print(table)
     console.print('What lowers each (docs/training.md):', markup=False)
-    for hint in _HINTS:
+    for hint in hints:
         console.print(f'- {hint}', markup=False)

@@ -35,7 +35,7 @@ def test_answers(run):
     explorer = Explorer(run)
     assert explorer.classes == ('cup', 'key') and explorer.background_score == 0.4
     photo = np.asarray(Image.open(run.folder.parent / 'photos/cup/1.png'))
-    look = explorer.look(photo, ['key'])
+    look = explorer.compute_cams(photo, ['key'])
     assert look.tags == ('key',) and look.classes == (1,) and look.cams.shape == (1, 48, 64)
     areas = [int((explorer.mask(look, score) == 2).sum()) for score in (0.0, 0.5, 1.0)]
     assert areas[0] > areas[1] > areas[2] == 0
@@ -46,7 +46,7 @@ def test_answers(run):
     painted = explorer.mask_picture(photo, mask)
     assert np.array_equal(painted[mask == 0], photo[mask == 0])
     assert not np.array_equal(painted[mask == 2], photo[mask == 2])
-    both = explorer.look(photo, ['key', 'cup'])
+    both = explorer.compute_cams(photo, ['key', 'cup'])
     assert explorer.cam_picture(both, 'cup').shape == photo.shape
     prompt = explorer.prompt_picture(photo, 'cup')
     assert prompt.shape == photo.shape and prompt.std() > 0
@@ -56,14 +56,14 @@ def test_the_crf_keeps_to_the_tags(run):
     pytest.importorskip('pydensecrf.densecrf')
     explorer = Explorer(run)
     photo = np.asarray(Image.open(run.folder.parent / 'photos/cup/1.png'))
-    mask = explorer.mask(explorer.look(photo, ['key']), 0.3, crf=True)
+    mask = explorer.mask(explorer.compute_cams(photo, ['key']), 0.3, crf=True)
     assert mask.dtype == np.uint8 and set(np.unique(mask)) <= {0, 2}
 
 
 def test_a_photo_above_the_limit_of_the_run_gets_a_mask_of_its_own_size(run):
     explorer = Explorer(run)  # CAMs are computed at 96 pixels
     photo = np.zeros((150, 200, 3), np.uint8)
-    look = explorer.look(photo, ['key', 'cup'])
+    look = explorer.compute_cams(photo, ['key', 'cup'])
     assert look.cams.shape == (2, 150, 200)
     assert explorer.mask_picture(photo, explorer.mask(look, 0.3)).shape == photo.shape
 

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -24,7 +25,7 @@ from scipy import ndimage
 from semples_mmseg.photos.exports.folders import outlines
 from semples_mmseg.photos.exports.labelled import LabelledPhotos, labelled_folder
 from semples_mmseg.photos.exports.labelstudio import encode_brush
-from semples_mmseg.photos.exports.writing import export
+from semples_mmseg.photos.exports.writing import write_masks
 from semples_mmseg.utils.label_png import full_palette, read_mask, write_classes, write_mask
 
 CLASSES = ('background', 'cat & dog', 'tree')
@@ -67,7 +68,7 @@ def truth(name: str) -> np.ndarray:
 
 @pytest.mark.parametrize(('split', 'annotations'), [(False, 3), (True, 4)])
 def test_coco(labelled: LabelledPhotos, tmp_path: Path, split: bool, annotations: int) -> None:
-    export(labelled, 'coco', tmp_path / 'masks.json', split=split)
+    write_masks(labelled, 'coco', tmp_path / 'masks.json', split=split)
     coco = COCO(str(tmp_path / 'masks.json'))
     assert coco.cats == {
         1: dict(id=1, name='cat & dog', supercategory=''),
@@ -85,7 +86,7 @@ def test_coco(labelled: LabelledPhotos, tmp_path: Path, split: bool, annotations
 
 def test_labelme(labelled: LabelledPhotos, tmp_path: Path) -> None:
     out = tmp_path / 'labelme'
-    export(labelled, 'labelme', out)
+    write_masks(labelled, 'labelme', out)
     for name in NAMES:
         file = (out / name).with_suffix('.json')
         content = json.loads(file.read_text())
@@ -99,7 +100,7 @@ def test_labelme(labelled: LabelledPhotos, tmp_path: Path) -> None:
 
 
 def test_cvat(labelled: LabelledPhotos, tmp_path: Path) -> None:
-    export(labelled, 'cvat', tmp_path / 'masks.zip')
+    write_masks(labelled, 'cvat', tmp_path / 'masks.zip')
     with zipfile.ZipFile(tmp_path / 'masks.zip') as archive:
         lines = archive.read('labelmap.txt').decode().splitlines()
         assert lines[0] == 'background:0,0,0::'
@@ -120,10 +121,10 @@ def test_cvat(labelled: LabelledPhotos, tmp_path: Path) -> None:
 
 
 def test_voc(labelled: LabelledPhotos, tmp_path: Path) -> None:
-    export(labelled, 'voc', tmp_path / 'voc')
+    write_masks(labelled, 'voc', tmp_path / 'voc')
     for stem, name in zip(('a', 'sub__a', 'b'), NAMES, strict=True):
         file = tmp_path / f'voc/SegmentationClass/{stem}.png'
-        np.testing.assert_array_equal(read_mask(file), truth(name))
+        np.testing.assert_array_equal(read_mask(file), draw()[name])  # 255 too
         with Image.open(file) as image:
             assert image.mode == 'P' and image.getpalette()[3:6] == [255, 0, 0]
     listed = (tmp_path / 'voc/ImageSets/Segmentation/default.txt').read_text().split()
@@ -131,14 +132,63 @@ def test_voc(labelled: LabelledPhotos, tmp_path: Path) -> None:
 
 
 def test_yolo(labelled: LabelledPhotos, tmp_path: Path) -> None:
-    export(labelled, 'yolo', tmp_path / 'yolo')
+    write_masks(labelled, 'yolo', tmp_path / 'yolo')
     lines = (tmp_path / 'yolo/labels/a.txt').read_text().splitlines()
     assert sorted(line.split()[0] for line in lines) == ['0', '0', '1']
     assert (tmp_path / 'yolo/labels/b.txt').read_text() == ''
     assert '  0: "cat & dog"' in (tmp_path / 'yolo/data.yaml').read_text()
+    lists = [(tmp_path / f'yolo/{name}.txt').read_text().split() for name in ('train', 'val')]
+    assert lists == [['./images/a.jpg', './images/sub__a.jpg'], ['./images/b.png']]
 
 
-@pytest.mark.parametrize('seed', range(5))
+def test_no_mask_takes_the_place_of_another(tmp_path: Path) -> None:
+    """Photos of one name in two folders, and names that differ in case or look like a path."""
+    names = ('x/b', 'y/b', 'x__b', 'B', 'z/B')
+    for number, name in enumerate(names):
+        (tmp_path / 'photos' / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new('RGB', (4, 4)).save(tmp_path / 'photos' / f'{name}.jpg')
+        write_mask(tmp_path / 'masks' / f'{name}.png', np.full((4, 4), number))
+    classes = ['background', *'abcd']
+    labelled = labelled_folder(tmp_path / 'masks', tmp_path / 'photos', classes)
+    flat = labelled.flat_names()
+    assert len({name.casefold() for name in flat.values()}) == len(names)
+    for format, found in (('voc', '*.png'), ('yolo', 'labels/*.txt')):
+        write_masks(labelled, format, tmp_path / format)
+        assert len([*(tmp_path / format).rglob(found)]) == len(names)
+    write_masks(labelled, 'cvat', tmp_path / 'm.zip')
+    with zipfile.ZipFile(tmp_path / 'm.zip') as archive:
+        assert len({name for name in archive.namelist() if 'Class/' in name}) == len(names)
+
+
+def test_what_a_format_cannot_hold(labelled: LabelledPhotos, tmp_path: Path) -> None:
+    named = replace(labelled, classes=('background', 'a:b', 'tree'))
+    with pytest.raises(ValueError, match="'a:b'.*--format"):
+        write_masks(named, 'cvat', tmp_path / 'm.zip')
+    few = replace(labelled, classes=CLASSES[:2])
+    with pytest.raises(ValueError, match=r'a\.png.*id 2'):
+        write_masks(few, 'coco', tmp_path / 'm.json')
+    (tmp_path / 'm.json').write_text('mine')
+    for out in (tmp_path / 'm.json', labelled.masks / 'x.json'):
+        with pytest.raises(ValueError, match='--out'):
+            write_masks(labelled, 'coco', out)
+    assert (tmp_path / 'm.json').read_text() == 'mine' and not (tmp_path / 'm.zip').exists()
+
+
+def test_more_pieces_than_cvat_has_colours(labelled: LabelledPhotos, tmp_path: Path) -> None:
+    mask = np.zeros((60, 40), np.uint8)
+    mask[::2, ::2] = np.arange(600).reshape(30, 20) % 2 + 1
+    write_mask(labelled.masks / 'a.png', mask)
+    write_masks(labelled, 'cvat', tmp_path / 'm.zip')
+    with zipfile.ZipFile(tmp_path / 'm.zip') as archive:
+        kinds = [
+            np.array(Image.open(archive.open(f'Segmentation{kind}/a.png'))).reshape(-1, 3)
+            for kind in ('Class', 'Object')
+        ]
+    pairs = np.unique(np.concatenate(kinds, axis=1), axis=0)
+    assert len(pairs) == len(np.unique(kinds[1], axis=0)) == 3
+
+
+@pytest.mark.parametrize('seed', range(2))
 @pytest.mark.parametrize('to_pixels', [np.floor, np.rint])
 def test_filled_outlines_are_the_regions(seed: int, to_pixels: np.ufunc) -> None:
     """Also those of a point or a line of pixels at the edge, whichever way a tool rounds."""
@@ -194,7 +244,7 @@ def test_long_runs_of_a_brush() -> None:
 
 
 def test_label_studio(labelled: LabelledPhotos, tmp_path: Path) -> None:
-    export(labelled, 'labelstudio', tmp_path / 'tasks.json', url='/data/')
+    write_masks(labelled, 'labelstudio', tmp_path / 'tasks.json', url='/data/')
     tasks = json.loads((tmp_path / 'tasks.json').read_text())
     assert [task['data']['image'] for task in tasks] == [f'/data/{name}' for name in NAMES]
     config = (tmp_path / 'tasks.xml').read_text()
@@ -220,7 +270,7 @@ def test_the_tools_read_them(labelled: LabelledPhotos, tmp_path: Path, format: s
     if not reader:
         pytest.skip('EXPORT_READERS names no interpreter with the libraries of the label tools')
     out, read = tmp_path / OUTPUTS[format], tmp_path / 'read.npz'
-    export(labelled, format, out, url='', copy_photos=format in ('voc', 'yolo'))
+    write_masks(labelled, format, out, url='', copy_photos=format in ('voc', 'yolo'))
     program = Path(__file__).with_name('read_back.py')
     done = subprocess.run(
         [reader, program, format, out, read],

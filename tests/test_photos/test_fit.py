@@ -249,7 +249,7 @@ def test_configs_name_classes_data_and_weights(tmp_path):
     assert 'seg_map_path' not in semples.train_dataloader.dataset.data_prefix
 
 
-def test_a_whole_run(photos, tmp_path, capfd, monkeypatch):
+def test_a_whole_run(photos, tmp_path, capsys, monkeypatch, steps_in_process):
     folder, table, labels = photos
     out = tmp_path / 'run'
     words = ['fit', folder, '--tags', table, '--weights', 'demo', '--epochs', '1', '--out', out]
@@ -271,13 +271,13 @@ def test_a_whole_run(photos, tmp_path, capfd, monkeypatch):
         assert len(list(csv.DictReader(file))) == sum(map(len, labels.values()))
     values = [row.confidence for row in read_confidence(run)]
     assert values == sorted(values) and values[0] >= 0 and values[-1] <= 1
-    terminal = capfd.readouterr().out.splitlines()
+    terminal = capsys.readouterr().out.splitlines()
     assert len(terminal) < 50
     # The same command has nothing left to do.
     before = {path: path.stat().st_mtime_ns for path in out.rglob('*.pth')}
     assert run_command(*words, '--overlays') == 0
     assert {path: path.stat().st_mtime_ns for path in out.rglob('*.pth')} == before
-    assert capfd.readouterr().out.count('complete, skipped') == 4
+    assert capsys.readouterr().out.count('complete, skipped') == 4
     overlays = {path.relative_to(run.overlays).as_posix() for path in run.overlays.rglob('*.*')}
     assert overlays == {f'{name}.jpg' for name in names}
     # So does the example of the documentation, which then exports the masks.
@@ -310,5 +310,7 @@ def test_measuring_forecasts_the_steps_and_leaves_nothing(photos, tmp_path, monk
     where = ('fit', folder, '--tags', table, '--out', tmp_path / 'run', '--weights', 'demo')
     assert run_command(*where, '--measure') == 0
     assert asked == ['stages', 'pseudo masks', 'Segmenter', 'predictions']
-    assert '0:01:30' in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert '0:01:30' in shown and '--epochs' in shown  # options of fit alone
+    assert '--gpus' not in shown and 'stages.N' not in shown
     assert not (tmp_path / 'run').exists()

@@ -10,9 +10,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from semples_mmseg.photos.card import Card
 from semples_mmseg.photos.onnx_model import (
     OnnxModel,
+    OnnxSettings,
     require_onnxruntime,
     resize_as_opencv,
     resize_linear,
@@ -39,11 +39,11 @@ def test_resizing_is_that_of_the_libraries(size, wanted):
 @pytest.mark.parametrize('size', [(480, 640), (500, 333), (100, 3000), (1, 1)])
 def test_the_size_is_that_of_mmcv(size):
     for scale in ((4160, 520), (640, 640)):
-        card = Card(('background',), ((0, 0, 0),), (0, 0, 0), scale=scale)
+        settings = OnnxSettings(('background',), ((0, 0, 0),), (0, 0, 0), scale=scale)
         image = np.zeros((*size, 3), np.uint8)
-        assert card.resized(size) == mmcv.imrescale(image, scale).shape[:2]
-    assert Card((), (), (), scale=(30, 20), keep_ratio=False).resized(size) == (20, 30)
-    assert Card((), (), ()).resized(size) == size
+        assert settings.resized(size) == mmcv.imrescale(image, scale).shape[:2]
+    assert OnnxSettings((), (), (), scale=(30, 20), keep_ratio=False).resized(size) == (20, 30)
+    assert OnnxSettings((), (), ()).resized(size) == size
 
 
 def test_windows_cover_the_image_as_mmsegmentation_slides_them():
@@ -53,13 +53,13 @@ def test_windows_cover_the_image_as_mmsegmentation_slides_them():
 
 
 def test_a_card_comes_back():
-    card = Card(
+    settings = OnnxSettings(
         ('background', 'né'), ((0, 0, 0), (1, 2, 3)), (0.5, 1, 2), 640, (8, 4), window=(2, 3)
     )
-    assert Card.from_json(card.to_json()) == card
+    assert OnnxSettings.from_json(settings.to_json()) == settings
     for wrong in ('', '{}', '[]', json.dumps(dict(palette=[], other=1))):
         with pytest.raises(ValueError, match='cannot be read'):
-            Card.from_json(wrong)
+            OnnxSettings.from_json(wrong)
 
 
 def test_without_onnxruntime_there_is_a_command(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 
 from semples_mmseg.cli.main import main
 from semples_mmseg.photos.confidence import read_confidence
-from semples_mmseg.photos.report import write_report
+from semples_mmseg.photos.report_page import write_report
 from semples_mmseg.photos.run import Run
 from semples_mmseg.utils.label_png import write_mask
 

@@ -20,7 +20,7 @@ def run(args: argparse.Namespace) -> int:
     from ... import register_components
 
     register_components()
-    from ...photos.export import export
+    from ...photos.exports.writing import export
 
     labelled = export(
         args.folder,

@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from ... import register_components
 
     register_components()
-    from ...photos.report import write_report
+    from ...photos.report_page import write_report
 
     print(f'written: {write_report(opened, args.photos, args.truth)}')
     return 0

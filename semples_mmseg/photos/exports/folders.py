@@ -6,24 +6,29 @@ import io
 import json
 import zipfile
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from ...utils.errors import Refusal
 from ...utils.io import atomic_write
 from ...utils.label_png import full_palette, write_mask
 from .labelled import LabelledPhotos, regions
 
+_MOST_PIECES = 254
 _LISTS = 'ImageSets/Segmentation'
 
 
 def write_voc(labelled: LabelledPhotos, folder: Path) -> None:
-    """PASCAL VOC: ``SegmentationClass/<stem>.png`` in palette mode, a list, ``labelmap.txt``."""
+    """PASCAL VOC: ``SegmentationClass/<stem>.png`` in palette mode, a list, ``labelmap.txt``.
+
+    Undecided pixels stay 255.
+    """
     stems = labelled.flat_names()
-    for photo, label in labelled.read():
+    for photo, label in labelled.read(keep_undecided=True):
         write_mask(folder / 'SegmentationClass' / f'{stems[photo]}.png', label, labelled.palette)
     _write(folder / _LISTS / 'default.txt', _lines(stems.values()))
     _write(folder / 'labelmap.txt', label_map(labelled))
@@ -33,7 +38,8 @@ def write_cvat(labelled: LabelledPhotos, archive: Path) -> None:
     """CVAT's "Segmentation mask 1.1": a zip archive of colour masks.
 
     ``labelmap.txt`` lists every colour, including the background's. CVAT also needs instance masks,
-    in which each connected piece of a class has its own colour.
+    in which each connected piece of a class has its own colour, or each class where a photo has
+    more than 254 pieces.
     """
     stems, colours = labelled.flat_names(), _colours(labelled)
     pieces_colours = np.array(full_palette(), np.uint8).reshape(-1, 3)
@@ -45,8 +51,10 @@ def write_cvat(labelled: LabelledPhotos, archive: Path) -> None:
         file.writestr(f'{_LISTS}/default.txt', _lines(stems.values()))
         for photo, label in labelled.read():
             pieces = np.zeros(label.shape, np.int64)
-            for number, (_, region) in enumerate(regions(label, split=True)):
-                pieces[region] = number % 254 + 1
+            for number, (_, region) in enumerate(regions(label, split=True), 1):
+                pieces[region] = number
+            if pieces.max() > _MOST_PIECES:
+                pieces = label.astype(np.int64)
             for kind, picture in (
                 ('Class', colours[label]),
                 ('Object', pieces_colours[pieces]),
@@ -58,6 +66,9 @@ def write_cvat(labelled: LabelledPhotos, archive: Path) -> None:
 
 def write_yolo(labelled: LabelledPhotos, folder: Path) -> None:
     """Ultralytics: ``labels/<stem>.txt`` with one polygon a line, and ``data.yaml``.
+
+    Every fifth photo is for validation: ``train.txt`` and ``val.txt`` list the photos, which are in
+    ``images``. Folders are relative to ``data.yaml``.
 
     A line is the class, counted from 0 without the background, and the corners of the outline
     divided by width and height. Polygons have no holes: holes become part of their region.
@@ -73,7 +84,13 @@ def write_yolo(labelled: LabelledPhotos, folder: Path) -> None:
         _write(folder / 'labels' / f'{stems[photo]}.txt', _lines(lines))
     names = dict(enumerate(labelled.classes[1:]))
     listed = ''.join(f'  {index}: {json.dumps(name)}\n' for index, name in names.items())
-    _write(folder / 'data.yaml', f'path: .\ntrain: images\nval: images\nnames:\n{listed}')
+    _write(folder / 'data.yaml', f'train: train.txt\nval: val.txt\nnames:\n{listed}')
+    images = [f'./images/{name}{PurePosixPath(photo).suffix}' for photo, name in stems.items()]
+    held_out = images[4::5] or images[-1:]
+    _write(folder / 'val.txt', _lines(held_out))
+    _write(
+        folder / 'train.txt', _lines([name for name in images if name not in held_out] or images)
+    )
 
 
 def outlines(region: np.ndarray) -> list[np.ndarray]:
@@ -94,7 +111,18 @@ def outlines(region: np.ndarray) -> list[np.ndarray]:
 
 
 def label_map(labelled: LabelledPhotos) -> str:
-    """``labelmap.txt``: ``name:R,G,B::`` for every class, background first."""
+    """``labelmap.txt``: ``name:R,G,B::`` for every class, background first.
+
+    A colon in a name, or ``#`` at its beginning, would change the meaning of the line.
+
+    Raises:
+        Refusal: If there is such a name.
+    """
+    if wrong := [name for name in labelled.classes if ':' in name or name[0] == '#']:
+        raise Refusal(
+            f'labelmap.txt cannot hold the class {wrong[0]!r} (":" or "#" at the beginning): '
+            'choose another --format than voc or cvat'
+        )
     colours = _colours(labelled)
     return _lines(
         f'{name}:{",".join(map(str, colours[index].tolist()))}::'

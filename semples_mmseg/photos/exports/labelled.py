@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from scipy import ndimage
 
 from ...utils.errors import Missing, Refusal
-from ...utils.label_png import IGNORED, read_class_colours, read_mask
-from ...utils.lists import files_below, find_photos, name_some
+from ...utils.label_png import IGNORED, check_ids, read_class_colours, read_mask
+from ...utils.lists import files_below, find_photos, folded, name_some
 
 
 @dataclass(frozen=True)
@@ -33,27 +34,40 @@ class LabelledPhotos:
     palette: Sequence[Sequence[int]]
     names: tuple[tuple[str, str], ...]
 
-    def read(self) -> Iterator[tuple[str, np.ndarray]]:
-        """Path of each photo and its mask, uint8 (H, W); undecided pixels (255) are background."""
+    def read(self, keep_undecided: bool = False) -> Iterator[tuple[str, np.ndarray]]:
+        """Path of each photo and its mask, uint8 (H, W).
+
+        Args:
+            keep_undecided: Whether undecided pixels stay 255 instead of background.
+
+        Raises:
+            Refusal: If a mask holds an id without a class.
+        """
         for photo, mask in self.names:
             label = read_mask(self.masks / mask)
-            yield photo, np.where(label == IGNORED, 0, label).astype(np.uint8)
+            check_ids(label, len(self.classes), self.masks / mask)
+            if not keep_undecided:
+                label = np.where(label == IGNORED, 0, label).astype(np.uint8)
+            yield photo, label
 
     def flat_names(self) -> dict[str, str]:
-        """A unique file stem for every photo, for formats with a single folder.
+        """A file stem for every photo, for formats with a single folder.
 
-        The stem of the photo if it is unique, else its path with ``__`` for slashes, and with the
-        suffix if the paths differ only in it.
+        The stem of the photo if it is the only such one, else its path with ``__`` for slashes, and
+        with the suffix or a number where that is taken. No two differ only in case.
         """
         paths = [PurePosixPath(photo) for photo, _ in self.names]
-        stems = Counter(path.stem for path in paths)
+        stems = Counter(folded(path.stem) for path in paths)
         trees = Counter(path.with_suffix('') for path in paths)
-        flat = {}
+        flat: dict[str, str] = {}
+        taken: set[str] = set()
         for path in paths:
-            name = path.stem
-            if stems[name] > 1:
-                whole = path if trees[path.with_suffix('')] > 1 else path.with_suffix('')
-                name = str(whole).replace('/', '__')
+            tree, whole = (str(p).replace('/', '__') for p in (path.with_suffix(''), path))
+            choices = [path.stem] if stems[folded(path.stem)] == 1 else []
+            choices += [tree] if trees[path.with_suffix('')] == 1 else []
+            numbered = (f'{whole}_{number}' for number in count(2))
+            name = next(n for n in chain(choices, [whole], numbered) if folded(n) not in taken)
+            taken.add(folded(name))
             flat[str(path)] = name
         return flat
 

@@ -9,9 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from ...utils.errors import AlreadyThere, Refusal
+from ...utils.errors import AlreadyThere, Missing, Refusal
 from ...utils.io import atomic_write, write_json
-from .coco import coco_json
+from ...utils.label_png import class_colours, mask_path
+from ...utils.lists import name_some
+from ..run import Run
+from .coco_json import coco_json
 from .folders import write_cvat, write_voc, write_yolo
 from .formats import FOLDERS_OF_PHOTOS, FORMATS, URL
 from .labelled import LabelledPhotos
@@ -20,6 +23,51 @@ from .labelstudio import labelstudio_config, labelstudio_tasks
 
 
 def export(
+    run: str | Path,
+    format: str,
+    path: str | Path,
+    *,
+    photos: str | Path | None = None,
+    split: bool = False,
+    url: str = URL,
+    copy_photos: bool = False,
+) -> LabelledPhotos:
+    """Write the pseudo masks of a run in the format of a label tool.
+
+    Args:
+        run: Folder that was ``--out`` of ``semples-mmseg fit``.
+        format: ``'coco'``, ``'labelme'``, ``'cvat'``, ``'labelstudio'``, ``'voc'`` or ``'yolo'``.
+        path: The file or folder to write; a folder has to be new or empty.
+        photos: Folder of the photos, if it was moved.
+        split, url, copy_photos: See ``write_masks``.
+
+    Returns:
+        The photos and masks that were written.
+
+    Raises:
+        FileNotFoundError: If there is no run, no mask, or a photo is missing.
+        FileExistsError: If the folder holds files.
+        ValueError: If there is no such format.
+    """
+    opened = Run.open(Path(run))
+    folder = Path(photos or opened.entry().about['photos'])
+    paths = opened.photo_paths(folder=folder)
+    if missing := [i for i in paths if not mask_path(opened.masks, i).is_file()]:
+        raise Missing(
+            f'{run} has no masks yet of {name_some(missing)}: finish it with the command '
+            'that began it, semples-mmseg fit'
+        )
+    classes = ('background', *opened.class_names())
+    names = tuple(
+        (path.relative_to(folder).as_posix(), f'{name}.png') for name, path in paths.items()
+    )
+    colours = class_colours(len(classes))
+    labelled = LabelledPhotos(folder, opened.masks, classes, colours, names)
+    write_masks(labelled, format, path, split, url, copy_photos)
+    return labelled
+
+
+def write_masks(
     labelled: LabelledPhotos,
     format: str,
     path: str | Path,
@@ -32,15 +80,15 @@ def export(
     Args:
         labelled: Photos and masks.
         format: One of ``FORMATS``.
-        path: The file or folder to write; a folder has to be new or empty.
+        path: The file or folder to write; a file has to be new, a folder new or empty.
         split: COCO: one annotation for each connected piece of a class.
         url: Label Studio: prefix of the path of a photo.
         copy_photos: VOC and YOLO: whether the photos are copied beside the masks, under the names
             of the masks.
 
     Raises:
-        ValueError: If there is no such format, or it keeps no photos.
-        FileExistsError: If the folder holds files.
+        Refusal: If there is no such format, it keeps no photos, or the masks are there.
+        AlreadyThere: If the file exists, or the folder holds files.
     """
     path = Path(path)
     if format not in FORMATS:
@@ -50,6 +98,8 @@ def export(
             f'{format} has no folder of photos: leave --copy-photos out, or choose '
             f'{" or ".join(FOLDERS_OF_PHOTOS)}'
         )
+    if path.resolve().is_relative_to(labelled.masks.resolve()):
+        raise Refusal(f'{path} is in the folder of the masks: choose another --out')
     if FORMATS[format] == 'a folder':
         with _new_folder(path) as folder:
             if format == 'labelme':
@@ -59,14 +109,18 @@ def export(
                 {'voc': write_voc, 'yolo': write_yolo}[format](labelled, folder)
             if copy_photos:
                 _copy_photos(labelled, folder / FOLDERS_OF_PHOTOS[format])
-    elif format == 'cvat':
+        return
+    files = [path, path.with_suffix('.xml')] if format == 'labelstudio' else [path]
+    if there := [file for file in files if file.exists()]:
+        raise AlreadyThere(f'{there[0]} is there already: name another file with --out')
+    if format == 'cvat':
         write_cvat(labelled, path)
     elif format == 'coco':
         write_json(path, coco_json(labelled, split), indent=None)
     else:
-        write_json(path, labelstudio_tasks(labelled, url), indent=None)
-        with atomic_write(path.with_suffix('.xml')) as file:
+        with atomic_write(files[1]) as file:
             file.write(labelstudio_config(labelled))
+        write_json(path, labelstudio_tasks(labelled, url), indent=None)
 
 
 @contextmanager

@@ -180,9 +180,9 @@ def _seeds(
     labels, own = run.labels(), explorer.background_score
     found = ThresholdCurve(len(explorer.classes), sorted({*_SCORES, own}))
     for name in progress(truth, 'seeds'):
-        look = explorer.look(read_image(paths[name]), labels[name])
+        seen = explorer.compute_cams(read_image(paths[name]), labels[name])
         target = torch.from_numpy(read_mask(truth[name]))
-        found.update(torch.from_numpy(look.cams), torch.tensor(look.classes), target, name)
+        found.update(torch.from_numpy(seen.cams), torch.tensor(seen.classes), target, name)
     miou = found.scores().miou
     best = int(miou.argmax())
     title = (
@@ -215,8 +215,8 @@ def _rows(
     for stage, title in CAM_STAGES.items():
         explorer.use_stage(stage)
         for name in progress(paths, title):
-            look = explorer.look(photos[name], labels[name])
-            pictures[name].append(picture(explorer.cam_picture(look), f'{title} of {name}'))
+            seen = explorer.compute_cams(photos[name], labels[name])
+            pictures[name].append(picture(explorer.cam_picture(seen), f'{title} of {name}'))
     for kind, masks in (('pseudo mask', run.masks), ('model', run.predictions)):
         for name, photo in photos.items():
             mask = Image.fromarray(read_mask(mask_path(masks, name)))
