@@ -1,6 +1,7 @@
 """Fixtures shared by all tests: MMSeg's scope, tiny configs, tiny data sets in VOC's layout."""
 
 import copy
+import gc
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from mmseg.structures import SegDataSample
 from PIL import Image
 from run_tool import run_tool
 from tiny import TINY_CLIP, TINY_GENERATOR, TINY_SEMPLES
+from yapf.yapflib import yapf_api
 
 import semples_mmseg.demo  # noqa: F401
 from semples_mmseg.runs import steps
@@ -29,6 +31,9 @@ def pytest_configure(config: pytest.Config) -> None:
     each other by spinning."""
     os.environ.setdefault('OMP_NUM_THREADS', '1')  # of the processes that tests start
     torch.set_num_threads(1)
+    # A run formats the text of its config, which takes longer than most tests.
+    yapf_api.FormatCode = lambda text, **_: (text, True)
+    gc.freeze()  # MMEngine's data sets collect garbage, among all that was imported
 
 
 @pytest.fixture(autouse=True)

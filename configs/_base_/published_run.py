@@ -22,7 +22,6 @@ stage_0, final = '{run}/weaktr/classify.pth', '{run}/semples/refine.pth'
 cams = ['model.mask_generator.init_cfg=None', seed, *weak, '{semples_options}']
 segmenter_data = [
     seed,
-    '{segmenter_options}',
     *[loader + '_dataloader.dataset.data_root={data}' for loader in ('train', 'val', 'test')],
     'train_dataloader.dataset.data_prefix.seg_map_path={run}/pseudo_masks',
 ]
@@ -30,6 +29,7 @@ segmenter_options = [
     *segmenter_data,
     'val_dataloader.dataset.data_prefix.seg_map_path={val_masks}',
     'test_dataloader.dataset.data_prefix.seg_map_path={val_masks}',
+    '{segmenter_options}',
 ]
 # Disk: weights in fp32, 21.8 M and 25.9 M parameters; a checkpoint of a training also holds the
 # optimizer's two moments. Lengths: thousands of images in the training of a stage, on VOC; those of

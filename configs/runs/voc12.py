@@ -38,6 +38,7 @@ steps = _base_.steps + [
         options=[
             *_base_.segmenter_data,
             'test_dataloader.dataset.label_file=image_labels.json',
+            '{segmenter_options}',
         ],
         arguments=[
             *(weights, '--metrics', '{run}/labelled_train.json'),
@@ -56,6 +57,7 @@ steps = _base_.steps + [
             *_base_.segmenter_data,
             'test_evaluator.out_dir={run}/test',
             'test_evaluator.competition=comp6',
+            '{segmenter_options}',
         ],
         arguments=[
             *(weights, '--metrics', '{run}/test.json'),

@@ -86,17 +86,21 @@ def test_few_images_are_scaled_up(read, tmp_path, monkeypatch):
     assert measured.images is None
 
 
-def test_the_steps_are_run(read):
-    trained, seeds = forecast(read('SemPLeS training', 'seeds'), quiet())
-    assert (trained.images, seeds.images) == (320, 320)
-    for cost in (trained, seeds):
-        assert cost.seconds > 1 and cost.megabytes > 100
-    assert trained.disk > 1
+def test_a_step_is_run(read):
+    recipe = read('SemPLeS training')
+    options = [f'stages.{n}.batch_size=4' for n in range(4)]
+    options.append('val_dataloader.batch_size=4')
+    step = replace(recipe.steps[0], options=[*recipe.steps[0].options, *options])
+    (cost,) = forecast(replace(recipe, steps=[step]), quiet())
+    assert cost.images == 320 and cost.seconds > 1 and cost.megabytes > 100 and cost.disk > 1
 
 
-def test_a_step_that_fails_is_named_with_its_output(read):
-    with pytest.raises(RuntimeError, match='(?s)step .seeds. fails on a few images.*no weights at'):
-        forecast(read('seeds'), quiet())
+def test_a_step_that_fails_is_named_with_its_output(read, tmp_path):
+    (tmp_path / 'bad.py').write_text('raise SystemExit("the cause")')
+    recipe = read('seeds')
+    step = replace(recipe.steps[0], tool=str(tmp_path / 'bad.py'))
+    with pytest.raises(RuntimeError, match='(?s)step .seeds. fails on a few images.*the cause'):
+        forecast(replace(recipe, steps=[step]), quiet())
 
 
 def test_the_table_has_sums():
