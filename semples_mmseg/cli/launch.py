@@ -259,7 +259,8 @@ def choose_start(config: Config, resume: bool) -> None:
         ValueError: If all checkpoints of the work folder are damaged.
     """
     resume = resume or bool(config.get('resume'))
-    latest = latest_whole_checkpoint(config.work_dir) if resume else None
+    hook = (config.get('default_hooks') or {}).get('checkpoint') or {}
+    latest = latest_whole_checkpoint(config.work_dir, hook.get('out_dir')) if resume else None
     config.resume = latest is not None
     start = latest or config.get('load_from')
     if start is None:

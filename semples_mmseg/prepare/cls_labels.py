@@ -14,22 +14,10 @@ from ..utils.errors import Refusal
 from ..utils.files import read_bytes
 from ..utils.lists import name_some
 from ..utils.names import check_image_id
+from ..weights.plain_numpy import PLAIN_NUMPY
 
-# Types that a pickle of arrays may contain, by their names in NumPy 1 and 2.
-_ALLOWED = {
-    'numpy.ndarray': np.ndarray,
-    'numpy.dtype': np.dtype,
-    '_codecs.encode': codecs.encode,
-    **{
-        f'numpy.{core}.{name}': function
-        for core in ('core', '_core')
-        for name, function in {
-            'multiarray._reconstruct': np.zeros(1).__reduce__()[0],
-            'multiarray.scalar': np.float64(0).__reduce__()[0],
-            'numeric._frombuffer': np.zeros(1).__reduce_ex__(5)[0],
-        }.items()
-    },
-}
+# What a pickle of arrays may contain.
+_ALLOWED = {**PLAIN_NUMPY, '_codecs.encode': codecs.encode}
 
 
 class _ArrayUnpickler(pickle.Unpickler):

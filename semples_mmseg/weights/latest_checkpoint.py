@@ -15,20 +15,22 @@ POINTER = 'last_checkpoint'
 _NAME = re.compile(r'(?P<start>\D*)(?P<number>\d+)(?P<end>\.pth)')
 
 
-def latest_whole_checkpoint(work_dir: str | Path) -> str | None:
+def latest_whole_checkpoint(work_dir: str | Path, out_dir: str | None = None) -> str | None:
     """Find the checkpoint that a run continues from.
 
     It is the one that the file ``last_checkpoint`` names. If that one is missing or damaged, there
     is a warning and the one with the next lower number is taken; without a readable
-    ``last_checkpoint``, the one with the highest number. In a moved work folder the checkpoints are
-    found at their new place.
+    ``last_checkpoint``, the one with the highest number. Only the file name in it counts, searched
+    in the run's own folder: so a moved run goes on, and the file leads nowhere else.
 
     Args:
         work_dir: Work folder of the run.
+        out_dir: ``default_hooks.checkpoint.out_dir`` of its config. Checkpoints are then in the
+            folder of the run's name there.
 
     Returns:
-        Path of the checkpoint; ``None`` if the folder has none and never had one. An address such
-        as ``s3://...`` is returned unchecked.
+        Path of the checkpoint; ``None`` if the folder has none and never had one. With an address
+        as ``out_dir``, such as ``s3://...``, the address in ``last_checkpoint``, unchecked.
 
     Raises:
         ValueError: If there are or were checkpoints, but all are damaged or missing. The user
@@ -39,9 +41,10 @@ def latest_whole_checkpoint(work_dir: str | Path) -> str | None:
     if pointer.exists() and not (named.isprintable() and 0 < len(named) < 4096):
         _warn(f'{pointer} is empty or damaged; looking for checkpoints in its folder')
         named = ''
-    if '://' in named:
+    if out_dir and '://' in out_dir and named.startswith(f'{out_dir.rstrip("/")}/'):
         return named
-    wanted = _candidates(pointer.parent, named)
+    folder = Path(out_dir) / Path(work_dir).resolve().name if out_dir else Path(work_dir)
+    wanted = _candidates(folder, Path(named).name)
     if not wanted and not pointer.exists():
         return None
     for path in wanted:
@@ -50,20 +53,16 @@ def latest_whole_checkpoint(work_dir: str | Path) -> str | None:
             return str(path)
         _warn(f'checkpoint {path} {damage}; looking for the one before')
     raise Refusal(
-        f'--resume: none of the checkpoints of {work_dir} is whole '
+        f'--resume: none of the checkpoints of {folder} is whole '
         f'({", ".join(path.name for path in wanted) or "there is none"}); put one back, or delete '
         f'{pointer} and the damaged files to start from the beginning'
     )
 
 
 def _candidates(folder: Path, named: str) -> list[Path]:
-    """Checkpoints in the order in which to try them."""
-    last = Path(named)
-    own = _NAME.fullmatch(last.name)
-    if not last.is_file():
-        last = folder / last.name
-    found = []
-    for path in (last.parent if named else folder).glob('*.pth'):
+    """Checkpoints of a folder in the order in which to try them."""
+    own, found = _NAME.fullmatch(named), []
+    for path in folder.glob('*.pth'):
         name = _NAME.fullmatch(path.name)
         if name and (
             # Higher numbers belong to another run in the same folder.
@@ -73,7 +72,7 @@ def _candidates(folder: Path, named: str) -> list[Path]:
         ):
             found.append((int(name['number']), path))
     earlier = [path for _, path in sorted(found, reverse=True)]
-    return [last, *earlier] if named else earlier
+    return [folder / named, *earlier] if named else earlier
 
 
 def _warn(text: str) -> None:

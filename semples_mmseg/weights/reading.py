@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ..utils.errors import Missing
 from .errors import CheckpointError
+from .plain_numpy import PLAIN_NUMPY
 from .torchscript import is_torchscript, read_archive
 
 _FORCE, _TRUST = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
@@ -53,7 +54,6 @@ def _default_dict(_: Any = None) -> dict[Any, Any]:
 
 def _safe_globals() -> list[Any]:
     """Types of plain data that training scripts and MMEngine save beside tensors."""
-    reconstruct, scalar = np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]
     paths: dict[str, type[pathlib.PurePath]] = dict.fromkeys(
         ('PosixPath', 'PurePosixPath', 'Path', 'PurePath'), pathlib.PurePosixPath
     )
@@ -71,9 +71,7 @@ def _safe_globals() -> list[Any]:
             for n, kind in paths.items()
             for module in ('', '_local.')
         ),
-        *(np.ndarray, np.dtype, *{type(np.dtype(code)) for code in '?bBhHiIlLqQefdgFDUSO'}),
-        *((reconstruct, f'numpy.{core}.multiarray._reconstruct') for core in ('core', '_core')),
-        *((scalar, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
+        *((kind, name) for name, kind in PLAIN_NUMPY.items()),
     ]
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pickle
+import shutil
 
 import pytest
 import torch
@@ -45,6 +46,7 @@ def initialise(module, prefix=''):
 
 def resume(make_config, file, folder):
     (folder / 'run').mkdir()
+    shutil.copy(file, folder / 'run')
     (folder / 'run/last_checkpoint').write_text(str(file))
     return 'train.py', make_config(), '--resume'
 

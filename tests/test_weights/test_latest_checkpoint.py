@@ -106,6 +106,22 @@ def test_none_is_whole(folder):
         latest_whole_checkpoint(folder)
 
 
-def test_what_lies_elsewhere_is_left_to_mmengine(tmp_path):
-    (tmp_path / 'last_checkpoint').write_text('s3://bucket/epoch_3.pth')
-    assert latest_whole_checkpoint(tmp_path) == 's3://bucket/epoch_3.pth'
+@pytest.mark.parametrize('named', ['http://127.0.0.1:9/x.pth', '../other/epoch_3.pth', '..', '/'])
+def test_last_checkpoint_leads_nowhere_else(tmp_path, named):
+    (tmp_path / 'other').mkdir()
+    torch.save(dict(a=torch.ones(1)), tmp_path / 'other' / 'epoch_3.pth')
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run' / 'last_checkpoint').write_text(named)
+    with pytest.raises(ValueError, match='none of .*run is whole'):
+        latest_whole_checkpoint(tmp_path / 'run')
+
+
+def test_checkpoints_in_a_folder_that_the_config_names(folder, tmp_path):
+    out = tmp_path / 'out' / folder.name
+    out.mkdir(parents=True)
+    path(folder, 10).rename(path(out, 10))
+    assert latest_whole_checkpoint(folder, str(tmp_path / 'out')) == str(path(out, 10))
+    (folder / 'last_checkpoint').write_text('s3://bucket/run/epoch_3.pth')
+    assert latest_whole_checkpoint(folder, 's3://bucket') == 's3://bucket/run/epoch_3.pth'
+    with pytest.raises(ValueError, match='none of'):
+        latest_whole_checkpoint(folder, 's3://bucket/other')
