@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 from semples_mmseg import register_components
-from semples_mmseg.cli.errors import advice, explained
+from semples_mmseg.cli.errors import explained
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -39,34 +39,31 @@ def main() -> None:
     parser = build_parser()
     args = parser.parse_args()
     register_components()
-    from mmengine.config import Config
     from rich.console import Console
 
     from semples_mmseg.prepare.check import check_dataset
     from semples_mmseg.prepare.check_report import print_report
     from semples_mmseg.prepare.named import dataset_of_folders, datasets_of_config
+    from semples_mmseg.utils.config_options import read_file
     from semples_mmseg.utils.io import write_json
 
-    try:
-        if args.config:
-            datasets = datasets_of_config(Config.fromfile(args.config))
-        else:
-            dataset = dataset_of_folders(
-                args.images,
-                args.dataset,
-                args.classes,
-                args.root,
-                args.list,
-                args.labels,
-                args.masks,
-                args.image_suffix,
-            )
-            datasets = {args.list or args.images: dataset}
-        reports = [check_dataset(dataset, k, args.workers) for k, dataset in datasets.items()]
-        if args.json:
-            write_json(args.json, [report.to_json() for report in reports])
-    except (OSError, ValueError) as error:
-        parser.exit(2, f'{parser.prog}: {advice(error) or error}\n')
+    if args.config:
+        datasets = datasets_of_config(read_file(args.config))
+    else:
+        dataset = dataset_of_folders(
+            args.images,
+            args.dataset,
+            args.classes,
+            args.root,
+            args.list,
+            args.labels,
+            args.masks,
+            args.image_suffix,
+        )
+        datasets = {args.list or args.images: dataset}
+    reports = [check_dataset(dataset, k, args.workers) for k, dataset in datasets.items()]
+    if args.json:
+        write_json(args.json, [report.to_json() for report in reports])
     console = Console()
     for report in reports:
         print_report(report, console)

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from semples_mmseg import register_components
-from semples_mmseg.cli.errors import advice, explained
+from semples_mmseg.cli.errors import explained
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -36,12 +36,9 @@ def main() -> None:
     from semples_mmseg.prepare.named import dataset_class
     from semples_mmseg.prepare.outputs import label_lines, write_files
 
-    try:
-        classes = args.classes or dataset_class(args.dataset).METAINFO['classes'][1:]
-        labels = read_cls_labels(args.file, classes, args.id_format)
-        written = write_files({args.out: label_lines(labels)}, args.overwrite)
-    except (OSError, ValueError) as error:
-        parser.exit(2, f'{parser.prog}: {advice(error) or error}\n')
+    classes = args.classes or dataset_class(args.dataset).METAINFO['classes'][1:]
+    labels = read_cls_labels(args.file, classes, args.id_format)
+    written = write_files({args.out: label_lines(labels)}, args.overwrite)
     state = 'written' if written else 'there already'
     print(f'{args.out}: labels of {len(labels)} images, {state}')
 

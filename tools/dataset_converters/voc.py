@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 
 from semples_mmseg import register_components
-from semples_mmseg.cli.errors import advice, explained
+from semples_mmseg.cli.errors import explained
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -44,10 +44,7 @@ def main() -> None:
     from semples_mmseg.prepare.voc12 import prepare_voc
     from semples_mmseg.utils.lists import name_some
 
-    try:
-        done = prepare_voc(**vars(args))
-    except (OSError, ValueError) as error:
-        parser.exit(2, f'{parser.prog}: {advice(error) or error}\n')
+    done = prepare_voc(**vars(args))
     console = Console(soft_wrap=True, markup=False)
     console.print(', '.join(f'{split} {count}' for split, count in done.counts.items()))
     console.print(f'masks written: {done.masks_made}')
