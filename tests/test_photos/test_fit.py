@@ -102,7 +102,7 @@ def test_a_folder_for_the_run_that_is_none(photos, capsys):
     folder, table, _ = photos
     for out, message in (
         (folder / 'run', 'is inside the folder of photos'),
-        (table, 'tags.csv cannot be written'),
+        (table, 'tags.csv cannot be made'),
     ):
         assert run_command('fit', folder, '--tags', table, '--weights', 'demo', '--out', out) == 2
         assert message in capsys.readouterr().err

@@ -30,11 +30,7 @@ train_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         **train_set,
-        pipeline=[
-            _base_.load_image,
-            dict(type='RandomFlip', prob=0.5),
-            dict(type='PackWeakInputs'),
-        ],
+        pipeline=[_base_.load_image, dict(type='RandomFlip', prob=0.5), dict(type='PackWeakInputs')],
     ),
 )
 # During training seeds are evaluated on the held-out scenes, tools/test.py takes the training ones.

@@ -11,8 +11,7 @@ model = dict(
             patch_size=16,
             drop_path_rate=0.1,
             init_cfg=dict(
-                type='Pretrained',
-                checkpoint='weights:pretrained/deit_small_patch16_224-cd65a155.pth',
+                type='Pretrained', checkpoint='weights:pretrained/deit_small_patch16_224-cd65a155.pth'
             ),
         ),
         fusion=dict(reduction=8, feature_reduction=8, pooling='max'),

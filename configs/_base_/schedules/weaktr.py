@@ -3,7 +3,9 @@
 # epoch late: lag=True.
 lr = 6e-4 * 64 / 512
 epochs = 60
-optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='AdamW', lr=lr, weight_decay=0.03))
+optim_wrapper = dict(
+    type='OptimWrapper', optimizer=dict(type='AdamW', lr=lr, weight_decay=0.03)
+)
 param_scheduler = dict(type='WarmupCosineLR', total=epochs, by_epoch=True)
 custom_hooks = [dict(type='StageSwitchHook')]
 stages = [dict(name='classify', epochs=epochs, batch_size=64)]

@@ -17,8 +17,7 @@ model = dict(
             strides=(1, 2, 2, 1),
             out_indices=(3,),
             init_cfg=dict(
-                type='Pretrained',
-                checkpoint='weights:pretrained/resnet50_8xb32_in1k_20210831-ea4938fc.pth',
+                type='Pretrained', checkpoint='weights:pretrained/resnet50_8xb32_in1k_20210831-ea4938fc.pth'
             ),
         ),
     )

@@ -12,8 +12,7 @@ model = dict(
             type='MultiTokenViT',
             arch='deit-small',
             init_cfg=dict(
-                type='Pretrained',
-                checkpoint='weights:pretrained/deit_small_patch16_224-cd65a155.pth',
+                type='Pretrained', checkpoint='weights:pretrained/deit_small_patch16_224-cd65a155.pth'
             ),
         ),
     )

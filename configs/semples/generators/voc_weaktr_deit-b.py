@@ -12,8 +12,7 @@ model = dict(
             type='MultiTokenViT',
             arch='deit-base',
             init_cfg=dict(
-                type='Pretrained',
-                checkpoint='weights:pretrained/deit_base_patch16_224-b5f2ef4d.pth',
+                type='Pretrained', checkpoint='weights:pretrained/deit_base_patch16_224-b5f2ef4d.pth'
             ),
         ),
     )
