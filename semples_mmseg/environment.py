@@ -19,6 +19,8 @@ import warnings
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
+from .utils.errors import MissingPackage
+
 STACKS: dict[str, dict[str, tuple[str, ...]]] = {
     'onedl': {
         'mmengine': ('onedl-mmengine',),
@@ -135,12 +137,12 @@ def check() -> None:
     """Raise an error if the packages of OpenMMLab cannot work.
 
     Raises:
-        ImportError: If two stacks or none are installed, or files of one are missing; the message
-            has the commands that fix it.
+        MissingPackage: If two stacks or none are installed, or files of one are missing; the
+            message has the commands that fix it.
     """
     problem = find_problem(installed(), importable())
     if problem is not None:
-        raise ImportError(problem)
+        raise MissingPackage(problem)
 
 
 def is_command_line() -> bool:

@@ -10,7 +10,7 @@ It reads pixel labels: a diagnostic, not weak supervision.
 import argparse
 
 from semples_mmseg import register_components
-from semples_mmseg.cli.errors import explained
+from semples_mmseg.cli.errors import exit_codes
 
 
 def parse_args() -> argparse.Namespace:
@@ -47,5 +47,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with explained():
+    with exit_codes():
         main()

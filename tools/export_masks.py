@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 from semples_mmseg import register_components
-from semples_mmseg.cli.errors import explained
+from semples_mmseg.cli.errors import exit_codes
 from semples_mmseg.cli.export_options import add_export_options
 
 
@@ -41,5 +41,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with explained():
+    with exit_codes():
         main()

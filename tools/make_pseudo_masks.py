@@ -14,7 +14,7 @@ import argparse
 
 from semples_mmseg import register_components
 from semples_mmseg.cli.arguments import add_common_options, add_max_side
-from semples_mmseg.cli.errors import explained
+from semples_mmseg.cli.errors import exit_codes
 from semples_mmseg.masks import REFINEMENTS
 
 
@@ -72,5 +72,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with explained():
+    with exit_codes():
         main()

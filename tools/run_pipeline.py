@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from semples_mmseg import register_components
-from semples_mmseg.cli.errors import explained
+from semples_mmseg.cli.errors import exit_codes
 from semples_mmseg.runs.command import add_config_options, add_run_options, run_recipe
 from semples_mmseg.utils.errors import Missing
 
@@ -74,5 +74,5 @@ def published_values(args: argparse.Namespace) -> dict[str, Any]:
 
 
 if __name__ == '__main__':
-    with explained():
+    with exit_codes():
         main()

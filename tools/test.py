@@ -12,7 +12,7 @@ from pathlib import Path
 
 from semples_mmseg import register_components
 from semples_mmseg.cli.arguments import add_common_options, add_max_side
-from semples_mmseg.cli.errors import explained
+from semples_mmseg.cli.errors import exit_codes
 from semples_mmseg.utils.errors import Refusal
 from semples_mmseg.utils.files import file_of_each
 from semples_mmseg.utils.locks import folder_lock
@@ -48,13 +48,8 @@ def main() -> None:
     from mmengine.dist import is_main_process
     from mmengine.runner import Runner
 
+    from semples_mmseg.cli.evaluation import require_masks, use_crf, use_tta, write_predictions
     from semples_mmseg.cli.launch import load_config
-    from semples_mmseg.cli.test_options import (
-        require_masks,
-        use_crf,
-        use_tta,
-        write_predictions,
-    )
     from semples_mmseg.engine.processes import process_group
     from semples_mmseg.utils.io import check_writable, write_json
     from semples_mmseg.weights import resolve, with_scheme
@@ -113,5 +108,5 @@ def metrics_files(args: argparse.Namespace) -> list[Path | None]:
 
 
 if __name__ == '__main__':
-    with explained():
+    with exit_codes():
         main()

@@ -9,7 +9,7 @@ import argparse
 
 from semples_mmseg import register_components
 from semples_mmseg.cli.arguments import add_common_options
-from semples_mmseg.cli.errors import explained
+from semples_mmseg.cli.errors import exit_codes
 from semples_mmseg.utils.locks import folder_lock
 
 
@@ -53,14 +53,12 @@ def main() -> None:
         load_config,
     )
     from semples_mmseg.engine.processes import process_group
-    from semples_mmseg.engine.stage_settings import check_optimizer
 
     config = load_config(args, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
     if args.stage:
         choose_stage(config, args.stage)
     check_stages(config)
     check_validation(config)
-    check_optimizer(config.optim_wrapper, f'{config.filename}: optim_wrapper')
     if args.amp:
         config.optim_wrapper.type = 'MixedPrecisionOptimWrapper'
         if args.amp != 'auto':
@@ -74,5 +72,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with explained():
+    with exit_codes():
         main()

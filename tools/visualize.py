@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from semples_mmseg import register_components
 from semples_mmseg.cli.arguments import add_common_options
-from semples_mmseg.cli.errors import explained
+from semples_mmseg.cli.errors import exit_codes
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -232,5 +232,5 @@ def column_titles(checkpoints: Sequence[str]) -> list[str]:
 
 
 if __name__ == '__main__':
-    with explained():
+    with exit_codes():
         main()

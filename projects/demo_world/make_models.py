@@ -15,7 +15,7 @@ from pretraining.backbone import RESNET_FILE, TaggedResNet, train_backbone
 from pretraining.checks import GOALS, check_backbone, check_tiny_clip
 from pretraining.clip import train_clip
 
-from semples_mmseg.cli.errors import explained
+from semples_mmseg.cli.errors import exit_codes
 from semples_mmseg.demo.models import (
     BACKBONE_FILE,
     CLIP_FILE,
@@ -94,5 +94,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with explained():
+    with exit_codes():
         main()

@@ -16,7 +16,7 @@ from study import TRAININGS, Cell
 from study_table import write_table
 
 from semples_mmseg import register_components
-from semples_mmseg.cli.errors import explained
+from semples_mmseg.cli.errors import exit_codes
 from semples_mmseg.demo.world import make_demo_set
 
 
@@ -71,5 +71,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with explained():
+    with exit_codes():
         main()

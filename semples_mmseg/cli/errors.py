@@ -1,18 +1,16 @@
 """How the command line tools end when something fails: a message with the fix, and an exit code.
 
-=========================================== ========================== =========
-what                                        what is printed            exit code
-=========================================== ========================== =========
-the package refuses its input; a config     ``error: ...`` alone       2
-names an unknown type or argument
-the package ends a run: numbers that are    ``error: ...`` alone       1
-not finite, a process of the job lost
-the machine fails: disk, memory, a worker   traceback, ``error: ...``  1
-Ctrl-C, SIGTERM                             ``stopped: ...`` alone     130, 143
-anything else: a bug                        traceback                  1
-=========================================== ========================== =========
-
-An error belongs to the package if the package raised it.
+============================================= ========================== =========
+what                                          what is printed            exit code
+============================================= ========================== =========
+``Refusal``: the package refuses its input;   ``error: ...`` alone       2
+a config names a type that is not registered
+``RunError``: the package ends a run that     ``error: ...`` alone       1
+had begun
+the machine fails: disk, memory, a worker     traceback, ``error: ...``  1
+Ctrl-C, SIGTERM                               ``stopped: ...`` alone     130, 143
+anything else: a bug                          traceback                  1
+============================================= ========================== =========
 """
 
 from __future__ import annotations
@@ -26,13 +24,13 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-_PACKAGE = __name__.split('.')[0]
+from ..utils.errors import Refusal, RunError
+
 _RESUME = 'Saved files are complete. Run the same command again, for training with --resume'
-_REFUSALS = (OSError, ValueError, LookupError, ImportError, TypeError)
+_NOT_REGISTERED = re.compile(r'(\S+) is not in the (\S+) registry')
 _FEWER = '--cfg-options train_dataloader.num_workers=1 (the same for val, test and pseudo_mask)'
 _ELSEWHERE = 'choose another folder with --work-dir (results: --out)'
 _BY_TEXT = [
@@ -83,7 +81,7 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def explained() -> Iterator[None]:
+def exit_codes() -> Iterator[None]:
     """End the program as in the table above; a context for the whole work of a tool.
 
     SIGTERM becomes an exception, as Ctrl-C does, so that temporary files are removed. In a job of
@@ -99,14 +97,21 @@ def explained() -> Iterator[None]:
     except KeyboardInterrupt as error:
         by, code = ('SIGTERM', 143) if isinstance(error, Terminated) else ('Ctrl-C', 130)
         _end(f'stopped: by {by}. {_RESUME}', code, error)
+    except Refusal as error:
+        _end(f'error: {error}', 2, error)
+    except RunError as error:
+        _end(f'error: {error}', 1, error)
     except Exception as error:
-        if _is_ours(error):
-            refused = isinstance(error, _REFUSALS) and not isinstance(error, ConnectionError)
-            quoted = isinstance(error, KeyError) and error.args
-            _end(f'error: {error.args[0] if quoted else error}', 2 if refused else 1, error)
-        wrong = _wrong_argument(error)
-        if wrong is not None:
-            _end(f'error: {wrong}', 2, error)
+        text = str(error.args[0]) if isinstance(error, KeyError) and error.args else ''
+        unknown = _NOT_REGISTERED.match(text)
+        if unknown:
+            _end(
+                f'error: the config names the type {unknown[1]!r}, which is not in the registry '
+                f'{unknown[2]}: correct it, or add the module that registers it to '
+                'custom_imports.imports',
+                2,
+                error,
+            )
         known = advice(error)
         if known is None:
             raise
@@ -137,25 +142,6 @@ def advice(error: BaseException) -> str | None:
             at = '' if part.filename is None else f'{os.fsdecode(part.filename)}: '
             return at + _BY_NUMBER[part.errno]
     return None
-
-
-def _wrong_argument(error: Exception) -> str | None:
-    if 'mmengine' not in sys.modules or not isinstance(error, (TypeError, KeyError)):
-        return None
-    from .wrong_arguments import wrong_argument
-
-    return wrong_argument(error)
-
-
-def _is_ours(error: BaseException) -> bool:
-    """Whether a ``raise`` of this package or of the tool made an error, also in a worker."""
-    if worker := getattr(error.__cause__, 'tb', None):  # its traceback, as a text
-        frames = re.findall(r'File "(.+)", line .+\n +(.*)', worker)
-        file, line = frames[-1] if frames else ('', '')  # none without source files
-        return Path(file).is_relative_to(Path(__file__).parents[1]) and line.startswith('raise')
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    name = list(traceback.walk_tb(error.__traceback__))[-1][0].f_globals.get('__name__', '')
-    return name.split('.')[0] in (_PACKAGE, '__main__') and (last.line or '').startswith('raise')
 
 
 @contextlib.contextmanager

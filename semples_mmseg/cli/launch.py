@@ -15,13 +15,15 @@ from ..engine.stage_plan import StagePlan
 from ..utils.config_options import read_file, read_options
 from ..utils.errors import Missing, MissingPackage, Refusal
 from ..utils.io import check_writable
+from ..utils.linter import lint
 from ..weights import forbid_code, read_checkpoint, resolve, trust_checkpoints, with_scheme
 from ..weights.latest_checkpoint import latest_whole_checkpoint
-from .config_keys import check_keys
+from .evaluation import has_masks, metrics_that_need_masks
 from .options import merge_options
-from .test_options import has_masks, metrics_that_need_masks
 
 _LEAST_SHARED = 16 * 2**20
+# Hooks of MMEngine's that it leaves out where the config has None; it stops at other names.
+_REMOVABLE = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 _COUNTS = (
     *(f'{loader}_dataloader.batch_size' for loader in ('train', 'val', 'test', 'pseudo_mask')),
     *(f'train_cfg.{name}' for name in ('max_epochs', 'max_iters', 'val_interval')),
@@ -56,12 +58,10 @@ def load_config(args: argparse.Namespace, *needs: str) -> Config:
         *needs: Keys that the config must have.
 
     Raises:
-        FileNotFoundError: If there is no such config.
-        ValueError: If it cannot be read, or lacks a key.
-        ValueError: If ``--data-root`` or ``--max-side`` is given and the config does not use it.
-        OSError: If the work folder cannot be written.
-        ValueError: If a key of the config or of ``--cfg-options`` is unknown or has no effect.
-        ImportError: If the config logs to TensorBoard, which is not installed.
+        Missing: If there is no such config.
+        Refusal: If it cannot be read, lacks a key, or has a mistake; if an option has no effect; if
+            the work folder cannot be written; if there is no shared memory for workers.
+        MissingPackage: If the config logs to TensorBoard, which is not installed.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     trust_checkpoints() if args.trust_checkpoint else forbid_code()
@@ -75,10 +75,9 @@ def load_config(args: argparse.Namespace, *needs: str) -> Config:
         raise Refusal(
             f'--data-root has no effect: {args.config} does not use {{{{$DATA_ROOT:...}}}}'
         )
-    check_keys(config)
     config.launcher = args.launcher
-    if args.cfg_options:
-        merge_options(config, read_options(args.cfg_options))
+    merge_options(config, read_options(args.cfg_options))
+    lint(config)
     lacking = [key for key in needs if config.get(key) is None]
     if lacking:
         raise Refusal(
@@ -102,6 +101,9 @@ def load_config(args: argparse.Namespace, *needs: str) -> Config:
         if loader.get('num_workers') == 0:  # PyTorch refuses options of workers then
             loader.pop('persistent_workers', None)
             loader.pop('prefetch_factor', None)
+    hooks = config.get('default_hooks') or {}
+    for name in [name for name, hook in hooks.items() if hook is None and name not in _REMOVABLE]:
+        del hooks[name]
     check_counts(config)
     check_shared_memory(config)
     check_visualizer(config)
@@ -125,12 +127,12 @@ def check_shared_memory(config: Config, shared: str = '/dev/shm') -> None:
     """Check that loader workers can pass images on; without shared memory they wait forever.
 
     Raises:
-        OSError: If there are workers and almost no free shared memory.
+        Refusal: If there are workers and almost no free shared memory.
     """
     loaders = [config.get(f'{name}_dataloader') or {} for name in ('train', 'val', 'test')]
     workers = any(loader.get('num_workers') for loader in loaders)
     if workers and Path(shared).is_dir() and shutil.disk_usage(shared).free < _LEAST_SHARED:
-        raise OSError(
+        raise Refusal(
             f'the workers of data loaders need shared memory, and {shared} has less than '
             f'{_LEAST_SHARED // 2**20} MiB free: make it larger (docker run --shm-size=8g, or '
             '--ipc=host), or set num_workers=0 of train_dataloader, val_dataloader and '
@@ -191,11 +193,10 @@ def check_stages(config: Config) -> None:
     """Check the list of stages of a staged config before anything is built.
 
     Raises:
-        ValueError: See ``StagePlan``.
+        Refusal: See ``StagePlan``.
     """
-    hooks = [hook for hook in config.get('custom_hooks') or [] if hook['type'] == 'StageSwitchHook']
-    for hook in hooks:
-        StagePlan(hook.get('stages', config.get('stages')))
+    if (config.get('train_cfg') or {}).get('type') == 'StagedTrainLoop':
+        StagePlan(config.get('stages'))
 
 
 def choose_stage(config: Config, wanted: str) -> None:

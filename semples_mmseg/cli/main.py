@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Sequence
 
 from ..version import __version__
-from .errors import explained
+from .errors import exit_codes
 
 COMMANDS = ('check', 'fit', 'predict', 'export', 'report', 'explore', 'demo', 'doctor')
 """In the order of ``--help``."""
@@ -39,6 +39,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: Command line arguments; by default ``sys.argv``.
     """
     args = build_parser().parse_args(arguments)
-    with explained():
+    with exit_codes():
         code = args.run(args)
     raise SystemExit(code)

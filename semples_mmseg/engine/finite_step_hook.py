@@ -12,14 +12,14 @@ from mmseg.registry import HOOKS
 from torch import Tensor
 from torch.nn.modules.batchnorm import _NormBase
 
-from ..utils.errors import Refusal
+from ..utils.errors import Refusal, RunError
 from ..utils.lists import name_some
 from .weights_file import bare
 
 _SKIPPED = 'skipped_steps'
 
 
-class NotFiniteError(ArithmeticError):
+class NotFiniteError(RunError, ArithmeticError):
     """Losses, gradients or weights of a run are not finite."""
 
 

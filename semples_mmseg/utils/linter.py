@@ -42,11 +42,9 @@ TOP = (
 # Packages whose classes build what they are given by the registries, all of it; others may take
 # some of it out. A class that builds by another library:
 _PLAIN, _OPAQUE = ('mmengine', 'mmcv', 'mmseg', 'semples_mmseg'), ('Albu',)
-_PARAMWISE = frozenset(
-    (
-        *('custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult'),
-        *('dwconv_decay_mult', 'dcn_offset_lr_mult', 'bypass_duplicate'),
-    )
+_PARAMWISE = (
+    *('custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult'),
+    *('dwconv_decay_mult', 'dcn_offset_lr_mult', 'bypass_duplicate'),
 )
 _STAGE = re.compile(r'stages\.\d+\.optim_wrapper')
 # Layers, which get more arguments from the model, and `requires_grad`.
@@ -63,6 +61,8 @@ _READ: dict[str, tuple[str, ...]] = {
     'dist_cfg': ('backend', 'timeout'),
     'auto_scale_lr': ('enable', 'base_batch_size'),
     'data_prefix': ('img_path', 'seg_map_path'),
+    'data_preprocessor': ('mean', 'std', 'non_blocking'),
+    'paramwise_cfg': _PARAMWISE,
     'test_cfg': ('mode', 'crop_size', 'stride', 'fp16'),
 }
 # Types that are built for sections without one.
@@ -223,6 +223,8 @@ def known(part: Mapping[str, Any], where: str, scope: str) -> list[Known]:
         return [Known(frozenset(names), 'dataset' in part, 'DataLoader')]
     if where == 'randomness':
         return [Known(frozenset(parameters(Runner.set_randomness)), True, where)]
+    if '.custom_keys.' in where:
+        return [Known(frozenset(('lr_mult', 'decay_mult')), False, where)]
     return [Known(frozenset(_READ[last]), False, where)] if last in _READ else []
 
 
@@ -243,12 +245,12 @@ def _optimizer(wrapper: Mapping[str, Any], where: str, scope: str) -> Iterator[s
     if own not in _CONSTRUCTORS or not isinstance(given, Mapping):
         return
     for built in classes(given.get('type'), f'{where}.optimizer', scope):
-        # MMEngine ignores unknown rules, and stores unknown settings of parameters.
-        rules, place = wrapper.get('paramwise_cfg'), f'{where}.paramwise_cfg'
-        rules = rules if isinstance(rules, Mapping) else {}
-        yield from _unfit(rules, place, Known(_PARAMWISE, False, place))
+        # MMEngine stores unknown settings of parameters.
         settings = frozenset({'lr_mult', 'decay_mult', *parameters(built)})
-        for key, rule in parts(rules.get('custom_keys') or {}, f'{place}.custom_keys'):
+        rules = wrapper.get('paramwise_cfg') or {}
+        for key, rule in parts(
+            rules.get('custom_keys') or {}, f'{where}.paramwise_cfg.custom_keys'
+        ):
             if isinstance(rule, Mapping):
                 yield from _unfit(rule, key, Known(settings, False, 'custom_keys'))
         if built.__module__.startswith('torch.optim'):

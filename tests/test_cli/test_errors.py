@@ -5,12 +5,14 @@ import os
 import signal
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from mmseg.registry import MODELS
 
-from semples_mmseg.cli.errors import advice, explained
+from semples_mmseg.cli.errors import advice, exit_codes
 from semples_mmseg.engine.finite_step_hook import FiniteStepHook, NotFiniteError
 from semples_mmseg.models.stages import resolve_stage
 from semples_mmseg.utils.io import check_writable
@@ -80,7 +82,7 @@ def test_the_signal_counts_more_than_what_came_of_it():
 
 def ended(function, capsys):
     """Exit code and standard error of a tool that does one thing."""
-    with pytest.raises(SystemExit) as end, explained():
+    with pytest.raises(SystemExit) as end, exit_codes():
         function()
     return end.value.code, capsys.readouterr().err
 
@@ -104,7 +106,7 @@ def test_what_ends_a_run_is_one_line(capsys):
     assert (
         code == 1 and text.startswith('error: weights are not finite') and 'Traceback' not in text
     )
-    with pytest.raises(SystemExit) as end, explained():
+    with pytest.raises(SystemExit) as end, exit_codes():
         FiniteStepHook().before_save_checkpoint(runner, bad)
     assert isinstance(end.value.__cause__, NotFiniteError)
 
@@ -118,16 +120,26 @@ def test_a_failure_keeps_its_traceback(capsys):
     assert text.splitlines()[-1].startswith('error: epoch_2.pth: the disk is full')
 
 
-def test_bugs_are_not_hidden(capsys):
-    def index():
-        return resolve_stage(['match'])  # not a name: a TypeError of Python in the package
+def test_a_type_that_is_not_registered_is_one_line(capsys):
+    code, text = ended(lambda: MODELS.build(dict(type='Unheard')), capsys)
+    assert code == 2 and text.count('\n') == 1
+    assert "'Unheard'" in text and 'custom_imports.imports' in text
 
-    with pytest.raises(TypeError), explained():
-        index()
-    with pytest.raises(ValueError), explained():
-        np.zeros(2).reshape(3)
-    with pytest.raises(ValueError), explained():
-        list(parallel_map(int, ['x'] * 2 * ITEMS_PER_WORKER, 1))
+
+@pytest.mark.parametrize(
+    'bug',
+    [
+        lambda: resolve_stage(['match']),  # not a name: a TypeError of Python in the package
+        lambda: np.zeros(2).reshape(3),
+        lambda: {}['x'],
+        lambda: Path('gone').read_text(encoding='utf-8'),
+        lambda: list(parallel_map(int, ['x'] * 2 * ITEMS_PER_WORKER, 1)),
+    ],
+)
+def test_bugs_are_not_hidden(bug, capsys):
+    with pytest.raises(Exception) as error, exit_codes():  # noqa: PT011
+        bug()
+    assert not isinstance(error.value, SystemExit)
     assert capsys.readouterr().err == ''
 
 
@@ -151,7 +163,7 @@ def test_ctrl_c_and_sigterm(capsys, ctrl_c):
 
 
 def test_sigterm_of_a_worker_is_not_caught():
-    with explained():
+    with exit_codes():
         child = os.fork()
         if child == 0:
             try:
@@ -166,18 +178,12 @@ def test_a_job_of_several_processes(capsys, monkeypatch):
     monkeypatch.setenv('WORLD_SIZE', '2')
     monkeypatch.setenv('RANK', '1')
     before = signal.getsignal(signal.SIGTERM)
-    with explained():
+    with exit_codes():
         assert signal.getsignal(signal.SIGTERM) is before
     assert ended(lambda: resolve_stage('none'), capsys)[1].startswith('[process 1] error: unknown')
 
 
-def test_every_tool_ends_so(request):
-    for path in (request.config.rootpath / 'tools').rglob('*.py'):
-        text = path.read_text(encoding='utf-8')
-        assert text.endswith("if __name__ == '__main__':\n    with explained():\n        main()\n")
-
-
 def test_a_program_that_exits_is_left_alone():
-    with pytest.raises(SystemExit) as end, explained():
+    with pytest.raises(SystemExit) as end, exit_codes():
         sys.exit(3)
     assert end.value.code == 3

@@ -12,11 +12,9 @@ import runpy
 import signal
 import sys
 from pathlib import Path
-from unittest import mock
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 from processes import draw_images, write_config
@@ -83,7 +81,7 @@ class Trouble(Hook):
             mount('tmpfs', folder, 'tmpfs', READ_ONLY)
 
 
-def train(config, run, kind):
+def train(config, run, kind, *options):
     """tools/train.py; then what it has left is looked at where it is."""
     if kind in ('full', 'read-only', 'shm'):
         own_mounts()
@@ -91,9 +89,9 @@ def train(config, run, kind):
         mount('tmpfs', run, 'tmpfs', options='size=16m')
     if kind == 'shm':
         mount('tmpfs', '/dev/shm', 'tmpfs', options='size=64k')
-    workers = int(kind in ('worker', 'shm'))
+    workers = int(kind in ('worker', 'shm', 'photo'))
     sys.argv = ['train.py', str(config), '--work-dir', str(run), '--cfg-options']
-    sys.argv += [f'train_dataloader.num_workers={workers}']
+    sys.argv += [f'train_dataloader.num_workers={workers}', *options]
     try:
         runpy.run_path(str(TRAIN), run_name='__main__')
     finally:
@@ -110,8 +108,7 @@ def forked(path, function, *arguments):
     """Exit code and standard error of a function in a fork."""
 
     def run():
-        # Formatting the config takes half of the time of such a run.
-        with open(path, 'w') as file, mock.patch.object(Config, 'pretty_text', ''):
+        with open(path, 'w') as file:
             os.dup2(file.fileno(), 2)
             sys.stderr = open(2, 'w', buffering=1, closefd=False)  # noqa: SIM115
             torch.set_num_threads(1)
@@ -128,12 +125,14 @@ def forked(path, function, *arguments):
 def start(tmp_path):
     """Return a function that runs a training with a trouble: exit code and standard error."""
 
-    def run(kind):
+    def run(kind, *options):
         draw_images(tmp_path / 'data', 4)
         (tmp_path / 'run').mkdir()
+        if kind == 'photo':
+            (tmp_path / 'data/images/img02.png').write_bytes(b'half of a photo')
         hook = dict(type='Trouble', kind=kind)
         config = write_config(tmp_path, tmp_path / 'data', STAGES, [hook])
-        return forked(tmp_path / 'stderr', train, config, tmp_path / 'run', kind)
+        return forked(tmp_path / 'stderr', train, config, tmp_path / 'run', kind, *options)
 
     return run
 
@@ -175,3 +174,10 @@ def test_failures_of_file_systems(may_mount, start, kind, code, words, epoch):
     assert got == code, text
     assert words in text and ('Traceback' in text) == (code == 1), text
     assert text.endswith(f'good to epoch {epoch}\n'), text[-500:]
+
+
+def test_a_damaged_photo_read_by_a_worker_is_one_line(start):
+    code, text = start('photo')
+    assert code == 2 and 'Traceback' not in text, text
+    (line,) = [line for line in text.splitlines() if line.startswith('error: ')]
+    assert 'img02.png' in line

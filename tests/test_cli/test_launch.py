@@ -17,6 +17,7 @@ from semples_mmseg.cli.launch import (
     choose_start,
     load_config,
 )
+from semples_mmseg.utils.errors import Refusal
 
 
 def arguments(*words):
@@ -80,7 +81,7 @@ def test_what_a_tool_needs(config_file):
 
 def test_work_dir_that_cannot_be_written(config_file, tmp_path):
     (tmp_path / 'file').write_text('')
-    with pytest.raises(OSError, match='the folder .*file/w cannot be written.*--work-dir'):
+    with pytest.raises(Refusal, match='the folder .*file/w cannot be written.*--work-dir'):
         load_config(arguments(config_file, '--work-dir', tmp_path / 'file' / 'w'))
     load_config(arguments(config_file, '--work-dir', tmp_path / 'new' / 'folder'))
     assert (tmp_path / 'new' / 'folder').is_dir()
@@ -91,7 +92,7 @@ def test_work_dir_that_cannot_be_written(config_file, tmp_path):
     [([], 'the config has no stages'), ([dict(name='x', epochs=1)], "unknown stage 'x'")],
 )
 def test_stages_are_checked_first(stages, message):
-    config = Config(dict(stages=stages, custom_hooks=[dict(type='StageSwitchHook')]))
+    config = Config(dict(stages=stages, train_cfg=dict(type='StagedTrainLoop')))
     with pytest.raises(ValueError, match=message):
         check_stages(config)
     check_stages(Config(dict(model=dict())))  # not a staged config

@@ -1,5 +1,6 @@
-"""The tools answer ``--help`` and wrong arguments before anything large is imported."""
+"""The tools and commands answer ``--help`` before anything large is imported."""
 
+import json
 import runpy
 import subprocess
 import sys
@@ -7,28 +8,51 @@ from pathlib import Path
 
 import pytest
 
+from semples_mmseg.cli.main import COMMANDS
 from semples_mmseg.prepare.coco import SPLITS
 from semples_mmseg.weights import KINDS
 
 TOOLS = Path(__file__).parents[2] / 'tools'
 HEAVY = ('torch', 'mmengine', 'mmseg', 'matplotlib', 'numpy')
+PROGRAMS = {
+    **{str(path.relative_to(TOOLS)): [str(path)] for path in sorted(TOOLS.rglob('*.py'))},
+    **{f'semples-mmseg {name}': ['semples-mmseg', name] for name in COMMANDS},
+    'semples-mmseg': ['semples-mmseg'],
+}
+# One process: what a program imports stays, and the next ones are not looked at any more.
+HELP = f"""
+import contextlib, io, json, runpy, sys
+found = dict()
+for name, words in json.loads(sys.argv[1]).items():
+    sys.argv = [*words, '--help']
+    with contextlib.redirect_stdout(io.StringIO()) as text:
+        try:
+            if words[0] == 'semples-mmseg':
+                runpy.run_module('semples_mmseg', run_name='__main__')
+            else:
+                runpy.run_path(words[0], run_name='__main__')
+        except SystemExit as end:
+            code = end.code
+    heavy = [module for module in {HEAVY} if module in sys.modules]
+    found[name] = [code, 'usage:' in text.getvalue(), heavy]
+    if heavy:
+        break
+print(json.dumps(found))
+"""
 
 
-@pytest.mark.parametrize(
-    'tool', sorted(TOOLS.rglob('*.py')), ids=lambda path: str(path.relative_to(TOOLS))
-)
-def test_help_imports_nothing_heavy(tool):
-    code = (
-        'import runpy, sys\n'
-        f'sys.argv = [{str(tool)!r}, "--help"]\n'
-        'try:\n'
-        '    runpy.run_path(sys.argv[0], run_name="__main__")\n'
-        'except SystemExit as end:\n'
-        f'    print(end.code, [name for name in {HEAVY} if name in sys.modules])\n'
+def run(*arguments):
+    return subprocess.run(
+        [sys.executable, '-m', 'semples_mmseg', *arguments], capture_output=True, text=True
     )
-    result = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
-    assert result.stdout.splitlines()[-1] == '0 []', result.stderr
-    assert 'usage:' in result.stdout
+
+
+def test_help_imports_nothing_heavy():
+    words = [sys.executable, '-W', 'ignore', '-c', HELP, json.dumps(PROGRAMS)]
+    result = subprocess.run(words, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout.splitlines()[-1])
+    assert found == {name: [0, True, []] for name in PROGRAMS}
 
 
 def test_choices_of_the_tools_are_those_of_the_package():
@@ -36,3 +60,21 @@ def test_choices_of_the_tools_are_those_of_the_package():
     convert = runpy.run_path(str(TOOLS / 'model_converters' / 'convert_weights.py'))
     assert tuple(coco['SPLITS']) == tuple(SPLITS)
     assert convert['KINDS'] == KINDS
+
+
+def test_an_unknown_command_ends_with_the_known_ones():
+    result = run('segment')
+    assert result.returncode == 2
+    assert 'doctor' in result.stderr
+
+
+def test_doctor_reports_the_packages():
+    result = run('doctor')
+    assert result.returncode == 0
+    assert 'OpenMMLab packages: fit together' in result.stdout
+
+
+@pytest.mark.parametrize('path', sorted(TOOLS.rglob('*.py')), ids=lambda path: path.stem)
+def test_every_tool_ends_by_exit_codes(path):
+    text = path.read_text(encoding='utf-8')
+    assert text.endswith("if __name__ == '__main__':\n    with exit_codes():\n        main()\n")

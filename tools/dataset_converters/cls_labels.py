@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from semples_mmseg import register_components
-from semples_mmseg.cli.errors import explained
+from semples_mmseg.cli.errors import exit_codes
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -44,5 +44,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with explained():
+    with exit_codes():
         main()

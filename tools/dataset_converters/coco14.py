@@ -8,7 +8,7 @@ The folder holds train2014/, val2014/ and annotations/instances_{train,val}2014.
 import argparse
 
 from semples_mmseg import register_components
-from semples_mmseg.cli.errors import explained
+from semples_mmseg.cli.errors import exit_codes
 
 SPLITS = ['train', 'val']
 
@@ -54,5 +54,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with explained():
+    with exit_codes():
         main()

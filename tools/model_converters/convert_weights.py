@@ -9,7 +9,7 @@ only MMSeg's names need them converted.
 import argparse
 
 from semples_mmseg import register_components
-from semples_mmseg.cli.errors import explained
+from semples_mmseg.cli.errors import exit_codes
 
 KINDS = ('auto', 'weaktr', 'prompts', 'segmenter', 'deit')
 
@@ -41,5 +41,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    with explained():
+    with exit_codes():
         main()
