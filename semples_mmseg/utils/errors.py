@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_WORKER = re.compile(r'\ACaught \w+ in [^\n]*\.\nOriginal Traceback .*^[\w.]+: ', re.DOTALL | re.M)
+_WORKER = re.compile(r'\ACaught \w+ in [^\n]*\.\nOriginal .*^[\w.]+: ', re.DOTALL | re.M)
 
 
 class _OwnText(Exception):

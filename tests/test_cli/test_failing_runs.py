@@ -177,7 +177,7 @@ def test_failures_of_file_systems(may_mount, start, kind, code, words, epoch):
 
 
 def test_a_damaged_photo_read_by_a_worker_is_one_line(start):
-    code, text = start('photo')
+    code, text = start('photo', 'train_dataloader.dataset.pipeline.0.type=LoadCheckedImage')
     assert code == 2 and 'Traceback' not in text, text
     (line,) = [line for line in text.splitlines() if line.startswith('error: ')]
     assert 'img02.png' in line

