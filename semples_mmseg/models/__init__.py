@@ -1,6 +1,5 @@
 """Models: mask generators, CLIP heads, prompts, losses, segmentors."""
 
-from .backbones import MultiTokenViT
 from .clip import CLIPImageHead, CLIPTextHead, ManualPrompts, PromptLearner, build_clip
 from .losses import (
     GradientClippingLoss,
@@ -17,6 +16,7 @@ from .mask_generators import (
     GeneratorOutput,
     MaskGenerator,
     MCTformerGenerator,
+    MultiTokenViT,
     WeakTrGenerator,
 )
 from .segmentors import (

@@ -21,7 +21,7 @@ def min_max(maps: Tensor, eps: float) -> Tensor:
 
 
 def soft_masks(cams: Tensor, size: tuple[int, int], eps: float) -> Tensor:
-    """Soft masks M of (image, present class) pairs (SemPLeS, section 3.1).
+    """Soft masks M of (image, present class) pairs (SemPLeS, section 3.2.1).
 
     Args:
         cams: (P, h, w), one map per pair.

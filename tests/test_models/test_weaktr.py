@@ -5,7 +5,7 @@ import torch
 from mmseg.registry import MODELS
 
 from semples_mmseg.models import AdaptiveAttentionFusion
-from semples_mmseg.models.backbones import BlockTrace, multi_token_vit
+from semples_mmseg.models.mask_generators import BlockTrace, multi_token_vit
 
 HEADS, BLOCKS, DIMS = 3, 2, 8
 

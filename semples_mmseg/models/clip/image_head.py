@@ -20,7 +20,7 @@ NORMALIZATIONS = ('clip', 'input')
 
 @MODELS.register_module()
 class CLIPImageHead(nn.Module):
-    """Image features v of masked images (SemPLeS, section 3.2).
+    """Image features v of masked images (SemPLeS, section 3.2.1).
 
     Gradients flow through the encoder to its input, never into its weights.
 

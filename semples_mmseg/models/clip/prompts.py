@@ -15,7 +15,7 @@ from .text_head import CLIPTextHead
 
 @MODELS.register_module()
 class PromptLearner(BaseModule):
-    """One prompt p_k per class, for its usual background (SemPLeS, section 3.3).
+    """One prompt p_k per class, for its usual background (SemPLeS, section 3.2.2).
 
     Args:
         num_classes: K.

@@ -211,7 +211,7 @@ class CLIPTextHead(nn.Module):
         return F.normalize(self.encoder(table(ids), ids, places).float(), dim=-1)
 
     def encode_prompts(self, prompts: Tensor) -> Tensor:
-        """Encode "a photo of <prompt>." with learned tokens (SemPLeS, section 3.3).
+        """Encode "a photo of <prompt>." with learned tokens (SemPLeS, section 3.2.2).
 
         The prompt has the position of a word in the tokenized sentence. For OpenAI's models:
         start, a, photo, of, the T prompt tokens, full stop, end; the feature is read at the end

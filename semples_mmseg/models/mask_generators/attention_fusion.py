@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...utils.errors import Refusal
-from ..backbones import BlockTrace
+from .multi_token_vit import BlockTrace
 
 POOLINGS = ('max', 'mean')
 

@@ -260,7 +260,9 @@ class CAMSegmentor(BaseSegmentor):
             original = tuple(sample.metainfo.get('ori_shape', scales[0][index].shape[-2:]))
             size = tuple(sample.metainfo.get('limited_shape', original))
             grids = [output[index][0][present] for output in outputs]
-            total = self._sum_at(grids, size) if len(grids[0]) else grids[0].new_zeros(0, *size)
+            total = grids[0].new_zeros(len(grids[0]), *size)
+            for grid in grids if len(total) else ():
+                total += F.interpolate(grid[None], size, mode='bilinear', align_corners=False)[0]
             cams = min_max(total, eps=1e-8)
             classes = present.nonzero().flatten()
             sample.cams = PixelData(data=cams)
@@ -271,14 +273,6 @@ class CAMSegmentor(BaseSegmentor):
             labels = label_map(cams, classes, self.background_score, original)
             sample.pred_sem_seg = PixelData(data=labels[None])
         return data_samples
-
-    @staticmethod
-    def _sum_at(grids: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-        """Sum of CAMs (n, h, w) of several scales at one size (H, W)."""
-        total = grids[0].new_zeros(len(grids[0]), *size)
-        for grid in grids:
-            total += F.interpolate(grid[None], size, mode='bilinear', align_corners=False)[0]
-        return total
 
     def _grid_cams(self, images: list[Tensor]) -> list[tuple[Tensor, dict[str, Tensor]]]:
         """CAMs (K, h, w) on the grid and logits (K,) by name, one batch per image size."""
