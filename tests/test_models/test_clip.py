@@ -20,7 +20,7 @@ from tiny import TINY_SEMPLES
 from semples_mmseg.models import CLIPImageHead, CLIPTextHead, PromptLearner, build_clip
 from semples_mmseg.models.clip import loading
 from semples_mmseg.models.stages import STAGES
-from semples_mmseg.weights import clip_hub
+from semples_mmseg.weights import clip_hub, hub
 
 # Ids of CLIP's vocabulary. The full stop is the one inside a word.
 START, A_PHOTO_OF, FULL_STOP, END = 49406, (320, 1125, 539), 13, 49407
@@ -44,14 +44,6 @@ def text_head(tiny_clip, path, names=NAMES, clip=(), **options):
     return CLIPTextHead(names, clip=dict(model=tiny_clip, pretrained=path, **dict(clip)), **options)
 
 
-def test_class_features_are_those_of_the_template(tiny_clip, weights):
-    clip, path = weights
-    head = text_head(tiny_clip, path)
-    tokens = open_clip.SimpleTokenizer()([f'a photo of {name}.' for name in NAMES])
-    expected = clip.encode_text(tokens, normalize=True)
-    torch.testing.assert_close(head.class_features, expected, rtol=1e-4, atol=1e-5)
-
-
 def test_prompt_layout_and_position(tiny_clip, weights):
     """Start, "a photo of", prompt, ".", end, zeros up to 77; read at position 5 + T."""
     clip, path = weights
@@ -66,20 +58,10 @@ def test_prompt_layout_and_position(tiny_clip, weights):
     x = clip.ln_final(clip.transformer(x, attn_mask=clip.attn_mask))
     expected = F.normalize(x[:, 5 + 3] @ clip.text_projection, dim=-1)
     torch.testing.assert_close(head.encode_prompts(prompts), expected, rtol=1e-4, atol=1e-5)
-
-
-def test_prompt_gradients_reach_the_prompts_alone(tiny_clip, weights):
-    head = text_head(tiny_clip, weights[1])
-    prompts = torch.rand(2, 5, 24, requires_grad=True)
-    head.encode_prompts(prompts)[:, 0].sum().backward()
-    assert prompts.grad.abs().sum() > 0
+    tokens = open_clip.SimpleTokenizer()([f'a photo of {name}.' for name in NAMES])
+    expected = clip.encode_text(tokens, normalize=True)
+    torch.testing.assert_close(head.class_features, expected, rtol=1e-4, atol=1e-5)
     assert not list(head.parameters()) and 'class_features' not in head.state_dict()
-
-
-def test_prompts_of_another_width(tiny_clip, weights):
-    head = text_head(tiny_clip, weights[1])
-    with pytest.raises(ValueError, match='prompts of 5 x 32 do not fit'):
-        head.encode_prompts(torch.rand(1, 5, 32))
 
 
 def test_text_head_errors(tiny_clip):
@@ -107,12 +89,6 @@ def test_text_and_image_of_the_custom_text_class(tiny_clip, weights):
     )
 
 
-def test_image_head_takes_the_normalisation_of_the_input(tiny_clip):
-    head = CLIPImageHead(dict(model=tiny_clip, pretrained=None), normalization='input')
-    images = torch.rand(2, 3, 32, 32)
-    torch.testing.assert_close(head.prepare(images), images)
-
-
 def head_mean(values):
     return torch.tensor(values).view(1, 3, 1, 1)
 
@@ -128,6 +104,8 @@ def test_image_head_is_frozen_but_passes_gradients_to_pixels(tiny_clip):
     assert not head.encoder.network.training
     assert not list(head.parameters()) and not head.state_dict()
     assert all(p.grad is None for p in head.encoder.network.parameters())
+    given = CLIPImageHead(dict(model=tiny_clip, pretrained=None), normalization='input')
+    torch.testing.assert_close(given.prepare(prepared), prepared)
     assert head.double()(prepared.detach().double()).dtype == torch.float32
     with pytest.raises(ValueError, match="one of .*'clip', 'input'"):
         CLIPImageHead(dict(model=tiny_clip, pretrained=None), normalization='none')
@@ -258,13 +236,14 @@ def empty_caches(monkeypatch, tmp_path):
 def test_no_network_is_said_within_seconds(empty_caches, monkeypatch):
     """A server that never answers is as good as none."""
     monkeypatch.setenv('no_proxy', '127.0.0.1')
+    monkeypatch.setattr(hub, 'PATIENCE', 0.3)
     with socket.create_server(('127.0.0.1', 0)) as server:
         address = f'http://127.0.0.1:{server.getsockname()[1]}'
         monkeypatch.setattr(huggingface_hub.constants, 'ENDPOINT', address)
         begin = time.monotonic()
         with pytest.raises(FileNotFoundError, match=f'(?s){address}.*set clip.pretrained'):
             build_clip('ViT-B-32', 'openai')
-        assert time.monotonic() - begin < 6
+        assert time.monotonic() - begin < 4
 
 
 def test_a_download_that_fails_says_why(empty_caches, monkeypatch):
@@ -422,6 +401,8 @@ def test_room_for_prompts_in_other_contexts(tiny_clip):
         assert (prompts.grad.abs().sum(-1) > 0).all()
         with pytest.raises(ValueError, match=f'at most {room} tokens'):
             head.encode_prompts(torch.rand(1, room + 1, 24))
+        with pytest.raises(ValueError, match='prompts of 5 x 32 do not fit'):
+            head.encode_prompts(torch.rand(1, 5, 32))
 
 
 @pytest.mark.parametrize('kind', KINDS)

@@ -102,6 +102,7 @@ def test_position_embedding_is_resized_by_scale_factor(size):
         got[:, 3:], expected.flatten(2).transpose(1, 2), rtol=1e-4, atol=1e-6
     )
     torch.testing.assert_close(got[:, :3], vit.pos_embed[:, :3])
+    assert vit.position_embedding((64, 64), (4, 4)) is vit.pos_embed  # the trained grid
 
 
 def cubic(positions, size, a=-0.75):
@@ -119,25 +120,14 @@ def cubic(positions, size, a=-0.75):
     return weights
 
 
-def test_trained_grid_is_used_as_it_is():
+def test_grids_of_any_size():
     vit = build()
-    assert vit.position_embedding((64, 64), (4, 4)) is vit.pos_embed
-    assert not vit.position_embedding((64, 70), (4, 4)).equal(vit.pos_embed)  # not square
-
-
-def test_one_patch_fits_into_any_image():
-    vit = build()
-    _, grid, _ = vit(torch.randn(1, 3, 2, 40))
-    assert grid == (1, 2)
+    for size, wanted in (((2, 40), (1, 2)), ((70, 95), (4, 5))):  # sides are cut
+        tokens, grid, _ = vit(torch.randn(1, 3, *size))
+        assert grid == wanted and tokens.shape == (1, 3 + grid[0] * grid[1], 24)
     small = torch.randn(1, 3, 2, 3)
     enlarged = torch.nn.functional.interpolate(small, (16, 16), mode='bilinear')
     torch.testing.assert_close(vit(small)[0], vit(enlarged)[0])
-
-
-def test_grid_is_floored_for_sides_that_do_not_divide():
-    tokens, grid, _ = build()(torch.randn(1, 3, 70, 95))
-    assert grid == (4, 5)
-    assert tokens.shape == (1, 3 + 20, 24)
 
 
 def test_conv_stem_cuts_the_remainder_and_rejects_odd_patches():

@@ -223,15 +223,6 @@ def test_forward_modes(tiny_semples, make_samples):
     assert len(unlabelled) == 2 and unlabelled[0].pred_sem_seg.data.shape == (1, 64, 64)
 
 
-def test_preprocessor_normalises_every_scale_alike(tiny_semples):
-    model = build(tiny_semples)
-    image = torch.randint(0, 256, (3, 40, 50), dtype=torch.uint8)
-    single = model.data_preprocessor(dict(inputs=[image]), training=False)['inputs'][0]
-    scales = model.data_preprocessor(dict(inputs=[[image], [image[:, :20]]]))['inputs']
-    torch.testing.assert_close(scales[0][0], single)
-    torch.testing.assert_close(scales[1][0], single[:, :20])
-
-
 @pytest.mark.parametrize('non_blocking', [True, False])
 def test_images_are_copied_while_the_program_goes_on(tiny_semples, monkeypatch, non_blocking):
     if not non_blocking:
