@@ -6,12 +6,11 @@ from .epoch_seed_hook import EpochSeedHook, seed_worker
 from .finite_step_hook import FiniteStepHook
 from .mixed_precision import MixedPrecisionOptimWrapper
 from .optim_constructor import TrainableOptimWrapperConstructor
-from .poly_ratio_lr import PolyRatioLR
+from .schedules import PolyRatioLR, WarmupCosineLR
 from .stage_plan import StagePlan, StageSpec
 from .stage_switch_hook import StageSwitchHook
 from .staged_train_loop import StagedTrainLoop
 from .step_times_hook import StepTimesHook
-from .warmup_cosine_lr import WarmupCosineLR
 
 __all__ = [
     'AtomicCheckpointHook',

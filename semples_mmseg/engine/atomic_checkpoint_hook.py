@@ -13,7 +13,7 @@ from mmseg.registry import HOOKS
 
 from ..utils.errors import Refusal
 from ..utils.io import atomic_write, remove_leftovers, write_json
-from .resume import check_settings, settings_of
+from .resume import check_settings, settings_of, source_of
 from .staged_train_loop import StagedTrainLoop
 from .weights_file import save_weights
 
@@ -107,17 +107,18 @@ class AtomicCheckpointHook(CheckpointHook):
         Raises:
             ValueError: See `check_settings`; also if there is no state of training.
         """
-        if not runner._resume:
+        source = source_of(runner)
+        if source is None:
             return
         meta = checkpoint.get('meta', {})
         meta.pop('config', None)  # MMEngine runs it
         if 'optimizer' not in checkpoint or 'epoch' not in meta:
             raise Refusal(
-                f'{runner._load_from} cannot be resumed: it has weights and no state of training. '
+                f'{source} cannot be resumed: it has weights and no state of training. '
                 'Start a new run from it: load_from without --resume'
             )
         if 'settings' in meta:
-            check_settings(meta['settings'], runner, runner._load_from)
+            check_settings(meta['settings'], runner)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Save a best checkpoint if one is wanted, and keep the metrics for the end."""

@@ -3,7 +3,7 @@
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch import nn
 
@@ -50,8 +50,16 @@ class CheckClassesHook(Hook):
 
     priority = 'VERY_HIGH'
 
-    def before_run(self, runner: Runner) -> None:
-        """Check every data set that has been built."""
-        for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
-            if isinstance(loop, BaseLoop):
-                check_classes(runner.model, loop.dataloader.dataset)
+    def before_train(self, runner: Runner) -> None:
+        """Check the data sets of training and validation."""
+        check_classes(runner.model, runner.train_dataloader.dataset)
+        if runner.val_loop is not None:
+            self.before_val(runner)
+
+    def before_val(self, runner: Runner) -> None:
+        """Check the data set of validation."""
+        check_classes(runner.model, runner.val_dataloader.dataset)
+
+    def before_test(self, runner: Runner) -> None:
+        """Check the data set of the test."""
+        check_classes(runner.model, runner.test_dataloader.dataset)

@@ -10,7 +10,6 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
 from torch import Tensor
-from torch.nn.modules.batchnorm import _NormBase
 
 from ..utils.errors import Refusal, RunError
 from ..utils.lists import name_some
@@ -102,7 +101,7 @@ class FiniteStepHook(Hook):
         if self._statistics is None:
             self._skipped = False
             layers = (m for model in self._models for m in model.modules())
-            buffers = (b for m in layers if isinstance(m, _NormBase) for b in m.buffers(False))
+            buffers = (b for m in layers if hasattr(m, 'running_mean') for b in m.buffers(False))
             self._statistics = [(buffer, buffer.clone()) for buffer in buffers]
         scaler = getattr(wrapper, 'loss_scaler', None)
         self._scale = 1.0 if scaler is None else scaler.get_scale()

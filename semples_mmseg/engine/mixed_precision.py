@@ -48,10 +48,11 @@ class MixedPrecisionOptimWrapper(AmpOptimWrapper):
             raise Refusal('this GPU cannot compute bfloat16: train with --amp float16')
         self.cast_dtype = getattr(torch, dtype or ('bfloat16' if able else 'float16'))
         scaled = self.cast_dtype == torch.float16
-        self._scale_update_param = loss_scale if isinstance(loss_scale, float) else None
         options = loss_scale if isinstance(loss_scale, dict) else {}
-        if self._scale_update_param:
-            options = dict(init_scale=self._scale_update_param)
+        constant = loss_scale if isinstance(loss_scale, float) else None
+        self._scale_update_param = constant
+        if constant:
+            options = dict(init_scale=constant)
         self.loss_scaler = torch.amp.GradScaler(self._device, enabled=scaled, **options)
         scaling = 'with' if scaled else 'without'
         print_log(f'mixed precision: {self.cast_dtype}, {scaling} a loss scaler', logger='current')

@@ -10,7 +10,6 @@ from mmengine.runner import Runner
 
 from ..utils.errors import Refusal
 from ..utils.record import differences
-from .staged_train_loop import StagedTrainLoop
 
 
 def settings_of(runner: Runner) -> dict[str, Any]:
@@ -26,7 +25,7 @@ def settings_of(runner: Runner) -> dict[str, Any]:
         Plain data. In a staged run: one entry a stage, and the position of the present stage.
     """
     loop: Any = runner.train_loop
-    if isinstance(loop, StagedTrainLoop):
+    if hasattr(loop, 'plan'):  # StagedTrainLoop
         return _plain(dict(stages=loop.settings(), stage=loop.current))
     schedule = runner.cfg.get('param_scheduler')
     return _plain(
@@ -41,7 +40,12 @@ def settings_of(runner: Runner) -> dict[str, Any]:
     )
 
 
-def check_settings(saved: Mapping[str, Any], runner: Runner, checkpoint: str) -> None:
+def source_of(runner: Runner) -> str | None:
+    """The checkpoint that a run is resumed from; None if it is a new one."""
+    return runner._load_from if runner._resume else None
+
+
+def check_settings(saved: Mapping[str, Any], runner: Runner) -> None:
     """Refuse to resume a run whose settings differ from those of the checkpoint.
 
     Stages that come after the checkpoint's may change.
@@ -49,7 +53,6 @@ def check_settings(saved: Mapping[str, Any], runner: Runner, checkpoint: str) ->
     Args:
         saved: Settings of the checkpoint, as `settings_of` makes them.
         runner: The resumed run.
-        checkpoint: Its path, for the message.
 
     Raises:
         Refusal: If settings differ; the message names them and what to do.
@@ -64,7 +67,7 @@ def check_settings(saved: Mapping[str, Any], runner: Runner, checkpoint: str) ->
             'this checkpoint was made with other settings, which resuming cannot change: '
             f'{"; ".join(changes[:8])}. Resume with the old ones, or start a new run from its '
             'weights: without --resume, in another --work-dir, with --cfg-options '
-            f'load_from={checkpoint}'
+            f'load_from={source_of(runner)}'
         )
 
 

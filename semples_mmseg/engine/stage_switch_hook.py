@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from ..utils.errors import Refusal
 from ..weights import load_weights
 from .global_batches import keep_whole_batches
+from .resume import source_of
 from .stage_plan import StageSpec
 from .weights_file import bare
 
@@ -49,7 +50,7 @@ class StageSwitchHook(Hook):
             Refusal: If there is no such stage in this run, or a file that a later stage reads is
                 not the one that the run wrote.
         """
-        if not runner._resume:
+        if source_of(runner) is None:
             return
         loop: Any = runner.train_loop
         saved = checkpoint.get('meta', {}).get('stage')

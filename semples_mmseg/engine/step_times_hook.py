@@ -32,7 +32,8 @@ class StepTimesHook(Hook):
         self.out = Path(out)
         self._moments: list[tuple[str, float]] = []
 
-    def _note(self, name: str, runner: Runner, **_: Any) -> None:
+    def note(self, name: str, runner: Runner, **_: Any) -> None:
+        """Note a moment; called as each of the hook points."""
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         self._moments.append((name, time.monotonic()))
@@ -40,13 +41,9 @@ class StepTimesHook(Hook):
             gpu = torch.cuda.max_memory_allocated() / 2**20
             write_json(self.out, dict(moments=self._moments, gpu_megabytes=gpu), indent=None)
 
-    before_train = partialmethod(_note, 'before_train')
-    before_train_epoch = partialmethod(_note, 'before_train_epoch')
-    before_train_iter = partialmethod(_note, 'before_train_iter')
-    after_train_iter = partialmethod(_note, 'after_train_iter')
-    after_train_epoch = partialmethod(_note, 'after_train_epoch')
-    before_val = partialmethod(_note, 'before_val')
-    after_val = partialmethod(_note, 'after_val')
-    before_test = partialmethod(_note, 'before_test')
-    after_test = partialmethod(_note, 'after_test')
-    after_train = partialmethod(_note, 'after_train')
+
+for _name in (
+    *('before_train', 'before_train_epoch', 'before_train_iter', 'after_train_iter'),
+    *('after_train_epoch', 'before_val', 'after_val', 'before_test', 'after_test', 'after_train'),
+):
+    setattr(StepTimesHook, _name, partialmethod(StepTimesHook.note, _name))

@@ -1,10 +1,29 @@
-"""The learning rate of every parameter group follows one curve, scaled."""
+"""The learning rates of the published runs against their formulas."""
+
+import math
 
 import pytest
 import torch
 from mmseg.registry import PARAM_SCHEDULERS
 
-from semples_mmseg.engine.poly_ratio_lr import PolyRatioLR
+from semples_mmseg.engine import PolyRatioLR, WarmupCosineLR
+
+
+@pytest.mark.parametrize('lag', [False, True])
+def test_value_at_every_epoch(lag):
+    base = 6e-4 * 64 / 512
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(1))], lr=base)
+    scheduler = WarmupCosineLR(optimizer, total=60, lag=lag)
+    for epoch in range(60):
+        t = max(epoch - 1, 0) if lag else epoch
+        expected = (
+            1e-6 + t * (base - 1e-6) / 5
+            if t < 5
+            else 1e-5 + (base - 1e-5) * (1 + math.cos(math.pi * t / 60)) / 2
+        )
+        assert optimizer.param_groups[0]['lr'] == pytest.approx(expected, rel=1e-9), epoch
+        optimizer.step()
+        scheduler.step()
 
 
 def make_optimizer():
@@ -37,6 +56,8 @@ def test_published_steps_end_just_above_the_minimum():
         scheduler.step()
 
 
-def test_bad_ratio():
+def test_refusals():
     with pytest.raises(ValueError, match='eta_min_ratio'):
         PolyRatioLR(make_optimizer(), eta_min_ratio=2)
+    with pytest.raises(ValueError, match='warm-up of 5'):
+        WarmupCosineLR(make_optimizer(), total=5)
