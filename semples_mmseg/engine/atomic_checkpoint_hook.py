@@ -13,8 +13,7 @@ from mmseg.registry import HOOKS
 
 from ..utils.errors import Refusal
 from ..utils.io import atomic_write, remove_leftovers, write_json
-from .resume import check_settings, settings_of, source_of
-from .staged_train_loop import StagedTrainLoop
+from .resume import check_settings, is_staged, settings_of, source_of
 from .weights_file import save_weights
 
 WEIGHTS = 'weights.pth'
@@ -128,7 +127,7 @@ class AtomicCheckpointHook(CheckpointHook):
     def after_train(self, runner: Runner) -> None:
         """Save weights and metrics, but not in a staged run, whose loop does so."""
         super().after_train(runner)
-        if isinstance(runner.train_loop, StagedTrainLoop):
+        if is_staged(runner):
             return
         if not self._metrics and runner.val_loop is not None:
             # Resumed between the last checkpoint and the end of its validation.

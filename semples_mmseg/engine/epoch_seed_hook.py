@@ -6,21 +6,26 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.registry import FUNCTIONS
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmseg.registry import HOOKS
+
+from ..utils.errors import Refusal
 
 _MODULUS = 2**32
 
 
 @HOOKS.register_module()
 class EpochSeedHook(Hook):
-    """Seed python, numpy and torch at the start of every epoch from (seed, epoch, rank).
+    """Make an epoch depend on nothing but the weights and its number.
 
-    A run that is killed and resumed at an epoch then draws the same numbers as an unbroken one,
-    without stored state. ``seed_worker`` seeds the loader workers, and the order of the images
+    Python, numpy and torch are seeded from (seed, epoch, rank), so a run that is killed and resumed
+    at an epoch draws the same numbers as an unbroken one, without stored state. Groups of
+    accumulated gradients end with the epoch; the last one, which may be smaller, is divided by its
+    own size. ``seed_worker`` seeds the loader workers, and the order of the images
     depends on (seed, epoch) too. ``SeedEachImage`` gets both. A run that is resumed with another
     seed keeps that of its checkpoint.
     """
@@ -28,12 +33,25 @@ class EpochSeedHook(Hook):
     # Runs after the switch of stages, whose random numbers a resumed run may draw twice or never.
     priority = 'HIGH'
 
+    def before_train(self, runner: Runner) -> None:
+        """Refuse a sampler whose epochs have no end."""
+        infinite = isinstance(runner.train_dataloader.sampler, InfiniteSampler)
+        if infinite and isinstance(runner.train_loop, EpochBasedTrainLoop):
+            raise Refusal(
+                'train_dataloader.sampler.type=InfiniteSampler never ends an epoch, and '
+                "train_cfg counts epochs: set train_dataloader.sampler=dict(type='DefaultSampler', "
+                'shuffle=True)'
+            )
+
     def before_run(self, runner: Runner) -> None:
         """Store the seed that samplers are made with; resuming may change that of the run."""
         self._seed_of_config = runner.seed
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Seed all generators."""
+        """Seed all generators, and begin a group of accumulated gradients."""
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            steps = len(runner.train_dataloader)
+            runner.optim_wrapper.initialize_count_status(runner.model, 0, steps)
         sampler: Any = runner.train_loop.dataloader.sampler
         if getattr(sampler, 'seed', None) == self._seed_of_config:
             sampler.seed = runner.seed

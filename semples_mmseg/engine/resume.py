@@ -25,7 +25,7 @@ def settings_of(runner: Runner) -> dict[str, Any]:
         Plain data. In a staged run: one entry a stage, and the position of the present stage.
     """
     loop: Any = runner.train_loop
-    if hasattr(loop, 'plan'):  # StagedTrainLoop
+    if is_staged(runner):
         return _plain(dict(stages=loop.settings(), stage=loop.current))
     schedule = runner.cfg.get('param_scheduler')
     return _plain(
@@ -38,6 +38,11 @@ def settings_of(runner: Runner) -> dict[str, Any]:
             steps_per_epoch=len(loop.dataloader),
         )
     )
+
+
+def is_staged(runner: Runner) -> bool:
+    """Whether a run is one of ``StagedTrainLoop``."""
+    return hasattr(runner.train_loop, 'plan')
 
 
 def source_of(runner: Runner) -> str | None:

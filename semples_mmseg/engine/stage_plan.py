@@ -1,16 +1,14 @@
 """Reading and checking the list of stages of a run."""
 
-import copy
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import accumulate
 from typing import Any
 
-from mmengine.config import Config
-
 from ..models.stages import Stage, resolve_stage
 from ..utils.errors import Refusal
+from ..utils.linter import merged
 
 START = 'start.pth'
 """Weights before the first step, of the modules that start from them again in a later stage."""
@@ -46,13 +44,10 @@ class StageSpec:
         """Name of the stage."""
         return self.stage.name
 
-    def optimizer_config(self, config: Mapping[str, Any]) -> Any:
+    def optimizer_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """The ``optim_wrapper`` of a config with the changes of this stage."""
-        merged = Config(dict(wrapper=copy.deepcopy(config['optim_wrapper'])))
-        # A copy, because MMEngine removes `_delete_` from what it merges.
-        merged.merge_from_dict(dict(wrapper=copy.deepcopy(dict(self.optim_wrapper))))
-        merged.wrapper.setdefault('constructor', 'TrainableOptimWrapperConstructor')
-        return merged.wrapper
+        wrapper = merged(config['optim_wrapper'], self.optim_wrapper)
+        return dict(constructor='TrainableOptimWrapperConstructor') | wrapper
 
     def schedulers_config(self, config: Mapping[str, Any]) -> list[dict[str, Any]] | None:
         """The schedules of this stage, or else of a config, as long as the stage."""

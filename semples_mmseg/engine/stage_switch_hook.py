@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 import torch
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmseg.registry import HOOKS
@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from ..utils.errors import Refusal
 from ..weights import load_weights
 from .global_batches import keep_whole_batches
-from .resume import source_of
+from .resume import is_staged, source_of
 from .stage_plan import StageSpec
 from .weights_file import bare
 
@@ -29,6 +29,14 @@ class StageSwitchHook(Hook):
     """
 
     priority = 'VERY_HIGH'
+
+    def before_train(self, runner: Runner) -> None:
+        """Refuse another loop, which would train one stage or none."""
+        if not is_staged(runner):
+            raise Refusal(
+                f'{type(runner.train_loop).__name__} does not go through the stages of the config: '
+                "set train_cfg=dict(_delete_=True, type='StagedTrainLoop')"
+            )
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Enter the stage that begins."""
@@ -50,7 +58,7 @@ class StageSwitchHook(Hook):
             Refusal: If there is no such stage in this run, or a file that a later stage reads is
                 not the one that the run wrote.
         """
-        if source_of(runner) is None:
+        if source_of(runner) is None or not is_staged(runner):
             return
         loop: Any = runner.train_loop
         saved = checkpoint.get('meta', {}).get('stage')
@@ -82,6 +90,9 @@ class StageSwitchHook(Hook):
             for module, path in loop.restored(index).items():
                 runner.logger.info(f'stage {spec.name}: {module} starts again from {path}')
                 load_weights(model.get_submodule(module), path, module)
+            for hook in runner.hooks:
+                if isinstance(hook, EMAHook):
+                    hook.ema_model.steps.zero_()  # averages start again with each stage
         if is_model_wrapper(runner.model):
             # A distributed wrapper handles only the parameters that trained when it was made.
             runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model)

@@ -4,18 +4,21 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.dist import get_world_size, is_main_process
-from mmengine.hooks import EarlyStoppingHook
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmseg.registry import LOOPS
 
 from ..utils.errors import Missing, Refusal
 from ..utils.files import file_digest, read_json
 from ..utils.io import write_json
+from ..utils.linter import lint
 from ..weights import resolve
-from .check_classes_hook import check_classes
+from .atomic_checkpoint_hook import AtomicCheckpointHook
+from .check_classes_hook import CheckClassesHook, check_classes
+from .epoch_seed_hook import EpochSeedHook
+from .finite_step_hook import FiniteStepHook
 from .global_batches import images_each
 from .stage_plan import START, StagePlan, StageSpec
-from .stage_settings import check_settings
 from .stage_switch_hook import StageSwitchHook
 from .weights_file import bare, save_tensors, save_weights
 
@@ -24,7 +27,8 @@ from .weights_file import bare, save_tensors, save_weights
 class StagedTrainLoop(EpochBasedTrainLoop):
     """Train through the ``stages`` of the config; see ``StagePlan``.
 
-    ``StageSwitchHook``, which the loop brings, enters each stage. Epochs are counted through all
+    The loop brings the hooks that it needs and the config lacks: ``StageSwitchHook``, which enters
+    each stage, and those of seeds, checkpoints and finite steps. Epochs are counted through all
     stages. At the end of a stage the loop validates, saves the weights and adds a line to
     ``stages.json``. A module that a later stage starts again (``restore``) is read from the file of
     an earlier stage, or from ``start.pth``, the weights before the first step.
@@ -52,6 +56,7 @@ class StagedTrainLoop(EpochBasedTrainLoop):
         self, runner: Runner, dataloader: Any, val_interval: int = 1, max_epochs: int | None = None
     ) -> None:
         _refuse_settings(runner, max_epochs)
+        lint(runner.cfg)
         self.plan = StagePlan(runner.cfg.get('stages'))
         super().__init__(runner, dataloader, self.plan.ends[-1], val_interval=val_interval)
         self.given_loader = self.dataloader
@@ -59,8 +64,7 @@ class StagedTrainLoop(EpochBasedTrainLoop):
         self.files: dict[str, str] = {}
         self._check(bare(runner.model))
         self._steps = sum(spec.epochs * self.steps_per_epoch(spec) for spec in self.plan.specs)
-        if not any(isinstance(hook, StageSwitchHook) for hook in runner.hooks):
-            runner.register_hook(StageSwitchHook())
+        _bring_hooks(runner)
 
     @property
     def max_iters(self) -> int:
@@ -172,7 +176,6 @@ class StagedTrainLoop(EpochBasedTrainLoop):
             )
         for index, spec in enumerate(self.plan.specs):
             self.steps_per_epoch(spec)
-            check_settings(self.runner.cfg, spec, f'stages.{index} ({spec.name})')
             model.set_stage(spec.stage)  # refuses what the model cannot do, before any work
             for module, source in spec.restore.items():
                 where = f'stages.{index}.restore.{module}'
@@ -217,6 +220,21 @@ class StagedTrainLoop(EpochBasedTrainLoop):
             entry = dict(stage=spec.name, epochs=spec.epochs, checkpoint=name, metrics=metrics)
             write_json(path, [*records, entry])
         self.runner.logger.info(f'stage {spec.name}: weights saved as {name}')
+
+
+def _bring_hooks(runner: Runner) -> None:
+    """Register hooks that promises rest on, where a config's lists do not have them."""
+    for kind in (StageSwitchHook, EpochSeedHook, FiniteStepHook, CheckClassesHook):
+        if not any(isinstance(hook, kind) for hook in runner.hooks):
+            runner.register_hook(kind())
+            runner.logger.info(f'{kind.__name__} is added, because stages need it')
+    for hook in list(runner.hooks):
+        if isinstance(hook, CheckpointHook) and not isinstance(hook, AtomicCheckpointHook):
+            given = (runner.cfg.get('default_hooks') or {}).get('checkpoint') or {}
+            options = {key: value for key, value in given.items() if key != 'type'}
+            runner.hooks.remove(hook)
+            runner.register_hook(AtomicCheckpointHook(**dict(interval=1) | options))
+            runner.logger.info('AtomicCheckpointHook takes the place of CheckpointHook')
 
 
 def _refuse_settings(runner: Runner, max_epochs: int | None) -> None:

@@ -33,7 +33,7 @@ def test_an_optimizer_that_replaces_that_of_the_run_is_the_same_each_time():
     own = dict(optimizer=dict(_delete_=True, type='SGD', lr=0.1))
     (spec,) = StagePlan([dict(name='match', epochs=1, optim_wrapper=own)]).specs
     for _ in range(2):
-        assert spec.optimizer_config(config).optimizer == dict(type='SGD', lr=0.1)
+        assert spec.optimizer_config(config)['optimizer'] == dict(type='SGD', lr=0.1)
 
 
 @pytest.mark.parametrize(

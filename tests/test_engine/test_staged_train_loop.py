@@ -7,11 +7,17 @@ import json
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 from tiny import TINY_SEMPLES
 
 from semples_mmseg.cli.launch import choose_stage, choose_start
-from semples_mmseg.engine import StageSwitchHook
+from semples_mmseg.engine import (
+    AtomicCheckpointHook,
+    EpochSeedHook,
+    FiniteStepHook,
+    StageSwitchHook,
+)
 from semples_mmseg.engine.stage_switch_hook import _loader
 
 LABELS = {f'img{n}': labels for n, labels in enumerate([['cat'], ['dog'], ['cat', 'dog'], []] * 2)}
@@ -309,6 +315,17 @@ def test_each_stage_in_a_run_of_its_own_equals_the_whole_run(make_config, tmp_pa
             dict(custom_hooks=[dict(type='EarlyStoppingHook', monitor='seed_mIoU')]),
             'EarlyStoppingHook is refused .*custom_hooks',
         ),
+        (
+            {'train_dataloader.sampler.type': 'InfiniteSampler'},
+            "InfiniteSampler never ends .*type='DefaultSampler'",
+        ),
+        (
+            dict(
+                train_cfg=dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=1),
+                custom_hooks=[dict(type='StageSwitchHook')],
+            ),
+            "EpochBasedTrainLoop does not .*type='StagedTrainLoop'",
+        ),
     ],
 )
 def test_refusals_before_any_work(make_config, changes, message):
@@ -400,10 +417,56 @@ def test_stages_of_a_balanced_data_set(make_config):
 
 
 @pytest.mark.parametrize('listed', [True, False])
-def test_the_loop_brings_its_own_switch(make_config, listed):
-    """A config that replaces the list of hooks loses none; one that lists it has it once."""
-    hooks = [dict(type='StageSwitchHook')] if listed else [dict(type='EMAHook')]
-    runner = Runner.from_cfg(no_validation(make_config(stages=[SHORT[0]], custom_hooks=hooks)))
-    runner.train()
-    assert sum(isinstance(hook, StageSwitchHook) for hook in runner.hooks) == 1
-    assert runner.model.stage.name == 'match' and runner.train_loop.current == 0
+def test_hooks_that_promises_rest_on_are_there_once(make_config, listed):
+    """A config that replaces the lists of hooks loses none; one that lists them has them once."""
+    config = no_validation(make_config(stages=[SHORT[0]]))
+    if not listed:
+        config.custom_hooks = [dict(type='EMAHook')]
+        config.default_hooks = dict(checkpoint=dict(type='CheckpointHook', interval=5))
+    runner = train(config)
+    for kind in (StageSwitchHook, EpochSeedHook, FiniteStepHook, CheckpointHook):
+        assert sum(isinstance(hook, kind) for hook in runner.hooks) == 1
+    (saving,) = (hook for hook in runner.hooks if isinstance(hook, CheckpointHook))
+    assert type(saving) is AtomicCheckpointHook and saving.interval == (1 if listed else 5)
+    assert runner.model.stage.name == 'match'
+
+
+def test_an_average_starts_again_with_the_stage(make_config, tmp_path):
+    """With a momentum of 0 the average stays where it starts: after the first step of a stage."""
+    hook = dict(type='EMAHook', momentum=1e-9)
+    stages = [*SHORT[:2], dict(SHORT[2], optim_wrapper=STILL)]
+    config = no_validation(make_config(stages=stages))
+    config.custom_hooks = [hook]
+    train(config)
+    start, refine = (weights(tmp_path / f'run/{name}.pth') for name in ('start', 'refine'))
+    assert not changed(start, refine)
+
+
+@pytest.mark.parametrize('count', [1, 2, 3])
+def test_accumulated_gradients(make_config, tmp_path, count):
+    """Groups end with the epoch, each divided by its size; a stage begins without gradients."""
+    rule = {'optim_wrapper.accumulative_counts': count}
+    stages = [dict(STAGES[0], batch_size=2), SHORT[1], dict(SHORT[2], batch_size=2)]
+    scales, left = [], []
+
+    def watch(runner, name, **_):
+        if name == 'before_train_epoch':
+            left.extend(p for p in runner.model.parameters() if p.grad is not None)
+        if name == 'before_train_iter':
+            scales.append(runner.optim_wrapper.scale_loss(torch.ones(())).item())
+
+    train_with(no_validation(make_config('whole', stages, **rule)), watch)
+    epoch = {1: [1] * 4, 2: [1 / 2] * 4, 3: [1 / 3] * 3 + [1]}[count]
+    of_prompt = {1: [1] * 2, 2: [1 / 2] * 2, 3: [1 / 2] * 2}[count]
+    assert scales == pytest.approx([*epoch, *epoch, *of_prompt, *epoch]) and not left
+
+    def kill(runner, name, batch_idx=None, **_):
+        if (name, runner.epoch, batch_idx) == ('before_train_iter', 1, 1):
+            raise Killed
+
+    config = no_validation(make_config('broken', stages, **rule))
+    with pytest.raises(Killed):
+        train_with(config, kill)
+    choose_start(config, resume=True)
+    train(config)
+    assert_same_runs(tmp_path / 'whole', tmp_path / 'broken')
