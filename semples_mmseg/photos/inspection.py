@@ -10,14 +10,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from ..datasets.checks import Files, check_all
 from ..utils.classes import label_name, prompt_name
 from ..utils.errors import Missing, Refusal
 from ..utils.files import read_lines
-from ..utils.images import read_image
 from ..utils.label_png import check_num_classes
 from ..utils.lists import find_photos, name_some
-from ..utils.parallel import parallel_map
-from ..utils.progress import progress
 from .settings import count
 from .tag_tables import read_tags
 from .tags import TaggedPhotos, match_photos
@@ -142,13 +140,13 @@ def inspect_photos(
     tagged = match_photos(photos, found, read_tags(tags, found, names))
     sizes = {name: size for name, size in (known or {}).items() if name in tagged.tags}
     new = [name for name in tagged.tags if name not in sizes]
-    decoded = parallel_map(_size_of, [photos / name for name in new])
+    files = [Files(str(photos / name)) for name in new]
     unreadable: dict[str, str] = {}
-    for name, result in zip(new, progress(decoded, 'reading photos', len(new)), strict=True):
-        if isinstance(result, str):
-            unreadable[name] = result
+    for name, check in zip(new, check_all(files, 'reading photos'), strict=True):
+        if check.size is None:
+            unreadable[name] = '; '.join(check.problems.values())
         else:
-            sizes[name] = result
+            sizes[name] = check.size
     return Inspection(tagged, sizes, unreadable)
 
 
@@ -177,15 +175,6 @@ def show_inspection(found: Inspection, console: Console) -> None:
     console.print(table)
     for finding in found.findings():
         console.print(f'- {finding}', markup=False)
-
-
-def _size_of(path: Path) -> tuple[int, int] | str:
-    """Height and width of a photo, or why it cannot be read."""
-    try:
-        height, width = read_image(path).shape[:2]
-    except (OSError, ValueError) as error:
-        return str(error)
-    return height, width
 
 
 def _describe_sizes(sizes: Sequence[tuple[int, int]]) -> str:

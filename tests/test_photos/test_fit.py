@@ -13,6 +13,7 @@ from PIL import Image
 
 import semples_mmseg
 from semples_mmseg.cli.main import main
+from semples_mmseg.datasets.checks import check_files
 from semples_mmseg.photos import fit
 from semples_mmseg.photos.confidence import read_confidence
 from semples_mmseg.photos.configs import write_configs
@@ -195,11 +196,11 @@ def test_photos_that_have_not_changed_are_decoded_once(begun, photos, monkeypatc
     (again, run), (folder, table, _) = begun, photos
     decoded = []
 
-    def decode(function, paths):
-        decoded.extend(path.name for path in paths)
-        return map(function, paths)
+    def decode(files, description):
+        decoded.extend(Path(file.image).name for file in files)
+        return map(check_files, files)
 
-    monkeypatch.setattr('semples_mmseg.photos.inspection.parallel_map', decode)
+    monkeypatch.setattr('semples_mmseg.photos.inspection.check_all', decode)
     again()
     assert not decoded
     (folder / '3.png').write_bytes(b'no picture')
