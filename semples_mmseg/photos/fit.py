@@ -26,8 +26,7 @@ from ..utils.locks import folder_lock
 from ..utils.parallel import parallel_map, usable_cores
 from ..utils.progress import progress
 from ..version import __version__
-from ..weights.clip_hub import find_tag
-from ..weights.timm_hub import TIMM, timm_file
+from ..weights.hub import TIMM, find_tag, timm_file
 from .confidence import write_confidence
 from .configs import DEIT, write_configs
 from .inspection import Inspection, inspect_photos, show_inspection

@@ -5,16 +5,13 @@ Any ``init_cfg`` of MMEngine reads them through the prefix ``weights:``, e.g.
 ``load_from='weights:PATH'``.
 """
 
-from .converting import convert_file
-from .errors import CheckpointError
 from .layouts import COCO_CATEGORY_IDS, KINDS, Weights, read_weights
-from .loading import PretrainedWeights, load_weights, with_scheme
+from .loading import PretrainedWeights, convert_file, load_weights, with_scheme
 from .reading import forbid_code, read_checkpoint, read_state_dict, resolve, trust_checkpoints
 
 __all__ = [
     'COCO_CATEGORY_IDS',
     'KINDS',
-    'CheckpointError',
     'PretrainedWeights',
     'Weights',
     'convert_file',

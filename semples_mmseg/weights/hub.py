@@ -1,15 +1,85 @@
-"""Files of weights by name: in a cache on disk, or downloaded on demand."""
+"""Weights of timm and open_clip by their names: in a cache on disk, or downloaded on demand."""
 
+import os
 import queue
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
+import open_clip
+import timm
+from open_clip import constants
 
-# Seconds to wait for the server to answer.
+from ..utils.errors import Missing
+
+TIMM = 'timm:'
+"""Prefix of weights by their names in timm, ``timm:deit_small_patch16_224.fb_in1k``."""
 PATIENCE = 3
+"""Seconds to wait for the server to answer."""
+_TIMM_FILES = ('model.safetensors', 'pytorch_model.bin')
+
+
+def timm_file(name: str) -> Path:
+    """The file of a pretrained model of timm's; it is downloaded if it is not cached.
+
+    Args:
+        name: Model and tag, ``deit_small_patch16_224.fb_in1k``.
+
+    Raises:
+        FileNotFoundError: If timm has no such weights, or there is no connection.
+    """
+    there = timm.is_model(name.partition('.')[0])
+    known = timm.get_pretrained_cfg(name, allow_unregistered=False) if there else None
+    repository = known.hf_hub_id if known else None
+    if not repository:
+        raise Missing(f'timm has no pretrained weights {name!r}; timm.list_pretrained() lists them')
+    repository = repository if '/' in repository else f'timm/{repository}'
+    if (kept := kept_file(repository, _TIMM_FILES)) is not None:
+        return kept
+    return _download(
+        lambda: huggingface_hub.hf_hub_download(repository, _TIMM_FILES[0]),
+        huggingface_hub.constants.ENDPOINT,
+        f'the weights {TIMM}{name}',
+        f'{_TIMM_FILES[0]} of {repository} elsewhere',
+    )
+
+
+def find_tag(model: str, tag: str) -> tuple[Path, bool]:
+    """Find the file of a pretrained tag of open_clip's; it is downloaded if it is not cached.
+
+    Args:
+        model: A model name of open_clip's.
+        tag: A tag of that model.
+
+    Returns:
+        The file, and whether its weights were trained with QuickGELU.
+
+    Raises:
+        FileNotFoundError: If there is no such tag, or no connection.
+    """
+    known = open_clip.pretrained.get_pretrained_cfg(model.replace('/', '-'), tag)
+    if not known:
+        tags = open_clip.list_pretrained_tags_by_model(model.replace('/', '-'))
+        raise Missing(
+            f'CLIP weights {tag!r} are neither a file nor a tag of {model!r}; its tags are '
+            f'{", ".join(tags) or "none"}'
+        )
+    quick_gelu = bool(known.get('quick_gelu', False))
+    if (kept := _kept_tag(known)) is not None:
+        return kept, quick_gelu
+    address = huggingface_hub.constants.ENDPOINT if known.get('hf_hub') else known['url']
+    file = _download(
+        lambda: open_clip.pretrained.download_pretrained(known),
+        address,
+        f'CLIP weights {tag!r} of {model!r}',
+        f'{known.get("url") or known.get("hf_hub")!r} elsewhere and set clip.pretrained to the '
+        "file's path in the config, e.g. pretrained/ViT-B-32.pt",
+    )
+    return file, quick_gelu
 
 
 def kept_file(repository: str, names: tuple[str, ...]) -> Path | None:
@@ -38,3 +108,28 @@ def reachable(address: str) -> bool:
         return answers.get(timeout=PATIENCE)
     except queue.Empty:
         return False
+
+
+def _kept_tag(known: Mapping[str, Any]) -> Path | None:
+    """The file of a pretrained tag in the caches of Hugging Face and open_clip."""
+    if known.get('hf_hub'):
+        repository, name = os.path.split(known['hf_hub'])
+        safe = f'{os.path.splitext(name)[0]}.safetensors'
+        if not name:
+            safe, name = constants.HF_SAFE_WEIGHTS_NAME, constants.HF_WEIGHTS_NAME
+        return kept_file(repository, (safe, name))
+    kept = Path('~/.cache/clip', os.path.basename(known['url'])).expanduser()
+    return kept if kept.is_file() else None
+
+
+def _download(fetch: Callable[[], str], address: str, what: str, way: str) -> Path:
+    """Download a file if the server answers; the error says where else to get it."""
+    reason = f'no answer within {PATIENCE} s'
+    if reachable(address):
+        try:
+            return Path(fetch())
+        except Exception as error:  # the libraries that download raise different kinds
+            reason = f'{type(error).__name__}: {error}'
+    raise Missing(
+        f'{what} are not on disk and could not be downloaded from {address} ({reason}). Get {way}'
+    )

@@ -20,8 +20,7 @@ from mmengine.logging import HistoryBuffer, print_log
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..utils.errors import Missing
-from .errors import CheckpointError
+from ..utils.errors import Missing, Refusal
 from .plain_numpy import PLAIN_NUMPY
 from .torchscript import is_torchscript, read_archive
 
@@ -160,7 +159,7 @@ def read_checkpoint(path: str | Path) -> Any:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        CheckpointError: If it is damaged or names a type or function that is not plain data.
+        Refusal: If it is damaged or names a type or function that is not plain data.
     """
     path = resolve(path)
     if path.suffix != '.safetensors' and is_torchscript(path):
@@ -168,7 +167,7 @@ def read_checkpoint(path: str | Path) -> Any:
     with open(path, 'rb') as file:
         is_zip = file.read(2) == b'PK'
     if is_zip and (damage := find_damage(path)) is not None:
-        raise CheckpointError(f'{path} {damage}: get it again')
+        raise Refusal(f'{path} {damage}: get it again')
     known = torch.serialization.get_safe_globals()
     try:
         if path.suffix == '.safetensors':
@@ -180,7 +179,7 @@ def read_checkpoint(path: str | Path) -> Any:
     # Damage shows itself as errors of many types.
     except Exception as error:
         if named := re.search(r'GLOBAL (\S+)', str(error)):
-            raise CheckpointError(
+            raise Refusal(
                 f'{path} was refused: it asks for {named[1]}, which could run code; nothing of it '
                 'was run. Save its state_dict alone, or convert it to safetensors; if you trust '
                 'whoever made it, tools/train.py and the other tools load it with '
@@ -188,7 +187,7 @@ def read_checkpoint(path: str | Path) -> Any:
             ) from None
         reason = str(error).partition('WeightsUnpickler error: ')[2] or str(error)
         reason = f'{type(error).__name__} {reason}'.split('\n')[0].strip()
-        raise CheckpointError(f'{path} is not a readable checkpoint: {reason}') from error
+        raise Refusal(f'{path} is not a readable checkpoint: {reason}') from error
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
@@ -202,7 +201,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: If the file is not there.
-        CheckpointError: See ``read_checkpoint`` and ``find_tensors``.
+        Refusal: See ``read_checkpoint`` and ``find_tensors``.
     """
     path = resolve(path)
     return find_tensors(read_checkpoint(path), path)
@@ -220,7 +219,7 @@ def find_tensors(content: Any, path: Path) -> dict[str, Tensor]:
         Tensors by name, without the prefixes of wrappers such as ``module.``.
 
     Raises:
-        CheckpointError: If there are no tensors, or some are not finite.
+        Refusal: If there are no tensors, or some are not finite.
     """
     content = _open_containers(content, path)
     tensors = {
@@ -232,7 +231,7 @@ def find_tensors(content: Any, path: Path) -> dict[str, Tensor]:
         )
     }
     if not tensors:
-        raise CheckpointError(
+        raise Refusal(
             f'{path} holds no tensors; its keys are {", ".join(map(str, list(content)[:8]))}. '
             'Weights are searched for at the top and under state_dict, model and similar keys'
         )
@@ -242,7 +241,7 @@ def find_tensors(content: Any, path: Path) -> dict[str, Tensor]:
         tensors = {key.removeprefix('model.'): value for key, value in tensors.items()}
     for key, value in tensors.items():
         if value.is_floating_point() and not torch.isfinite(value.float()).all():
-            raise CheckpointError(
+            raise Refusal(
                 f'{path}: its tensor {key} holds values that are not finite. The run that wrote it '
                 'had gone wrong, or the file is damaged: take an earlier one'
             )
@@ -253,9 +252,7 @@ def _open_containers(content: Any, path: Path) -> Mapping[Any, Any]:
     """Find the dict of tensors in the content of a file."""
     for _ in range(3):  # a container in a container is common, more is not
         if not isinstance(content, Mapping):
-            raise CheckpointError(
-                f'{path} holds a {type(content).__name__}, not a dictionary of tensors'
-            )
+            raise Refusal(f'{path} holds a {type(content).__name__}, not a dictionary of tensors')
         found = [key for key in _CONTAINERS if isinstance(content.get(key), Mapping)]
         if not found:
             break

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import CheckpointError
+from ..utils.errors import Refusal
 
 # The causal mask is no weight, but a buffer of open_clip's traced models.
 _CONSTANTS = ('attn_mask',)
@@ -47,7 +47,7 @@ class _ArchiveUnpickler(pickle.Unpickler):
             return torch._utils._rebuild_tensor_v2
         if (module, name) == ('collections', 'OrderedDict'):
             return OrderedDict
-        raise CheckpointError(f'it asks for {module}.{name}, which could run code')
+        raise Refusal(f'it asks for {module}.{name}, which could run code')
 
     def persistent_load(self, reference: Any) -> Any:
         """Read the storage of a tensor."""
@@ -87,18 +87,18 @@ def read_archive(path: Path) -> dict[str, Tensor]:
         Tensors by their dotted names, on the CPU.
 
     Raises:
-        CheckpointError: If the archive is damaged or names anything but modules and tensors.
+        Refusal: If the archive is damaged or names anything but modules and tensors.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             model = _ArchiveUnpickler(archive, str(_root(archive))).load()
-    except CheckpointError as error:
-        raise CheckpointError(
+    except Refusal as error:
+        raise Refusal(
             f'{path} was refused: {error}; nothing of it was run. Get the weights elsewhere, or as '
             'safetensors'
         ) from None
     except Exception as error:  # damage shows itself as errors of many types
-        raise CheckpointError(f'{path} is not a readable TorchScript archive: {error}') from error
+        raise Refusal(f'{path} is not a readable TorchScript archive: {error}') from error
     return dict(_walk(model, ''))
 
 

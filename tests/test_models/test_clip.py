@@ -20,7 +20,7 @@ from tiny import TINY_SEMPLES
 from semples_mmseg.models import CLIPImageHead, CLIPTextHead, PromptLearner, build_clip
 from semples_mmseg.models.clip import loading
 from semples_mmseg.models.stages import STAGES
-from semples_mmseg.weights import clip_hub, hub
+from semples_mmseg.weights import hub
 
 # Ids of CLIP's vocabulary. The full stop is the one inside a word.
 START, A_PHOTO_OF, FULL_STOP, END = 49406, (320, 1125, 539), 13, 49407
@@ -250,7 +250,7 @@ def test_a_download_that_fails_says_why(empty_caches, monkeypatch):
     def fail(known):
         raise ConnectionError('reset by peer')
 
-    monkeypatch.setattr(clip_hub, 'reachable', lambda address: True)
+    monkeypatch.setattr(hub, 'reachable', lambda address: True)
     monkeypatch.setattr(open_clip.pretrained, 'download_pretrained', fail)
     with pytest.raises(FileNotFoundError, match='(?s)reset by peer.*set clip.pretrained'):
         build_clip('ViT-B-32', 'openai')
@@ -260,10 +260,10 @@ def test_cached_files_need_no_network(monkeypatch, tmp_path):
     def fail(*_):
         raise AssertionError('asked the network')
 
-    monkeypatch.setattr(clip_hub, 'reachable', fail)
+    monkeypatch.setattr(hub, 'reachable', fail)
     kept = tmp_path / 'model.safetensors'
     monkeypatch.setattr(huggingface_hub, 'try_to_load_from_cache', lambda *_: str(kept))
-    assert clip_hub.find_tag('ViT-B-32', 'openai') == (kept, True)
+    assert hub.find_tag('ViT-B-32', 'openai') == (kept, True)
 
 
 def test_prompt_learner_starts_uniform_or_from_words(tiny_clip, weights):

@@ -14,7 +14,8 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import load_checkpoint
 from safetensors.torch import save_file
 
-from semples_mmseg.weights import CheckpointError, read_checkpoint, read_state_dict, resolve
+from semples_mmseg.utils.errors import Refusal
+from semples_mmseg.weights import read_checkpoint, read_state_dict, resolve
 
 
 class Bomb:
@@ -56,7 +57,7 @@ def test_code_is_not_run(tmp_path, capsys):
     torch.save(dict(state_dict=dict(a=torch.ones(1)), extra=Bomb()), tmp_path / 'bomb.pth')
     (tmp_path / 'plain.pth').write_bytes(pickle.dumps(Bomb()))
     for name in ('bomb.pth', 'plain.pth'):
-        with pytest.raises(CheckpointError, match=re.escape(name)):
+        with pytest.raises(Refusal, match=re.escape(name)):
             read_state_dict(tmp_path / name)
     assert 'code ran' not in capsys.readouterr().out
 
@@ -101,7 +102,7 @@ def test_weights_that_are_not_finite(tmp_path, value, kind):
     weight[1, 0] = value
     torch.save(dict(state_dict=dict(weight=weight)), tmp_path / 'x.pth')
     for load in (read_state_dict, lambda p: load_checkpoint(torch.nn.Linear(2, 2), f'weights:{p}')):
-        with pytest.raises(CheckpointError, match='x.pth: its tensor weight'):
+        with pytest.raises(Refusal, match='x.pth: its tensor weight'):
             load(tmp_path / 'x.pth')
 
 
@@ -133,7 +134,7 @@ def test_damaged_and_missing_files(tmp_path):
     (tmp_path / 'page.pth').write_text('<!DOCTYPE html><title>404</title>')
     (tmp_path / 'empty.pth').touch()
     for name in ('cut.safetensors', 'cut.pth', 'changed.pth', 'page.pth', 'empty.pth'):
-        with pytest.raises(CheckpointError, match=name):
+        with pytest.raises(Refusal, match=name):
             read_state_dict(tmp_path / name)
     with pytest.raises(FileNotFoundError, match='gone.pth'):
         read_state_dict(tmp_path / 'gone.pth')
@@ -169,7 +170,7 @@ def test_damage_anywhere_is_one_kind_of_error(tmp_path, name):
         (tmp_path / name).write_bytes(damaged[: rng.choice([rng.integers(len(whole)), None])])
         try:
             assert read_state_dict(tmp_path / name)
-        except CheckpointError as error:
+        except Refusal as error:
             refused += 1
             assert name in str(error)
     assert refused > 75

@@ -28,9 +28,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ...models.clip.loading import load_clip, untrained_clip
-from ...utils.errors import Missing
+from ...utils.errors import Missing, Refusal
 from ...utils.io import atomic_write
-from ...weights import CheckpointError, read_state_dict
+from ...weights import read_state_dict
 
 FOLDER = Path(__file__).parent
 CLIP_CONFIG = 'demo_clip.json'
@@ -58,7 +58,7 @@ def load_demo_clip(path: str | os.PathLike = FOLDER / CLIP_FILE) -> dict[str, Te
 
     Raises:
         FileNotFoundError: If ``path`` does not exist.
-        CheckpointError: If the file is not of this format.
+        Refusal: If the file is not of this format.
     """
     path = Path(path)
     if not path.is_file():
@@ -67,7 +67,7 @@ def load_demo_clip(path: str | os.PathLike = FOLDER / CLIP_FILE) -> dict[str, Te
         )
     state = read_state_dict(path)
     if missing := {TABLE, ROWS, SIZE} - set(state):
-        raise CheckpointError(f'{path} is no tiny CLIP of the demo: it lacks {sorted(missing)}')
+        raise Refusal(f'{path} is no tiny CLIP of the demo: it lacks {sorted(missing)}')
     rows, size = state.pop(ROWS).long(), int(state.pop(SIZE))
     state = {name: value.float() for name, value in state.items()}
     kept = state[TABLE]

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from ...utils.errors import Missing, Refusal
 from ...weights import read_state_dict, resolve
-from ...weights.clip_hub import find_tag
-from ...weights.hub import PATIENCE, kept_file, reachable
+from ...weights.hub import PATIENCE, find_tag, kept_file, reachable
 from ...weights.torchscript import is_torchscript
 
 # Only OpenAI's files have these entries beside the tensors.
