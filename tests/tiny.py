@@ -23,6 +23,7 @@ TINY_SEMPLES = dict(
     clip=dict(model=TINY_CLIP, pretrained=None),
     class_names=['cat', 'dog', 'tvmonitor|tv monitor'],
     prompt_learner=dict(num_tokens=4),
+    stage='match',
     losses=dict(
         match=dict(type='MatchLoss'),
         prompt=dict(type='PromptLoss'),

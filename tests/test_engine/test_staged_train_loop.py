@@ -56,7 +56,7 @@ def make_config(make_voc_tree, tmp_path):
             dict(
                 default_scope='mmseg',
                 work_dir=str(tmp_path / work_dir),
-                model=copy.deepcopy(TINY_SEMPLES),
+                model=dict(copy.deepcopy(TINY_SEMPLES), stage=None),
                 train_dataloader=dict(
                     batch_size=2,
                     num_workers=0,
@@ -429,6 +429,14 @@ def test_hooks_that_promises_rest_on_are_there_once(make_config, listed):
     (saving,) = (hook for hook in runner.hooks if isinstance(hook, CheckpointHook))
     assert type(saving) is AtomicCheckpointHook and saving.interval == (1 if listed else 5)
     assert runner.model.stage.name == 'match'
+
+
+def test_a_model_in_no_stage_does_not_train(make_config):
+    """Another loop, and a list of hooks without the one that would refuse it."""
+    config = no_validation(make_config())
+    config.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=1)
+    with pytest.raises(ValueError, match="no stage: .*type='StagedTrainLoop'.*model.stage"):
+        train(config)
 
 
 def test_an_average_starts_again_with_the_stage(make_config, tmp_path):

@@ -45,7 +45,8 @@ class SemPLeS(CAMSegmentor):
         image_head: Options of ``CLIPImageHead``.
         prompt_learner: Options of ``PromptLearner``: ``num_tokens``, ``init_words``,
             ``init_cfg``; or config of ``ManualPrompts``.
-        stage: Name of the stage to begin in; ``StageSwitchHook`` changes it.
+        stage: Name of the stage to begin in; ``StageSwitchHook`` changes it. None: no loss is
+            computed before a stage is entered.
         **kwargs: Options of ``CAMSegmentor``.
 
     Raises:
@@ -62,7 +63,7 @@ class SemPLeS(CAMSegmentor):
         text_head: dict[str, Any] | None = None,
         image_head: dict[str, Any] | None = None,
         prompt_learner: dict[str, Any] | None = None,
-        stage: str = 'match',
+        stage: str | None = None,
         **kwargs: Any,
     ) -> None:
         text_head = dict(text_head or {})
@@ -91,12 +92,14 @@ class SemPLeS(CAMSegmentor):
         # Identifies the CLIP and the names that a checkpoint was trained with.
         self.register_buffer('clip_fingerprint', self.text_head.class_features.clone())
         self._prompt_features: Tensor | None = None
-        self.set_stage(resolve_stage(stage))
+        self.set_stage(resolve_stage(stage or 'match'))
+        self._in_stage = stage is not None
 
     def set_stage(self, stage: Stage) -> None:
         """Choose losses and freeze what does not train; see ``CAMSegmentor``."""
         super().set_stage(stage)
         self._prompt_features = None
+        self._in_stage = True
 
     def roles(self) -> dict[str, tuple[str, ...]]:
         """Dotted paths of the modules of each role that a stage can train."""
@@ -136,6 +139,11 @@ class SemPLeS(CAMSegmentor):
         Returns:
             ``loss_match`` and so on for the losses that the stage names.
         """
+        if not self._in_stage:
+            raise Refusal(
+                'the model is in no stage: train it with stages and '
+                "train_cfg=dict(type='StagedTrainLoop'), or set model.stage"
+            )
         if self.stage.losses == ('classification',):
             return super().loss(inputs, data_samples)
         images, classes = self.image_labels(data_samples).nonzero(as_tuple=True)
