@@ -1,10 +1,12 @@
-"""Image-level labels in a file: class names or indices."""
+"""Image-level labels in a JSON file: class names or indices."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from ..utils.errors import Refusal
+from ..utils.errors import Missing, Refusal
+from ..utils.files import read_json
 from ..utils.lists import explain_unknown
+from ..utils.names import check_image_id
 
 Label = str | int
 
@@ -12,6 +14,50 @@ _NO_ROWS = (
     'A label is a class name or its index. Replace multi-hot rows of zeros and ones by names; '
     'tools/dataset_converters/cls_labels.py does so for cls_labels.npy'
 )
+
+
+def read_label_file(
+    path: str, num_classes: int, backend_args: dict | None = None
+) -> dict[str, Any]:
+    """Read a JSON object ``{"image id": ["class name", ...]}``; see ``class_names_of`` for a list.
+
+    Args:
+        path: The file.
+        num_classes: K, background not counted.
+        backend_args: Arguments of MMEngine's file backend.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not JSON, not an object, has an id twice or one that is not a path
+            inside a folder; or if every entry is a row of K zeros and ones.
+    """
+    if str(path).endswith('.npy'):
+        raise Refusal(
+            f'label_file {path}: expected JSON; tools/dataset_converters/cls_labels.py converts it'
+        )
+    try:
+        labels = read_json(path, 'label_file', backend_args)
+    except FileNotFoundError:
+        raise Missing(f'label_file {path} does not exist') from None
+    if not isinstance(labels, dict):
+        raise Refusal(
+            f'label_file {path} holds a JSON {type(labels).__name__}; expected an object '
+            '{"image id": ["class name", ...]}'
+        )
+    for img_id in labels:
+        check_image_id(img_id, f'label_file {path}')
+    # With two classes, [0, 1] may also be a list of both indices, but not in every image.
+    rows = [
+        isinstance(row, list)
+        and len(row) == num_classes > 1
+        and all(type(value) is int and value in (0, 1) for value in row)
+        for row in labels.values()
+    ]
+    if len(rows) > 1 and all(rows):
+        raise Refusal(
+            f'label_file {path}: every entry is a row of {num_classes} zeros and ones. {_NO_ROWS}'
+        )
+    return labels
 
 
 def class_names_of(labels: Any, classes: Sequence[str], where: str) -> list[str]:
@@ -43,26 +89,3 @@ def class_names_of(labels: Any, classes: Sequence[str], where: str) -> list[str]
         elif label not in classes:
             raise Refusal(f'{where}: {explain_unknown(label, classes)}')
     return [classes[label] if type(label) is int else label for label in labels]
-
-
-def refuse_multi_hot(labels: Mapping[str, Any], num_classes: int, where: str) -> None:
-    """Refuse a label file in which every entry is a row of K zeros and ones.
-
-    With two classes, ``[0, 1]`` may also be a list of both indices, but not in every image.
-
-    Args:
-        labels: Entries by image id.
-        num_classes: K, background not counted.
-        where: The file, for the error message.
-
-    Raises:
-        ValueError: If there are two entries or more and all are such rows.
-    """
-    rows = [
-        isinstance(row, list)
-        and len(row) == num_classes > 1
-        and all(type(value) is int and value in (0, 1) for value in row)
-        for row in labels.values()
-    ]
-    if len(rows) > 1 and all(rows):
-        raise Refusal(f'{where}: every entry is a row of {num_classes} zeros and ones. {_NO_ROWS}')

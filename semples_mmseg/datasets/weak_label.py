@@ -11,10 +11,10 @@ from mmengine.logging import print_log
 from mmseg.registry import DATASETS
 
 from ..utils.errors import Refusal
-from ..utils.lists import name_absent, name_some, read_label_file
+from ..utils.lists import name_absent, name_some
 from .checked_seg import CheckedSegDataset
 from .checks import check_masks_show_labels
-from .labels import Label, class_names_of, refuse_multi_hot
+from .labels import Label, class_names_of, read_label_file
 from .pipelines import annotation_loaders
 
 
@@ -146,9 +146,7 @@ class WeakLabelDataset(CheckedSegDataset):
                 f'{type(self).__name__}: label_file is not set; give the JSON file '
                 '{"image id": ["class name", ...]} of the image-level labels'
             )
-        labels = read_label_file(self.label_file, self.backend_args)
-        refuse_multi_hot(labels, len(self.own_classes), self._label_source)
-        return labels
+        return read_label_file(self.label_file, len(self.own_classes), self.backend_args)
 
     def load_data_list(self) -> list[dict]:
         """Read and check the split list, the labels and the presence of all files.

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .errors import Missing, Refusal
-from .files import read_json, read_lines
+from .files import read_lines
 from .images import PHOTO_SUFFIXES
 from .names import check_image_id, is_image_id
 
@@ -50,32 +50,6 @@ def read_image_ids(path: str, backend_args: dict | None = None) -> list[str]:
     if twice:
         raise Refusal(f'split list {path} lists {name_some(twice)} more than once')
     return img_ids
-
-
-def read_label_file(path: str, backend_args: dict | None = None) -> dict[str, Any]:
-    """Read a JSON object ``{"image id": ["class name", ...]}``; the lists are not checked here.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not JSON, not an object, has an id twice or one that is not a path
-            inside a folder.
-    """
-    if str(path).endswith('.npy'):
-        raise Refusal(
-            f'label_file {path}: expected JSON; tools/dataset_converters/cls_labels.py converts it'
-        )
-    try:
-        labels = read_json(path, 'label_file', backend_args)
-    except FileNotFoundError:
-        raise Missing(f'label_file {path} does not exist') from None
-    if not isinstance(labels, dict):
-        raise Refusal(
-            f'label_file {path} holds a JSON {type(labels).__name__}; expected an object '
-            '{"image id": ["class name", ...]}'
-        )
-    for img_id in labels:
-        check_image_id(img_id, f'label_file {path}')
-    return labels
 
 
 def missing_files(paths: Iterable[str]) -> list[str]:

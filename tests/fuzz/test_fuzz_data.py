@@ -16,12 +16,13 @@ import scipy.io
 from damage import damage
 from PIL import Image
 
+from semples_mmseg.datasets.labels import read_label_file
 from semples_mmseg.datasets.voc import read_object_names
 from semples_mmseg.prepare.cls_labels import read_cls_labels
 from semples_mmseg.prepare.voc_masks import read_sbd_mask
 from semples_mmseg.utils.images import read_image
 from semples_mmseg.utils.label_png import read_mask
-from semples_mmseg.utils.lists import read_image_ids, read_label_file
+from semples_mmseg.utils.lists import read_image_ids
 
 INPUTS = int(os.environ.get('INPUTS', 60))
 SEED = os.environ.get('SEED', '0')
@@ -85,7 +86,7 @@ READERS = {
     'mask': (mask(), read_mask),
     'sbd': (sbd(), read_sbd_mask),
     'list': (b'a\nb/c\nmy photo 1\n', lambda path: read_image_ids(str(path))),
-    'labels': (LABELS, lambda path: read_label_file(str(path))),
+    'labels': (LABELS, lambda path: read_label_file(str(path), 3)),
     'xml': (XML, lambda path: read_object_names(str(path))),
     'pickle': (pickled(), lambda path: read_cls_labels(path, CLASSES)),
 }

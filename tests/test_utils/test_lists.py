@@ -5,6 +5,7 @@ import unicodedata
 
 import pytest
 
+from semples_mmseg.datasets.labels import read_label_file
 from semples_mmseg.utils.label_png import mask_path
 from semples_mmseg.utils.lists import (
     explain_unknown,
@@ -14,7 +15,6 @@ from semples_mmseg.utils.lists import (
     missing_files,
     name_missing,
     read_image_ids,
-    read_label_file,
 )
 from semples_mmseg.utils.names import check_class_names, check_image_id
 
@@ -62,7 +62,7 @@ def test_lists_and_labels_with_ids_that_leave_are_refused(tmp_path):
     }.items():
         path.write_text(text)
         with pytest.raises(ValueError, match=f'x.txt.*({words})'):
-            read_label_file(str(path))
+            read_label_file(str(path), 1)
 
 
 def test_links_in_circles_come_to_an_end(tmp_path):

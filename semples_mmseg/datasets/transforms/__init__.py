@@ -2,8 +2,7 @@
 
 from .formatting import PackWeakInputs
 from .limit_side import LimitSide
-from .load_image import LoadCheckedImage
-from .load_mask import LoadCheckedAnnotations
+from .loading import LoadCheckedAnnotations, LoadCheckedImage
 from .seed_each_image import SeedEachImage
 
 __all__ = [
