@@ -37,7 +37,7 @@ class PromptMaps(NamedTuple):
 
 
 def usual_method(head: CLIPImageHead) -> str:
-    """``'patches'`` as in the paper; ``'windows'`` for a CLIP that has no patch tokens."""
+    """``'patches'``, or ``'windows'`` for a CLIP that has no patch tokens."""
     return 'patches' if has_patch_tokens(head) else 'windows'
 
 
