@@ -43,13 +43,22 @@ def test_several_gpus(run):
         *('--nnodes=1', '--node_rank=0', '--master_addr=127.0.0.1', '--master_port=29500'),
         *('--nproc_per_node=8', '--max_restarts=0', f'{TOOLS}/train.py', 'config.py'),
         *('--launcher', 'pytorch', '--resume', *options),
-        f'PYTHONPATH={TOOLS}/..:',
+        f'PYTHONPATH={TOOLS}/..',
     ]
     code, words, _ = run('dist_test.sh', 'config.py', 'model.pth', '2', '--tta')
     assert code == 0 and words[:3] == TORCHRUN and '--nproc_per_node=2' in words
     assert words[-7:-1] == [
         *(f'{TOOLS}/test.py', 'config.py', 'model.pth', '--launcher', 'pytorch', '--tta'),
     ]
+
+
+def test_the_checkout_comes_before_what_is_on_the_path(run):
+    for script, *arguments in (
+        ('dist_train.sh', 'config.py', '8'),
+        ('dist_test.sh', 'config.py', 'model.pth', '8'),
+    ):
+        _, words, _ = run(script, *arguments, PYTHONPATH='/other')
+        assert words[-1] == f'PYTHONPATH={TOOLS}/..:/other'
 
 
 def test_several_machines(run):

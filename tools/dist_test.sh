@@ -11,9 +11,10 @@ fi
 CONFIG=$1
 CHECKPOINT=$2
 GPUS=$3
-HERE=$(dirname "$0")
+HERE=$(cd "$(dirname "$0")" && pwd)
 
-PYTHONPATH="$HERE/..":$PYTHONPATH exec python -m torch.distributed.run \
+# This checkout, not an installed package.
+PYTHONPATH="$HERE/..${PYTHONPATH:+:$PYTHONPATH}" exec python -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \
     --node_rank="${NODE_RANK:-0}" \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" \

@@ -17,10 +17,10 @@ GPUS=${GPUS:-4}
 GPUS_PER_NODE=${GPUS_PER_NODE:-4}
 CPUS_PER_TASK=${CPUS_PER_TASK:-5}
 SRUN_ARGS=${SRUN_ARGS:-""}
-HERE=$(dirname "$0")
+HERE=$(cd "$(dirname "$0")" && pwd)
 
-# SRUN_ARGS holds several words.
-PYTHONPATH="$HERE/..":$PYTHONPATH exec srun -p "$PARTITION" \
+# This checkout, not an installed package. SRUN_ARGS holds several words.
+PYTHONPATH="$HERE/..${PYTHONPATH:+:$PYTHONPATH}" exec srun -p "$PARTITION" \
     --job-name="$JOB_NAME" \
     --gres=gpu:"$GPUS_PER_NODE" \
     --ntasks="$GPUS" \

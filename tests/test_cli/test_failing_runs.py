@@ -181,3 +181,11 @@ def test_a_damaged_photo_read_by_a_worker_is_one_line(start):
     assert code == 2 and 'Traceback' not in text, text
     (line,) = [line for line in text.splitlines() if line.startswith('error: ')]
     assert 'img02.png' in line
+
+
+def test_a_hook_and_the_validation_are_left_out_by_none(start):
+    """As messages advise."""
+    none = ['val_dataloader', 'val_cfg', 'val_evaluator']
+    options = [f'{name}=None' for name in ('default_hooks.finite_steps', *none)]
+    code, text = start('', '+default_hooks.finite_steps.type=FiniteStepHook', *options)
+    assert code == 0 and text.endswith('good to epoch 2\n'), text
