@@ -93,9 +93,7 @@ def trained_prompts(model: Any, checkpoint: dict[str, Any], path: str) -> Tensor
         )
     given = checkpoint.get('state_dict', checkpoint)
     lacking = [key for key in learner.state_dict() if f'prompt_learner.{key}' not in given]
-    prompts = getattr(learner, 'prompts', None)
-    noise = prompts is not None and bool((prompts >= 0).all() and (prompts < 1).all())
-    if lacking or noise:
+    if lacking or not learner.is_trained(model.text_head):
         what = 'has no prompts' if lacking else 'has prompts that are not trained yet'
         raise Refusal(f'{path} {what}: give the weights of stage prompt or refine')
     with torch.no_grad():

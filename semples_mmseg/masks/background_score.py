@@ -93,12 +93,19 @@ def choose_background_score(
         scores: Candidates, ascending.
 
     Raises:
-        ValueError: If the model has no CLIP, or no image has a tag.
+        ValueError: If the model has no CLIP, its prompts were never trained, or no image has a
+            tag.
     """
     if not isinstance(model, SemPLeS):
         raise Refusal(
             f'a {type(model).__name__} has no CLIP to choose the background score: give '
             'one (--background-score 0.4)'
+        )
+    if not model.prompt_learner.is_trained(model.text_head):
+        raise Refusal(
+            'the prompts of this checkpoint were never trained, so CLIP cannot choose the '
+            'background score by them: give one (--background-score 0.4), or the weights of a '
+            'stage that trains prompts'
         )
     model.eval()
     fits = []

@@ -21,9 +21,16 @@ from semples_mmseg.utils.record import Record
 SCORES = (0.2, 0.5, 0.8)
 
 
+def build(config):
+    """A model whose prompts are not those that training starts from."""
+    model = MODELS.build(copy.deepcopy(config)).eval()
+    model.prompt_learner.prompts.data.mul_(3)
+    return model
+
+
 @pytest.fixture
 def model():
-    return MODELS.build(copy.deepcopy(TINY_SEMPLES)).eval()
+    return build(TINY_SEMPLES)
 
 
 def test_fit_is_that_of_each_hard_mask(model):
@@ -88,6 +95,25 @@ def test_no_tags_and_no_clip_are_errors(model):
         choose_background_score(torch.nn.Identity(), [])
 
 
+@pytest.mark.parametrize('words', [None, ['sea', 'grass', 'wall']])
+def test_prompts_that_were_never_trained_are_refused(words):
+    config = copy.deepcopy(TINY_SEMPLES)
+    config['prompt_learner'] = dict(config.get('prompt_learner', {}), init_words=words)
+    model = MODELS.build(config)
+    with pytest.raises(ValueError, match='never trained.*--background-score'):
+        choose_background_score(model, [])
+    model.prompt_learner.prompts.data -= 0.1
+    with pytest.raises(ValueError, match='no image has a tag'):
+        choose_background_score(model, [])
+
+
+def test_prompts_by_hand_need_no_training():
+    hand = dict(type='ManualPrompts', texts=['sea', 'grass'])
+    model = MODELS.build(dict(copy.deepcopy(TINY_SEMPLES), prompt_learner=hand))
+    with pytest.raises(ValueError, match='no image has a tag'):
+        choose_background_score(model, [])
+
+
 @pytest.fixture
 def config(tmp_path):
     rng = np.random.default_rng(0)
@@ -101,7 +127,7 @@ def config(tmp_path):
     clip = dict(model=TINY_CLIP, pretrained=str(tmp_path / 'clip.pt'))
     torch.save(build_clip(TINY_CLIP, None).state_dict(), clip['pretrained'])
     semples = dict(copy.deepcopy(TINY_SEMPLES), clip=clip)
-    torch.save(dict(state_dict=MODELS.build(semples).state_dict()), tmp_path / 'weights.pth')
+    torch.save(dict(state_dict=build(semples).state_dict()), tmp_path / 'weights.pth')
     return Config(
         dict(
             default_scope='mmseg',

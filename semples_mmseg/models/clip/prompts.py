@@ -75,6 +75,16 @@ class PromptLearner(BaseModule):
                 raise Refusal(f'init_words {words!r} has {len(ids)} tokens for prompts of {slots}')
             prompt.copy_(text_head.embed([ids[slot % len(ids)] for slot in range(slots)]))
 
+    @torch.no_grad()
+    def is_trained(self, text_head: CLIPTextHead) -> bool:
+        """Whether the prompts are other ones than those that training starts from."""
+        if self.init_words is None:
+            return not bool(((self.prompts >= 0) & (self.prompts < 1)).all())
+        classes, tokens, width = self.prompts.shape
+        start = PromptLearner(classes, tokens, width, self.init_words)
+        start.prepare(text_head, ())
+        return not torch.allclose(start.prompts.to(self.prompts), self.prompts)
+
     def features(self, text_head: CLIPTextHead, classes: Tensor | None = None) -> Tensor:
         """Features u_b (n, D) of the prompts of n classes, or of all; see ``encode_prompts``."""
         chosen = self.prompts if classes is None else self.prompts[classes]
@@ -150,6 +160,10 @@ class ManualPrompts(nn.Module):
         features = dict(zip(distinct, text_head.encode_sentences(distinct), strict=True))
         means = [torch.stack([features[one] for one in some]).mean(0) for some in sentences]
         self.register_buffer('encoded', F.normalize(torch.stack(means), dim=-1), persistent=False)
+
+    def is_trained(self, text_head: CLIPTextHead) -> bool:
+        """True: there is nothing to train."""
+        return True
 
     def features(self, text_head: CLIPTextHead, classes: Tensor | None = None) -> Tensor:
         """Features u_b (n, D), unit vectors, of n classes (0-based), or of all."""
