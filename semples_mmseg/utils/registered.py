@@ -49,8 +49,11 @@ def classes(kind: Any, where: str, scope: str) -> tuple[Callable, ...]:
     if not isinstance(kind, str):
         return (kind,) if callable(kind) else ()
     found: dict[Any, None] = {}
+    # The scope of this package, which MMEngine gives to bases 'semples_mmseg::...', has all names
+    # of MMSeg.
+    scopes = [scope, 'mmseg'] if scope == 'semples_mmseg' else [scope]
     for name in registries_at(where) or _REGISTRIES:
-        for key in [kind] if '.' in kind else [f'{scope}.{kind}', kind]:
+        for key in [kind] if '.' in kind else [*(f'{s}.{kind}' for s in scopes), kind]:
             try:
                 found[_REGISTRIES[name].get(key)] = None
             except Exception:  # MMEngine imports what the type names, which fails in any way

@@ -24,6 +24,7 @@ from semples_mmseg.photos.settings import choose_settings
 from semples_mmseg.photos.tags import TaggedPhotos
 from semples_mmseg.runs.forecast import Cost
 from semples_mmseg.utils.label_png import read_mask
+from semples_mmseg.utils.linter import lint
 
 COLOURS = {'cup': (220, 40, 40), 'key': (40, 200, 60)}
 
@@ -236,6 +237,8 @@ def test_configs_name_classes_data_and_weights(tmp_path):
     write_configs(run, tagged, settings)
     semples = Config.fromfile(run.semples_config)
     segmenter = Config.fromfile(run.segmenter_config)
+    for config in (semples, segmenter):  # whose types have the scope of the package
+        lint(config)
     assert semples.model.class_names == ['person|player', 'cow']
     assert segmenter.model.class_names == ['person', 'cow']
     assert [stage.name for stage in semples.stages] == ['classify', 'match', 'prompt', 'refine']
