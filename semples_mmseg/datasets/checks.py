@@ -51,16 +51,7 @@ class FileCheck:
 def check_all(
     files: Sequence[Files], description: str, workers: int | None = None
 ) -> Iterator[FileCheck]:
-    """Check images and masks in worker processes, with a line of progress.
-
-    Args:
-        files: What to check.
-        description: Name of the work.
-        workers: Number of processes, see ``parallel_map``.
-
-    Yields:
-        The results in the order of the files.
-    """
+    """``check_files`` for many, in order, in worker processes, with a line of progress."""
     return progress(parallel_map(check_files, files, workers), description, len(files))
 
 
@@ -110,12 +101,7 @@ def difference(mask: tuple[int, ...], image: tuple[int, ...]) -> str:
 def renamed_ids(
     reduce_zero_label: bool | None, label_map: Mapping[int, int] | None
 ) -> np.ndarray | None:
-    """The id of a class for each value of a mask, uint8 (256,), or None if they are the same.
-
-    Args:
-        reduce_zero_label: Whether 0 is ignored and the others count from 1.
-        label_map: New ids by old ones.
-    """
+    """MMSeg's two options as the id for each value of a mask, uint8 (256,); None for neither."""
     if not reduce_zero_label and not label_map:
         return None
     ids = np.arange(256)
@@ -128,17 +114,7 @@ def renamed_ids(
 
 
 def check_item(data: Any, files: str, num_classes: int, ignore_index: int = IGNORED) -> None:
-    """Refuse a packed image whose mask holds an id that is no class.
-
-    Args:
-        data: What the pipeline returned; without masks nothing is checked.
-        files: The files, for the error message.
-        num_classes: Number of classes, background included.
-        ignore_index: The id of pixels that do not count.
-
-    Raises:
-        ValueError: If there is such an id.
-    """
+    """Refuse what a pipeline returned if its mask, where it has one, holds an id of no class."""
     samples = data.get('data_samples', ()) if isinstance(data, Mapping) else ()
     # test-time augmentation gives a list
     for sample in samples if isinstance(samples, (list, tuple)) else [samples]:
@@ -158,10 +134,6 @@ def check_masks_have_classes(
         paths: Masks.
         num_classes: Number of classes, background included.
         renamed: See ``renamed_ids``.
-
-    Raises:
-        ValueError: If no mask of the sample has the id of a class and some have 255, if all masks
-            are 0, or if none of the sample can be read.
     """
     found = dict(_sample(paths, renamed))
     every = frozenset().union(*found.values())
@@ -193,10 +165,6 @@ def check_masks_show_labels(
         labels: Multi-hot vectors (K,) of the same images.
         classes: The K object classes.
         renamed: See ``renamed_ids``.
-
-    Raises:
-        ValueError: If no mask of the sample shows a class of its labels, if a class has the id of
-            another one, or if none of the masks can be read.
     """
     wanted = {
         path: {int(k) + 1 for k in np.flatnonzero(label)}

@@ -11,14 +11,7 @@ from ..utils.errors import Refusal
 
 
 def dataset_class(name: str) -> type[WeakLabelDataset]:
-    """Find the class of a weakly labelled data set.
-
-    Args:
-        name: Its name in the registry, or short: ``'voc'`` for ``WeakVOCDataset``, ``'demo'`` for
-            ``DemoDataset``.
-
-    Returns:
-        The class.
+    """The class of a weakly labelled data set, by its name or shorter: ``'voc'``, ``'demo'``.
 
     Raises:
         ValueError: If there is none of that name.
@@ -41,14 +34,9 @@ def dataset_class(name: str) -> type[WeakLabelDataset]:
 
 
 def datasets_of_config(config: Config) -> dict[str, WeakLabelDataset]:
-    """Build the weakly labelled data sets of all dataloaders of a config, not yet read.
+    """The weakly labelled data sets of a config by their dataloaders, built and not yet read.
 
-    Args:
-        config: Any config of MMSeg.
-
-    Returns:
-        Data sets by the name of their dataloader, each combination of list, labels and folders
-        once.
+    Each combination of list, labels and folders comes once.
 
     Raises:
         ValueError: If the config has none.
@@ -83,23 +71,13 @@ def dataset_of_folders(
     masks: str | None = None,
     img_suffix: str | Sequence[str] | None = None,
 ) -> WeakLabelDataset:
-    """Build a data set, not yet read, from folders and files relative to ``root``.
+    """Build a data set, not yet read, by the options of ``check_dataset.py``.
 
-    Args:
-        images: Folder of the images.
-        dataset: Name of its class, see ``dataset_class``; or:
-        classes: The object classes of your own data set.
-        root: Root of the relative paths.
-        ann_file: Split list. Without one, all images of the folder count.
-        label_file: JSON file of the labels; the class's own default if None.
-        masks: Folder of the masks, if they are to be checked.
-        img_suffix: Suffix or suffixes of the images; the class's own default if None.
-
-    Returns:
-        The data set.
+    Its class is named by ``dataset``, see ``dataset_class``, or it is one of your own with
+    ``classes``. Paths are relative to ``root``; without ``ann_file`` all images count.
 
     Raises:
-        ValueError: If neither ``dataset`` nor ``classes`` is given, or the class is unknown.
+        ValueError: If not one of ``dataset`` and ``classes`` is given, or the class is unknown.
     """
     if (dataset is None) == (classes is None):
         raise Refusal("give either dataset (e.g. 'voc') or classes")

@@ -192,17 +192,11 @@ def name_missing(paths: Sequence[str]) -> str:
 
 def name_absent(img_ids: Sequence[str], known: Iterable[str]) -> str:
     """Name the first few unknown ids, each with a similar known one."""
-    alike = {folded(there): there for there in known}
-    stems = {folded(os.path.splitext(there)[0]): there for there in alike.values()}
-    named = []
-    for img_id in img_ids[:3]:
-        there = alike.get(folded(img_id))
-        if there is not None:
-            img_id += f' (there is {there}: {_difference(there, img_id)})'
-        elif (there := stems.get(folded(img_id))) is not None:
-            img_id += f' (there is {there}: image ids are written without suffix)'
-        named.append(img_id)
-    return name_some([*named, *img_ids[3:]])
+    alike: dict[str, str] = {}
+    for there in known:
+        alike.setdefault(folded(os.path.splitext(there)[0]), there)
+        alike[folded(there)] = there
+    return name_some([i + _there(alike.get(folded(i)), i) for i in img_ids[:3]] + [*img_ids[3:]])
 
 
 def explain_unknown(label: Any, classes: Sequence[str]) -> str:
@@ -224,30 +218,27 @@ def name_some(items: Sequence[str], limit: int = 3) -> str:
 
 
 def _instead(path: str) -> str:
-    """An existing file with a name similar to that of a missing one."""
+    """An existing file with a name similar to that of a missing one, as a text."""
     folder, name = os.path.split(path)
     if not os.path.isdir(folder or '.'):
         return ' (the folder does not exist)'
-    stem, suffix = os.path.splitext(name)
-    for there in sorted(_files_in(folder)):
-        if there.replace('.', '') == name:
-            return f' (there is {there}: a suffix begins with a dot)'
-        there_stem, there_suffix = os.path.splitext(there)
-        if there == stem:
-            return f' (there is {there}: image ids are written without suffix)'
-        if folded(there_stem) == folded(stem):
-            if there_suffix != suffix:
-                reason = f'with suffix {there_suffix!r}, not {suffix!r}'
-            else:
-                reason = _difference(there_stem, stem)
-            return f' (there is {there}: {reason})'
-    return ''
+    stem = os.path.splitext(name)[0]
+    similar = (
+        there
+        for there in sorted(_files_in(folder))
+        if there == stem
+        or there.replace('.', '') == name
+        or folded(os.path.splitext(there)[0]) == folded(stem)
+    )
+    return _there(next(similar, None), name)
 
 
-def _difference(name: str, other: str) -> str:
-    if name.casefold() == other.casefold():
-        return 'upper and lower case differ'
-    return 'its accents are coded differently (Unicode NFC, NFD)'
+def _there(there: str | None, wanted: str) -> str:
+    if there is None:
+        return ''
+    form = unicodedata.normalize
+    unseen = there != wanted and form('NFC', there) == form('NFC', wanted)
+    return f' (there is {there}{", with differently coded accents" if unseen else ""})'
 
 
 def folded(name: str) -> str:
