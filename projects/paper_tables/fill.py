@@ -5,8 +5,8 @@ python projects/paper_tables/fill.py 5 0.05=work_dirs/voc_refine 0.1=work_dirs/v
 
 A run is the folder of tools/run_pipeline.py or of tools/train.py. The name before `=` is its row:
 in tables 4 to 6 one of the paper's or a new one, in tables 1 to 3 a method. Several runs of a row
-become mean ± standard deviation. Without seeds.json (tools/test.py --metrics) the seeds are those of the
-last validation during training.
+become mean ± standard deviation. Without seeds.json (tools/test.py --metrics) the seeds are those
+of the last validation during training.
 """
 
 from __future__ import annotations

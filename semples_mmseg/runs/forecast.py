@@ -8,7 +8,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -27,11 +27,6 @@ BATCHES = 3
 _LEAST_IMAGES = 12
 """Images of a test, whose batches may have one image."""
 
-_HINTS = (
-    'time: --amp, more processes (--gpus, num_workers), fewer epochs (stages.N.epochs), LimitSide',
-    'memory: smaller batches (stages.N.batch_size), model.image_head.max_batch, LimitSide',
-    'disk: default_hooks.checkpoint.max_keep_ckpts=1',
-)
 Moments = list[tuple[str, float]]
 """Hook points of a run and their seconds, see ``StepTimesHook``."""
 
@@ -55,21 +50,6 @@ class Cost:
     megabytes: float = 0.0
     gpu_megabytes: float = 0.0
     disk: float = 0.0
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A short run: its moments, seconds of the process, and largest memory in megabytes."""
-
-    moments: Moments
-    seconds: float
-    megabytes: float
-    gpu_megabytes: float
-
-    def between(self, start: str, end: str) -> float:
-        """Seconds from the first moment of a name to the last of another."""
-        first = next(at for name, at in self.moments if name == start)
-        return [at for name, at in self.moments if name == end][-1] - first
 
 
 def forecast(recipe: Recipe, console: Console) -> list[Cost]:
@@ -96,14 +76,13 @@ def forecast(recipe: Recipe, console: Console) -> list[Cost]:
         with console.status(f'[{number}/{len(recipe.steps)}] {step.name}: a few images'):
             later = [one for one in recipe.steps[number:] if one.tool == 'train.py']
             few = _few(step, later)
-            measured = _measure(step, _short(step, few, recipe.folder), recipe.folder, number)
+            options = _short(step, few, recipe.folder)
+            moments, cost = _measure(step, options, recipe.folder, number)
             images = step.images() or few
             scale = _training if step.tool == 'train.py' else _prediction
-            seconds = scale(step, measured, min(few, images), images)
+            seconds = scale(step, moments, cost.seconds, min(few, images), images)
             disk = step.megabytes + step.image_megabytes * images or _disk(step, images)
-        costs.append(
-            Cost(step.name, images, seconds, measured.megabytes, measured.gpu_megabytes, disk)
-        )
+            costs.append(replace(cost, images=images, seconds=seconds, disk=disk))
     return costs
 
 
@@ -154,30 +133,36 @@ def _short(step: Step, few: int, folder: Path) -> list[str]:
     return options
 
 
-def _prediction(step: Step, measured: Measured, few: int, images: int) -> float:
+def _between(moments: Moments, start: str, end: str) -> float:
+    """Seconds from the first moment of a name to the last of another."""
+    first = next(at for name, at in moments if name == start)
+    return [at for name, at in moments if name == end][-1] - first
+
+
+def _prediction(step: Step, moments: Moments, whole: float, few: int, images: int) -> float:
     """Seconds for all images; a background score is chosen by some of them before."""
-    inside = measured.between('before_test', 'after_test')
-    seconds = measured.seconds - inside + inside * images / few
+    inside = _between(moments, 'before_test', 'after_test')
+    seconds = whole - inside + inside * images / few
     if step.tool == 'make_pseudo_masks.py':
-        shown = [min(number, IMAGES_TO_CHOOSE_BY) for number in (few, images)]
-        seconds += inside / few * (shown[1] - shown[0])
+        more = min(images, IMAGES_TO_CHOOSE_BY) - min(few, IMAGES_TO_CHOOSE_BY)
+        seconds += inside / few * more
     return seconds
 
 
-def _training(step: Step, measured: Measured, few: int, images: int) -> float:
+def _training(step: Step, moments: Moments, whole: float, few: int, images: int) -> float:
     """Seconds of a whole training.
 
     Times of waiting for a batch are averaged, because workers load the first batches of an epoch
     together; of computing times the median is taken, because the first step of a stage is slower.
     """
     parts: list[dict[str, list[float]]] = []
-    for (before, start), (name, end) in zip(measured.moments, measured.moments[1:], strict=False):
+    for (before, start), (name, end) in zip(moments, moments[1:], strict=False):
         if name == 'before_train_epoch':
             parts.append(defaultdict(list))
         elif parts and (name != 'after_val' or before == 'before_val'):
             parts[-1][name].append(end - start)
     config, stages = step.resolved, _stages(step)
-    total = measured.seconds - measured.between('before_train', 'after_train')
+    total = whole - _between(moments, 'before_train', 'after_train')
     for part, (epochs, batch) in zip(parts, stages, strict=True):
         wait = statistics.mean(part['before_train_iter'])
         compute = statistics.median(part['after_train_iter'])
@@ -192,7 +177,7 @@ def _training(step: Step, measured: Measured, few: int, images: int) -> float:
     return total
 
 
-def _measure(step: Step, options: Sequence[str], folder: Path, number: int) -> Measured:
+def _measure(step: Step, options: Sequence[str], folder: Path, number: int) -> tuple[Moments, Cost]:
     """Run a step with more options, and read the file of the hook."""
     times, log = folder / f'times_{number}.json', folder / f'forecast_{number}.log'
     hook = 'default_hooks.step_times'
@@ -209,7 +194,8 @@ def _measure(step: Step, options: Sequence[str], folder: Path, number: int) -> M
         )
     content = read_json(times)
     moments = [(name, at) for name, at in content['moments']]
-    return Measured(moments, seconds, usage.ru_maxrss / 2**10, content['gpu_megabytes'])
+    memory = dict(megabytes=usage.ru_maxrss / 2**10, gpu_megabytes=content['gpu_megabytes'])
+    return moments, Cost(step.name, seconds=seconds, **memory)
 
 
 def _disk(step: Step, images: int) -> float:
@@ -221,38 +207,34 @@ def _disk(step: Step, images: int) -> float:
     return sum(sizes) / 2**20 * (images / masks if masks else 1)
 
 
-def show_forecast(costs: Sequence[Cost], console: Console, hints: Sequence[str] = _HINTS) -> None:
-    """Print the costs as a table, their sum, and the options that lower them.
-
-    Args:
-        costs: Costs of every step.
-        console: Where they are printed.
-        hints: What lowers time, memory and disk.
-    """
+def show_forecast(
+    costs: Sequence[Cost],
+    console: Console,
+    hints: Sequence[str] = ('what lowers each: docs/training.md, "Faster"',),
+) -> None:
+    """Print the costs as a table, with their sum (of memory, the largest), and hints below it."""
     known = [cost for cost in costs if cost.images is not None]
+    gpu = max(cost.gpu_megabytes for cost in known)
     total = Cost(
-        'all',
-        None,
-        sum(cost.seconds for cost in known),
-        max(cost.megabytes for cost in known),
-        max(cost.gpu_megabytes for cost in known),
-        sum(cost.disk for cost in known),
+        name='all',
+        seconds=sum(cost.seconds for cost in known),
+        megabytes=max(cost.megabytes for cost in known),
+        gpu_megabytes=gpu,
+        disk=sum(cost.disk for cost in known),
     )
-    table = Table(title='Forecast for this machine, from a few steps of each')
-    table.add_column('step')
-    columns = ['images', 'time', 'memory', *(['GPU memory'] if total.gpu_megabytes else []), 'disk']
-    for column in columns:
+    table = Table('step', title='Forecast for this machine, from a few steps of each')
+    for column in ('images', 'time', 'memory', *(['GPU memory'] if gpu else []), 'disk'):
         table.add_column(column, justify='right')
     for cost in [*costs, total]:
         if cost is total:
             table.add_section()
-        elif cost.images is None:
+        elif cost not in known:
             table.add_row(cost.name, 'not measured')
             continue
-        sizes = [cost.megabytes, *([cost.gpu_megabytes] if total.gpu_megabytes else []), cost.disk]
-        cells = ['' if cost is total else str(cost.images), duration(cost.seconds)]
-        table.add_row(cost.name, *cells, *(f'{size:.0f} MB' for size in sizes))
+        sizes = [cost.megabytes, *([cost.gpu_megabytes] if gpu else []), cost.disk]
+        images = '' if cost.images is None else str(cost.images)
+        cells = (images, duration(cost.seconds), *(f'{size:.0f} MB' for size in sizes))
+        table.add_row(cost.name, *cells)
     console.print(table)
-    console.print('What lowers each (docs/training.md):', markup=False)
     for hint in hints:
         console.print(f'- {hint}', markup=False)

@@ -19,7 +19,7 @@ from ..utils.errors import AlreadyThere, Missing, Refusal, RunError
 from ..utils.record import Record
 from .child import start_child
 from .recipe import Recipe, Step
-from .time_left import Progress, TimeLeft, logged_eta
+from .time_left import Progress, logged_eta
 
 TAIL = 20
 """Lines of the log that are shown when a step fails."""
@@ -172,31 +172,31 @@ def run_steps(
     record = RunRecord(recipe, way)
     logs = recipe.folder / 'logs'
     logs.mkdir(parents=True, exist_ok=True)
-    times = TimeLeft([step.length for step in recipe.steps])
-    with Progress(console, times, plain=verbose) as progress:
-        for number, step in enumerate(recipe.steps):
-            title = f'[{number + 1}/{len(recipe.steps)}] {step.name}'
+    lengths = [step.length for step in recipe.steps]
+    with Progress(console, lengths, plain=verbose) as progress:
+        for number, step in enumerate(recipe.steps, 1):
+            title = f'[{number}/{len(recipe.steps)}] {step.name}'
             state = record.begin(step)
             if state == 'complete':
-                times.finish(number, record.seconds(step))
+                progress.finish(record.seconds(step))
                 console.print(f'{title}: complete, skipped', markup=False)
                 continue
             slug = '-'.join(re.findall('[a-z0-9]+', step.name.lower()))
-            log = logs / f'{number + 1:02}-{slug}.log'
-            progress.begin(number, title)
+            log = logs / f'{number:02}-{slug}.log'
+            progress.begin(title)
             start = time.monotonic()
 
             def show(text: str) -> None:
                 if verbose:
                     console.out(text, end='', highlight=False)
-                progress.show(logged_eta(text))
+                progress.update(logged_eta(text))
 
             resume = state == 'unfinished'
             code = _run([sys.executable, *step.command(resume=resume)], log, resume, show)
             _check(step, code, log)
             seconds = time.monotonic() - start
             record.finish(step, seconds)
-            times.finish(number, seconds)
+            progress.finish(seconds)
             console.print(f'{title}: {seconds:.0f} s', markup=False)
     console.print('all steps are complete')
 

@@ -1,4 +1,4 @@
-"""Time left of a run, from the lengths of its steps and the log of the running one."""
+"""One line of progress of a run: step, share done, and time left."""
 
 from __future__ import annotations
 
@@ -26,8 +26,15 @@ def logged_eta(text: str) -> float | None:
     return ((days * 24 + hours) * 60 + minutes) * 60.0 + seconds
 
 
-class TimeLeft:
-    """Estimate of the time left.
+def duration(seconds: float) -> str:
+    """As hours, minutes and seconds, ``0:01:20``."""
+    return str(datetime.timedelta(seconds=round(seconds)))
+
+
+def seconds_left(
+    lengths: Sequence[float], spent: Sequence[float], elapsed: float, own: float | None
+) -> float | None:
+    """Seconds until the last step ends; None as long as nothing is known.
 
     The pace, in seconds per unit of length, is measured on the finished steps and the running one,
     so every finished step corrects the estimate.
@@ -35,59 +42,32 @@ class TimeLeft:
     Args:
         lengths: Length of each step, in any common unit; 0 if not known: the time left is then that
             of the running step.
+        spent: Seconds of the finished steps, the first of all.
+        elapsed: Seconds since the running step began, the one after them.
+        own: Seconds until it ends, if it has logged them.
     """
-
-    def __init__(self, lengths: Sequence[float]) -> None:
-        self._lengths = lengths
-        self._seconds: dict[int, float] = {}
-
-    @property
-    def spent(self) -> float:
-        """Seconds that the finished steps took."""
-        return sum(self._seconds.values())
-
-    @property
-    def is_of_all(self) -> bool:
-        """Whether the time left is for all steps."""
-        return all(self._lengths)
-
-    def finish(self, step: int, seconds: float) -> None:
-        """Record the seconds that the step at a position took."""
-        self._seconds[step] = seconds
-
-    def seconds(self, running: int, elapsed: float, left: float | None) -> float | None:
-        """Seconds until the last step ends.
-
-        Args:
-            running: Position of the running step.
-            elapsed: Seconds since it began.
-            left: Seconds until it ends, if it has logged them.
-
-        Returns:
-            None as long as nothing is known.
-        """
-        done = sum(self._lengths[step] for step in self._seconds)
-        own, rest = self._lengths[running], sum(self._lengths[running + 1 :])
-        if left is None:
-            if not done:
-                return None
-            left = max(self.spent / done * own - elapsed, 0.0)
-        known = done + own
-        pace = (self.spent + elapsed + left) / known if known else 0.0
-        return left + pace * rest
+    running = len(spent)
+    done, length = sum(lengths[:running]), lengths[running]
+    if own is None:
+        if not done:
+            return None
+        own = max(sum(spent) / done * length - elapsed, 0.0)
+    known = done + length
+    pace = (sum(spent) + elapsed + own) / known if known else 0.0
+    return own + pace * sum(lengths[running + 1 :])
 
 
 class Progress:
-    """A line with the running step, the share done and the time left.
+    """Shows the line on a terminal while steps run; without a terminal it is printed every minute.
 
     Args:
-        console: A terminal shows the line while steps run; else it is printed every minute.
-        times: Estimate of the time left.
+        console: Where it is shown.
+        lengths: See ``seconds_left``.
         plain: Print lines on a terminal too, because it shows the output of the steps.
     """
 
-    def __init__(self, console: Console, times: TimeLeft, plain: bool = False) -> None:
-        self._console, self._times = console, times
+    def __init__(self, console: Console, lengths: Sequence[float], plain: bool = False) -> None:
+        self._console, self._lengths, self._spent = console, lengths, list[float]()
         self._status = None if plain or not console.is_terminal else Status('', console=console)
 
     def __enter__(self) -> Progress:
@@ -101,43 +81,35 @@ class Progress:
         if self._status:
             self._status.stop()
 
-    def begin(self, step: int, title: str) -> None:
+    def begin(self, title: str) -> None:
         """A step begins, with this title."""
-        self._step, self._title = step, title
-        self._ends: float | None = None
+        self._title, self._ends = title, list[float]()
         self._start = self._printed = time.monotonic()
-        if self._status:
-            self._status.update(Text(title))
-        else:
-            self._console.print(title, markup=False)
+        self._show(title)
 
-    def show(self, eta: float | None) -> None:
-        """Update the line, often.
-
-        Args:
-            eta: Seconds left of the running step, if it has just logged them.
-        """
+    def update(self, eta: float | None) -> None:
+        """Update the line, often; ``eta`` is the time that the step has just logged, if any."""
         now = time.monotonic()
         if eta is not None:
-            self._ends = now + eta
+            self._ends = [now + eta]
         if self._status is None and now - self._printed < PAUSE:
             return
-        own = None if self._ends is None else max(self._ends - now, 0.0)
-        elapsed = now - self._start
-        left = self._times.seconds(self._step, elapsed, own)
-        line = self._title
+        self._printed, elapsed = now, now - self._start
+        own = max(self._ends[0] - now, 0.0) if self._ends else None
+        left, line = seconds_left(self._lengths, self._spent, elapsed, own), self._title
         if left is not None:
-            of_all = self._times.is_of_all
-            spent = elapsed + (self._times.spent if of_all else 0.0)
+            of_all = all(self._lengths)
+            spent = elapsed + (sum(self._spent) if of_all else 0.0)
             unit = 'left' if of_all else 'left in this step'
             line += f': {100 * spent / (spent + left or 1):.0f} %, {duration(left)} {unit}'
+        self._show(line)
+
+    def finish(self, seconds: float) -> None:
+        """The step has ended, or was complete, and took this time."""
+        self._spent.append(seconds)
+
+    def _show(self, line: str) -> None:
         if self._status:
             self._status.update(Text(line))
         else:
-            self._printed = now
             self._console.print(line, markup=False)
-
-
-def duration(seconds: float) -> str:
-    """As hours, minutes and seconds, ``0:01:20``."""
-    return str(datetime.timedelta(seconds=round(seconds)))

@@ -63,8 +63,8 @@ def test_few_images_are_scaled_up(read, tmp_path, monkeypatch):
     def measure(step, options, folder, number):
         asked.append((step.name, list(options)))
         if step.name == 'SemPLeS training':
-            return module.Measured(training, training[-1][1] + 7, 900.0, 0.0)
-        return module.Measured(testing, 15 + 8, 800.0, 0.0)
+            return training, Cost(step.name, None, training[-1][1] + 7, 900.0)
+        return testing, Cost(step.name, None, 15 + 8, 800.0)
 
     monkeypatch.setattr(module, '_measure', measure)
     trained, seeds, masks, measured = forecast(
@@ -108,6 +108,6 @@ def test_the_table_has_sums():
     costs = [Cost('data'), Cost('a', 10, 60, 900, 0, 5), Cost('b', 10, 3540, 700, 0, 6)]
     show_forecast(costs, console)
     text = console.export_text()
-    assert 'not measured' in text and 'GPU' not in text.split('What lowers')[0]
+    assert 'not measured' in text and 'GPU' not in text
     total = next(line for line in text.splitlines() if 'all' in line)
     assert '1:00:00' in total and '900 MB' in total and '11 MB' in total
