@@ -14,7 +14,7 @@ from .version import __version__
 _CALLS = {
     'fit': 'photos.fit',
     'label': 'photos.fit',
-    'load': 'photos.finished_model',
+    'load': 'photos.predicting',
     'export': 'photos.exports.writing',
 }
 """Functions behind the commands, and their modules, which are imported on first use."""

@@ -149,11 +149,6 @@ class Explorer:
         """A mask over its photo, uint8 RGB; the background stays as it is."""
         return overlay_mask(photo, mask, self.palette)
 
-    def shares(self, mask: np.ndarray) -> dict[str, float]:
-        """Share of the photo that each class of a mask covers, 0..1."""
-        counts = np.bincount(mask.ravel(), minlength=len(self.classes) + 1) / mask.size
-        return {name: float(counts[k + 1]) for k, name in enumerate(self.classes) if counts[k + 1]}
-
 
 def fit_within(photo: np.ndarray, side: int) -> np.ndarray:
     """Shrink a photo whose longer side is longer than ``side`` pixels."""

@@ -1,7 +1,8 @@
-"""Label maps of a folder of photos on disk; runs where PyTorch is not installed."""
+"""A finished model, and its label maps of photos on disk; runs where PyTorch is not installed."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from ..utils.lists import find_photos, image_ids
 from ..utils.locks import folder_lock
 from ..utils.progress import progress
 from ..utils.record import Record
+from .onnx_model import OnnxModel
 from .overlays import overlay_path, write_overlay
 
 MASKS = 'predictions'
@@ -39,6 +41,65 @@ class Model(Protocol):
 
     def predict(self, photo: str | os.PathLike | np.ndarray) -> np.ndarray:
         """Class ids, uint8 (H, W), of a photo: a path or uint8 RGB (H, W, 3)."""
+
+
+def load(
+    run: str | os.PathLike, *, device: str | None = None, max_side: int | None = None
+) -> Model:
+    """The model that a run has trained.
+
+        model = semples_mmseg.load('run')
+        mask = model.predict('photo.jpg')  # (H, W), ids of model.classes
+
+    Args:
+        run: Folder that was ``--out`` of ``semples-mmseg fit``, the folder ``model`` in it, or an
+            ONNX file. If PyTorch is not installed, the ONNX file of the folder is used.
+        device: As PyTorch names it; by default a GPU, if there is one. ONNX files use what
+            onnxruntime finds.
+        max_side: Photos with a longer side are computed at this one; by default as in the model's
+            settings.
+
+    Returns:
+        ``predict(photo)`` of a path or an array uint8 RGB (H, W, 3) returns class ids, uint8
+        (H, W); ``classes`` are their names, background first.
+
+    Raises:
+        FileNotFoundError: If there is no model.
+        ValueError: If a file is no model.
+        ImportError: If onnxruntime is missing for an ONNX file.
+    """
+    files = model_files(run)
+    if len(files) == 1:
+        return OnnxModel(files[0], max_side)
+    from .. import register_components
+
+    register_components()
+    from .torch_model import TorchModel
+
+    return TorchModel(files[0], files[1], device, max_side)
+
+
+def model_files(run: str | os.PathLike) -> list[Path]:
+    """The files of a model: an ONNX file, or a config and a checkpoint.
+
+    Raises:
+        FileNotFoundError: If there are none.
+    """
+    path = Path(run)
+    if path.is_file():
+        if path.suffix.lower() == '.onnx':
+            return [path]
+        raise Missing(f'{path} is no ONNX file: give one, or the folder of a run')
+    folder = path / 'model' if (path / 'model').is_dir() else path
+    files = [folder / 'segmenter.py', folder / 'segmenter.pth']
+    if importlib.util.find_spec('torch') is None:
+        files = [folder / 'segmenter.onnx']
+    if gone := [file for file in files if not file.is_file()]:
+        raise Missing(
+            f'{run} holds no finished model ({gone[0]} is missing): finish the run with the '
+            'command that began it, semples-mmseg fit'
+        )
+    return files
 
 
 @dataclass(frozen=True)

@@ -150,8 +150,10 @@ def build_page(explorer: Explorer, title: str) -> gradio.Blocks:
 def _legend(explorer: Explorer, mask: np.ndarray) -> str:
     """Colours, names and shares of the classes of a mask, as HTML."""
     rows = []
-    for name, share in explorer.shares(mask).items():
-        red, green, blue = explorer.palette[explorer.classes.index(name) + 1]
+    for number, name in enumerate(explorer.classes, 1):
+        if not (share := float((mask == number).mean())):
+            continue
+        red, green, blue = explorer.palette[number]
         rows.append(
             f'<li><span style="display:inline-block;width:1em;height:1em;'
             f'background:rgb({red},{green},{blue})"></span> {html.escape(name)} {share:.1%}</li>'

@@ -41,8 +41,6 @@ def test_answers(run):
     assert areas[0] > areas[1] > areas[2] == 0
     mask = explorer.mask(look, 0.3)
     assert set(np.unique(mask)) <= {0, 2}
-    shares = explorer.shares(mask)
-    assert shares == {'key': pytest.approx((mask == 2).mean())}
     painted = explorer.mask_picture(photo, mask)
     assert np.array_equal(painted[mask == 0], photo[mask == 0])
     assert not np.array_equal(painted[mask == 2], photo[mask == 2])

@@ -29,8 +29,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the masks; 2 where photos could not be read."""
     import sys
 
-    from ...photos.finished_model import load, model_files
-    from ...photos.predicting import named_photos, predict_photos
+    from ...photos.predicting import load, model_files, named_photos, predict_photos
     from ...utils.files import file_digest
 
     photos = named_photos(args.photos, args.out)
