@@ -129,7 +129,7 @@ def test_what_a_killed_run_leaves_behind_goes(tmp_path):
 def test_checkpoints_elsewhere_and_all_of_them(tmp_path):
     run(tmp_path / 'run', 2, out_dir=str(tmp_path / 'out'))
     assert names(tmp_path / 'out/run') == ['epoch_1.pth', 'epoch_2.pth']
-    last = latest_whole_checkpoint(tmp_path / 'run')
+    last = latest_whole_checkpoint(tmp_path / 'run', str(tmp_path / 'out'))
     assert Path(last) == tmp_path / 'out/run/epoch_2.pth'
 
 

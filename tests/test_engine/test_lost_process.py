@@ -46,5 +46,5 @@ def meet(seconds, timeout):
 def test_a_silent_process_ends_the_job_in_time():
     begin = time.monotonic()
     with pytest.raises(ChildFailedError):
-        launch(2, meet, 120, 5)
+        launch(2, meet, 120, 2)
     assert time.monotonic() - begin < 90
