@@ -147,5 +147,5 @@ def _announce(runner: Runner, index: int) -> None:
         f'stage {spec.name} ({index + 1}/{len(plan.specs)}): epochs {end - spec.epochs + 1} to '
         f'{end}, losses {", ".join(spec.stage.losses)}; trainable {sum(trained.values()):,} '
         f'parameters ({", ".join(f"{path} {count:,}" for path, count in trained.items())}), '
-        f'frozen {frozen:,}, and {model.num_frozen_outside():,} of CLIP'
+        f'frozen {frozen:,}, and all of CLIP'
     )

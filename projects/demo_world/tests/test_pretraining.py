@@ -209,5 +209,5 @@ def test_trainings_of_the_study_build(name: str, tmp_path: Path) -> None:
     init_default_scope('mmseg')
     MODELS.build(config.model)
     plan = StagePlan([dict(name=stage, epochs=1) for stage in training.stages])
-    left = {plan.file_name(index).removesuffix('.pth') for index in range(len(plan))}
+    left = {plan.file_name(index).removesuffix('.pth') for index in range(len(plan.specs))}
     assert set(training.rows.values()) <= left

@@ -36,18 +36,10 @@ class Frozen(nn.Module):
         return self._held[0]
 
     def run_in(self, dtype: str | None, option: str) -> None:
-        """Run in half precision from now on, whatever the caller's precision is.
+        """Run in half precision from now on; ``None`` changes nothing.
 
-        The weights of matrix products and convolutions are rounded once. Autocast rounds frozen
-        weights in every call, because it keeps copies only of trained ones; the results are the
-        same. Normalisations and embeddings stay as they are.
-
-        Args:
-            dtype: ``'bfloat16'`` or ``'float16'``; ``None`` changes nothing.
-            option: Name of the option, for the message.
-
-        Raises:
-            ValueError: If the dtype is another one.
+        Weights of matrix products and convolutions are rounded once; autocast, with the same
+        results, rounds frozen ones in every call, because it keeps copies only of trained ones.
         """
         if dtype is None:
             return
@@ -58,10 +50,6 @@ class Frozen(nn.Module):
             if isinstance(module, _ROUNDED):
                 for parameter in module.parameters(recurse=False):
                     parameter.data = parameter.data.to(self.dtype)
-
-    def num_parameters(self) -> int:
-        """Number of frozen parameters held."""
-        return sum(parameter.numel() for parameter in self.network.parameters())
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> 'Frozen':
         super()._apply(fn, recurse)

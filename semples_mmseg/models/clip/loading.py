@@ -151,16 +151,7 @@ def as_clip(clip: nn.Module | dict[str, Any]) -> Any:
 
 
 def load_clip(clip: nn.Module, tensors: dict[str, Tensor], complaint: str) -> None:
-    """Load the tensors of either of open_clip's text layouts, all of them or none.
-
-    Args:
-        clip: A model of ``build_clip``.
-        tensors: Tensors by open_clip's names.
-        complaint: Start of an error message.
-
-    Raises:
-        ValueError: If there are too few or too many, or one is of another shape.
-    """
+    """Load the tensors of either of open_clip's text layouts, all of them, or raise ValueError."""
     own = clip.state_dict()
     wants_text = any(key.startswith('text.') for key in own)
     has_text = any(key.startswith('text.') for key in tensors)
@@ -194,19 +185,7 @@ def load_clip(clip: nn.Module, tensors: dict[str, Tensor], complaint: str) -> No
 
 
 def _find_tokenizer(text_cfg: dict[str, Any], source: str | None, model: str) -> Any:
-    """Find the tokenizer of a text encoder; it is downloaded if it is not on disk.
-
-    Args:
-        text_cfg: Config of the text encoder in open_clip's form.
-        source: A tokenizer instead of the config's: its folder, or its name on Hugging Face's hub.
-        model: Name of the model in messages.
-
-    Returns:
-        An ``open_clip.SimpleTokenizer`` or ``HFTokenizer`` that fills up to the context's length.
-
-    Raises:
-        ValueError: If it is one of Hugging Face's, and transformers or its files are missing.
-    """
+    """The tokenizer of a config, or of another ``source``; downloaded if it is not on disk."""
     options = dict(text_cfg.get('tokenizer_kwargs') or {})
     options['context_length'] = text_cfg.get('context_length', 77)
     source = source or text_cfg.get('hf_tokenizer_name')

@@ -54,15 +54,7 @@ class PromptLearner(BaseModule):
 
     @torch.no_grad()
     def prepare(self, text_head: CLIPTextHead, class_names: Sequence[str]) -> None:
-        """Check that the prompts fit a CLIP, and set those that start from words.
-
-        Args:
-            text_head: Gives tokenizer and embeddings.
-            class_names: Not used; ``ManualPrompts`` needs them.
-
-        Raises:
-            ValueError: If the prompts are longer than CLIP takes, or the words than the prompts.
-        """
+        """Check that the prompts fit a CLIP, and set those that start from words."""
         slots = self.prompts.shape[1]
         if slots > text_head.max_prompt_tokens:
             raise Refusal(
@@ -136,16 +128,7 @@ class ManualPrompts(nn.Module):
         self.texts, self.template = texts, template
 
     def prepare(self, text_head: CLIPTextHead, class_names: Sequence[str]) -> None:
-        """Encode the sentences.
-
-        Args:
-            text_head: The encoder.
-            class_names: The K classes in the order of the model.
-
-        Raises:
-            ValueError: If a class has no texts, texts belong to no class, or a sentence does not
-                fit CLIP's context.
-        """
+        """Encode the sentences of the K classes; each has to have some."""
         texts = self.texts
         if not isinstance(texts, Mapping):
             texts = dict.fromkeys(class_names, texts)

@@ -16,11 +16,7 @@ _QUICK_GELU_SCALE = 1.702
 
 
 class FrozenBlock(nn.Module):
-    """A residual attention block on (n, L, C), with fused attention on contiguous tokens.
-
-    Args:
-        block: A block of open_clip, batch first; its modules are reused.
-    """
+    """A residual attention block of open_clip, with fused attention on contiguous tokens."""
 
     def __init__(self, block: ResidualAttentionBlock) -> None:
         super().__init__()
@@ -47,31 +43,14 @@ class FrozenBlock(nn.Module):
         return tokens + self.ls_2(self.mlp(self.ln_2(tokens)))
 
     def forward(self, tokens: Tensor, attn_mask: Tensor | None = None) -> Tensor:
-        """Run the block.
-
-        Args:
-            tokens: (n, L, C).
-            attn_mask: (L, L) or (n heads, L, L), as for open_clip's blocks; added to scores.
-
-        Returns:
-            (n, L, C).
-        """
+        """Run the block on (n, L, C); a mask (L, L) or (n heads, L, L) is added to scores."""
         projected = F.linear(self.ln_1(tokens), self.attn.in_proj_weight, self.attn.in_proj_bias)
         query, key, value = map(self._heads, projected.chunk(3, dim=-1))
         mask = None if attn_mask is None else self._by_row(attn_mask).to(query.dtype)
         return self._finish(tokens, F.scaled_dot_product_attention(query, key, value, mask))
 
     def read(self, tokens: Tensor, positions: Tensor, attn_mask: Tensor | None = None) -> Tensor:
-        """Run the block for one token of each row; the same values as in ``forward``.
-
-        Args:
-            tokens: (n, L, C).
-            positions: (n,), positions of the wanted tokens.
-            attn_mask: As in ``forward``.
-
-        Returns:
-            (n, C).
-        """
+        """Rows (n, C) of ``forward`` at one position (n,) of each; nothing else is computed."""
         rows = torch.arange(len(tokens), device=tokens.device)
         normed = self.ln_1(tokens)
         weights = self.attn.in_proj_weight.split([tokens.shape[-1], 2 * tokens.shape[-1]])
@@ -86,17 +65,7 @@ class FrozenBlock(nn.Module):
         return self._finish(tokens[rows, positions][:, None], mixed)[:, 0]
 
     def attend_to_self(self, tokens: Tensor) -> Tensor:
-        """Run the block with an attention in which every token sees only itself.
-
-        MaskCLIP (arXiv 2112.01071) reads the last block in this way; residual and MLP are kept
-        here.
-
-        Args:
-            tokens: (n, L, C).
-
-        Returns:
-            (n, L, C).
-        """
+        """Run the block on (n, L, C) with an attention in which every token sees only itself."""
         width = tokens.shape[-1]
         weight, bias = self.attn.in_proj_weight[2 * width :], self.attn.in_proj_bias[2 * width :]
         return self._finish(tokens, self._heads(F.linear(self.ln_1(tokens), weight, bias)))
@@ -116,14 +85,7 @@ class FirstToken(nn.Module):
 
 
 class PatchProduct(nn.Module):
-    """A convolution whose stride is its kernel, as a matrix product.
-
-    The gradient of a convolution with respect to its input is slow for few channels and a large
-    kernel.
-
-    Args:
-        convolution: Without bias, padding, dilation and groups.
-    """
+    """A convolution whose stride is its kernel, as a matrix product, whose gradient is faster."""
 
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__()

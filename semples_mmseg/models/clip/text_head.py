@@ -59,15 +59,7 @@ class _TextTower(nn.Module):
         self.register_buffer('attn_mask', tower.attn_mask, persistent=False)
 
     def reading(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Positions at which features are read.
-
-        Args:
-            ids: (n, L), token ids, as long as the context.
-
-        Returns:
-            The ids up to the last one that a feature depends on, and the positions (n,) of
-            features.
-        """
+        """Token ids (n, L) up to the last that a feature depends on; positions (n,) of features."""
         if self.class_token is not None:
             return ids, ids.new_full((len(ids),), ids.shape[1])
         places = torch.arange(ids.shape[1]).expand(len(ids), -1)

@@ -63,14 +63,7 @@ class AdaptiveAttentionFusion(nn.Module):
         )
 
     def head_weights(self, features: Sequence[Tensor]) -> Tensor:
-        """One weight per head.
-
-        Args:
-            features: For each block, (B, T, C).
-
-        Returns:
-            (B, heads, blocks) in (0, 1).
-        """
+        """Weights (B, heads, blocks) in (0, 1) from the features (B, T, C) of each block."""
         pooled = []
         for block in features:
             block = block.detach()
@@ -100,18 +93,10 @@ class AdaptiveAttentionFusion(nn.Module):
 def attention_cams(
     weights: Tensor, traces: Sequence[BlockTrace], activation: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Seed and fine CAMs from traces without maps; only class rows of the attention are computed.
+    """Seed and fine CAMs (B, K, N) from traces without maps, and maps (B, K, N) of the classes.
 
-    The fused attention is the mean over heads and blocks of weight x attention.
-
-    Args:
-        weights: (B, heads, blocks).
-        traces: For each block, its queries and keys (B, heads, K + N, d), class tokens first.
-        activation: (B, K, N), non-negative maps of the classes.
-
-    Returns:
-        (B, K, N) class-to-patch part of the fused attention x activation, and (B, K, N) the
-        patch-to-patch part, applied to it.
+    They are the class-to-patch part of the fused attention x activation, and the patch-to-patch
+    part applied to it. Only class rows of the attention are computed.
     """
     classes, total = activation.shape[1], weights[0].numel()
     class_attention = _weighted_sum(weights, (trace.rows(slice(classes)) for trace in traces))
@@ -127,12 +112,7 @@ def _written_out(trace: BlockTrace) -> Tensor:
 
 
 def _weighted_sum(weights: Tensor, parts: Iterable[Tensor]) -> Tensor:
-    """Sum (B, i, j) over heads and blocks of weights (B, heads, blocks) x parts.
-
-    Args:
-        weights: Weights of the heads.
-        parts: One for each block, (B, heads, i, j); an iterator, because all together are large.
-    """
+    """Sum over heads and blocks of weights (B, heads, blocks) x parts (B, heads, i, j) by block."""
     sums = (
         torch.einsum('bh,bhij->bij', weights[:, :, block].to(part.dtype), part)
         for block, part in enumerate(parts)

@@ -74,15 +74,7 @@ class CAMGenerator(BaseModule):
         return F.interpolate(images, wanted, mode='bilinear', align_corners=False)
 
     def forward(self, images: Tensor, detach_coarse: bool = False) -> GeneratorOutput:
-        """Compute CAMs and the image-level prediction.
-
-        Args:
-            images: (B, 3, H, W), ImageNet-normalised.
-            detach_coarse: Not used, because there is only one map.
-
-        Returns:
-            ReLU of the class maps (B, K, h, w) and their averages as prediction ``coarse``.
-        """
+        """ReLU of the class maps (B, K, h, w), and their averages as the prediction ``coarse``."""
         with gradients_if_trained(self.backbone):
             features = self._features(self._divisible(images))
         maps = self.head(features)

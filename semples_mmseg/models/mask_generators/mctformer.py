@@ -57,15 +57,10 @@ class MCTformerGenerator(BaseModule):
         self.head = nn.Conv2d(self.backbone.embed_dims, num_classes, 3, padding=1)
 
     def forward(self, images: Tensor, detach_coarse: bool = False) -> GeneratorOutput:
-        """Compute CAMs and image-level predictions.
+        """The CAMs of images, see ``MaskGenerator``.
 
-        Args:
-            images: (B, 3, H, W), ImageNet-normalised.
-            detach_coarse: Not used, because no prediction is made from the attention.
-
-        Returns:
-            The CAMs; the predictions ``token`` (mean over the channels of each class token) and
-            ``coarse`` (mean of the maps before the ReLU).
+        Predictions are ``token`` (mean over the channels of each class token) and ``coarse``
+        (mean of the maps before the ReLU).
         """
         with gradients_if_trained(self.backbone):
             tokens, grid, traces = self.backbone(images, maps=False)

@@ -35,17 +35,9 @@ class BlockTrace(NamedTuple):
         return _attention_map(self.query[:, :, queries], self.key)
 
     def mix(self, queries: slice, values: Tensor) -> Tensor:
-        """Rows of the attention of a trace without maps, times a matrix; no map is formed.
+        """(B, heads, Q, n): rows of the attention times values (B, K + N, n); no map is formed.
 
-        This is fused attention with other values than the block's own. Fused attention needs
-        values of d = C / heads channels, so the matrix is padded.
-
-        Args:
-            queries: The wanted rows.
-            values: (B, K + N, n), the same for all heads.
-
-        Returns:
-            (B, heads, number of rows, n).
+        Fused attention needs values of d = C / heads channels, so they are cut and padded.
         """
         assert self.query is not None and self.key is not None
         width, mixed = self.key.shape[-1], []

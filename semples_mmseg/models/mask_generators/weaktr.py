@@ -66,16 +66,10 @@ class WeakTrGenerator(BaseModule):
         )
 
     def forward(self, images: Tensor, detach_coarse: bool = False) -> GeneratorOutput:
-        """Compute CAMs and image-level predictions.
+        """The CAMs of images, see ``MaskGenerator``; predictions ``token``, ``coarse``, ``fine``.
 
-        Args:
-            images: (B, 3, H, W), ImageNet-normalised.
-            detach_coarse: Whether the coarse CAM is detached before the seed CAM. True in stage
-                0, where the fine prediction trains only the fusion; false in SemPLeS.
-
-        Returns:
-            The CAMs; the predictions ``token``, ``coarse`` and ``fine``; the patch affinity where
-            gradients are needed.
+        ``detach_coarse`` detaches the coarse CAM before the seed CAM: the fine prediction then
+        trains only the fusion. The patch affinity is there where gradients are needed.
         """
         maps = torch.is_grad_enabled() and any(p.requires_grad for p in self.parameters())
         with gradients_if_trained(self.backbone):

@@ -159,10 +159,6 @@ class CAMSegmentor(BaseSegmentor):
                 'only classification: use type="SemPLeS"'
             )
 
-    def num_frozen_outside(self) -> int:
-        """Number of frozen parameters that are not in the model's own list (CLIP's)."""
-        return 0
-
     def extract_feat(self, inputs: Tensor) -> GeneratorOutput:
         """Run the mask generator on (B, 3, H, W)."""
         return self.mask_generator(inputs)
@@ -210,16 +206,7 @@ class CAMSegmentor(BaseSegmentor):
         }
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Sum the losses, and average them over all processes for the log.
-
-        Each process has the losses of its images; their mean is the loss of the global batch.
-
-        Args:
-            losses: Losses of this process, see ``loss``.
-
-        Returns:
-            The sum, and values for the log: ``loss`` and each of ``losses``.
-        """
+        """Sum the losses; for the log each is averaged over all processes."""
         total, logged = super().parse_losses(losses)
         values = torch.stack([value.detach() for value in logged.values()])
         all_reduce(values, 'mean')

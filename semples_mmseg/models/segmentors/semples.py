@@ -125,10 +125,6 @@ class SemPLeS(CAMSegmentor):
         losses = [self.losses[name] for name in self.stage.losses if name in self.losses]
         return {feature for loss in losses for feature in getattr(loss, 'needs', FEATURES)}
 
-    def num_frozen_outside(self) -> int:
-        """Number of parameters of the two CLIP encoders."""
-        return self.image_head.encoder.num_parameters() + self.text_head.encoder.num_parameters()
-
     def loss(self, inputs: Tensor, data_samples: Sequence[SegDataSample]) -> dict[str, Tensor]:
         """The losses of the current stage.
 

@@ -75,15 +75,7 @@ class WindowedEncoderDecoder(EncoderDecoder):
         ]
 
     def slide_inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
-        """Mean of the logits over windows.
-
-        Args:
-            inputs: (B, 3, H, W), normalised.
-            batch_img_metas: One dict per image.
-
-        Returns:
-            (B, C, H', W'), the size of the image or, where that is smaller than a window, that of
-            ``enlarged_size``.
+        """Mean of the logits over windows, at ``enlarged_size`` where images are smaller than one.
 
         Raises:
             ValueError: If an image that has to be enlarged was padded.
@@ -152,15 +144,7 @@ class ProbabilityTTA(SegTTAModel):
     def merge_preds(
         self, data_samples_list: Sequence[Sequence[SegDataSample]]
     ) -> list[SegDataSample]:
-        """Merge the views of each image.
-
-        Args:
-            data_samples_list: Per image, its views, each with ``seg_logits`` (C, H, W) at the
-                original size, or that which ``LimitSide`` gave it.
-
-        Returns:
-            One sample per image: ``seg_logits`` (C, H, W) and ``pred_sem_seg`` (1, H, W).
-        """
+        """Merge the views of each image, which have one size, to one sample."""
         merged = []
         for views in data_samples_list:
             total: Any = 0
