@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -87,14 +85,3 @@ def test_what_is_refused(run, tmp_path):
     with pytest.raises(FileNotFoundError, match='sub/tür.*semples-mmseg fit'):
         semples_mmseg.export(run.folder, 'coco', tmp_path / 'x.json')
     assert not (tmp_path / 'x.json').exists()
-
-
-def test_an_error_is_one_line(tmp_path):
-    command = [sys.executable, '-m', 'semples_mmseg', 'export', str(tmp_path)]
-    result = subprocess.run(
-        [*command, '--format', 'voc', '--out', str(tmp_path / 'voc')],
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 2
-    assert result.stderr.startswith('error: ') and result.stderr.count('\n') == 1
