@@ -220,20 +220,10 @@ class WeakLabelDataset(CheckedSegDataset):
         return item
 
     def encode_labels(self, labels: Sequence[Label], img_id: str) -> np.ndarray:
-        """Turn the labels of one image into a multi-hot vector.
+        """Turn class names or 0-based indices into a multi-hot vector, float32 (K,).
 
         If ``metainfo`` selects some of the data set's own classes, indices still refer to all of
         these, and labels of the others are dropped.
-
-        Args:
-            labels: Class names or 0-based indices of object classes.
-            img_id: For error messages.
-
-        Returns:
-            float32 (K,) of zeros and ones.
-
-        Raises:
-            ValueError: If a name is unknown or an index is out of range.
         """
         where = f'{self._label_source}, image {img_id!r}'
         multi_hot = np.zeros(self.num_object_classes, dtype=np.float32)

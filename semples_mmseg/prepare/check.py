@@ -29,18 +29,14 @@ from .check_report import Report
 def check_dataset(dataset: WeakLabelDataset, name: str = '', workers: int | None = None) -> Report:
     """Check all files of a data set: lists, labels, every image, and every mask if there are any.
 
-    Every image is decoded completely. Labels without an image are searched for in the whole label
-    file, everything else among the images of the split list; without a list these are all images
-    of the folder.
+    Labels without an image are searched for in the whole label file, everything else among the
+    images of the split list; without a list these are all images of the folder.
 
     Args:
         dataset: The data set, built with ``lazy_init=True`` so that it does not stop at the first
             problem. Its masks are checked if it has them (``test_mode``).
         name: Name in the report.
         workers: Number of processes; all processors by default.
-
-    Returns:
-        The findings.
 
     Raises:
         FileNotFoundError: If the list, the label file or the folder of images does not exist.

@@ -60,12 +60,7 @@ class Report:
 
 
 def print_report(report: Report, console: Console) -> None:
-    """Print the counts per class and what was found.
-
-    Args:
-        report: Findings of one data set.
-        console: Where to.
-    """
+    """Print the counts per class and what was found."""
     console.print(f'{report.name}: {report.images} images', markup=False, soft_wrap=True)
     classes = Table('class')
     classes.add_column('labelled', justify='right')

@@ -44,13 +44,7 @@ class CocoImage:
 
 
 def read_instances(path: Path) -> list[CocoImage]:
-    """Read a file of COCO instances and check everything but the segmentations.
-
-    Args:
-        path: ``instances_train2014.json`` or ``instances_val2014.json``.
-
-    Returns:
-        All images, those without annotations too, ordered by file name.
+    """All images of a file of COCO instances by name; only the segmentations are not checked.
 
     Raises:
         FileNotFoundError: If the file is missing.
@@ -133,18 +127,9 @@ def _checked_size(entry: dict[str, Any], path: Path) -> tuple[int, int]:
 def choose_images(
     images: Sequence[CocoImage], folder: Path, split: str, subset: bool
 ) -> list[CocoImage]:
-    """Take the labelled images of a split, and check that nothing is missing.
+    """Take the labelled images of a split, and refuse a folder from which some are missing.
 
-    Args:
-        images: All images of the annotation file.
-        folder: Folder of the images.
-        split: One of ``SPLITS``.
-        subset: Whether this is a part of COCO on purpose: images that are not in the folder are
-            left out, and nothing is counted.
-
-    Raises:
-        FileNotFoundError: If images are missing; the message has their number and names some.
-        ValueError: If there are not as many labelled images as in COCO 2014.
+    With ``subset`` images that are not in the folder are left out, and nothing is counted.
     """
     labelled = [image for image in images if image.regions]
     paths = [str(folder / image.name) for image in labelled]
@@ -186,12 +171,11 @@ def prepare_coco14(
     Args:
         root: Folder with ``train2014`` and ``val2014``.
         splits: Which of ``SPLITS`` to prepare.
-        masks: Splits to make masks for. Evaluation needs ``val``; masks of ``train`` only serve to
-            measure seeds and pseudo masks.
+        masks: Splits to make masks for, see the tool's ``--help`` as for the other options.
         annotations: Folder of the annotation files, ``<root>/annotations`` by default.
         out: Folder of the results, ``root`` by default.
         subset: See ``choose_images``.
-        workers: Number of processes that paint masks; as many as there are processors by default.
+        workers: Number of processes; all processors by default.
         console: Where the summary is printed.
 
     Raises:

@@ -62,13 +62,9 @@ def decode_region(region: Region, size: tuple[int, int]) -> np.ndarray:
 
 
 def paint(regions: Sequence[Region], size: tuple[int, int]) -> np.ndarray:
-    """Paint the regions of an image, smaller ones over larger ones.
+    """Paint the regions of an image of (height, width), smaller ones over larger ones.
 
-    A crowd is painted as 255, in the same order as any other region.
-
-    Args:
-        regions: Regions in the order of the file, which decides between regions of equal area.
-        size: (height, width).
+    Of equal areas, the later one is on top. A crowd is painted as 255, like any other region.
 
     Returns:
         uint8 (height, width): 0 background, 1..80, or 255.
@@ -83,15 +79,7 @@ def paint(regions: Sequence[Region], size: tuple[int, int]) -> np.ndarray:
 
 
 def write_image_mask(job: tuple[str, Path, tuple[int, int], Sequence[Region]]) -> None:
-    """Paint the mask of one image and write it as an 8-bit palette PNG.
-
-    Args:
-        job: The mask; the image, of which only the size is read; its (height, width) in the
-            annotation file; what is annotated.
-
-    Raises:
-        ValueError: If the image cannot be read or has another size, or a segmentation is not valid.
-    """
+    """Paint and write one mask: its path, the image, the size that it should have, its regions."""
     path, image, size, regions = job
     try:
         with open_image(read_bytes(image, 'image'), image) as opened:

@@ -13,13 +13,7 @@ from ..utils.label_png import IGNORED, check_ids, read_mask, write_mask
 
 
 def read_sbd_mask(path: str | os.PathLike) -> np.ndarray:
-    """Read ``GTcls.Segmentation`` of a file of ``benchmark_RELEASE/dataset/cls``.
-
-    Args:
-        path: A MATLAB file of SBD.
-
-    Returns:
-        VOC's class ids, uint8 of shape ``(H, W)``.
+    """VOC's class ids in a file of SBD's ``dataset/cls``, uint8 of shape ``(H, W)``.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -43,17 +37,13 @@ def read_sbd_mask(path: str | os.PathLike) -> np.ndarray:
 
 
 def finish_mask(job: tuple[Path, Path, int]) -> tuple[list[int], bool]:
-    """Check an existing mask, or write it from its source.
+    """Check an existing mask, or write it from its source: a PNG or a ``.mat`` file of SBD.
 
     Args:
-        job: The mask, which is kept if it exists; its source, a PNG or a ``.mat`` file of SBD; and
-            the number of object classes K.
+        job: The mask, its source, and the number of object classes K.
 
     Returns:
         The object classes 1..K of the mask, and whether it was written now.
-
-    Raises:
-        ValueError: If mask or source is damaged or has other ids; nothing is written then.
     """
     target, source, num_classes = job
     made = not target.exists()

@@ -83,16 +83,9 @@ def check_writable(folder: str | os.PathLike, option: str = '--out') -> None:
 
 
 def remove_leftovers(folder: str | os.PathLike, recursive: bool = False) -> int:
-    """Remove the temporary files of ``atomic_write`` that killed runs have left in a folder.
+    """Remove temporary files that killed runs have left, and return their number.
 
-    They only take space. No other run may write to the folder meanwhile.
-
-    Args:
-        folder: The folder; it may be missing.
-        recursive: Search the folders below it too.
-
-    Returns:
-        Number of removed files.
+    They only take space. No other run may write to the folder meanwhile; it may be missing.
     """
     pattern = '**/.*.tmp' if recursive else '.*.tmp'
     found = [path for path in Path(folder).glob(pattern) if _LEFTOVER.fullmatch(path.name)]

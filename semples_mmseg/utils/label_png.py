@@ -138,15 +138,7 @@ def decode_mask(content: bytes, path: str | os.PathLike) -> np.ndarray:
 
 
 def check_num_classes(number: int, where: str) -> None:
-    """Refuse more classes than the ids of a mask can name.
-
-    Args:
-        number: Number of classes, background included.
-        where: Owner of the classes, for the error message.
-
-    Raises:
-        ValueError: If there are more than 255; the id 255 is "ignored".
-    """
+    """Refuse more than 255 classes, background included; the id 255 is "ignored"."""
     if number > 255:
         raise Refusal(
             f'{where}: {number} classes, background included; masks of 8 bits hold at most 255 '
@@ -160,16 +152,13 @@ def check_ids(
     path: str | os.PathLike,
     ignore_index: int = IGNORED,
 ) -> None:
-    """Refuse a mask with an id that is no class.
+    """Refuse a mask with an id that is no class; on a GPU it causes an error without a name.
 
     Args:
         label: Ids, integers of any shape.
         num_classes: Number of classes, background included.
         path: The mask or its description, for the error message.
         ignore_index: The id of pixels that do not count.
-
-    Raises:
-        ValueError: If there is one. On a GPU such an id causes an error that names no file.
     """
     wrong = label[((label < 0) | (label >= num_classes)) & (label != ignore_index)]
     if len(wrong):

@@ -165,16 +165,9 @@ def image_ids(photos: Iterable[str]) -> dict[str, str]:
 def ids_below(
     folder: str | os.PathLike, suffixes: str | Sequence[str], others: Sequence[str] = ()
 ) -> tuple[list[str], list[str]]:
-    """Image ids of the files in a folder and below it.
+    """Image ids of the files in a folder and below it, and files that may be images too.
 
-    Args:
-        folder: The folder.
-        suffixes: The suffix or suffixes of the images.
-        others: Suffixes of files to report if no image has their name, because they may be images
-            too.
-
-    Returns:
-        The ids, and the files with other suffixes.
+    The latter have one of the suffixes ``others`` and no image's name.
     """
     ends = suffix_list(suffixes)
     names = files_below(folder, ends)

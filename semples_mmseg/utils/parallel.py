@@ -112,11 +112,7 @@ class WorkerPool:
         return done
 
     def wait(self) -> list[Any]:
-        """Wait for the tasks that are left, and return their results in order.
-
-        Raises:
-            Exception: What a task raised; the pool is closed, then.
-        """
+        """Wait for the tasks that are left, and return their results as ``put`` does."""
         return [self._next() for _ in range(len(self._waiting))]
 
     def close(self) -> None:
