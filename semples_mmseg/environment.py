@@ -227,7 +227,6 @@ def report() -> str:
         lines.append(f'torch cannot be imported: {error}')
     compiled = _has_file('mmcv', '_ext')
     lines.append(f'compiled operators of mmcv: {"yes" if compiled else "no (not needed here)"}')
-    lines += _shared_files(versions)
     problem = find_problem(versions, importable())
     lines.append('OpenMMLab packages: fit together' if problem is None else f'error: {problem}')
     return '\n'.join(lines)
@@ -237,15 +236,3 @@ def _has_file(module: str, stem: str) -> bool:
     spec = importlib.util.find_spec(module) if module in importable() else None
     folders = (spec.submodule_search_locations or []) if spec else []
     return importlib.machinery.PathFinder.find_spec(stem, list(folders)) is not None
-
-
-def _shared_files(versions: Mapping[str, str]) -> list[str]:
-    """A line for every pair of distributions that claim the same files."""
-    files = {name: {str(f) for f in importlib.metadata.files(name) or ()} for name in versions}
-    names = list(files)
-    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-    return [
-        f'{first} and {second} both own {len(files[first] & files[second])} files'
-        for first, second in pairs
-        if files[first] & files[second]
-    ]

@@ -24,11 +24,7 @@ def add_overlays(parser: argparse.ArgumentParser) -> None:
 
 
 def positive(text: str) -> int:
-    """Read a positive number from the command line.
-
-    Raises:
-        argparse.ArgumentTypeError: If it is not one.
-    """
+    """Read a positive number from the command line."""
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f'expected a positive number, got {text!r}')
     return int(text)

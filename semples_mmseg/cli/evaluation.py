@@ -17,11 +17,7 @@ from ..utils.label_png import class_colours
 
 
 def use_tta(config: Config) -> None:
-    """Test with the config's multi-scale and flip augmentation.
-
-    Raises:
-        KeyError: If the config has none.
-    """
+    """Test with the config's multi-scale and flip augmentation."""
     for key in ('tta_model', 'tta_pipeline'):
         if not config.get(key):
             raise Refusal(f'--tta: the config {config.filename} has no `{key}`')
@@ -34,11 +30,6 @@ def write_predictions(config: Config, folder: str) -> None:
 
     For images without masks (no ``data_prefix.seg_map_path``, or no such folder) nothing is
     measured, with a note in the log.
-
-    Raises:
-        KeyError: If the config has no ``test_dataloader``.
-        FileNotFoundError: If a list, an image or a mask is missing.
-        ValueError: If two images have the same id, or the folder is that of the images or masks.
     """
     if not config.get('test_dataloader'):
         raise Refusal(f'--out: the config {config.filename} has no `test_dataloader`')
@@ -76,11 +67,7 @@ def write_predictions(config: Config, folder: str) -> None:
 
 
 def require_masks(config: Config) -> None:
-    """Check that there are masks if a metric needs them.
-
-    Raises:
-        ValueError: If a metric needs masks and the test images have none.
-    """
+    """Check that there are masks if a metric needs them."""
     needing = metrics_that_need_masks(config.get('test_evaluator'))
     if needing and config.get('test_dataloader') and not has_masks(config.test_dataloader.dataset):
         raise Refusal(
@@ -91,11 +78,7 @@ def require_masks(config: Config) -> None:
 
 
 def use_crf(config: Config) -> None:
-    """Put a dense CRF between predictions and metrics.
-
-    Raises:
-        KeyError: If the config has no settings for it.
-    """
+    """Put a dense CRF between predictions and metrics."""
     if config.get('crf') is None:
         raise Refusal(
             f'--crf: the config {config.filename} has no `crf`, the settings of CRFEvaluator'

@@ -1,7 +1,6 @@
 """What the command line tools share: reading configs, early checks."""
 
 import argparse
-import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -13,7 +12,7 @@ from mmengine.runner import Runner
 from ..datasets.pipelines import set_max_side
 from ..engine.stage_plan import StagePlan
 from ..utils.config_options import read_file, read_options
-from ..utils.errors import Missing, MissingPackage, Refusal
+from ..utils.errors import Missing, Refusal
 from ..utils.io import check_writable
 from ..utils.linter import lint
 from ..weights import forbid_code, read_checkpoint, resolve, trust_checkpoints, with_scheme
@@ -56,12 +55,6 @@ def load_config(args: argparse.Namespace, *needs: str) -> Config:
     Args:
         args: Options that all tools have.
         *needs: Keys that the config must have.
-
-    Raises:
-        Missing: If there is no such config.
-        Refusal: If it cannot be read, lacks a key, or has a mistake; if an option has no effect; if
-            the work folder cannot be written; if there is no shared memory for workers.
-        MissingPackage: If the config logs to TensorBoard, which is not installed.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     trust_checkpoints() if args.trust_checkpoint else forbid_code()
@@ -104,18 +97,13 @@ def load_config(args: argparse.Namespace, *needs: str) -> Config:
     hooks = config.get('default_hooks') or {}
     for name in [name for name, hook in hooks.items() if hook is None and name not in _REMOVABLE]:
         del hooks[name]
-    check_counts(config)
-    check_shared_memory(config)
-    check_visualizer(config)
+    _check_counts(config)
+    _check_shared_memory(config)
     return config
 
 
-def check_counts(config: Config) -> None:
-    """Check that batches and training are not empty.
-
-    Raises:
-        ValueError: If a number of images, epochs or steps is not a whole number of at least 1.
-    """
+def _check_counts(config: Config) -> None:
+    """Check that batches and training are not empty."""
     for key in _COUNTS:
         section, name = key.split('.')
         value = (config.get(section) or {}).get(name)
@@ -123,12 +111,8 @@ def check_counts(config: Config) -> None:
             raise Refusal(f'{key} is {value!r}, and has to be a whole number of at least 1')
 
 
-def check_shared_memory(config: Config, shared: str = '/dev/shm') -> None:
-    """Check that loader workers can pass images on; without shared memory they wait forever.
-
-    Raises:
-        Refusal: If there are workers and almost no free shared memory.
-    """
+def _check_shared_memory(config: Config, shared: str = '/dev/shm') -> None:
+    """Check that loader workers can pass images on; without shared memory they wait forever."""
     loaders = [config.get(f'{name}_dataloader') or {} for name in ('train', 'val', 'test')]
     workers = any(loader.get('num_workers') for loader in loaders)
     if workers and Path(shared).is_dir() and shutil.disk_usage(shared).free < _LEAST_SHARED:
@@ -140,27 +124,8 @@ def check_shared_memory(config: Config, shared: str = '/dev/shm') -> None:
         )
 
 
-def check_visualizer(config: Config) -> None:
-    """Check that TensorBoard is installed if the config uses it.
-
-    Raises:
-        ImportError: If it is not.
-    """
-    backends = (config.get('visualizer') or {}).get('vis_backends') or []
-    wanted = any('Tensorboard' in str(backend.get('type')) for backend in backends)
-    if wanted and importlib.util.find_spec('tensorboard') is None:
-        raise MissingPackage(
-            'visualizer.vis_backends has TensorboardVisBackend, but TensorBoard is not installed: '
-            'pip install tensorboard'
-        )
-
-
 def check_validation(config: Config) -> None:
-    """Check that a training run with validation has masks for it.
-
-    Raises:
-        ValueError: If it has none; the message tells how to train without validation.
-    """
+    """Check that a training run with validation has masks for it."""
     loader = config.get('val_dataloader')
     needing = metrics_that_need_masks(config.get('val_evaluator'))
     if not loader or not needing or has_masks(loader.dataset):
@@ -176,11 +141,7 @@ def check_validation(config: Config) -> None:
 
 
 def check_batches(runner: Runner) -> None:
-    """Check that a training run without stages has enough images for a batch.
-
-    Raises:
-        ValueError: If it has fewer.
-    """
+    """Check that a training run without stages has enough images for a batch."""
     loader: Any = runner.train_loop.dataloader
     if not runner.cfg.get('stages') and len(loader) == 0:
         raise Refusal(
@@ -190,11 +151,7 @@ def check_batches(runner: Runner) -> None:
 
 
 def check_stages(config: Config) -> None:
-    """Check the list of stages of a staged config before anything is built.
-
-    Raises:
-        Refusal: See ``StagePlan``.
-    """
+    """Check the list of stages of a staged config before anything is built."""
     if (config.get('train_cfg') or {}).get('type') == 'StagedTrainLoop':
         StagePlan(config.get('stages'))
 
@@ -208,10 +165,6 @@ def choose_stage(config: Config, wanted: str) -> None:
     Args:
         config: Changed in place.
         wanted: The stage's name, or its number in the list, from 1.
-
-    Raises:
-        Refusal: If the config has no such stage or several, or ``load_from`` is missing, or a file
-            that modules start again from is not beside it.
     """
     stages = config.get('stages') or []
     names = [stage['name'] for stage in stages]
@@ -254,10 +207,6 @@ def choose_start(config: Config, resume: bool) -> None:
     Args:
         config: Changed in place.
         resume: Whether ``--resume`` was given.
-
-    Raises:
-        FileNotFoundError: If there is no file at ``load_from``.
-        ValueError: If all checkpoints of the work folder are damaged.
     """
     resume = resume or bool(config.get('resume'))
     hook = (config.get('default_hooks') or {}).get('checkpoint') or {}

@@ -21,9 +21,6 @@ def merge_options(config: Config, options: Mapping[str, Any]) -> None:
     Args:
         config: Changed in place.
         options: Values by dotted key.
-
-    Raises:
-        Refusal: If a key is unknown or has no effect; the message names the right key.
     """
     for key in options:
         if not key.startswith('+'):
