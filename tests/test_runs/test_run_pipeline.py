@@ -30,8 +30,8 @@ def test_the_plan_of_the_demo_runs_nothing(tmp_path, capsys):
 def test_a_folder_in_use_is_refused(tmp_path):
     """A second pipeline would interleave its checkpoints with those of the first."""
     code = (
-        'import sys; from semples_mmseg.utils.locks import folder_lock\n'
-        'with folder_lock(sys.argv[1]): print("locked", flush=True); sys.stdin.read()'
+        'import sys; from filelock import FileLock\n'
+        'with FileLock(sys.argv[1] + "/.lock"): print("locked", flush=True); sys.stdin.read()'
     )
     command = [sys.executable, '-c', code, str(tmp_path)]
     pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
