@@ -288,7 +288,7 @@ def test_errors_before_work_starts(tmp_path, world):
     with pytest.raises(ValueError, match='--background-score'):
         make_pseudo_masks(world, weights, str(tmp_path / 'auto'))
     (tmp_path / 'file').write_text('')
-    with pytest.raises(OSError, match='the folder .*file/m cannot be written.*--out'):
+    with pytest.raises(ValueError, match='file/m.*--out'):
         make_pseudo_masks(world, weights, str(tmp_path / 'file' / 'm'), 0.5)
     many = ('background', *(f'c{n}' for n in range(300)))
     world.pseudo_mask_dataloader.dataset.metainfo.classes = many

@@ -142,7 +142,7 @@ def test_a_full_disk_is_one_clear_error_and_leaves_whole_files_alone(
         raise OSError(errno.ENOSPC, 'No space left on device')
 
     monkeypatch.setattr(os, function, full)
-    with pytest.raises(OSError, match='image_1.png cannot be written .No space left') as caught:
+    with pytest.raises(OSError, match='No space left') as caught:
         write(tmp_path / 'm', [make_sample(1)])
     assert caught.value.errno == errno.ENOSPC
     assert {path.name: path.read_bytes() for path in (tmp_path / 'm').iterdir()} == before
@@ -152,7 +152,7 @@ def test_an_error_in_a_worker_reaches_the_run(tmp_path):
     pytest.importorskip('pydensecrf.densecrf')
     (tmp_path / 'm').write_text('no folder')
     refine = dict(type='DenseCRF', preset='voc')
-    with pytest.raises(OSError, match='image_0.png cannot be written'):
+    with pytest.raises(FileExistsError, match='/m'):
         write(tmp_path / 'm', [with_image(make_sample(0), tmp_path)], refine=refine, num_workers=1)
     assert (tmp_path / 'm').read_text() == 'no folder'
 

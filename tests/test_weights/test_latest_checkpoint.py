@@ -56,12 +56,12 @@ def test_no_changed_byte_makes_the_search_fail(folder):
     file = path(folder, 9)
     whole = file.read_bytes()
     found = 0
-    for position in [*range(0, 700), *range(len(whole) - 700, len(whole))]:
+    for position in [*range(0, 700, 5), *range(len(whole) - 700, len(whole), 5)]:
         changed = bytearray(whole)
         changed[position] ^= 0xFF
         file.write_bytes(changed)
         found += find_damage(file) is not None
-    assert found > 300
+    assert found > 60
 
 
 def test_what_is_no_archive(folder, tmp_path):
