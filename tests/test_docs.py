@@ -24,7 +24,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from semples_mmseg.cli.options import merge_options
-from semples_mmseg.utils.config_options import read_options
+from semples_mmseg.utils.configs import read_options
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / 'docs'

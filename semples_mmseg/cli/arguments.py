@@ -2,8 +2,6 @@
 
 import argparse
 
-from ..utils.config_options import option
-
 
 def add_max_side(parser: argparse.ArgumentParser) -> None:
     """Add the option that bounds the cost of large photos."""
@@ -30,6 +28,17 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def key_value(text: str) -> str:
+    """Check one setting of ``--cfg-options``.
+
+    Raises:
+        argparse.ArgumentTypeError: If there is no ``=``.
+    """
+    if '=' not in text:
+        raise argparse.ArgumentTypeError(f'{text!r} is not of the form key=value')
+    return text
+
+
 def add_common_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that all of MMSeg's tools have."""
     parser.add_argument('--work-dir', help='folder of logs and results')
@@ -40,7 +49,7 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
         '--cfg-options',
         nargs='+',
         action='extend',
-        type=option,
+        type=key_value,
         default=[],
         metavar='KEY=VALUE',
         help='changes of the config, e.g. stages.0.epochs=1; new keys: +KEY=VALUE',

@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 
 from ..datasets.pipelines import set_max_side
 from ..engine.stage_plan import StagePlan
-from ..utils.config_options import read_file, read_options
+from ..utils.configs import read_config, read_options
 from ..utils.errors import Missing, Refusal
 from ..utils.io import check_writable
 from ..utils.linter import lint
@@ -63,7 +63,7 @@ def load_config(args: argparse.Namespace, *needs: str) -> Config:
     if args.data_root:
         os.environ['DATA_ROOT'] = args.data_root
     config = TextOnceConfig()
-    config.__setstate__(read_file(args.config).__getstate__())
+    config.__setstate__(read_config(args.config).__getstate__())
     if args.data_root and 'DATA_ROOT' not in config.env_variables:
         raise Refusal(
             f'--data-root has no effect: {args.config} does not use {{{{$DATA_ROOT:...}}}}'

@@ -30,7 +30,7 @@ from typing import Any
 from mmengine.config import Config
 
 from .. import environment
-from ..utils.config_options import read_config, read_file
+from ..utils.configs import read_config
 from ..utils.errors import Missing, Refusal
 from ..utils.lists import read_image_ids
 
@@ -208,7 +208,7 @@ def read_recipe(
         file = root / 'configs' / 'runs' / f'{name}.py'
     if not file.is_file():
         raise Missing(f'there is no recipe {file}')
-    content = read_file(file).to_dict()
+    content = read_config(file).to_dict()
     given = [('places', places or {}), ('values', values or {})]
     for key, changes in given:
         if unknown := [name for name in changes if name not in content.get(key, {})]:

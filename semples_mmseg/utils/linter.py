@@ -14,17 +14,8 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from .config_options import parts
+from .configs import arguments, classes, parts, registries_at, type_names
 from .errors import Refusal
-from .registered import (
-    classes,
-    is_open,
-    kind_name,
-    parameters,
-    registries_at,
-    required,
-    type_names,
-)
 
 # Similarity from 0 to 1. Other variables are more likely at the top of a config.
 _NEAR, _NEAR_AT_TOP = 0.82, 0.92
@@ -40,12 +31,8 @@ TOP = (
     *('data_preprocessor', 'custom_imports'),
 )
 # Packages whose classes build what they are given by the registries, all of it; others may take
-# some of it out. A class that builds by another library:
-_PLAIN, _OPAQUE = ('mmengine', 'mmcv', 'mmseg', 'semples_mmseg'), ('Albu',)
-_PARAMWISE = (
-    *('custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult'),
-    *('dwconv_decay_mult', 'dcn_offset_lr_mult', 'bypass_duplicate'),
-)
+# some of it out.
+_PLAIN = ('mmengine', 'mmcv', 'mmseg', 'semples_mmseg')
 _STAGE = re.compile(r'stages\.\d+\.optim_wrapper')
 # Layers, which get more arguments from the model, and `requires_grad`.
 _LAYERS = ('norm_cfg', 'act_cfg', 'conv_cfg', 'upsample_cfg', 'init_cfg', 'override')
@@ -62,7 +49,10 @@ _READ: dict[str, tuple[str, ...]] = {
     'auto_scale_lr': ('enable', 'base_batch_size'),
     'data_prefix': ('img_path', 'seg_map_path'),
     'data_preprocessor': ('mean', 'std', 'non_blocking'),
-    'paramwise_cfg': _PARAMWISE,
+    'paramwise_cfg': (
+        *('custom_keys', 'bias_lr_mult', 'bias_decay_mult', 'norm_decay_mult', 'flat_decay_mult'),
+        *('dwconv_decay_mult', 'dcn_offset_lr_mult', 'bypass_duplicate'),
+    ),
     'test_cfg': ('mode', 'crop_size', 'stride', 'fp16'),
 }
 # Types that are built for sections without one.
@@ -107,14 +97,13 @@ def lint(config: Config) -> None:
     Raises:
         Refusal: For the first mistake. Names the config's file, the dotted key and the right one.
     """
-    for mistake in mistakes(config.to_dict()):
+    for mistake in _mistakes(config.to_dict()):
         raise Refusal(f'{config.filename or "the config"}: {mistake}')
 
 
-def mistakes(content: Mapping[str, Any]) -> Iterator[str]:
-    """Mistakes in a config, one sentence each."""
+def _mistakes(content: Mapping[str, Any]) -> Iterator[str]:
     for key, value in content.items():
-        right = nearest(key, TOP, _NEAR_AT_TOP)
+        right = _nearest(key, TOP, _NEAR_AT_TOP)
         if right and not any(use.split('.')[0] != key for use in uses(content, value)):
             yield f'{key} has no effect; did you mean {right}?'
     scope = content.get('default_scope') or 'mmengine'
@@ -149,20 +138,13 @@ def merged(whole: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any
 
 
 def _below(at: Any, where: str, scope: str, plain: bool = True) -> Iterator[str]:
-    """Mistakes in a part of a config and in its parts.
-
-    Args:
-        at: The part.
-        where: Its dotted key.
-        scope: Default scope of the registries.
-        plain: Whether the registries get all of the part.
-    """
+    """Mistakes in a part of a config and its parts; ``plain``: the registries get all of it."""
     if isinstance(at, Mapping):
         scope = at.get('_scope_') or scope
         plain = plain and not where.endswith(_LAYERS)
         yield from _part(at, where, scope, plain)
         for built in classes(at.get('type'), where, scope):
-            if kind_name(built) in _OPAQUE:
+            if built.__name__ == 'Albu':  # builds by another library
                 return
             plain = plain and str(built.__module__).split('.')[0] in _PLAIN
     for key, child in parts(at, where):
@@ -173,7 +155,7 @@ def _below(at: Any, where: str, scope: str, plain: bool = True) -> Iterator[str]
 def _part(part: Mapping[str, Any], where: str, scope: str, plain: bool) -> Iterator[str]:
     kind = part.get('type')
     if isinstance(kind, str) and not classes(kind, where, scope):
-        right = nearest(kind, type_names(where, scope)) if '.' not in kind else None
+        right = _nearest(kind, type_names(where, scope)) if '.' not in kind else None
         if right:
             yield f'{where}.type: there is no {kind!r}; did you mean {right!r}?'
         return
@@ -187,7 +169,7 @@ def _unfit(part: Mapping[str, Any], where: str, known: Known, plain: bool = True
         if key in known.names or key in ('type', '_scope_'):
             continue
         numbered = key.rstrip('0123456789') in known.names
-        if plain and known.closed or not numbered and nearest(key, known.names):
+        if plain and known.closed or not numbered and _nearest(key, known.names):
             yield f'{where}.{key}: {known.owner} has no {key!r}{hint(key, known.names, where)}'
     for name in known.needs if plain else ():
         if name not in part:
@@ -216,27 +198,25 @@ def known(part: Mapping[str, Any], where: str, scope: str) -> list[Known]:
     else:
         kind = _TYPES.get(where)
     if kind is not None:
-        taken = ('by_epoch',) if where == 'train_cfg' else ()
-        return [_of_class(built, where, taken) for built in classes(kind, where, scope)]
+        return [_of_class(built, where) for built in classes(kind, where, scope)]
     if last.endswith('_dataloader'):
-        names = {*parameters(DataLoader), 'num_batch_per_epoch', 'disable_subprocess_warning'}
-        return [Known(frozenset(names), 'dataset' in part, 'DataLoader')]
+        extra = ('num_batch_per_epoch', 'disable_subprocess_warning')
+        return [Known(arguments(DataLoader).names.union(extra), 'dataset' in part, 'DataLoader')]
     if where == 'randomness':
-        return [Known(frozenset(parameters(Runner.set_randomness)), True, where)]
+        return [Known(arguments(Runner.set_randomness).names, True, where)]
     if '.custom_keys.' in where:
         return [Known(frozenset(('lr_mult', 'decay_mult')), False, where)]
     return [Known(frozenset(_READ[last]), False, where)] if last in _READ else []
 
 
-def _of_class(built: Callable, where: str, taken: tuple[str, ...]) -> Known:
+def _of_class(built: Callable, where: str) -> Known:
     registry = next(iter(registries_at(where)), '')
-    needs = required(built) if registry in _COMPLETE else ()
-    return Known(
-        frozenset({*parameters(built), *_TAKEN.get(registry, ()), *taken}),
-        not is_open(built),
-        kind_name(built),
-        tuple(name for name in needs if name not in _GIVEN),
-    )
+    taken = (*_TAKEN.get(registry, ()), *(('by_epoch',) if where == 'train_cfg' else ()))
+    names, needs, closed = arguments(built)
+    if registry not in _COMPLETE:
+        needs = ()
+    needs = tuple(name for name in needs if name not in _GIVEN)
+    return Known(names.union(taken), closed, built.__name__, needs)
 
 
 def _optimizer(wrapper: Mapping[str, Any], where: str, scope: str) -> Iterator[str]:
@@ -244,15 +224,15 @@ def _optimizer(wrapper: Mapping[str, Any], where: str, scope: str) -> Iterator[s
     given, own = wrapper.get('optimizer'), wrapper.get('constructor', _CONSTRUCTORS[0])
     if own not in _CONSTRUCTORS or not isinstance(given, Mapping):
         return
+    rules = (wrapper.get('paramwise_cfg') or {}).get('custom_keys') or {}
     for built in classes(given.get('type'), f'{where}.optimizer', scope):
         # MMEngine stores unknown settings of parameters.
-        settings = frozenset({'lr_mult', 'decay_mult', *parameters(built)})
-        rules = wrapper.get('paramwise_cfg') or {}
-        for key, rule in parts(
-            rules.get('custom_keys') or {}, f'{where}.paramwise_cfg.custom_keys'
-        ):
+        settings = Known(
+            arguments(built).names.union(('lr_mult', 'decay_mult')), False, 'custom_keys'
+        )
+        for key, rule in parts(rules, f'{where}.paramwise_cfg.custom_keys'):
             if isinstance(rule, Mapping):
-                yield from _unfit(rule, key, Known(settings, False, 'custom_keys'))
+                yield from _unfit(rule, key, settings)
         if built.__module__.startswith('torch.optim'):
             unbuilt = ('type', '_scope_', 'fused')  # `fused` depends on the device
             values = {name: value for name, value in given.items() if name not in unbuilt}
@@ -272,7 +252,7 @@ def uses(at: Any, value: Any, where: str = '') -> Iterator[str]:
         yield from uses(child, value, key)
 
 
-def nearest(key: str, names: Collection[str], near: float = _NEAR) -> str | None:
+def _nearest(key: str, names: Collection[str], near: float = _NEAR) -> str | None:
     """The known name that is most similar to an unknown one."""
     close = [] if key in names else difflib.get_close_matches(str(key), names, 1, near)
     return close[0] if close else None
@@ -280,6 +260,6 @@ def nearest(key: str, names: Collection[str], near: float = _NEAR) -> str | None
 
 def hint(wrong: str, names: Collection[str], where: str = '') -> str:
     """End of a message about an unknown name: the nearest known one, or all if they are few."""
-    if close := nearest(wrong, names, 0.6):
+    if close := _nearest(wrong, names, 0.6):
         return f'; did you mean {f"{where}.{close}" if where else close}?'
     return f'; there are {", ".join(sorted(names))}' if 0 < len(names) <= 40 else ''

@@ -21,7 +21,7 @@ from torch import nn
 
 from semples_mmseg.engine import FiniteStepHook
 from semples_mmseg.engine.finite_step_hook import NotFiniteError
-from semples_mmseg.utils.config_options import read_options
+from semples_mmseg.utils.configs import read_options
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 NAN, INF = float('nan'), float('inf')

@@ -44,11 +44,11 @@ def main() -> None:
     from semples_mmseg.prepare.check import check_dataset
     from semples_mmseg.prepare.check_report import print_report
     from semples_mmseg.prepare.named import dataset_of_folders, datasets_of_config
-    from semples_mmseg.utils.config_options import read_file
+    from semples_mmseg.utils.configs import read_config
     from semples_mmseg.utils.io import write_json
 
     if args.config:
-        datasets = datasets_of_config(read_file(args.config))
+        datasets = datasets_of_config(read_config(args.config))
     else:
         dataset = dataset_of_folders(
             args.images,

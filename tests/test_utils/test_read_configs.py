@@ -4,13 +4,14 @@ import argparse
 
 import pytest
 
-from semples_mmseg.utils.config_options import option, read_options
+from semples_mmseg.cli.arguments import add_common_options
+from semples_mmseg.utils.configs import read_options
 
 
 @pytest.fixture
 def parser():
     parser = argparse.ArgumentParser()
-    parser.add_argument('--cfg-options', nargs='+', type=option)
+    add_common_options(parser)
     return parser
 
 
