@@ -185,8 +185,9 @@ class Record:
         if found:
             more = f' and {len(found) - 8} more' if len(found) > 8 else ''
             raise Refusal(
-                f'{self.folder}: {name} was made from something else: '
-                f'{"; ".join(found[:8])}{more}. {self.way[0].upper()}{self.way[1:]}'
+                f'the content of {self.folder} was made from something else: '
+                f'{"; ".join(found[:8])}{more} (entry {name!r} of {RECORD}). '
+                f'{self.way[0].upper()}{self.way[1:]}'
             )
         if entry.outputs is None:
             return 'unfinished', stamps
@@ -195,9 +196,10 @@ class Record:
         now = _stamps(there, entry.outputs)
         changed = [file for file in now if now[file][2] != entry.outputs[file][2]]
         if changed:
+            others = f' (and {len(changed) - 1} more files)' if len(changed) > 1 else ''
             raise Refusal(
-                f'{self.folder / changed[0]} was changed since it was made ({len(changed)} such '
-                f'files of {name}): delete them to have them made again, or {self.way}'
+                f'{self.folder / changed[0]} was changed since it was made{others}: delete it to '
+                f'have it made again, or {self.way}'
             )
         whole = len(there) == len(paths) and not stamps.keys() - entry.inputs.keys()
         return ('complete' if whole else 'unfinished'), stamps
