@@ -121,7 +121,7 @@ def has_masks(dataset: ConfigDict) -> bool:
 
 
 def _without_annotations(pipeline: Sequence[Any]) -> list[Any]:
-    """A pipeline without the transforms that load masks, those of test-time augmentation too."""
+    """A pipeline without the transforms that load masks, in test-time augmentation too."""
     kept = []
     for transform in pipeline:
         if isinstance(transform, (list, tuple)):

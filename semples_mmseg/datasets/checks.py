@@ -88,7 +88,7 @@ def ids_of(label: np.ndarray) -> frozenset[int]:
 
 
 def difference(mask: tuple[int, ...], image: tuple[int, ...]) -> str:
-    """What is wrong with a mask whose height and width are not those of its image."""
+    """What is wrong with a mask whose height and width differ from its image."""
     advice = 'it is the mask of another image, or one of the two was resized'
     if mask == image[::-1]:
         advice = (

@@ -51,7 +51,7 @@ def source_of(runner: Runner) -> str | None:
 
 
 def check_settings(saved: Mapping[str, Any], runner: Runner) -> None:
-    """Refuse to resume a run whose settings differ from those of the checkpoint.
+    """Refuse to resume a run whose settings differ from the settings in the checkpoint.
 
     Stages that come after the checkpoint's may change.
 

@@ -130,7 +130,7 @@ class Step:
         """Number of images that the step goes through; None where no list of them is there yet.
 
         Args:
-            loader: ``'val'`` for those of the validation.
+            loader: ``'val'`` for the images of the validation.
         """
         if not self.config or self.tool not in _LOADERS:
             return None

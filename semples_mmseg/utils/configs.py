@@ -137,7 +137,7 @@ class Arguments(NamedTuple):
 
     Attributes:
         names: Its arguments, with those that a class passes to its bases.
-        needs: Those without a default, but for those of bases.
+        needs: Arguments without a default, but not of base classes.
         closed: Whether it takes no others. Other packages may take arguments out before they pass
             the rest to a base; classes of this package do not.
     """
