@@ -13,7 +13,7 @@ import io
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from semples_mmseg import register_components
 from semples_mmseg.cli.arguments import add_common_options
@@ -22,6 +22,7 @@ from semples_mmseg.cli.errors import exit_codes
 if TYPE_CHECKING:
     from mmengine.config import Config
     from PIL import Image
+    from torch import Tensor
 
 FORMATS = {'.png': 'PNG', '.jpg': 'JPEG', '.jpeg': 'JPEG', '.webp': 'WEBP'}
 
@@ -43,44 +44,26 @@ def parse_args() -> argparse.Namespace:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument('config', help='path of the config')
     photos = argparse.ArgumentParser(add_help=False)
-    photos.add_argument(
-        '--images',
-        nargs='+',
-        required=True,
-        metavar='IMAGE',
-        help="image files, or image ids of the config's test data",
-    )
-    photos.add_argument(
-        '--tags',
-        nargs='+',
-        type=name_list,
-        default=[],
-        help='classes of each image file, separated by commas; one entry applies to all files',
-    )
-    photos.add_argument(
-        '--classes', type=name_list, default=[], help='only these classes, separated by commas'
-    )
-    photos.add_argument('--out', required=True, type=picture_path, help='the picture to write')
-    photos.add_argument('--cell', type=int, default=160, help='side of a picture in pixels')
+    add = photos.add_argument
+    add('--images', nargs='+', required=True, help="image files, or ids of the config's test data")
+    add('--tags', nargs='+', type=name_list, default=[], help='classes of each file, or of all')
+    add('--classes', type=name_list, default=[], help='only these classes, separated by commas')
+    add('--out', required=True, type=picture_path, help='the picture to write')
+    add('--cell', type=int, default=160, help='side of a picture in pixels')
 
     parser = argparse.ArgumentParser(description='Show what a model has learned')
     figures = parser.add_subparsers(dest='figure', required=True, metavar='FIGURE')
-    cams = figures.add_parser(
-        'cams', parents=[common, photos], help='CAMs of checkpoints beside image and mask'
-    )
-    cams.add_argument('checkpoint', nargs='+', help='paths of weights, one column each')
-    cams.add_argument('--labels', nargs='+', help='titles of the columns (default: file names)')
-    cams.add_argument('--masks', nargs='+', default=[], help='masks of the image files')
-    cams.add_argument(
-        '--per-class', action='store_true', help='one row per image and class, not per image'
-    )
-    prompts = figures.add_parser(
-        'prompts', parents=[common, photos], help='where CLIP sees learned and manual prompts'
-    )
-    prompts.add_argument('checkpoint', help='path of the weights')
-    prompts.add_argument(
-        '--manual', nargs='+', help='words of the manual prompts (default: the ten of CLIMS)'
-    )
+    parents = [common, photos]
+    cams = figures.add_parser('cams', parents=parents, help='CAMs beside image and mask')
+    add = cams.add_argument
+    add('checkpoint', nargs='+', help='paths of weights, one column each')
+    add('--labels', nargs='+', help='titles of the columns (default: file names)')
+    add('--masks', nargs='+', default=[], help='masks of the image files')
+    add('--per-class', action='store_true', help='one row per image and class, not per image')
+    prompts = figures.add_parser('prompts', parents=parents, help='where CLIP sees prompts')
+    add = prompts.add_argument
+    add('checkpoint', help='path of the weights')
+    add('--manual', nargs='+', help='words of manual prompts (default: the ten of CLIMS)')
     method = prompts.add_mutually_exclusive_group()
     for name, text in (
         ('dense', 'sharper maps: patches attend to themselves (MaskCLIP)'),
@@ -89,12 +72,11 @@ def parse_args() -> argparse.Namespace:
         method.add_argument(f'--{name}', dest='method', action='store_const', const=name, help=text)
     prompts.set_defaults(method='patches')
     words = figures.add_parser('words', parents=[common], help='the words nearest to the prompts')
-    words.add_argument('checkpoint', help='path of the weights')
-    words.add_argument(
-        '--words', type=Path, help='list of words, one a line (default: shipped nouns)'
-    )
-    words.add_argument('--count', type=int, default=10, help='words for each class')
-    words.add_argument('--json', type=Path, help='write them to this file as well')
+    add = words.add_argument
+    add('checkpoint', help='path of the weights')
+    add('--words', type=Path, help='list of words, one a line (default: shipped nouns)')
+    add('--count', type=int, default=10, help='words for each class')
+    add('--json', type=Path, help='write them to this file as well')
     for command in (cams, prompts, words):
         add_common_options(command)
     args = parser.parse_args()
@@ -134,35 +116,28 @@ def save(picture: Image.Image, out: Path) -> None:
 
 def draw_cams(args: argparse.Namespace, config: Config) -> Image.Image:
     """Figures 3 and 5 of the paper."""
-    from semples_mmseg import figures
-    from semples_mmseg.figures.rows import (
-        build_model,
-        choose_rows,
-        config_classes,
-        load_model,
-        predict_cams,
-        read_photos,
-    )
+    from semples_mmseg.figures import pictures, rows
     from semples_mmseg.utils.classes import model_metainfo
     from semples_mmseg.utils.progress import progress
 
-    photos = read_photos(config, args.images, args.tags, args.masks)
-    rows = choose_rows(photos, config_classes(config), args.classes, args.per_class)
-    model, columns = build_model(config), {}
+    photos = rows.read_photos(config, args.images, args.tags, args.masks)
+    classes = rows.config_classes(config)
+    shown = rows.choose_rows(photos, classes, args.classes, args.per_class)
+    model, columns = rows.build_model(config), {}
     pipeline = config.test_dataloader.dataset.pipeline
     titles = args.labels or column_titles(args.checkpoint)
     for title, checkpoint in zip(titles, args.checkpoint, strict=True):
-        load_model(model, checkpoint)
-        cams = {photo: predict_cams(model, pipeline, photo) for photo in progress(photos, title)}
+        rows.load_model(model, checkpoint)
+        cams = {one: rows.predict_cams(model, pipeline, one) for one in progress(photos, title)}
         columns[title] = [
-            cams[row.photo][[row.photo.classes.index(k) for k in row.classes]] for row in rows
+            cams[row.photo][[row.photo.classes.index(k) for k in row.classes]] for row in shown
         ]
-    return figures.draw_cams(
-        [row.photo.image() for row in rows],
+    return pictures.draw_cams(
+        [row.photo.image() for row in shown],
         columns,
-        [row.photo.mask() for row in rows],
-        model_metainfo(config_classes(config))['palette'],
-        [row.title for row in rows],
+        [row.photo.mask() for row in shown],
+        model_metainfo(classes)['palette'],
+        [row.title for row in shown],
         args.cell,
     )
 
@@ -171,56 +146,47 @@ def draw_prompts(args: argparse.Namespace, config: Config) -> Image.Image:
     """Figure 4 of the paper."""
     import torch
 
-    from semples_mmseg import figures
-    from semples_mmseg.figures.prompt_figure import CLIMS_BACKGROUNDS, trained_prompts
-    from semples_mmseg.figures.rows import (
-        build_model,
-        choose_rows,
-        config_classes,
-        load_model,
-        read_photos,
-    )
+    from semples_mmseg.figures import prompt_figure, rows
     from semples_mmseg.utils.progress import progress
 
-    photos = read_photos(config, args.images, args.tags)
-    rows = choose_rows(photos, config_classes(config), args.classes, per_class=True)
-    model = build_model(config)
-    learned = trained_prompts(model, load_model(model, args.checkpoint), args.checkpoint)
-    words = args.manual or CLIMS_BACKGROUNDS
+    photos = rows.read_photos(config, args.images, args.tags)
+    shown = rows.choose_rows(photos, rows.config_classes(config), args.classes, per_class=True)
+    model, learned = load_prompts(args, config)
+    words = args.manual or prompt_figure.CLIMS_BACKGROUNDS
     manual = model.text_head.encode_sentences([f'a photo of {word}.' for word in words])
-    images, maps = [row.photo.image() for row in rows], []
-    for row, image in progress(zip(rows, images, strict=True), 'prompt maps', len(rows)):
+    images, maps = [row.photo.image() for row in shown], []
+    for row, image in progress(zip(shown, images, strict=True), 'prompt maps', len(shown)):
         features = torch.cat([learned[list(row.classes)], manual])
-        maps.append(figures.prompt_maps(model, image, features, args.method))
-    return figures.draw_prompts(images, maps, words, [row.title for row in rows], args.cell)
+        maps.append(prompt_figure.prompt_maps(model, image, features, args.method))
+    titles = [row.title for row in shown]
+    return prompt_figure.draw_prompts(images, maps, words, titles, args.cell)
+
+
+def load_prompts(args: argparse.Namespace, config: Config) -> tuple[Any, Tensor]:
+    """The model, and the features of its learned prompts."""
+    from semples_mmseg.figures import prompt_figure, rows
+
+    model = rows.build_model(config)
+    content = rows.load_model(model, args.checkpoint)
+    return model, prompt_figure.trained_prompts(model, content, args.checkpoint)
 
 
 def list_words(args: argparse.Namespace, config: Config) -> None:
     """Print the words nearest to the prompt of every class."""
-    from semples_mmseg.figures.prompt_figure import trained_prompts
-    from semples_mmseg.figures.rows import build_model, config_classes, load_model
-    from semples_mmseg.figures.words import (
-        NOUNS,
-        encode_words,
-        nearest_words,
-        read_words,
-        words_table,
-    )
+    from semples_mmseg.figures import rows, words
     from semples_mmseg.utils.io import write_json
 
-    listed = read_words(args.words or NOUNS)
-    model = build_model(config)
-    prompts = trained_prompts(model, load_model(model, args.checkpoint), args.checkpoint)
-    words, features = encode_words(model.text_head, listed)
-    found = nearest_words(prompts, config_classes(config).names, words, features, args.count)
+    listed = words.read_words(args.words or words.NOUNS)
+    model, prompts = load_prompts(args, config)
+    known, features = words.encode_words(model.text_head, listed)
+    names = rows.config_classes(config).names
+    found = words.nearest_words(prompts, names, known, features, args.count)
     if args.json:
-        content = {
-            name: [near._asdict() for near in near_words] for name, near_words in found.items()
-        }
+        content = {name: [near._asdict() for near in some] for name, some in found.items()}
         write_json(args.json, content, ensure_ascii=False)
-    if len(words) < len(listed):
-        print(f'{len(listed) - len(words)} of {len(listed)} words are unknown to this CLIP')
-    print(words_table(found))
+    if len(known) < len(listed):
+        print(f'{len(listed) - len(known)} of {len(listed)} words are unknown to this CLIP')
+    print(words.words_table(found))
 
 
 def column_titles(checkpoints: Sequence[str]) -> list[str]:

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..models.clip import CLIPImageHead, has_patch_tokens, patch_features, window_features
+from ..models.clip.image_head import CLIPImageHead
+from ..models.clip.patch_features import has_patch_tokens, patch_features, window_features
 from ..models.soft_masks import min_max
 from ..utils.errors import Refusal
 from .pictures import overlay_cam, picture_grid
@@ -20,8 +21,6 @@ CLIMS_BACKGROUNDS = (
     *('railway', 'railroad', 'track', 'stone', 'rocks'),
 )
 """The backgrounds that CLIMS (arXiv 2203.02668) names by hand for VOC."""
-
-METHODS = ('patches', 'dense', 'windows')
 
 
 class PromptMaps(NamedTuple):
@@ -57,10 +56,8 @@ def prompt_maps(
             ``window_features``.
 
     Raises:
-        ValueError: If the method is unknown, or this CLIP has no patch tokens.
+        ValueError: If this CLIP has no patch tokens.
     """
-    if method not in METHODS:
-        raise Refusal(f'method is one of {", ".join(METHODS)}, got {method!r}')
     bgr = torch.from_numpy(np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1)))
     (normalised,) = model.data_preprocessor(dict(inputs=[[bgr]]))['inputs'][0]
     head = model.image_head
@@ -77,25 +74,17 @@ def prompt_maps(
 def trained_prompts(model: Any, checkpoint: dict[str, Any], path: str) -> Tensor:
     """Features (K, D) of the learned prompts of a checkpoint that the model has loaded.
 
-    Args:
-        model: The model, with the checkpoint's weights.
-        checkpoint: Its content.
-        path: Its name, for error messages.
-
     Raises:
         ValueError: If model or checkpoint have no prompts, or those have not been trained.
     """
     learner = getattr(model, 'prompt_learner', None)
-    if learner is None:
-        raise Refusal(
-            f'{type(model).__name__} has no prompts: give the config of a SemPLeS and the weights '
-            'of its stage prompt or refine'
-        )
     given = checkpoint.get('state_dict', checkpoint)
-    lacking = [key for key in learner.state_dict() if f'prompt_learner.{key}' not in given]
-    if lacking or not learner.is_trained(model.text_head):
-        what = 'has no prompts' if lacking else 'has prompts that are not trained yet'
-        raise Refusal(f'{path} {what}: give the weights of stage prompt or refine')
+    if learner is None or any(f'prompt_learner.{key}' not in given for key in learner.state_dict()):
+        raise Refusal(
+            f'{path} has no prompts: give a SemPLeS and weights of stage prompt or refine'
+        )
+    if not learner.is_trained(model.text_head):
+        raise Refusal(f'{path} has prompts that are not trained yet: give weights of prompt')
     with torch.no_grad():
         return model.prompt_features(torch.arange(model.num_classes))
 
@@ -120,30 +109,21 @@ def draw_prompts(
         rows: Titles of the rows.
         cell: Side of a picture in pixels.
     """
-    columns: dict[str, Sequence[np.ndarray]] = {'image': images}
+    columns: dict[str, list[np.ndarray]] = {'image': list(images)}
     captions: dict[str, list[str]] = {}
 
-    def add(title: str, names: Sequence[str], chosen: Sequence[PromptMaps]) -> None:
-        captions[title] = [
-            f'{name} ({one.scores:.2f})\n{one.maps.min():.2f} to {one.maps.max():.2f}'
-            for name, one in zip(names, chosen, strict=True)
-        ]
-        columns[title] = [
-            overlay_cam(image, min_max(torch.from_numpy(one.maps), 1e-8).numpy())
-            for image, one in zip(images, chosen, strict=True)
-        ]
+    def add(column: str, image: np.ndarray, name: str, seen: np.ndarray, score: float) -> None:
+        caption = f'{name} ({score:.2f})\n{seen.min():.2f} to {seen.max():.2f}'
+        captions.setdefault(column, []).append(caption)
+        scaled = min_max(torch.from_numpy(seen), 1e-8).numpy()
+        columns.setdefault(column, []).append(overlay_cam(image, scaled))
 
-    add('learned prompt', ['prompt'] * len(maps), [_only(one, 0) for one in maps])
-    if words:
-        for title, pick in (('highest', np.argmax), ('lowest', np.argmin)):
-            best = [int(pick(one.scores[1:])) for one in maps]
-            chosen = [_only(one, n + 1) for one, n in zip(maps, best, strict=True)]
-            add(f'manual, {title}', [words[n] for n in best], chosen)
-        means = [PromptMaps(one.maps[1:].mean(0), one.scores[1:].mean()) for one in maps]
-        add(f'manual, mean of {len(words)}', ['mean'] * len(maps), means)
-    return Image.fromarray(picture_grid(columns, cell, rows=rows, captions=captions))
-
-
-def _only(maps: PromptMaps, n: int) -> PromptMaps:
-    """Map (h, w) and score of one prompt."""
-    return PromptMaps(maps.maps[n], maps.scores[n])
+    for image, (seen, scores) in zip(images, maps, strict=True):
+        add('learned prompt', image, 'prompt', seen[0], scores[0])
+        if words:
+            for column, pick in (('highest', np.argmax), ('lowest', np.argmin)):
+                n = int(pick(scores[1:]))
+                add(f'manual, {column}', image, words[n], seen[n + 1], scores[n + 1])
+            title = f'manual, mean of {len(words)}'
+            add(title, image, 'mean', seen[1:].mean(0), scores[1:].mean())
+    return Image.fromarray(picture_grid(columns, cell, rows, captions))

@@ -30,25 +30,18 @@ class Photo(NamedTuple):
     classes: tuple[int, ...]
     mask_path: str | None = None
 
+    @classmethod
+    def of(cls, info: dict[str, Any]) -> Photo:
+        """The photo of a data set's ``get_data_info``, without its mask."""
+        return cls(info['img_path'], tuple(np.flatnonzero(info['image_labels']).tolist()))
+
     def image(self) -> np.ndarray:
         """Its pixels, upright, uint8 RGB (H, W, 3)."""
         return read_image(self.path)
 
     def mask(self) -> np.ndarray | None:
-        """Its mask, uint8 (H, W).
-
-        Raises:
-            ValueError: If the mask is of another size than the image.
-        """
-        if self.mask_path is None:
-            return None
-        mask, size = read_mask(self.mask_path), self.image().shape[:2]
-        if mask.shape != size:
-            raise Refusal(
-                f'mask {self.mask_path} is {mask.shape[1]} x {mask.shape[0]}, its image '
-                f'{self.path} {size[1]} x {size[0]} pixels; give the mask of this image'
-            )
-        return mask
+        """Its mask, uint8 (H, W), if it has one."""
+        return None if self.mask_path is None else read_mask(self.mask_path)
 
 
 class Row(NamedTuple):
@@ -69,11 +62,7 @@ def config_classes(config: Config) -> ObjectClasses:
 
 
 def positions(names: Sequence[str], classes: ObjectClasses, where: str) -> tuple[int, ...]:
-    """Positions of class names, ascending.
-
-    Raises:
-        ValueError: If there is no class of a name.
-    """
+    """Positions of class names, ascending; ``where`` names their source in errors."""
     for name in names:
         if name not in classes.names:
             raise Refusal(f'{where}: {explain_unknown(name, classes.names)}')
@@ -99,46 +88,41 @@ def read_photos(
         ValueError: If a tag is no class, an image cannot be read, or numbers differ.
     """
     files = [image for image in images if Path(image).is_file()]
-    if len(tags) not in ({0} if not files else {1, len(files)}):
+    if len(tags) not in ({0} if not files else {1, len(files)}) or len(masks) not in (
+        0,
+        len(files),
+    ):
         raise Refusal(
-            f'--tags has {len(tags)} entries for {len(files)} image files: give one per file, '
-            'classes separated by commas, or one for all'
+            f'--tags has {len(tags)} and --masks {len(masks)} entries for {len(files)} image '
+            'files: give tags and masks of each file, or the tags of all files once'
         )
-    if len(masks) not in (0, len(files)):
-        raise Refusal(f'--masks has {len(masks)} files for {len(files)} images: give one each')
     classes, photos = config_classes(config), {}
     for n, path in enumerate(files):
         present = positions(tags[n % len(tags)], classes, f'--tags of {path}')
         photos[path] = Photo(path, present, masks[n] if masks else None)
     if ids := [image for image in images if image not in photos]:
-        photos |= _photos_by_id(config, ids)
+        photos |= _photos_by_id(config.test_dataloader.dataset, ids)
     for photo in photos.values():
         photo.image(), photo.mask()  # damaged files are found before the model is built
     return [photos[image] for image in images]
 
 
-def _photos_by_id(config: Config, ids: Sequence[str]) -> dict[str, Photo]:
+def _photos_by_id(data: dict[str, Any], ids: Sequence[str]) -> dict[str, Photo]:
     init_default_scope('mmseg')
-    data, found = config.test_dataloader.dataset, {}
     try:
         dataset: Any = DATASETS.build(data)
-        infos = map(dataset.get_data_info, range(len(dataset)))
-        found = {info['img_id']: info for info in infos if info['img_id'] in ids}
-        reason = f'({data.get("ann_file")})'
     except FileNotFoundError as error:
-        reason = f', whose data are not there: {error}'
+        raise Missing(f'{ids[0]} is no image file, and there is no test data: {error}') from None
+    infos = map(dataset.get_data_info, range(len(dataset)))
+    found = {info['img_id']: info for info in infos if info['img_id'] in ids}
     for image in ids:
         if image not in found:
             raise Missing(
-                f'{image} is neither an image file nor an image id of test_dataloader {reason}'
+                f'{image} is neither an image file nor an image id of {data.get("ann_file")}'
             )
     return {
-        image: Photo(
-            found[image]['img_path'],
-            tuple(np.flatnonzero(found[image]['image_labels']).tolist()),
-            found[image].get('seg_map_path'),
-        )
-        for image in ids
+        name: Photo.of(info)._replace(mask_path=info.get('seg_map_path'))
+        for name, info in found.items()
     }
 
 
@@ -148,7 +132,7 @@ def choose_rows(
     wanted: Sequence[str] = (),
     per_class: bool = False,
 ) -> list[Row]:
-    """Choose the rows of a figure.
+    """Choose the rows of a figure: one a photo, or one a class of a photo (``per_class``).
 
     Args:
         photos: The photos.
@@ -164,8 +148,7 @@ def choose_rows(
     for photo in photos:
         present = tuple(k for k in photo.classes if k in chosen)
         if not present:
-            what = f'none of {", ".join(wanted)}' if wanted else 'no class'
-            raise Refusal(f'{photo.path} shows {what}, so there is nothing to draw')
+            raise Refusal(f'{photo.path} shows none of {", ".join(wanted or classes.names)}')
         for shown in [(k,) for k in present] if per_class else [present]:
             names = ', '.join(classes.names[k] for k in shown)
             rows.append(Row(photo, shown, f'{Path(photo.path).stem}\n{names}'))
@@ -173,11 +156,7 @@ def choose_rows(
 
 
 def build_model(config: Config) -> Any:
-    """Build the model of a config, in eval mode, on a GPU where there is one.
-
-    Raises:
-        ValueError: If the model makes no CAMs.
-    """
+    """Build the model of a config, in eval mode, on a GPU where there is one."""
     init_default_scope('mmseg')
     model: Any = MODELS.build(config.model)
     if not hasattr(model, 'mask_generator'):

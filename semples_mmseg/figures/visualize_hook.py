@@ -36,11 +36,8 @@ class VisualizeHook(Hook):
     is not changed.
 
     Args:
-        interval: Epochs from one picture to the next.
-        images: Number of images, evenly spread over those that have tags.
-
-    Raises:
-        ValueError: If one is not positive.
+        interval: Epochs from one picture to the next, at least 1.
+        images: Number of images, at least 1, evenly spread over those that have tags.
     """
 
     priority = 'LOW'
@@ -58,12 +55,9 @@ class VisualizeHook(Hook):
         if not tagged:
             raise Refusal('VisualizeHook: no image of the training data has tags')
         chosen = np.unique(np.linspace(0, len(tagged) - 1, self.images).astype(int))
-        self._photos = [
-            Photo(info['img_path'], tuple(np.flatnonzero(info['image_labels']).tolist()))
-            for info in (tagged[index] for index in chosen)
-        ]
         names = tuple(dataset.metainfo['classes'])[1:]
         self._classes = ObjectClasses(names, names)
+        self._photos = [Photo.of(tagged[index]) for index in chosen]
 
     @master_only
     @torch.no_grad()

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..utils.errors import Missing, Refusal
+from ..utils.errors import Refusal
 from ..utils.files import read_text
 from ..utils.progress import progress
 
@@ -40,27 +40,12 @@ class NearWord(NamedTuple):
 
 
 def read_words(path: Path = NOUNS) -> list[str]:
-    """Read a list of words, one a line; lines that begin with ``#`` are comments.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no text in UTF-8, or a line is empty or occurs twice.
-    """
-    if not path.is_file():
-        raise Missing(f'no list of words at {path}')
-    words: dict[str, int] = {}
-    for number, line in enumerate(read_text(path, 'list of words').splitlines(), 1):
-        word = line.strip()
-        if word.startswith('#'):
-            continue
-        if not word:
-            raise Refusal(f'{path}, line {number} is empty: one word a line, without empty lines')
-        if word in words:
-            raise Refusal(f'{path}, line {number}: {word!r} is in line {words[word]} already')
-        words[word] = number
+    """Read a list of words, one a line, each once; lines that begin with ``#`` are comments."""
+    lines = [line.strip() for line in read_text(path, 'list of words').splitlines()]
+    words = [*dict.fromkeys(line for line in lines if line and not line.startswith('#'))]
     if not words:
         raise Refusal(f'{path} has no words')
-    return list(words)
+    return words
 
 
 def encode_words(text_head: Any, words: Sequence[str]) -> tuple[list[str], Tensor]:
@@ -93,7 +78,7 @@ def encode_words(text_head: Any, words: Sequence[str]) -> tuple[list[str], Tenso
 def nearest_words(
     prompts: Tensor, classes: Sequence[str], words: Sequence[str], features: Tensor, count: int = 10
 ) -> dict[str, list[NearWord]]:
-    """The words nearest to the prompt of each class.
+    """The ``count`` words nearest to the prompt of each class, the nearest first.
 
     Args:
         prompts: (K, D) unit vectors.
@@ -101,9 +86,6 @@ def nearest_words(
         words: The n words.
         features: (n, D) unit vectors.
         count: Number of words for each class.
-
-    Returns:
-        For each class its nearest words, the nearest first.
     """
     cosines = prompts @ features.T
     # (K, n), from 0: place of a word in the list of a class, and of a class for a word
@@ -114,17 +96,11 @@ def nearest_words(
         others = place.clone()
         others[k] = len(words)
         best, where = others.min(0)
-        alone = len(classes) == 1
-        found[name] = [
-            NearWord(
-                words[n],
-                float(cosines[k, n]),
-                int(class_place[k, n]) + 1,
-                None if alone else classes[int(where[n])],
-                None if alone else int(best[n]) + 1,
-            )
-            for n in place[k].argsort()[:count].tolist()
-        ]
+        found[name] = []
+        for n in place[k].argsort()[:count].tolist():
+            other = (classes[int(where[n])], int(best[n]) + 1) if len(classes) > 1 else (None, None)
+            ranks = int(class_place[k, n]) + 1, *other
+            found[name].append(NearWord(words[n], float(cosines[k, n]), *ranks))
     return found
 
 
@@ -137,9 +113,7 @@ def words_table(found: dict[str, list[NearWord]]) -> str:
         for near in words:
             line = f'  {near.word:{width}}  {near.similarity:6.3f}'
             if near.other_class is not None:
-                line += (
-                    f'  rank {near.class_rank} of {len(found)} classes; '
-                    f'word {near.other_rank} of {near.other_class}'
-                )
+                line += f'  rank {near.class_rank} of {len(found)} classes; '
+                line += f'word {near.other_rank} of {near.other_class}'
             lines.append(line)
     return '\n'.join(lines)

@@ -134,5 +134,5 @@ def test_a_checkpoint_without_prompts_is_named(tiny_run, edit, message):
 
 def test_a_model_without_prompts_is_named(tiny_generator):
     model = MODELS.build(dict(type='CAMSegmentor', mask_generator=tiny_generator))
-    with pytest.raises(ValueError, match='CAMSegmentor has no prompts: give the config of a SemP'):
+    with pytest.raises(ValueError, match='classify.pth has no prompts'):
         trained_prompts(model, {}, 'classify.pth')
