@@ -14,7 +14,6 @@ from semples_mmseg import register_components
 from semples_mmseg.cli.arguments import add_common_options, add_max_side
 from semples_mmseg.cli.errors import exit_codes
 from semples_mmseg.utils.errors import Refusal
-from semples_mmseg.utils.files import file_of_each
 from semples_mmseg.utils.locks import folder_lock
 
 
@@ -92,8 +91,10 @@ def metrics_files(args: argparse.Namespace) -> list[Path | None]:
     """
     paths = [Path(path) for path in args.checkpoint]
     files: list[Path | None] = [None] * len(paths)
-    if args.metrics:
-        files = [*file_of_each(args.metrics, paths)]
+    if args.metrics and len(paths) == 1:
+        files = [args.metrics]
+    elif args.metrics:
+        files = [args.metrics.with_stem(f'{args.metrics.stem}_{path.stem}') for path in paths]
     for file in filter(None, files):
         if file.is_dir():
             raise Refusal(f'--metrics {file} is a folder: name a file in it')

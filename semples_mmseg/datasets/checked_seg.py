@@ -12,7 +12,6 @@ from mmseg.registry import DATASETS
 
 from ..utils.classes import merge_class_names
 from ..utils.errors import Missing, Refusal, RunError
-from ..utils.images import PHOTO_SUFFIXES
 from ..utils.label_png import check_num_classes, class_colours
 from ..utils.lists import (
     find_images,
@@ -169,7 +168,7 @@ class CheckedSegDataset(BaseSegDataset):
     def _ids_in(self, folder: str) -> list[str]:
         """Image ids of all images of a folder."""
         ends = suffix_list(self.img_suffix)
-        ids, others = ids_below(folder, ends, PHOTO_SUFFIXES)
+        ids, others = ids_below(folder, ends)
         if others:
             print_log(
                 f'{type(self).__name__}: {len(others)} photos in {folder} have another suffix than '

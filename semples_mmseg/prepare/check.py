@@ -11,7 +11,6 @@ from ..datasets.checks import BLACK, FileCheck, Files, check_all, swapped_classe
 from ..datasets.labels import Label
 from ..datasets.weak_label import WeakLabelDataset
 from ..utils.errors import Missing, Refusal
-from ..utils.images import PHOTO_SUFFIXES
 from ..utils.label_png import IGNORED
 from ..utils.lists import (
     find_images,
@@ -86,7 +85,7 @@ def _listed(dataset: WeakLabelDataset, img_dir: str, report: Report) -> list[str
     if dataset.ann_file:
         return read_image_ids(dataset.ann_file)
     ends = suffix_list(dataset.img_suffix)
-    ids, others = ids_below(img_dir, ends, PHOTO_SUFFIXES)
+    ids, others = ids_below(img_dir, ends)
     if not ids:
         raise Missing(f'no image *{" *".join(ends)} in {img_dir}; check the suffix')
     detail = f'not used; the suffix is {", ".join(ends)} (--image-suffix takes several)'

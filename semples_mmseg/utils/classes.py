@@ -38,15 +38,24 @@ def read_classes(class_names: str | Sequence[str], where: str = 'class_names') -
         where: What the option belongs to, for error messages.
 
     Raises:
-        ValueError: If there is no data set of that name, it has no background class, or a name of
+        Refusal: If there is no data set of that name, it has no background class, or a name of
             the list is empty, repeated or has more than one ``|``.
-
-    Example:
-        >>> read_classes(['person|player', 'dog']).prompts
-        ('player', 'dog')
     """
     if isinstance(class_names, str):
-        return _classes_of(class_names, where)
+        from mmseg.registry import DATASETS  # predictions run where it is not installed
+
+        known = DATASETS.get(class_names)
+        if known is None:
+            raise Refusal(
+                f'{where}: {class_names!r} is not a registered data set; a list of names is '
+                f'possible, of one class [{class_names!r}]'
+            )
+        first, *names = known.METAINFO.get('classes') or ('',)
+        if first.lower() != 'background' or not names:
+            raise Refusal(f'{where}: the classes of {class_names} do not begin with background')
+        prompts = [getattr(known, 'PROMPT_NAMES', {}).get(name, name) for name in names]
+        palette = [list(colour) for colour in known.METAINFO['palette']]
+        return ObjectClasses(tuple(names), tuple(prompts), palette)
     if not class_names or any(str(name).count('|') > 1 for name in class_names):
         raise Refusal(
             f'{where}: expected class names, or "name|name for CLIP", got {list(class_names)}'
@@ -78,12 +87,9 @@ def model_metainfo(classes: ObjectClasses) -> dict[str, Any]:
 def merge_class_names(
     metainfo: Mapping | None, class_names: str | Sequence[str] | None
 ) -> dict[str, Any] | None:
-    """Merge the options ``class_names`` and ``metainfo`` of a data set.
+    """Merge the options ``class_names`` and ``metainfo`` of a data set; they have to agree.
 
     Classes of ``metainfo`` replace an inherited ``class_names='DATASET'``.
-
-    Raises:
-        ValueError: If both list classes, and not the same ones; see ``read_classes`` too.
     """
     if class_names is None:
         return dict(metainfo) if metainfo else None
@@ -97,24 +103,3 @@ def merge_class_names(
             'latter is the former with background in front. Give one of them'
         )
     return {**named, **(metainfo or {})}
-
-
-def _classes_of(dataset: str, where: str) -> ObjectClasses:
-    """The classes of a registered data set."""
-    from mmseg.registry import DATASETS  # predictions run where it is not installed
-
-    known = DATASETS.get(dataset)
-    if known is None:
-        raise Refusal(
-            f'{where}: {dataset!r} is not a registered data set; a list of names is possible, of '
-            f'one class [{dataset!r}]'
-        )
-    first, *names = known.METAINFO.get('classes') or ('',)
-    if first.lower() != 'background' or not names:
-        raise Refusal(f'{where}: the classes of {dataset} do not begin with background')
-    prompts = getattr(known, 'PROMPT_NAMES', {})
-    return ObjectClasses(
-        tuple(names),
-        tuple(prompts.get(name, name) for name in names),
-        [list(colour) for colour in known.METAINFO['palette']],
-    )

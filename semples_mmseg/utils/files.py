@@ -5,8 +5,6 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from .errors import Refusal
@@ -22,35 +20,19 @@ def file_digest(*paths: str | os.PathLike) -> str:
     return digest.hexdigest()
 
 
-def file_of_each(file: Path, sources: Sequence[Path]) -> list[Path]:
-    """Files for the results of several sources: ``seeds_match.json`` for ``match.pth``.
-
-    Args:
-        file: File for a single source, such as ``seeds.json``.
-        sources: The sources.
-    """
-    if len(sources) == 1:
-        return [file]
-    return [file.with_stem(f'{file.stem}_{source.stem}') for source in sources]
-
-
 def read_bytes(
     path: str | os.PathLike, kind: str = 'file', backend_args: dict | None = None
 ) -> bytes:
-    """Read a file.
+    """Read a file; symbolic links are followed.
 
     Args:
-        path: The file; symbolic links are followed.
+        path: The file, or an address.
         kind: What the file should be, for error messages.
         backend_args: Arguments of MMEngine's file backend.
 
-    Returns:
-        Its content.
-
     Raises:
-        FileNotFoundError: If there is no such file.
-        OSError: If it cannot be read; the error has the file's name.
-        ValueError: If it is a folder, a pipe or a device.
+        OSError: If it is missing or cannot be read; the error has the file's name.
+        Refusal: If it is a folder, a pipe or a device.
     """
     path = os.fspath(path)
     if backend_args is not None or '://' in path:
@@ -64,11 +46,7 @@ def read_bytes(
 
 
 def read_text(path: str | os.PathLike, kind: str = 'file', backend_args: dict | None = None) -> str:
-    """Read a UTF-8 text, with or without byte order mark; see ``read_bytes``.
-
-    Raises:
-        ValueError: If it has another encoding.
-    """
+    """Read a UTF-8 text, with or without byte order mark; see ``read_bytes``."""
     content = read_bytes(path, kind, backend_args)
     try:
         return content.decode('utf-8-sig')
@@ -82,23 +60,13 @@ def read_lines(
     """Read the lines that are not blank, without leading and trailing spaces.
 
     Lines end with CR or LF only; ``str.splitlines`` also splits at rare Unicode characters.
-
-    Raises:
-        ValueError: See ``read_text``.
     """
     text = read_text(path, kind, backend_args)
     return [line.strip() for line in re.split(r'[\r\n]', text) if line.strip()]
 
 
 def read_json(path: str | os.PathLike, kind: str = 'file', backend_args: dict | None = None) -> Any:
-    """Read strict JSON: a repeated key, NaN and infinity are errors.
-
-    Python's own reader keeps the last of two equal keys without a message.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not JSON; see ``read_bytes`` too.
-    """
+    """Read strict JSON: a repeated key (Python keeps the last), NaN and infinity are errors."""
     text = read_text(path, kind, backend_args)
     try:
         return json.loads(text, object_pairs_hook=_object, parse_constant=_constant)

@@ -45,11 +45,7 @@ def photo_formats() -> tuple[str, ...]:
 
 
 def max_pixels() -> int:
-    """Largest number of pixels of an image or mask; ``SEMPLES_MAX_PIXELS`` changes it.
-
-    Raises:
-        ValueError: If the variable is not a positive number.
-    """
+    """Largest number of pixels of an image or mask; ``SEMPLES_MAX_PIXELS`` changes it."""
     text = os.environ.get(LIMIT_VARIABLE, '')
     if not text:
         return DEFAULT_MAX_PIXELS
@@ -67,7 +63,7 @@ def open_image(
     kind: str = 'image',
     formats: tuple[str, ...] | None = None,
 ) -> Image.Image:
-    """Open an image without decoding it.
+    """Open an image without decoding it, which may still fail.
 
     Args:
         content: The file.
@@ -75,19 +71,15 @@ def open_image(
         kind: What the file should be, for error messages.
         formats: Pillow's names of the formats to accept; ``photo_formats`` by default.
 
-    Returns:
-        Pillow's image, not loaded yet. Decoding it may still fail.
-
     Raises:
-        ValueError: If it is empty, not an image of these formats, has more than ``max_pixels``
+        Refusal: If it is empty, not an image of these formats, has more than ``max_pixels``
             pixels, or holds several pictures (an animation, a TIFF of several pages).
     """
     if not content:
         raise Refusal(f'{kind} {path} is empty; replace the file')
     limit = max_pixels()
     try:
-        formats = formats or photo_formats()
-        image = Image.open(io.BytesIO(content), formats=formats)
+        image = Image.open(io.BytesIO(content), formats=formats or photo_formats())
         width, height = image.size
         if width * height > limit:
             raise Refusal(
@@ -122,9 +114,6 @@ def decode_image(
 
     Returns:
         uint8 (H, W, 3).
-
-    Raises:
-        ValueError: If it cannot be decoded completely; see ``open_image`` too.
     """
     with open_image(content, path) as image:
         try:
@@ -139,22 +128,12 @@ def decode_image(
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
-    """Read and decode an image as the pipelines do, uint8 RGB (H, W, 3).
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be decoded; see ``decode_image``.
-    """
+    """Read and decode an image as the pipelines do, uint8 RGB (H, W, 3); see ``decode_image``."""
     return decode_image(read_bytes(path, 'image'), path)
 
 
 def photo_pixels(photo: str | os.PathLike | np.ndarray) -> np.ndarray:
-    """The pixels of a photo that is given as a path or an array, uint8 RGB (H, W, 3).
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be read, or the array has another type or shape.
-    """
+    """The pixels of a photo that is given as a path or an array, uint8 RGB (H, W, 3)."""
     if not isinstance(photo, np.ndarray):
         return read_image(photo)
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
@@ -165,10 +144,7 @@ def photo_pixels(photo: str | os.PathLike | np.ndarray) -> np.ndarray:
 
 
 def _several_pictures(image: Image.Image) -> bool:
-    """Whether an image is an animation or a document.
-
-    Smaller copies in a TIFF and the other views of cameras and phones do not count.
-    """
+    """Whether an image is an animation or a document; views of cameras, smaller copies are not."""
     if image.format in ('MPO', 'HEIF') or not getattr(image, 'is_animated', False):
         return False
     if image.format != 'TIFF':

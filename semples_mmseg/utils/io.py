@@ -25,12 +25,6 @@ def atomic_write(path: str | os.PathLike, mode: str = 'w') -> Iterator[IO[Any]]:
     Args:
         path: The file to write.
         mode: ``'w'`` for text (UTF-8) or ``'wb'`` for bytes.
-
-    Yields:
-        The open temporary file.
-
-    Raises:
-        OSError: If the folder cannot be written.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,12 +56,7 @@ def write_json(path: str | os.PathLike, content: Any, **options: Any) -> None:
 
 
 def check_writable(folder: str | os.PathLike, option: str = '--out') -> None:
-    """Make a folder if it is missing, and write a temporary file there.
-
-    Raises:
-        OSError: If it cannot be written; the error has the folder's name.
-        Refusal: If there is a file in its place.
-    """
+    """Make a folder if it is missing, and write a temporary file there; errors name the folder."""
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=Path(folder)):
@@ -85,7 +74,7 @@ def check_writable(folder: str | os.PathLike, option: str = '--out') -> None:
 def remove_leftovers(folder: str | os.PathLike, recursive: bool = False) -> int:
     """Remove temporary files that killed runs have left, and return their number.
 
-    They only take space. No other run may write to the folder meanwhile; it may be missing.
+    No other run may write to the folder meanwhile; it may be missing.
     """
     pattern = '**/.*.tmp' if recursive else '.*.tmp'
     found = [path for path in Path(folder).glob(pattern) if _LEFTOVER.fullmatch(path.name)]

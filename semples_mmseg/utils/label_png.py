@@ -24,14 +24,10 @@ if TYPE_CHECKING:  # predictions run where it is not installed
 
 
 def full_palette(colours: Sequence[Sequence[int]] = ()) -> list[int]:
-    """Colours of all 256 ids in PNG's form.
+    """Colours of all 256 ids in PNG's form, 768 numbers: R, G, B of id 0, then of id 1, ...
 
     Args:
-        colours: RGB of the first ids, e.g. a data set's ``palette``; the other ids get PASCAL
-            VOC's colour of that id (255, "ignored", is cream).
-
-    Returns:
-        768 numbers: R, G, B of id 0, then of id 1, ...
+        colours: RGB of the first ids; the others get PASCAL VOC's (255, "ignored", is cream).
     """
     ids = np.arange(256)
     table = np.zeros((256, 3), np.int64)
@@ -51,25 +47,14 @@ def class_colours(count: int, palette: Sequence[Sequence[int]] = ()) -> list[lis
 def write_classes(
     folder: str | os.PathLike, classes: Sequence[str], palette: Sequence[Sequence[int]] = ()
 ) -> None:
-    """Write ``classes.json``: id, name and colour of the classes of a folder's masks.
-
-    Args:
-        folder: Folder of the masks.
-        classes: Names, the background first.
-        palette: RGB of the first ids, see ``full_palette``.
-    """
+    """Write ``classes.json``: id, name and colour of a folder's masks, the background first."""
     colours = class_colours(len(classes), palette)
     entries = [dict(id=k, name=name, colour=colours[k]) for k, name in enumerate(classes)]
     write_json(Path(folder) / 'classes.json', entries, ensure_ascii=False)
 
 
 def read_class_colours(folder: str | os.PathLike) -> tuple[list[str], list[list[int]]]:
-    """Names of the ids of a folder's masks, background first, and their colours.
-
-    Raises:
-        Missing: If the folder has no ``classes.json``.
-        Refusal: If it was not written by ``write_classes``.
-    """
+    """Read what ``write_classes`` wrote: names, background first, and their colours."""
     file = Path(folder) / 'classes.json'
     if not file.is_file():
         raise Missing(f'{file} does not exist: give the names of the classes with --classes')
@@ -91,12 +76,8 @@ def write_mask(
 
     Args:
         path: The file; its folder is made if it is missing.
-        label: Ids 0..255, shape ``(H, W)``.
+        label: Ids 0..255, shape ``(H, W)``; others are refused.
         palette: RGB of the first ids, see ``full_palette``.
-
-    Raises:
-        ValueError: If the array is not two-dimensional or an id does not fit in 8 bits.
-        OSError: If the file cannot be written; no part of it is left.
     """
     if label.ndim != 2 or label.min(initial=0) < 0 or label.max(initial=0) > 255:
         raise Refusal(
@@ -110,12 +91,7 @@ def write_mask(
 
 
 def read_mask(path: str | os.PathLike) -> np.ndarray:
-    """Read the ids of a palette or grey PNG, uint8 of shape ``(H, W)``.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is an image of another kind, too large or damaged.
-    """
+    """Read the ids of a palette or grey PNG, uint8 ``(H, W)``; other kinds are refused."""
     return decode_mask(read_bytes(path, 'mask'), path)
 
 
@@ -169,9 +145,5 @@ def check_ids(
 
 
 def mask_path(folder: str | os.PathLike, img_id: str) -> Path:
-    """Path of the mask of an image: ``<folder>/<image id>.png``, always inside the folder.
-
-    Raises:
-        ValueError: If the id leads out of it.
-    """
+    """Path of the mask of an image: ``<folder>/<image id>.png``; an id that leaves is refused."""
     return Path(folder) / f'{check_image_id(img_id, f"masks in {folder}")}.png'

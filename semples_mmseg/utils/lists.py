@@ -1,13 +1,12 @@
-"""Reading and checking the lists of a data set: image ids, labels, files on disk."""
+"""Lists of a data set: image ids, labels, files on disk, and hints of what was meant."""
 
 import difflib
-import errno
 import os
 import re
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,18 +17,11 @@ from .names import check_image_id, is_image_id
 
 
 def read_image_ids(path: str, backend_args: dict | None = None) -> list[str]:
-    """Read a split list: one image id a line, blank lines ignored.
-
-    Args:
-        path: Text file.
-        backend_args: Arguments of MMEngine's file backend.
-
-    Returns:
-        The ids in the order of the file. An id may contain spaces.
+    """Read a split list: one image id a line, with its spaces; blank lines are ignored.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the list is empty, not a text, repeats an id, is one of VOC's lists of one
+        Missing: If there is no such file.
+        Refusal: If the list is empty, not a text, repeats an id, is one of VOC's lists of one
             class (``id -1``), or an id is a path out of the image folder.
     """
     try:
@@ -53,16 +45,8 @@ def read_image_ids(path: str, backend_args: dict | None = None) -> list[str]:
 
 
 def missing_files(paths: Iterable[str]) -> list[str]:
-    """Return those local paths that are not existing files; every folder is listed once."""
-    folders: dict[str, set[str]] = {}
-    missing = []
-    for path in paths:
-        folder, name = os.path.split(path)
-        if folder not in folders:
-            folders[folder] = _files_in(folder)
-        if name not in folders[folder]:
-            missing.append(path)
-    return missing
+    """Those local paths that are not existing files."""
+    return [path for path in paths if not os.path.isfile(path)]
 
 
 def find_images(
@@ -78,13 +62,13 @@ def find_images(
     Returns:
         A path for each id, and the paths that are not existing files.
     """
-    from mmengine import fileio  # predictions run where it is not installed
-
-    ends = suffix_list(suffixes)
-    candidates = [[fileio.join_path(folder, i + end) for end in ends] for i in img_ids]
-    absent = {*missing_files(path for group in candidates for path in group)}
-    paths = [next((path for path in group if path not in absent), group[0]) for group in candidates]
-    return paths, [path for path in paths if path in absent]
+    paths, missing = [], []
+    for img_id in img_ids:
+        wanted = [os.path.join(folder, img_id + end) for end in suffix_list(suffixes)]
+        there = [path for path in wanted if os.path.isfile(path)]
+        paths.append((there or wanted)[0])
+        missing += [] if there else wanted[:1]
+    return paths, missing
 
 
 def suffix_list(suffixes: str | Sequence[str]) -> tuple[str, ...]:
@@ -101,32 +85,31 @@ def files_below(folder: str | os.PathLike, suffix: str | Sequence[str]) -> list[
     Raises:
         OSError: If a folder cannot be read.
     """
-    root, ends = Path(folder), suffix_list(suffix)
-    found, seen, waiting = [], set(), ['']
-    while waiting:
-        below = waiting.pop()
-        status, entries = os.stat(root / below), list(os.scandir(root / below))
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    found, seen = [], set()
+    for place, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+        status = os.stat(place)
+        folders[:] = [name for name in folders if not name.startswith('.')]
         if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        for entry in entries:
-            if entry.name.startswith('.'):
-                continue
-            if _is(entry, os.DirEntry.is_dir):
-                waiting.append(f'{below}{entry.name}/')
-            elif entry.name.endswith(ends):
-                found.append(below + entry.name)
+        shown = [name for name in names if not name.startswith('.')]
+        below = Path(place).relative_to(folder)
+        found += [(below / name).as_posix() for name in shown if name.endswith(suffix_list(suffix))]
     return sorted(found)
 
 
 def find_photos(root: Path) -> list[str]:
-    """Paths, below a folder and with slashes, of all photos in it, sorted.
+    """Paths, below a folder and with slashes, of all photos in it, sorted; see ``files_below``.
 
-    Suffixes of any case count. Hidden files and folders (``._x.jpg``, ``.ipynb_checkpoints``) do
-    not. Photos whose name cannot be the name of a mask are left out with a warning.
+    Photos whose name cannot be the name of a mask are left out with a warning.
 
     Raises:
-        FileNotFoundError: If the folder is not there or holds no photo.
+        Missing: If the folder is not there or holds no photo.
     """
     if not root.is_dir():
         raise Missing(f'there is no folder of photos at {root}')
@@ -137,15 +120,15 @@ def find_photos(root: Path) -> list[str]:
             f'{root} holds no photo: none of its files ends in one of '
             f'{", ".join(end for end in PHOTO_SUFFIXES if end.islower())}'
         )
-    good = [name for name in found if is_image_id(name)]
-    if len(good) < len(found):
-        odd = [ascii(name) for name in found if not is_image_id(name)]
+    odd = [name for name in found if not is_image_id(name)]
+    if odd:
         warnings.warn(
             f'{len(odd)} photos in {root} are left out, because their names hold a backslash or '
-            f'control characters, are not UTF-8 or too long: {name_some(odd)}; rename them',
+            'control characters, are not UTF-8 or too long: '
+            f'{name_some([ascii(name) for name in odd])}; rename them',
             stacklevel=2,
         )
-    return good
+    return [name for name in found if name not in odd]
 
 
 def image_ids(photos: Iterable[str]) -> dict[str, str]:
@@ -154,42 +137,58 @@ def image_ids(photos: Iterable[str]) -> dict[str, str]:
     Masks are called ``<id>.png``, so no two photos may have the same id.
     """
     photos = set(photos)
-    stems = Counter(str(PurePosixPath(photo).with_suffix('')) for photo in photos)
-    ids = {}
-    for photo in sorted(photos):
-        stem = str(PurePosixPath(photo).with_suffix(''))
-        ids[photo] = stem if stems[stem] == 1 and stem not in photos else photo
-    return ids
+    stems = {photo: str(PurePosixPath(photo).with_suffix('')) for photo in sorted(photos)}
+    count = Counter(stems.values())
+    return {
+        photo: stem if count[stem] == 1 and stem not in photos else photo
+        for photo, stem in stems.items()
+    }
 
 
 def ids_below(
-    folder: str | os.PathLike, suffixes: str | Sequence[str], others: Sequence[str] = ()
+    folder: str | os.PathLike, suffixes: str | Sequence[str]
 ) -> tuple[list[str], list[str]]:
-    """Image ids of the files in a folder and below it, and files that may be images too.
-
-    The latter have one of the suffixes ``others`` and no image's name.
-    """
+    """Image ids of the files in a folder and below it, and photos with another suffix."""
     ends = suffix_list(suffixes)
     names = files_below(folder, ends)
     ids = dict.fromkeys(
         next(name.removesuffix(end) for end in ends if name.endswith(end)) for name in names
     )
-    rest = {*files_below(folder, others)} - {*names}
+    rest = {*files_below(folder, PHOTO_SUFFIXES)} - {*names}
     return list(ids), sorted(name for name in rest if os.path.splitext(name)[0] not in ids)
 
 
 def name_missing(paths: Sequence[str]) -> str:
     """Name the first few missing files, each with an existing file of similar name."""
-    return name_some([*(path + _instead(path) for path in paths[:3]), *paths[3:]])
+    named = []
+    for path in paths[:3]:
+        folder, name = os.path.split(path)
+        if os.path.isdir(folder or '.'):
+            named.append(path + _similar(name, os.listdir(folder or '.')))
+        else:
+            named.append(f'{path} (the folder does not exist)')
+    return name_some([*named, *paths[3:]])
 
 
 def name_absent(img_ids: Sequence[str], known: Iterable[str]) -> str:
     """Name the first few unknown ids, each with a similar known one."""
-    alike: dict[str, str] = {}
-    for there in known:
-        alike.setdefault(folded(os.path.splitext(there)[0]), there)
-        alike[folded(there)] = there
-    return name_some([i + _there(alike.get(folded(i)), i) for i in img_ids[:3]] + [*img_ids[3:]])
+    return name_some([*(i + _similar(i, known) for i in img_ids[:3]), *img_ids[3:]])
+
+
+def _similar(wanted: str, names: Iterable[str]) -> str:
+    """A name that differs in case, suffix or the coding of accents from a wanted one, as a text."""
+    keys = {folded(wanted), folded(os.path.splitext(wanted)[0])}
+    for there in sorted(names):
+        if keys & {folded(n) for n in (there, os.path.splitext(there)[0], there.replace('.', ''))}:
+            nfc = (unicodedata.normalize('NFC', name) for name in (there, wanted))
+            coding = ', with differently coded accents' if len({*nfc}) == 1 else ''
+            return f' (there is {there}{coding})'
+    return ''
+
+
+def folded(name: str) -> str:
+    """A name without differences of case and of the two Unicode forms of accents."""
+    return unicodedata.normalize('NFC', name).casefold()
 
 
 def explain_unknown(label: Any, classes: Sequence[str]) -> str:
@@ -208,49 +207,3 @@ def name_some(items: Sequence[str], limit: int = 3) -> str:
     """Name the first few items and how many there are."""
     shown = ', '.join(items[:limit])
     return shown if len(items) <= limit else f'{shown}, ... ({len(items)} in all)'
-
-
-def _instead(path: str) -> str:
-    """An existing file with a name similar to that of a missing one, as a text."""
-    folder, name = os.path.split(path)
-    if not os.path.isdir(folder or '.'):
-        return ' (the folder does not exist)'
-    stem = os.path.splitext(name)[0]
-    similar = (
-        there
-        for there in sorted(_files_in(folder))
-        if there == stem
-        or there.replace('.', '') == name
-        or folded(os.path.splitext(there)[0]) == folded(stem)
-    )
-    return _there(next(similar, None), name)
-
-
-def _there(there: str | None, wanted: str) -> str:
-    if there is None:
-        return ''
-    form = unicodedata.normalize
-    unseen = there != wanted and form('NFC', there) == form('NFC', wanted)
-    return f' (there is {there}{", with differently coded accents" if unseen else ""})'
-
-
-def folded(name: str) -> str:
-    """A name without differences of case and of the two Unicode forms of accents."""
-    return unicodedata.normalize('NFC', name).casefold()
-
-
-def _files_in(folder: str) -> set[str]:
-    try:
-        with os.scandir(folder or '.') as entries:
-            return {entry.name for entry in entries if _is(entry, os.DirEntry.is_file)}
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-            return set()
-        raise
-
-
-def _is(entry: os.DirEntry, kind: Callable[[os.DirEntry], bool]) -> bool:
-    try:
-        return kind(entry)
-    except OSError:  # a link to itself
-        return False

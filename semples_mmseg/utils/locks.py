@@ -13,14 +13,11 @@ from .errors import Refusal
 
 @contextlib.contextmanager
 def folder_lock(path: str | os.PathLike) -> Iterator[None]:
-    """Lock a folder for the duration of a block, so that no second run writes to it.
+    """Lock a folder, which is made if it is missing, so that no second run writes to it.
 
     The system locks the file ``.lock`` in the folder and releases it when the process ends, also
     when it is killed. In a job of several processes the first one locks. A process may lock a
     folder that it already holds. File systems without locks get none.
-
-    Args:
-        path: The folder; it is made if it does not exist.
 
     Raises:
         Refusal: If another process holds the folder, or ``.lock`` is a link, which is not followed.

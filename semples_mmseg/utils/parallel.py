@@ -24,17 +24,15 @@ ITEMS_PER_WORKER = 32
 
 def usable_cores() -> int:
     """Number of CPU cores for each process of the job on this machine, at least 1."""
-    if hasattr(os, 'sched_getaffinity'):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
+    affinity = getattr(os, 'sched_getaffinity', None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     return max(cores // int(os.environ.get('LOCAL_WORLD_SIZE', 1)), 1)
 
 
 def parallel_map(
     function: Callable[[Any], Any], items: Sequence[Any], num_workers: int | None = None
 ) -> Iterator[Any]:
-    """Apply a function to every item in worker processes.
+    """Apply a function to every item in worker processes; yields the results in order.
 
     Args:
         function: See ``WorkerPool``.
@@ -42,13 +40,6 @@ def parallel_map(
             this process.
         num_workers: Largest number of processes; 0 computes in this process. All usable cores by
             default.
-
-    Yields:
-        The results in the order of the items.
-
-    Raises:
-        ValueError: If ``num_workers`` is negative.
-        Exception: What the function raised.
     """
     workers = usable_cores() if num_workers is None else num_workers
     with WorkerPool(function, min(workers, len(items) // ITEMS_PER_WORKER)) as pool:
@@ -65,9 +56,6 @@ class WorkerPool:
     Args:
         function: What the workers call; a function of a module, or an object that can be pickled.
         num_workers: Number of processes; with 0 the function is called in this one.
-
-    Raises:
-        ValueError: If ``num_workers`` is negative.
     """
 
     def __init__(self, function: Callable[..., Any], num_workers: int) -> None:
@@ -96,11 +84,8 @@ class WorkerPool:
     def put(self, *arguments: Any) -> list[Any]:
         """Add a task; wait while more than two tasks per worker are unfinished.
 
-        Returns:
-            Results that are ready, in the order of their tasks.
-
-        Raises:
-            Exception: What a task raised; the pool is closed, then.
+        Returns the results that are ready, in the order of their tasks. What a task raised is
+        raised here, and closes the pool.
         """
         if self._executor is None:
             return [self._function(*arguments)]
@@ -137,11 +122,7 @@ class WorkerPool:
 
 @contextlib.contextmanager
 def _nameless_script() -> Iterator[None]:
-    """Start processes that do not run the script of this one again.
-
-    They would import it first, which starts everything anew where it has no line
-    ``if __name__ == '__main__'``.
-    """
+    """Start processes that do not import the script of this one, which may lack a main guard."""
     script = sys.modules['__main__']
     sys.modules['__main__'] = ModuleType('__main__')
     try:

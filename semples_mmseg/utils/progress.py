@@ -20,11 +20,6 @@ def progress(items: Iterable[Item], description: str, total: int | None = None) 
     """Yield the items and show on stderr how many are done and the time left.
 
     A terminal has one line, which changes; a file gets a line every minute.
-
-    Args:
-        items: Items of the work.
-        description: Name of the work.
-        total: Number of items, if they have no length.
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
@@ -32,12 +27,8 @@ def progress(items: Iterable[Item], description: str, total: int | None = None) 
     if not console.is_terminal:
         yield from _lines(items, description, total)
         return
-    columns = (
-        TextColumn('{task.description}', markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
+    text = TextColumn('{task.description}', markup=False)
+    columns = (text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as shown:
         yield from shown.track(items, total, description=description)
 

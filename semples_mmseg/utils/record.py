@@ -1,8 +1,7 @@
 """What results were made from: settings, inputs and outputs, in ``record.json`` beside them.
 
-Every command that makes results asks the record of their folder the same question and gets one of
-three answers: complete (nothing to do), unfinished (continue), or made from something else, which
-is a ``Refusal`` that names what differs.
+A command asks the record of a folder and gets one of three answers: complete (nothing to do),
+unfinished (continue), or made from something else, a ``Refusal`` that names what differs.
 """
 
 from __future__ import annotations
@@ -45,13 +44,13 @@ class Entry:
 
 
 class Record:
-    """The record of a folder.
+    """The record of a folder, which may be missing.
 
     Equal size and time of a file are trusted; of a file whose time differs the content is compared,
     so runs and photos can be copied and moved.
 
     Args:
-        folder: The folder; it may be missing.
+        folder: The folder.
         way: What a user can do where results were made from something else, the end of messages.
 
     Raises:
@@ -68,11 +67,7 @@ class Record:
         return name in self._entries
 
     def __getitem__(self, name: str) -> Entry:
-        """The entry of a result.
-
-        Raises:
-            Missing: If there is none.
-        """
+        """The entry of a result; ``Missing`` if there is none."""
         if name not in self._entries:
             raise Missing(f'{self.folder} holds no {name} ({RECORD} has no such entry)')
         return self._entries[name]
@@ -101,7 +96,7 @@ class Record:
             Refusal: If settings or inputs differ, or an output was changed since it was made.
             Missing: If an input is missing.
         """
-        return self._compare(name, _plain(settings), expand(inputs), grows)[0]
+        return self._compare(name, _plain(settings), _expand(inputs), grows)[0]
 
     def begin(
         self,
@@ -118,10 +113,10 @@ class Record:
             anew: Forget what was recorded; the caller has removed the outputs.
             about: JSON data that is not compared; replaces data of the same keys.
         """
-        plain, files = _plain(settings), expand(inputs)
+        plain = _plain(settings)
         if anew:
             self._entries.pop(name, None)
-        state, stamps = self._compare(name, plain, files, grows)
+        state, stamps = self._compare(name, plain, _expand(inputs), grows)
         if state != 'complete':
             there = self._entries.get(name, Entry())
             inputs_now = there.inputs | stamps if grows else stamps
@@ -136,7 +131,7 @@ class Record:
 
         Args:
             name: Name of the result, which was begun.
-            outputs: Its files and folders, in the folder of the record.
+            outputs: Its files and folders, below that of the record.
             unused: Names of inputs that nothing was made from, such as photos that cannot be read;
                 they are forgotten, so that they may be replaced.
             about: See ``begin``.
@@ -145,7 +140,7 @@ class Record:
             Missing: If an output is missing.
         """
         entry, unused = self._entries[name], set(unused)
-        files = expand({os.path.relpath(path, self.folder): Path(path) for path in outputs})
+        files = _expand({os.path.relpath(path, self.folder): Path(path) for path in outputs})
         entry.outputs = _stamps(files, {})
         entry.inputs = {file: stamp for file, stamp in entry.inputs.items() if file not in unused}
         entry.about |= _plain(about)
@@ -172,16 +167,14 @@ class Record:
         stamps = _stamps(files, {} if entry is None else entry.inputs)
         if entry is None:
             return 'new', stamps
-        found = [
-            f'{key} {old} there, {new} now'
-            for key, old, new in differences(entry.settings, settings)
-        ]
+        changes = differences(entry.settings, settings)
+        found = [f'{key} {old} there, {new} now' for key, old, new in changes]
         for file in sorted({*entry.inputs, *stamps}):
-            if file not in stamps or file not in entry.inputs:
-                if not grows:
-                    found.append(f'{file} {"was added" if file in stamps else "is gone"}')
-            elif stamps[file][2] != entry.inputs[file][2]:
-                found.append(f'{file} has other content')
+            if file in stamps and file in entry.inputs:
+                if stamps[file][2] != entry.inputs[file][2]:
+                    found.append(f'{file} has other content')
+            elif not grows:
+                found.append(f'{file} {"was added" if file in stamps else "is gone"}')
         if found:
             more = f' and {len(found) - 8} more' if len(found) > 8 else ''
             raise Refusal(
@@ -191,8 +184,8 @@ class Record:
             )
         if entry.outputs is None:
             return 'unfinished', stamps
-        paths = {file: self.folder / file for file in entry.outputs}
-        there = {file: path for file, path in paths.items() if path.is_file()}
+        there = {file: self.folder / file for file in entry.outputs}
+        there = {file: path for file, path in there.items() if path.is_file()}
         now = _stamps(there, entry.outputs)
         changed = [file for file in now if now[file][2] != entry.outputs[file][2]]
         if changed:
@@ -201,59 +194,58 @@ class Record:
                 f'{self.folder / changed[0]} was changed since it was made{others}: delete it to '
                 f'have it made again, or {self.way}'
             )
-        whole = len(there) == len(paths) and not stamps.keys() - entry.inputs.keys()
+        whole = len(there) == len(entry.outputs) and not stamps.keys() - entry.inputs.keys()
         return ('complete' if whole else 'unfinished'), stamps
 
     def _read(self) -> dict[str, Entry]:
         if not self.file.exists():
-            old = [name for name in OLD if (self.folder / name).is_file()]
-            if old:
-                raise Refusal(
-                    f'{self.folder / old[0]} was made by version 0.3.0 or older, which this one '
-                    f'does not continue: {self.way}'
-                )
+            for old in OLD:
+                if (self.folder / old).is_file():
+                    raise Refusal(
+                        f'{self.folder / old} was made by version 0.3.0 or older, which this one '
+                        f'does not continue: {self.way}'
+                    )
             return {}
         content = read_json(self.file)
-        if not isinstance(content, dict):
-            raise self._damaged('it is no JSON object')
-        return {name: self._entry(name, given) for name, given in content.items()}
-
-    def _entry(self, name: str, given: Any) -> Entry:
-        known = {'settings', 'inputs', 'outputs', 'about'}
-        if not isinstance(given, dict) or set(given) != known:
-            raise self._damaged(f'{name} needs the keys {sorted(known)}')
-        for key in ('settings', 'about'):
-            if not isinstance(given[key], dict):
-                raise self._damaged(f'{name}.{key} is no JSON object')
-        for key in ('inputs', 'outputs'):
-            stamps = {} if key == 'outputs' and given[key] is None else given[key]
-            if not isinstance(stamps, dict) or not all(map(_is_stamp, stamps.values())):
-                raise self._damaged(f'{name}.{key} needs [size, time, SHA-256] for every file')
-        return Entry(**given)
-
-    def _damaged(self, reason: str) -> Refusal:
-        return Refusal(f'{self.file} is damaged: {reason}. Restore the file, or {self.way}')
+        entries = content if isinstance(content, dict) else {'the file': content}
+        for name, given in entries.items():
+            if not _is_entry(given):
+                raise Refusal(
+                    f'{self.file} is damaged: {name} is no object of settings, inputs, outputs and '
+                    f'about. Restore the file, or {self.way}'
+                )
+        return {name: Entry(**given) for name, given in entries.items()}
 
     def _write(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
         content = {name: asdict(entry) for name, entry in self._entries.items()}
         write_json(self.file, content, indent=None)
 
 
-def expand(paths: Mapping[str, Path]) -> dict[str, Path]:
-    """Named files: of a folder all files below it, but no hidden ones and no records.
+def _is_entry(given: Any) -> bool:
+    """Whether JSON data is an entry."""
+    if not isinstance(given, dict) or given.keys() != vars(Entry()).keys():
+        return False
+    parts = dict(given, outputs={} if given['outputs'] is None else given['outputs'])
+    if not all(isinstance(part, dict) for part in parts.values()):
+        return False
+    stamps = [*parts['inputs'].values(), *parts['outputs'].values()]
+    kinds = [int, int, str]
+    return all(isinstance(stamp, list) and [*map(type, stamp)] == kinds for stamp in stamps)
 
-    Raises:
-        Missing: If a path does not exist.
-    """
+
+def _expand(paths: Mapping[str, Path]) -> dict[str, Path]:
+    """Files by name: of a folder all below it, but no hidden ones and no records."""
     files: dict[str, Path] = {}
     for name, path in paths.items():
-        if path.is_dir():
-            files |= {f'{name}/{file.relative_to(path).as_posix()}': file for file in _below(path)}
-        elif path.is_file():
+        if path.is_file():
             files[name] = path
-        else:
+        elif not path.is_dir():
             raise Missing(f'{path} does not exist')
+        for place, folders, below in os.walk(path):
+            folders[:] = sorted(folder for folder in folders if not folder.startswith('.'))
+            for file in (Path(place, file) for file in sorted(below)):
+                if not file.name.startswith('.') and file.name != RECORD:
+                    files[f'{name}/{file.relative_to(path).as_posix()}'] = file
     return files
 
 
@@ -267,15 +259,6 @@ def differences(old: Any, new: Any, where: str = '') -> Iterator[tuple[str, Any,
             yield from differences(old.get(key, 'not set'), new.get(key, 'not set'), path)
     elif old != new:
         yield where, old, new
-
-
-def _below(folder: Path) -> list[Path]:
-    found = []
-    for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith('.'))
-        kept = sorted(name for name in names if not name.startswith('.') and name != RECORD)
-        found += [Path(place) / name for name in kept]
-    return found
 
 
 def _stamps(files: Mapping[str, Path], known: Stamps) -> Stamps:
@@ -294,11 +277,6 @@ def _stamps(files: Mapping[str, Path], known: Stamps) -> Stamps:
 def _version(path: Path) -> list[int]:
     found = path.stat()
     return [found.st_size, found.st_mtime_ns]
-
-
-def _is_stamp(given: Any) -> bool:
-    kinds = [int, int, str]
-    return isinstance(given, list) and [type(part) for part in given] == kinds
 
 
 def _plain(value: Any) -> Any:

@@ -25,12 +25,7 @@ def limited_size(size: tuple[int, int], max_side: int) -> tuple[int, int]:
 
 
 def resize_bicubic(img: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize a uint8 image (H, W, 3) with PIL's (antialiased) bicubic filter.
-
-    Args:
-        img: The image; the order of channels does not matter.
-        size: Height and width of the result; an image of that size is returned as it is.
-    """
+    """Resize a uint8 image (H, W, 3) to a height and width by PIL's antialiased bicubic filter."""
     if img.shape[:2] == tuple(size):
         return img
     picture = Image.fromarray(np.ascontiguousarray(img))
@@ -38,15 +33,10 @@ def resize_bicubic(img: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def enlarged_size(size: tuple[int, int], window: Sequence[int]) -> tuple[int, int]:
-    """Size of an image after it was enlarged, if necessary, so that a window fits.
+    """Height and width of an image after it was enlarged, if necessary, so that a window fits.
 
-    Args:
-        size: Height and width of the image.
-        window: Height and width of a window.
-
-    Returns:
-        ``int(side * window / short side)`` for both sides where the short side is below the
-        window, else ``size``; ``size`` also for a strip, see ``LONGEST_RATIO``.
+    ``int(side * window / short side)`` for both sides where the short side is below the window,
+    else ``size``; ``size`` also for a strip, see ``LONGEST_RATIO``.
     """
     (height, width), (rows, columns) = size, window
     strip = max(height, width) > LONGEST_RATIO * min(height, width)
@@ -58,17 +48,14 @@ def enlarged_size(size: tuple[int, int], window: Sequence[int]) -> tuple[int, in
 
 
 def enlarged_labels(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Best class of every pixel after bilinear enlargement of the scores.
+    """Best class of every pixel after bilinear enlargement of the scores; of equal ones the first.
 
     Only classes that may be the best one somewhere in a strip of the photo are enlarged, one at a
     time.
 
     Args:
         scores: Scores of the C classes, ``(C, h, w)``, 1 <= C <= 256.
-        size: Height and width (H, W) of the result, not smaller.
-
-    Returns:
-        Ids 0..C - 1, uint8 ``(H, W)``; of equal scores the first class.
+        size: Height and width (H, W) of the result, uint8, not smaller.
     """
     scores = np.ascontiguousarray(scores, np.float32)
     height, width = size
@@ -109,14 +96,9 @@ def _candidates(scores: np.ndarray) -> np.ndarray:
 
 
 def resized_label(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A label map at another size, with smooth borders.
+    """A label map (h, w) of ids 0..255 at another size (H, W), not smaller, with smooth borders.
 
-    Args:
-        label: Ids 0..255, integers ``(h, w)``.
-        size: Height and width (H, W) of the result, not smaller.
-
-    Returns:
-        uint8 ``(H, W)``: the id whose enlarged region has the largest share of the pixel.
+    Each pixel gets the id whose enlarged region has the largest share of it.
     """
     if label.shape == tuple(size):
         return label.astype(np.uint8)

@@ -110,7 +110,7 @@ def test_a_damaged_file_is_refused(made, content: str) -> None:
         state(folder, inputs)
     entry = dict(settings={}, inputs={'a': ['1', 2, 3]}, outputs=None, about={})
     file.write_text(json.dumps(dict(masks=entry)))
-    with pytest.raises(ValueError, match='masks.inputs'):
+    with pytest.raises(ValueError, match='masks'):
         state(folder, inputs)
 
 
