@@ -90,7 +90,7 @@ def files_below(folder: str | os.PathLike, suffix: str | Sequence[str]) -> list[
         raise error
 
     found, seen = [], set()
-    for place, folders, names in os.walk(folder, onerror=fail, followlinks=True):
+    for place, folders, names in os.walk(os.fspath(folder), onerror=fail, followlinks=True):
         status = os.stat(place)
         folders[:] = [name for name in folders if not name.startswith('.')]
         if (status.st_dev, status.st_ino) in seen:
