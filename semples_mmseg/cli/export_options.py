@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from ..photos.exports.formats import FOLDERS_OF_PHOTOS, FORMATS, URL
+from ..photos.exports import FOLDERS_OF_PHOTOS, FORMATS, URL
 
 
 def add_export_options(parser: argparse.ArgumentParser) -> None:

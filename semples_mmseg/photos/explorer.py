@@ -14,16 +14,14 @@ from ..figures.prompt_figure import prompt_maps, usual_method
 from ..figures.rows import load_model
 from ..figures.words import NearWord, encode_words, nearest_words, read_words
 from ..inference import SemPLeSInferencer
-from ..masks.crf import crf_on_labels
+from ..masks.crf import PSEUDO_MASK_CRF, crf_on_labels
 from ..masks.generate import ENTRY
-from ..masks.refinement import DenseCRF
 from ..masks.threshold_curve import enlarged
 from ..models.soft_masks import label_map
 from ..utils.errors import Missing
 from ..utils.label_png import class_colours
 from ..utils.record import RECORD, Record
 from ..utils.sizes import limited_size, resize_bicubic
-from .overlays import overlay_mask
 from .run import Run
 
 
@@ -42,6 +40,28 @@ class PhotoCams:
     tags: tuple[str, ...]
     classes: tuple[int, ...]
     cams: np.ndarray
+
+    def picture(self, tag: str | None = None) -> np.ndarray:
+        """CAMs over the photo, uint8 RGB; of one tag, or the maximum over all."""
+        return overlay_cam(
+            self.photo, self.cams if tag is None else self.cams[self.tags.index(tag)]
+        )
+
+    def mask(self, background_score: float, crf: bool = False) -> np.ndarray:
+        """The label map: ids (0 background, class + 1), uint8 ``(H, W)``.
+
+        Args:
+            background_score: Score of the background, 0..1; higher gives smaller masks.
+            crf: Whether to refine by the dense CRF with VOC's published settings.
+
+        Raises:
+            ImportError: If the CRF's library is not installed.
+        """
+        classes = torch.tensor(self.classes, dtype=torch.long)
+        label = label_map(torch.from_numpy(self.cams), classes, background_score)
+        ids = label.to(torch.uint8).numpy()
+        present = [k + 1 for k in self.classes]
+        return crf_on_labels(self.photo, ids, present, PSEUDO_MASK_CRF['voc']) if crf else ids
 
 
 class Explorer:
@@ -82,45 +102,13 @@ class Explorer:
         load_model(self._model, str(self._run.stage_file(stage)))
 
     def compute_cams(self, photo: np.ndarray, tags: Sequence[str]) -> PhotoCams:
-        """Compute the CAMs of a photo.
-
-        Args:
-            photo: uint8 RGB, ``(H, W, 3)``.
-            tags: Names of ``classes`` that the photo shows.
-        """
+        """The CAMs of a photo, uint8 RGB ``(H, W, 3)``, for names of ``classes`` that it shows."""
         wanted = [name for name in self.classes if name in tags]
         bgr = np.ascontiguousarray(photo[..., ::-1])
         sample = self._inferencer([bgr], tags=[wanted], return_datasamples=True)
         classes = tuple(sample.cam_classes.tolist())
         cams = enlarged(sample.cams.data.float().cpu(), photo.shape[:2]).numpy()
         return PhotoCams(photo, tuple(self.classes[k] for k in classes), classes, cams)
-
-    def mask(self, found: PhotoCams, background_score: float, crf: bool = False) -> np.ndarray:
-        """The label map of CAMs: ids (0 background, class + 1), uint8 ``(H, W)``.
-
-        Args:
-            found: The CAMs.
-            background_score: Score of the background, 0..1; higher gives smaller masks.
-            crf: Whether to refine by the dense CRF with VOC's published settings.
-
-        Raises:
-            ImportError: If the CRF's library is not installed.
-        """
-        classes = torch.tensor(found.classes, dtype=torch.long)
-        label = label_map(torch.from_numpy(found.cams), classes, background_score)
-        ids = label.to(torch.uint8).numpy()
-        if crf:
-            published = DenseCRF('voc')
-            present = [k + 1 for k in found.classes]
-            return crf_on_labels(
-                found.photo, ids, present, published.parameters, published.certainty
-            )
-        return ids
-
-    def cam_picture(self, found: PhotoCams, tag: str | None = None) -> np.ndarray:
-        """CAMs over the photo, uint8 RGB; for one tag, or the maximum over all."""
-        cams = found.cams if tag is None else found.cams[found.tags.index(tag)]
-        return overlay_cam(found.photo, cams)
 
     @torch.no_grad()
     def nearest_words(self, count: int = 5) -> dict[str, list[NearWord]]:
@@ -142,12 +130,7 @@ class Explorer:
         features = self._model.prompt_features(torch.tensor([self.classes.index(tag)]))
         method = usual_method(self._model.image_head)
         maps = prompt_maps(self._model, photo, features, method).maps[0]
-        spread = maps.max() - maps.min()
-        return overlay_cam(photo, (maps - maps.min()) / max(spread, 1e-12))
-
-    def mask_picture(self, photo: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """A mask over its photo, uint8 RGB; the background stays as it is."""
-        return overlay_mask(photo, mask, self.palette)
+        return overlay_cam(photo, (maps - maps.min()) / max(np.ptp(maps), 1e-12))
 
 
 def fit_within(photo: np.ndarray, side: int) -> np.ndarray:

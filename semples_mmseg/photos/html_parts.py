@@ -29,8 +29,8 @@ figure { margin: 0; display: inline-block; } figcaption { font-size: .8rem; }
 .rows img { width: 9.5rem; height: auto; } .rows th, .rows td { padding: .3rem; }
 .chip { display: inline-block; width: .9em; height: .9em; border: 1px solid var(--line); }
 svg { width: 26rem; max-width: 100%; height: auto; } svg text { fill: currentColor; }
+svg path { fill: none; stroke: currentColor; opacity: .4; }
 svg polyline { fill: none; stroke: #4a7bd0; stroke-width: 1.5; }
-svg line { stroke: currentColor; opacity: .4; }
 </style>
 """
 """Beginning of a page that loads nothing from other addresses; the title comes next."""
@@ -50,54 +50,52 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = '') ->
         kind: Its CSS class.
     """
     top = ''.join(f'<th scope="col">{cell}</th>' for cell in head)
-    body = ''.join(
-        f'<tr><th scope="row">{first}</th>' + ''.join(f'<td>{c}</td>' for c in rest) + '</tr>\n'
-        for first, *rest in rows
-    )
+    body = ''
+    for first, *rest in rows:
+        cells = ''.join(f'<td>{cell}</td>' for cell in rest)
+        body += f'<tr><th scope="row">{first}</th>{cells}</tr>\n'
     top = top and f'<thead><tr>{top}</tr></thead>'
     return f'<table class="{kind}">{top}<tbody>\n{body}</tbody></table>'
 
 
 def picture(pixels: np.ndarray, alt: str) -> str:
-    """An image inside the page.
-
-    Args:
-        pixels: uint8 RGB, ``(H, W, 3)``.
-        alt: What it shows.
-    """
+    """An image, uint8 RGB ``(H, W, 3)``, inside the page; ``alt`` says what it shows."""
     height, width = pixels.shape[:2]
-    scale = _SIDE / max(height, width)
+    scale, stream = _SIDE / max(height, width), io.BytesIO()
     size = (max(round(width * scale), 1), max(round(height * scale), 1))
-    method = Image.Resampling.NEAREST if scale > 2 else Image.Resampling.LANCZOS
-    stream = io.BytesIO()
-    Image.fromarray(pixels).resize(size, method).save(stream, 'WEBP', quality=80)
+    Image.fromarray(pixels).resize(size).save(stream, 'WEBP', quality=80)
     data = base64.b64encode(stream.getvalue()).decode()
     return f'<img src="data:image/webp;base64,{data}" alt="{text(alt)}">'
 
 
 def curve(points: Sequence[tuple[float, float]], title: str, across: str) -> str:
-    """A line through points, stretched to its lowest and highest value.
+    """A line through at least two points (x, y), stretched to its lowest and highest value.
 
     Args:
-        points: At least two (x, y), x ascending.
+        points: x ascending.
         title: Text below the curve.
         across: Name of x.
     """
-    width, height = 400, 140
-    xs, ys = zip(*points, strict=True)
-    low, high = min(ys), max(ys)
-    x_scale, y_scale = (width - 60) / (xs[-1] - xs[0]), (height - 40) / max(high - low, 1e-9)
-    line = ' '.join(
-        f'{50 + (x - xs[0]) * x_scale:.1f},{10 + (high - y) * y_scale:.1f}' for x, y in points
+    xs, ys = np.array(points).T
+    places = np.stack(
+        [
+            np.interp(xs, (xs[0], xs[-1]), (50, 390)),
+            110 - 100 * (ys - ys.min()) / max(np.ptp(ys), 1e-9),
+        ]
     )
-    foot = height - 30
+    line = ' '.join(f'{x:.1f},{y:.1f}' for x, y in places.T)
+    labels = (
+        (46, 16, 'end', f'{ys.max():.3f}'),
+        (46, 110, 'end', f'{ys.min():.3f}'),
+        (50, 126, 'start', f'{across} {points[0][0]}'),
+        (390, 126, 'end', points[-1][0]),
+    )
+    words = ''.join(
+        f'<text x="{x}" y="{y}" text-anchor="{anchor}" font-size="11">{text(word)}</text>'
+        for x, y, anchor, word in labels
+    )
     return (
-        f'<figure><svg viewBox="0 0 {width} {height}" role="img" aria-label="{text(title)}">'
-        f'<line x1="50" y1="10" x2="50" y2="{foot}"/>'
-        f'<line x1="50" y1="{foot}" x2="{width - 10}" y2="{foot}"/>'
-        f'<text x="46" y="16" text-anchor="end" font-size="11">{high:.3f}</text>'
-        f'<text x="46" y="{foot}" text-anchor="end" font-size="11">{low:.3f}</text>'
-        f'<text x="50" y="{foot + 16}" font-size="11">{text(across)} {xs[0]}</text>'
-        f'<text x="{width - 10}" y="{foot + 16}" text-anchor="end" font-size="11">{xs[-1]}</text>'
-        f'<polyline points="{line}"/></svg><figcaption>{text(title)}</figcaption></figure>'
+        f'<figure><svg viewBox="0 0 400 140" role="img" aria-label="{text(title)}">'
+        f'<path d="M50 10V110H390"/>{words}<polyline points="{line}"/></svg>'
+        f'<figcaption>{text(title)}</figcaption></figure>'
     )

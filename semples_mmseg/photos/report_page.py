@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from ..version import __version__
 from .confidence import Confidence, read_confidence
 from .explorer import Explorer, fit_within
 from .html_parts import HEAD, curve, picture, table, text
+from .overlays import overlay_mask
 from .run import Run
 
 CAM_STAGES = {'classify': 'CAM, stage 0', 'match': 'CAM, match', 'refine': 'CAM, refine'}
@@ -85,13 +85,12 @@ def write_report(run: Run, photos: int = 24, truth: Path | None = None) -> Path:
 
 
 def _summary(run: Run) -> str:
-    """Photos, recipe, and how long each step took."""
-    about, labels = run.entry().about, run.labels()
+    """Photos, settings, and how long each step took."""
+    about, labels, record = run.entry().about, run.labels(), Record(run.folder)
     rows = [
         ('photos', f'{len(labels)} in {Path(about["photos"]).name}, tags: {about["form"]}'),
         *run.fit_settings().rows(len(labels)),
     ]
-    record = Record(run.folder)
     for name in ('stages', 'pseudo masks', 'Segmenter', 'predictions'):
         if name in record and 'seconds' in record[name].about:
             rows.append((f'time: {name}', duration(record[name].about['seconds'])))
@@ -100,14 +99,10 @@ def _summary(run: Run) -> str:
 
 def _classes(confidence: Sequence[Confidence], explorer: Explorer) -> str:
     """Photos and confidence of each class."""
-    values: Mapping[str, list[float]] = defaultdict(list)
-    for row in confidence:
-        values[row.tag].append(row.confidence)
     rows = []
     for number, name in enumerate(explorer.classes, 1):
-        red, green, blue = explorer.palette[number]
-        chip = f'<span class="chip" style="background:rgb({red},{green},{blue})"></span>'
-        own = values[name]
+        chip = f'<span class="chip" style="background:rgb{tuple(explorer.palette[number])}"></span>'
+        own = [row.confidence for row in confidence if row.tag == name]
         median = f'{statistics.median(own):.2f}' if own else ''
         rows.append((f'{chip} {text(name)}', str(number), str(len(own)), median))
     return table(('class', 'id', 'photos', 'median confidence'), rows)
@@ -116,20 +111,18 @@ def _classes(confidence: Sequence[Confidence], explorer: Explorer) -> str:
 def _prompts(best: Mapping[str, str], explorer: Explorer, paths: Mapping[str, Path]) -> str:
     """The nouns nearest to each learned prompt, and its map in the class's most confident photo."""
     try:
-        nouns = {
-            name: ', '.join(f'{near.word} {near.similarity:.2f}' for near in words)
-            for name, words in explorer.nearest_words().items()
-        }
+        found, reason = explorer.nearest_words(), ''
     except ValueError as error:
-        nouns = dict.fromkeys(explorer.classes, str(error))
+        found, reason = {}, str(error)
     rows = []
     for tag in progress(explorer.classes, 'prompts'):
+        nouns = ', '.join(f'{near.word} {near.similarity:.2f}' for near in found.get(tag, ()))
         pictures = ['', '']
         if tag in best:
             photo = fit_within(read_image(paths[best[tag]]), _CAM_SIDE)
             seen = explorer.prompt_picture(photo, tag)
             pictures = [picture(photo, f'a photo of {tag}'), picture(seen, f'prompt of {tag}')]
-        rows.append((text(tag), text(nouns[tag]), *pictures))
+        rows.append((text(tag), text(nouns or reason), *pictures))
     return table(('class', 'nearest nouns', 'photo', 'prompt'), rows, 'rows')
 
 
@@ -154,10 +147,9 @@ def _logged(folder: Path) -> list[tuple[int, int, float]]:
     """Step, epoch and loss of the logs in a work folder; of repeated steps the last."""
     losses = {}
     for file in sorted(folder.glob('*/vis_data/scalars.json')):
-        for line in file.read_text(encoding='utf-8').splitlines():
-            entry = json.loads(line)
-            if 'loss' in entry:
-                losses[entry['step']] = (entry['epoch'], entry['loss'])
+        for line in map(json.loads, file.read_text(encoding='utf-8').splitlines()):
+            if 'loss' in line:
+                losses[line['step']] = (line['epoch'], line['loss'])
     return [(step, *losses[step]) for step in sorted(losses)]
 
 
@@ -202,26 +194,23 @@ def _rows(
     run: Run, confidence: Sequence[Confidence], explorer: Explorer, paths: Mapping[str, Path]
 ) -> str:
     """Rows of photo, CAMs after stages, pseudo mask and prediction, least confident first."""
-    lowest: dict[str, Confidence] = {}
-    for row in confidence:
-        lowest.setdefault(row.photo, row)
-    labels = run.labels()
-    pictures: dict[str, list[str]] = {name: [] for name in paths}
+    labels, lowest = run.labels(), {row.photo: row for row in reversed(confidence)}
     photos = {name: fit_within(read_image(path), _CAM_SIDE) for name, path in paths.items()}
+    rows: dict[str, list[str]] = {}
     for name, photo in photos.items():
         worst = f'{lowest[name].tag}: {lowest[name].confidence:.2f}'
         caption = ''.join(f'<br>{text(line)}' for line in (name, ', '.join(labels[name]), worst))
-        pictures[name].append(picture(photo, f'photo {name}') + caption)
+        rows[name] = [picture(photo, f'photo {name}') + caption]
     for stage, title in CAM_STAGES.items():
         explorer.use_stage(stage)
         for name in progress(paths, title):
             seen = explorer.compute_cams(photos[name], labels[name])
-            pictures[name].append(picture(explorer.cam_picture(seen), f'{title} of {name}'))
+            rows[name].append(picture(seen.picture(), f'{title} of {name}'))
     for kind, masks in (('pseudo mask', run.masks), ('model', run.predictions)):
         for name, photo in photos.items():
             mask = Image.fromarray(read_mask(mask_path(masks, name)))
             label = np.asarray(mask.resize(photo.shape[1::-1], Image.Resampling.NEAREST))
-            painted = explorer.mask_picture(photo, label)
-            pictures[name].append(picture(painted, f'{kind} of {name}'))
+            painted = overlay_mask(photo, label, explorer.palette)
+            rows[name].append(picture(painted, f'{kind} of {name}'))
     head = ('photo, tags, lowest confidence', *CAM_STAGES.values(), 'pseudo mask', 'model')
-    return table(head, pictures.values(), 'rows')
+    return table(head, rows.values(), 'rows')

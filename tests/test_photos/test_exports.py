@@ -23,10 +23,10 @@ from run_tool import run_tool
 from scipy import ndimage
 
 from semples_mmseg.photos.exports.folders import outlines
+from semples_mmseg.photos.exports.json_formats import encode_brush
 from semples_mmseg.photos.exports.labelled import LabelledPhotos, labelled_folder
-from semples_mmseg.photos.exports.labelstudio import encode_brush
 from semples_mmseg.photos.exports.writing import write_masks
-from semples_mmseg.utils.label_png import full_palette, read_mask, write_classes, write_mask
+from semples_mmseg.utils.label_png import read_mask, write_classes, write_mask
 
 CLASSES = ('background', 'cat & dog', 'tree')
 NAMES = ('a.jpg', 'sub/a.jpg', 'sub/b.png')
@@ -188,23 +188,19 @@ def test_more_pieces_than_cvat_has_colours(labelled: LabelledPhotos, tmp_path: P
     assert len(pairs) == len(np.unique(kinds[1], axis=0)) == 3
 
 
-@pytest.mark.parametrize('seed', range(2))
 @pytest.mark.parametrize('to_pixels', [np.floor, np.rint])
-def test_filled_outlines_are_the_regions(seed: int, to_pixels: np.ufunc) -> None:
+def test_filled_outlines_are_the_regions(to_pixels: np.ufunc) -> None:
     """Also those of a point or a line of pixels at the edge, whichever way a tool rounds."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     noise = cv2.GaussianBlur(rng.random((120, 160)), (0, 0), 4)
     region = noise > np.quantile(noise, 0.6)
     drawn = np.zeros((120, 160), np.uint8)
     for corners in outlines(region):
         written = np.round(corners, 6) * [160, 120]
         cv2.fillPoly(drawn, [to_pixels(written).astype(int)], 1)
-    small = sum(
-        int((pieces == number).sum())
-        for pieces in [ndimage.label(region, np.ones((3, 3)))[0]]
-        for number in range(1, pieces.max() + 1)
-        if (pieces == number).sum() < 9
-    )
+    pieces, _ = ndimage.label(region, np.ones((3, 3)))
+    sizes = np.bincount(pieces.ravel())[1:]
+    small = sizes[sizes < 9].sum()
     filled = ndimage.binary_fill_holes(region)
     assert not (drawn & ~filled).any() and (filled & ~drawn.astype(bool)).sum() <= small
 
@@ -226,13 +222,6 @@ def decode_brush(code: list[int]) -> np.ndarray:
         repeated, count = take(1), take(widths[take(2)]) + 1
         out += [take(word)] * count if repeated else [take(word) for _ in range(count)]
     return np.array(out, np.uint8)
-
-
-@pytest.mark.parametrize('name', NAMES)
-def test_brush_code(name: str) -> None:
-    region = truth(name) == 1
-    expected = np.repeat(region.ravel(), 4) * np.uint8(255)
-    np.testing.assert_array_equal(decode_brush(encode_brush(region)), expected)
 
 
 def test_long_runs_of_a_brush() -> None:
@@ -300,7 +289,7 @@ def test_the_tool(labelled: LabelledPhotos, tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match='voc'):
         run_tool('export_masks.py', *folders, '--format', 'voc', '--out', out)
     Image.new('RGB', (60, 40)).save(labelled.photos / 'a.png')
-    with pytest.raises(ValueError, match='a.jpg and a.png'):
+    with pytest.raises(FileNotFoundError, match='a.png.*two'):
         run_tool('export_masks.py', *folders, '--format', 'coco', '--out', tmp_path / 'x.json')
     (labelled.photos / 'a.png').unlink()
     (labelled.photos / 'a.jpg').unlink()
@@ -309,7 +298,3 @@ def test_the_tool(labelled: LabelledPhotos, tmp_path: Path) -> None:
     (labelled.masks / 'classes.json').unlink()
     with pytest.raises(ValueError, match='--classes'):
         run_tool('export_masks.py', *folders, '--format', 'coco', '--out', tmp_path / 'x.json')
-
-
-def test_palettes_of_few_colours() -> None:
-    assert full_palette([[1, 2, 3]])[:6] == [1, 2, 3, 128, 0, 0]

@@ -22,9 +22,9 @@ def run(args: argparse.Namespace) -> int:
 
     register_components()
     from ...photos.explorer import Explorer
-    from ...photos.web_page import build_page, require_gradio, serve
+    from ...photos.web_page import require_gradio, serve
 
     require_gradio()
-    page = build_page(Explorer(opened), f'semples-mmseg: {opened.folder.resolve().name}')
-    serve(page, args.port, not args.no_browser)
+    title = f'semples-mmseg: {opened.folder.resolve().name}'
+    serve(Explorer(opened), title, args.port, not args.no_browser)
     return 0

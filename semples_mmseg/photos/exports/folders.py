@@ -19,7 +19,7 @@ from ...utils.label_png import full_palette, write_mask
 from .labelled import LabelledPhotos, regions
 
 _MOST_PIECES = 254
-_LISTS = 'ImageSets/Segmentation'
+_LIST = 'ImageSets/Segmentation/default.txt'
 
 
 def write_voc(labelled: LabelledPhotos, folder: Path) -> None:
@@ -28,10 +28,10 @@ def write_voc(labelled: LabelledPhotos, folder: Path) -> None:
     Undecided pixels stay 255.
     """
     stems = labelled.flat_names()
+    _write(folder / 'labelmap.txt', _label_map(labelled))
+    _write(folder / _LIST, stems.values())
     for photo, label in labelled.read(keep_undecided=True):
         write_mask(folder / 'SegmentationClass' / f'{stems[photo]}.png', label, labelled.palette)
-    _write(folder / _LISTS / 'default.txt', _lines(stems.values()))
-    _write(folder / 'labelmap.txt', label_map(labelled))
 
 
 def write_cvat(labelled: LabelledPhotos, archive: Path) -> None:
@@ -41,26 +41,29 @@ def write_cvat(labelled: LabelledPhotos, archive: Path) -> None:
     in which each connected piece of a class has its own colour, or each class where a photo has
     more than 254 pieces.
     """
-    stems, colours = labelled.flat_names(), _colours(labelled)
-    pieces_colours = np.array(full_palette(), np.uint8).reshape(-1, 3)
+    stems = labelled.flat_names()
+    class_colours, piece_colours = (
+        np.array(full_palette(palette), np.uint8).reshape(-1, 3)
+        for palette in (labelled.palette, ())
+    )
     with (
         atomic_write(archive, 'wb') as stream,
         zipfile.ZipFile(stream, 'w', zipfile.ZIP_DEFLATED) as file,
     ):
-        file.writestr('labelmap.txt', label_map(labelled))
-        file.writestr(f'{_LISTS}/default.txt', _lines(stems.values()))
+        file.writestr('labelmap.txt', _text(_label_map(labelled)))
+        file.writestr(_LIST, _text(stems.values()))
         for photo, label in labelled.read():
             pieces = np.zeros(label.shape, np.int64)
             for number, (_, region) in enumerate(regions(label, split=True), 1):
                 pieces[region] = number
             if pieces.max() > _MOST_PIECES:
                 pieces = label.astype(np.int64)
-            for kind, picture in (
-                ('Class', colours[label]),
-                ('Object', pieces_colours[pieces]),
+            for kind, colours in (
+                ('Class', class_colours[label]),
+                ('Object', piece_colours[pieces]),
             ):
                 content = io.BytesIO()
-                Image.fromarray(picture).save(content, format='PNG')
+                Image.fromarray(colours).save(content, format='PNG')
                 file.writestr(f'Segmentation{kind}/{stems[photo]}.png', content.getvalue())
 
 
@@ -78,66 +81,45 @@ def write_yolo(labelled: LabelledPhotos, folder: Path) -> None:
     for photo, label in labelled.read():
         lines = [
             f'{index - 1} ' + ' '.join(f'{value:.6f}' for value in corners.ravel())
-            for index, region in regions(label, split=False)
+            for index, region in regions(label)
             for corners in outlines(region)
         ]
-        _write(folder / 'labels' / f'{stems[photo]}.txt', _lines(lines))
-    names = dict(enumerate(labelled.classes[1:]))
-    listed = ''.join(f'  {index}: {json.dumps(name)}\n' for index, name in names.items())
-    _write(folder / 'data.yaml', f'train: train.txt\nval: val.txt\nnames:\n{listed}')
+        _write(folder / 'labels' / f'{stems[photo]}.txt', lines)
+    names = [f'  {index}: {json.dumps(name)}' for index, name in enumerate(labelled.classes[1:])]
+    _write(folder / 'data.yaml', ['train: train.txt', 'val: val.txt', 'names:', *names])
     images = [f'./images/{name}{PurePosixPath(photo).suffix}' for photo, name in stems.items()]
     held_out = images[4::5] or images[-1:]
-    _write(folder / 'val.txt', _lines(held_out))
-    _write(
-        folder / 'train.txt', _lines([name for name in images if name not in held_out] or images)
-    )
+    _write(folder / 'val.txt', held_out)
+    _write(folder / 'train.txt', [name for name in images if name not in held_out] or images)
 
 
 def outlines(region: np.ndarray) -> list[np.ndarray]:
-    """Corners (n, 2) of the outer outline of every piece of a region, as shares of its size.
+    """Corners (n, 2) of the outline of every piece of a region, bool (H, W), as shares of its size.
 
     Corners are pixels of the region plus a quarter of a pixel. Ultralytics rounds a coordinate
     down, supervision to the nearest integer, and both fill a polygon with its border, so both
     restore the region.
-
-    Args:
-        region: bool (H, W).
     """
-    height, width = region.shape
     filled = ndimage.binary_fill_holes(region).astype(np.uint8)
     found, _ = cv2.findContours(filled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    size = np.array([width, height])
-    return [(corners[:, 0] + 0.25) / size for corners in found if len(corners) > 2]
+    return [(corners[:, 0] + 0.25) / region.shape[::-1] for corners in found if len(corners) > 2]
 
 
-def label_map(labelled: LabelledPhotos) -> str:
-    """``labelmap.txt``: ``name:R,G,B::`` for every class, background first.
-
-    A colon in a name, or ``#`` at its beginning, would change the meaning of the line.
-
-    Raises:
-        Refusal: If there is such a name.
-    """
+def _label_map(labelled: LabelledPhotos) -> list[str]:
+    """Lines of ``labelmap.txt``, ``name:R,G,B::``; ``:`` or a first ``#`` would break a line."""
     if wrong := [name for name in labelled.classes if ':' in name or name[0] == '#']:
         raise Refusal(
             f'labelmap.txt cannot hold the class {wrong[0]!r} (":" or "#" at the beginning): '
             'choose another --format than voc or cvat'
         )
-    colours = _colours(labelled)
-    return _lines(
-        f'{name}:{",".join(map(str, colours[index].tolist()))}::'
-        for index, name in enumerate(labelled.classes)
-    )
+    pairs = zip(labelled.classes, labelled.palette, strict=True)
+    return [f'{name}:{",".join(map(str, colour))}::' for name, colour in pairs]
 
 
-def _colours(labelled: LabelledPhotos) -> np.ndarray:
-    return np.array(full_palette(labelled.palette), np.uint8).reshape(-1, 3)
-
-
-def _lines(lines: Iterable[str]) -> str:
+def _text(lines: Iterable[str]) -> str:
     return ''.join(f'{line}\n' for line in lines)
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, lines: Iterable[str]) -> None:
     with atomic_write(path) as file:
-        file.write(text)
+        file.write(_text(lines))

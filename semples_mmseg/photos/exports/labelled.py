@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, count
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 from scipy import ndimage
 
-from ...utils.errors import Missing, Refusal
-from ...utils.label_png import IGNORED, check_ids, read_class_colours, read_mask
-from ...utils.lists import files_below, find_photos, folded, name_some
+from ...utils.errors import Missing
+from ...utils.label_png import IGNORED, check_ids, class_colours, read_class_colours, read_mask
+from ...utils.lists import files_below, find_photos, folded, image_ids, name_some
 
 
 @dataclass(frozen=True)
@@ -47,14 +46,14 @@ class LabelledPhotos:
             label = read_mask(self.masks / mask)
             check_ids(label, len(self.classes), self.masks / mask)
             if not keep_undecided:
-                label = np.where(label == IGNORED, 0, label).astype(np.uint8)
+                label[label == IGNORED] = 0
             yield photo, label
 
     def flat_names(self) -> dict[str, str]:
         """A file stem for every photo, for formats with a single folder.
 
-        The stem of the photo if it is the only such one, else its path with ``__`` for slashes, and
-        with the suffix or a number where that is taken. No two differ only in case.
+        The stem of the photo if no other has it, else its path with ``__`` for slashes, with its
+        suffix where that is needed. No two differ only in case.
         """
         paths = [PurePosixPath(photo) for photo, _ in self.names]
         stems = Counter(folded(path.stem) for path in paths)
@@ -62,11 +61,10 @@ class LabelledPhotos:
         flat: dict[str, str] = {}
         taken: set[str] = set()
         for path in paths:
-            tree, whole = (str(p).replace('/', '__') for p in (path.with_suffix(''), path))
-            choices = [path.stem] if stems[folded(path.stem)] == 1 else []
-            choices += [tree] if trees[path.with_suffix('')] == 1 else []
-            numbered = (f'{whole}_{number}' for number in count(2))
-            name = next(n for n in chain(choices, [whole], numbered) if folded(n) not in taken)
+            tree = path if trees[path.with_suffix('')] > 1 else path.with_suffix('')
+            name = path.stem if stems[folded(path.stem)] == 1 else str(tree).replace('/', '__')
+            while folded(name) in taken:
+                name += '_'
             taken.add(folded(name))
             flat[str(path)] = name
         return flat
@@ -86,40 +84,30 @@ def labelled_folder(
             ``classes.json``, with its colours.
 
     Raises:
-        FileNotFoundError: If a folder or the photo of a mask is missing, or there is no mask.
-        ValueError: If no class names are known, or two photos match the name of a mask.
+        Missing: If a folder, the names of the classes, the masks or the photo of a mask are
+            missing, or two photos match a mask.
     """
     if not masks.is_dir():
         raise Missing(f'there is no folder of masks at {masks}')
-    palette: Sequence[Sequence[int]] = ()
+    palette = class_colours(len(classes or ()))
     if not classes:
         classes, palette = read_class_colours(masks)
-    ids = [name.removesuffix('.png') for name in files_below(masks, '.png')]
-    there = _photos_of(photos, set(ids), find_photos(photos))
-    if not ids:
+    masks_there, found = files_below(masks, '.png'), find_photos(photos)
+    if not masks_there:
         raise Missing(f'{masks} holds no masks (.png)')
-    if missing := [f'{name}.png' for name in ids if name not in there]:
-        raise Missing(f'{photos} has no photo of the masks {name_some(missing)}')
-    names = tuple((there[name], f'{name}.png') for name in ids)
-    return LabelledPhotos(photos, masks, tuple(classes), palette, names)
+    by_id = {name: photo for photo, name in image_ids(found).items()}
+    by_id |= {photo: photo for photo in found}
+    names = {mask: by_id.get(mask.removesuffix('.png'), '') for mask in masks_there}
+    if missing := [mask for mask, photo in names.items() if not photo]:
+        raise Missing(
+            f'{photos} has no photo of the masks {name_some(missing)}, or two that differ only in '
+            'the suffix'
+        )
+    pairs = tuple((photo, mask) for mask, photo in names.items())
+    return LabelledPhotos(photos, masks, tuple(classes), palette, pairs)
 
 
-def _photos_of(root: Path, ids: set[str], photos: Sequence[str]) -> dict[str, str]:
-    """The photo of each id that has one."""
-    there = {photo: photo for photo in photos if photo in ids}
-    for photo in photos:
-        name = str(PurePosixPath(photo).with_suffix(''))
-        if photo in ids or name not in ids:
-            continue
-        if there.setdefault(name, photo) != photo:
-            raise Refusal(
-                f'{root}: {there[name]} and {photo} may both be the photo of {name}.png; remove '
-                'one of them'
-            )
-    return there
-
-
-def regions(label: np.ndarray, split: bool) -> Iterator[tuple[int, np.ndarray]]:
+def regions(label: np.ndarray, split: bool = False) -> Iterator[tuple[int, np.ndarray]]:
     """Class id and region, bool (H, W), of every class of a mask but the background.
 
     Args:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from ...utils.errors import AlreadyThere, Missing, Refusal
@@ -14,12 +12,10 @@ from ...utils.io import atomic_write, write_json
 from ...utils.label_png import class_colours, mask_path
 from ...utils.lists import name_some
 from ..run import Run
-from .coco_json import coco_json
+from . import FOLDERS_OF_PHOTOS, FORMATS, URL
 from .folders import write_cvat, write_voc, write_yolo
-from .formats import FOLDERS_OF_PHOTOS, FORMATS, URL
+from .json_formats import coco_json, labelstudio_config, labelstudio_tasks, write_labelme
 from .labelled import LabelledPhotos
-from .labelme import labelme_files
-from .labelstudio import labelstudio_config, labelstudio_tasks
 
 
 def export(
@@ -59,7 +55,7 @@ def export(
         )
     classes = ('background', *opened.class_names())
     names = tuple(
-        (path.relative_to(folder).as_posix(), f'{name}.png') for name, path in paths.items()
+        (photo.relative_to(folder).as_posix(), f'{name}.png') for name, photo in paths.items()
     )
     colours = class_colours(len(classes))
     labelled = LabelledPhotos(folder, opened.masks, classes, colours, names)
@@ -100,44 +96,38 @@ def write_masks(
         )
     if path.resolve().is_relative_to(labelled.masks.resolve()):
         raise Refusal(f'{path} is in the folder of the masks: choose another --out')
-    if FORMATS[format] == 'a folder':
-        with _new_folder(path) as folder:
-            if format == 'labelme':
-                for name, content in labelme_files(labelled, path).items():
-                    write_json(folder / name, content, indent=None)
-            else:
-                {'voc': write_voc, 'yolo': write_yolo}[format](labelled, folder)
-            if copy_photos:
-                _copy_photos(labelled, folder / FOLDERS_OF_PHOTOS[format])
-        return
-    files = [path, path.with_suffix('.xml')] if format == 'labelstudio' else [path]
-    if there := [file for file in files if file.exists()]:
-        raise AlreadyThere(f'{there[0]} is there already: name another file with --out')
-    if format == 'cvat':
+    is_folder, labels = FORMATS[format] == 'a folder', path.with_suffix('.xml')
+    empty = is_folder and path.is_dir() and not any(path.iterdir())
+    for file in (path, labels) if format == 'labelstudio' else (path,):
+        if file.exists() and not empty:
+            raise AlreadyThere(f'{file} is there already: name another with --out')
+    if is_folder:
+        _write_folder(labelled, format, path, copy_photos)
+    elif format == 'cvat':
         write_cvat(labelled, path)
     elif format == 'coco':
         write_json(path, coco_json(labelled, split), indent=None)
     else:
-        with atomic_write(files[1]) as file:
-            file.write(labelstudio_config(labelled))
+        with atomic_write(labels) as stream:
+            stream.write(labelstudio_config(labelled))
         write_json(path, labelstudio_tasks(labelled, url), indent=None)
 
 
-@contextmanager
-def _new_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder that becomes ``path`` when all is written."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise AlreadyThere(f'{path} is there already: name a new folder')
+def _write_folder(labelled: LabelledPhotos, format: str, path: Path, copy_photos: bool) -> None:
+    """Write to a temporary folder that becomes ``path`` when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f'.{path.name}.', dir=path.parent) as temporary:
         folder = Path(temporary) / path.name
         folder.mkdir()  # unlike the temporary one, with the user's default permissions
-        yield folder
+        if format == 'labelme':
+            write_labelme(labelled, folder, path)
+        elif format == 'voc':
+            write_voc(labelled, folder)
+        else:
+            write_yolo(labelled, folder)
+        if copy_photos:
+            (photos := folder / FOLDERS_OF_PHOTOS[format]).mkdir()
+            for photo, stem in labelled.flat_names().items():
+                target = photos / f'{stem}{PurePosixPath(photo).suffix}'
+                shutil.copyfile(labelled.photos / photo, target)
         os.replace(folder, path)
-
-
-def _copy_photos(labelled: LabelledPhotos, folder: Path) -> None:
-    folder.mkdir()
-    for photo, stem in labelled.flat_names().items():
-        suffix = PurePosixPath(photo).suffix
-        shutil.copyfile(labelled.photos / photo, folder / f'{stem}{suffix}')
