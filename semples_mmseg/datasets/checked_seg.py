@@ -12,7 +12,7 @@ from mmseg.registry import DATASETS
 
 from ..utils.classes import merge_class_names
 from ..utils.errors import Missing, Refusal, RunError
-from ..utils.label_png import check_num_classes, class_colours
+from ..utils.label_png import check_ids, check_num_classes, class_colours
 from ..utils.lists import (
     find_images,
     ids_below,
@@ -22,7 +22,7 @@ from ..utils.lists import (
     suffix_list,
 )
 from ..utils.names import check_class_names
-from .checks import check_item, check_masks_have_classes, renamed_ids
+from .checks import check_masks_have_classes, renamed_ids
 from .pipelines import with_checked_loader
 
 
@@ -30,25 +30,23 @@ from .pipelines import with_checked_loader
 class CheckedSegDataset(BaseSegDataset):
     """MMSeg's data set of images and masks, checked when it is built.
 
-    A missing list, image or mask is an error at once, not hours later inside a worker. Masks that
-    hold only 0 and 255 are an error too: 255 is ignored and not an object. A mask with an id that
-    is no class raises an error with its name when it is loaded; on a GPU the error has no name. For
-    images without masks (a test set) leave ``seg_map_path`` out of ``data_prefix``.
+    A missing list, image or mask is an error at once, and so are masks that hold only 0 and 255
+    (ignored). A mask with an id that is no class raises an error with its name when it is loaded.
+    For images without masks (a test set) leave ``seg_map_path`` out of ``data_prefix``.
 
     Args:
         class_names: The object classes, see ``semples_mmseg.utils.classes.read_classes``;
             or give ``metainfo``.
         metainfo: ``classes`` (background first) and ``palette``; VOC's colours by default.
         img_suffix: Suffix of the images, or several: the first one that a file has is taken.
-        pipeline: Transforms; ``LoadImageFromFile`` with Pillow loads as
-            ``LoadCheckedImage``.
+        pipeline: Transforms; ``LoadImageFromFile`` with Pillow loads as ``LoadCheckedImage``.
         lazy_init: Postpone reading lists and files (and their checks) to the first use.
         **kwargs: Passed on to ``mmseg.datasets.BaseSegDataset``.
 
     Raises:
-        ValueError: If the list is empty or repeats an id, the masks hold no class, or
+        Refusal: If the list is empty or repeats an id, the masks hold no class, or
             ``class_names`` are not classes; the message names the file, the key and the fix.
-        FileNotFoundError: If the list, an image or a mask is missing.
+        Missing: If the list, an image or a mask is missing.
     """
 
     METAINFO: dict[str, Any] = {}
@@ -67,8 +65,8 @@ class CheckedSegDataset(BaseSegDataset):
         **kwargs: Any,
     ) -> None:
         # Only files the operating system sees can be listed before work starts.
-        self._local = kwargs.get('backend_args') is None
-        self._local &= '://' not in str(kwargs.get('data_root'))
+        remote = '://' in str(kwargs.get('data_root'))
+        self._local = kwargs.get('backend_args') is None and not remote
         super().__init__(
             metainfo=merge_class_names(metainfo, class_names),
             img_suffix=img_suffix,
@@ -88,27 +86,19 @@ class CheckedSegDataset(BaseSegDataset):
         self.pipeline = Compose(with_checked_loader(pipeline))
 
     def load_data_list(self) -> list[dict]:
-        """Read the list and check the files.
-
-        Returns:
-            One dict per image, see ``mmseg.datasets.BaseSegDataset``, with ``img_id``.
-        """
+        """Read the list and check the files; MMSeg's items with ``img_id``."""
         items = self._read_items()
         if masks := self._checkable_masks(items):
-            classes, renamed = self.metainfo['classes'], self._renamed_ids()
-            check_masks_have_classes(masks, len(classes), renamed)
+            check_masks_have_classes(masks, len(self.metainfo['classes']), self._renamed_ids())
         return items
 
     def prepare_data(self, idx: int) -> Any:
-        """Run the pipeline; an error names the files, and no other image is taken instead.
-
-        Only ``LoadCheckedImage`` finds every damaged image: some releases of OpenCV, such as 4.10,
-        fill the rest of a truncated file with one colour.
+        """Run the pipeline; no other image is taken instead of a damaged one.
 
         Raises:
-            ValueError: If an image or a mask is damaged, or the mask holds an id that is neither a
+            Refusal: If an image or a mask is damaged, or the mask holds an id that is neither a
                 class nor ``ignore_index``.
-            RuntimeError: If the pipeline fails in another way.
+            RunError: If the pipeline fails in another way; names the files.
         """
         info = self.get_data_info(idx)
         files = ', '.join(info[k] for k in ('img_path', 'seg_map_path') if k in info)
@@ -120,41 +110,45 @@ class CheckedSegDataset(BaseSegDataset):
             raise RunError(f'{files} failed: {type(error).__name__}: {error}') from error
         if data is None:
             raise RunError(f'{files}: the pipeline returned None')
-        check_item(data, files, len(self.metainfo['classes']), self.ignore_index)
+        samples = data.get('data_samples', ()) if isinstance(data, Mapping) else ()
+        # test-time augmentation gives a list
+        for sample in samples if isinstance(samples, (list, tuple)) else [samples]:
+            if 'gt_sem_seg' in sample:
+                ids, classes = sample.gt_sem_seg.data.numpy(), self.metainfo['classes']
+                check_ids(ids, len(classes), files, self.ignore_index)
         return data
 
     def _read_items(self) -> list[dict]:
         """The items, after a check that no file is missing."""
         folder, ends = self.data_prefix['img_path'], suffix_list(self.img_suffix)
         if self.ann_file:
-            ids, source = read_image_ids(self.ann_file, self.backend_args), self.ann_file
+            ids = read_image_ids(self.ann_file, self.backend_args)
         else:
-            ids, source = self._ids_in(folder), folder
+            ids = self._ids_in(folder)
         paths = [fileio.join_path(folder, img_id + ends[0]) for img_id in ids]
         if self._local:
             paths, missing = find_images(folder, ids, ends)
-            self._refuse_missing(
-                missing, 'image', source, 'img_path and img_suffix (a list of suffixes is possible)'
+            options = 'img_path and img_suffix (a list of suffixes is possible)'
+            self._refuse_missing(missing, 'image', options)
+        items = [
+            dict(
+                img_id=img_id,
+                img_path=path,
+                label_map=self.label_map,
+                reduce_zero_label=self.reduce_zero_label,
+                seg_fields=[],
             )
-        items = [self._item(img_id, path) for img_id, path in zip(ids, paths, strict=True)]
-        masks = [item['seg_map_path'] for item in items if 'seg_map_path' in item]
-        if self._local and masks:
-            options = f'seg_map_path and seg_map_suffix. {self.WITHOUT_MASKS}'
-            self._refuse_missing(missing_files(masks), 'mask', source, options)
+            for img_id, path in zip(ids, paths, strict=True)
+        ]
+        if masks := self.data_prefix.get('seg_map_path'):
+            for item in items:
+                name = f'{item["img_id"]}{self.seg_map_suffix}'
+                item['seg_map_path'] = fileio.join_path(masks, name)
+            if self._local:
+                missing = missing_files(item['seg_map_path'] for item in items)
+                options = f'seg_map_path and seg_map_suffix. {self.WITHOUT_MASKS}'
+                self._refuse_missing(missing, 'mask', options)
         return items
-
-    def _item(self, img_id: str, img_path: str) -> dict:
-        """MMSeg's entry of an image, and its id."""
-        item = dict(
-            img_id=img_id,
-            img_path=img_path,
-            label_map=self.label_map,
-            reduce_zero_label=self.reduce_zero_label,
-            seg_fields=[],
-        )
-        if folder := self.data_prefix.get('seg_map_path'):
-            item['seg_map_path'] = fileio.join_path(folder, img_id + self.seg_map_suffix)
-        return item
 
     def _checkable_masks(self, items: Sequence[Mapping[str, Any]]) -> list[str]:
         """Masks that can be read before work starts."""
@@ -166,7 +160,7 @@ class CheckedSegDataset(BaseSegDataset):
         return renamed_ids(self.reduce_zero_label, self.label_map)
 
     def _ids_in(self, folder: str) -> list[str]:
-        """Image ids of all images of a folder."""
+        """Image ids of all images of a folder, and a warning of those with another suffix."""
         ends = suffix_list(self.img_suffix)
         ids, others = ids_below(folder, ends)
         if others:
@@ -178,8 +172,9 @@ class CheckedSegDataset(BaseSegDataset):
             )
         return ids
 
-    def _refuse_missing(self, missing: Sequence[str], kind: str, source: str, options: str) -> None:
+    def _refuse_missing(self, missing: Sequence[str], kind: str, options: str) -> None:
         if missing:
+            source = self.ann_file or self.data_prefix['img_path']
             raise Missing(
                 f'{kind} missing: {name_missing(missing)} of {source}; check data_root, '
                 f'data_prefix {options}'

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ..utils.errors import Refusal
 from ..utils.images import read_image
-from ..utils.label_png import IGNORED, check_ids, read_mask
+from ..utils.label_png import IGNORED, read_mask
 from ..utils.parallel import parallel_map
 from ..utils.progress import progress
 
@@ -113,15 +113,6 @@ def renamed_ids(
     return renamed.astype(np.uint8)
 
 
-def check_item(data: Any, files: str, num_classes: int, ignore_index: int = IGNORED) -> None:
-    """Refuse what a pipeline returned if its mask, where it has one, holds an id of no class."""
-    samples = data.get('data_samples', ()) if isinstance(data, Mapping) else ()
-    # test-time augmentation gives a list
-    for sample in samples if isinstance(samples, (list, tuple)) else [samples]:
-        if 'gt_sem_seg' in sample:
-            check_ids(sample.gt_sem_seg.data.numpy(), num_classes, files, ignore_index)
-
-
 def check_masks_have_classes(
     paths: Sequence[str], num_classes: int, renamed: np.ndarray | None = None
 ) -> None:
@@ -129,11 +120,6 @@ def check_masks_have_classes(
 
     Masks of 0 and 255 are what annotation tools write for one class, but 255 means "ignored".
     Checks a sample of the masks, or all of them if the sample holds only 0.
-
-    Args:
-        paths: Masks.
-        num_classes: Number of classes, background included.
-        renamed: See ``renamed_ids``.
     """
     found = dict(_sample(paths, renamed))
     every = frozenset().union(*found.values())
@@ -156,15 +142,9 @@ def check_masks_show_labels(
     classes: Sequence[str],
     renamed: np.ndarray | None = None,
 ) -> None:
-    """Refuse masks whose ids do not agree with the image-level labels.
+    """Refuse masks whose ids do not agree with the multi-hot labels (K,) of the same images.
 
     Checks a sample of the labelled images and accepts a few that differ.
-
-    Args:
-        paths: Masks.
-        labels: Multi-hot vectors (K,) of the same images.
-        classes: The K object classes.
-        renamed: See ``renamed_ids``.
     """
     wanted = {
         path: {int(k) + 1 for k in np.flatnonzero(label)}
@@ -190,17 +170,15 @@ def check_masks_show_labels(
 def swapped_classes(
     labels: Sequence[set[int]], masks: Sequence[frozenset[int]], classes: Sequence[str]
 ) -> dict[str, str]:
-    """Find classes whose images have the mask id of another class.
+    """Find classes whose images have the mask id of another class, and a message for each.
+
+    A class counts if at least five images have its label, and their overlap (intersection over
+    union of image sets) is at least 0.9 with the other id and at most 0.6 with its own.
 
     Args:
         labels: Ids 1..K that the labels of each image name.
         masks: Ids that the mask of each image holds.
         classes: The K object classes.
-
-    Returns:
-        A message for each such class. A class counts if at least five images have its label, and
-        their overlap (intersection over union of image sets) is at least 0.9 with the other id and
-        at most 0.6 with its own.
     """
     numbers = range(1, len(classes) + 1)
     tagged = {k: {n for n, ids in enumerate(labels) if k in ids} for k in numbers}

@@ -21,15 +21,7 @@ def read_label_file(
 ) -> dict[str, Any]:
     """Read a JSON object ``{"image id": ["class name", ...]}``; see ``class_names_of`` for a list.
 
-    Args:
-        path: The file.
-        num_classes: K, background not counted.
-        backend_args: Arguments of MMEngine's file backend.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not JSON, not an object, has an id twice or one that is not a path
-            inside a folder; or if every entry is a row of K zeros and ones.
+    Refused are ids that are repeated or no paths inside a folder, and rows of K zeros and ones.
     """
     if str(path).endswith('.npy'):
         raise Refusal(
@@ -61,19 +53,7 @@ def read_label_file(
 
 
 def class_names_of(labels: Any, classes: Sequence[str], where: str) -> list[str]:
-    """Names of the classes of one image.
-
-    Args:
-        labels: Class names or 0-based indices of object classes.
-        classes: The object classes, background not counted.
-        where: File and image, for error messages.
-
-    Returns:
-        Class names in the order of the labels.
-
-    Raises:
-        ValueError: If it is not a list, a name is unknown, an index is out of range or repeated.
-    """
+    """Class names of one image from names and 0-based indices of object classes, checked."""
     if isinstance(labels, str) or not isinstance(labels, Sequence):
         raise Refusal(f'{where}: expected a list of class names, got {labels!r}')
     indices = [label for label in labels if type(label) is int]

@@ -13,13 +13,6 @@ def with_checked_loader(pipeline: Sequence) -> list:
 
     The data sets of this package then read photos in the same way in training and in tests, even if
     a config has MMSeg's usual test pipeline.
-
-    Args:
-        pipeline: Transforms or their configs.
-
-    Returns:
-        The pipeline with ``type='LoadCheckedImage'`` in the place of ``'LoadImageFromFile'`` with
-        ``imdecode_backend='pillow'``.
     """
     return [
         {**step, 'type': 'LoadCheckedImage'}
@@ -32,15 +25,7 @@ def with_checked_loader(pipeline: Sequence) -> list:
 
 
 def set_max_side(node: Any, max_side: int) -> int:
-    """Set the limit of every ``LimitSide`` in a config or a part of it.
-
-    Args:
-        node: Changed in place.
-        max_side: Longest side in pixels.
-
-    Returns:
-        Number of ``LimitSide`` transforms.
-    """
+    """Set the limit of every ``LimitSide`` in a part of a config; returns their number."""
     if isinstance(node, dict):
         if node.get('type') in ('LimitSide', LimitSide):
             node['max_side'] = max_side

@@ -16,19 +16,7 @@ from .weak_label import WeakLabelDataset
 
 
 def read_object_names(path: str, backend_args: dict | None = None) -> list[str]:
-    """Read the class names of all objects of a VOC annotation, difficult ones too.
-
-    Args:
-        path: XML file.
-        backend_args: Arguments of MMEngine's file backend.
-
-    Returns:
-        A name for every object, in the order of the file.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not a VOC annotation.
-    """
+    """Class names of all objects of a VOC annotation, difficult ones too, in the file's order."""
     try:
         text = read_text(path, 'annotation', backend_args)
         # VOC's files declare no entities; refusing them rules out expansion attacks.
@@ -65,10 +53,6 @@ class WeakVOCDataset(WeakLabelDataset):
         data_prefix: Folders of images and, for evaluation, masks. The plain download has its masks
             in ``SegmentationClass``; ``SegmentationClassAug`` also covers the images of SBD.
         **kwargs: Passed on to ``WeakLabelDataset``.
-
-    Raises:
-        ValueError: If an annotation is not a VOC annotation.
-        FileNotFoundError: If an annotation is missing.
     """
 
     METAINFO = PascalVOCDataset.METAINFO
@@ -100,14 +84,13 @@ class WeakVOCDataset(WeakLabelDataset):
         )
 
     def load_image_labels(self, img_ids: Sequence[str]) -> Mapping[str, Sequence[Label]]:
-        """Read the labels from ``label_file`` or the XML annotations of the given images."""
+        """Labels from ``label_file`` or the XML annotations of the given images."""
         if self.label_file:
             return super().load_image_labels(img_ids)
         paths = {i: fileio.join_path(self.xml_prefix, f'{i}.xml') for i in img_ids}
         if self._local:
             missing = missing_files(paths.values())
-            options = 'and xml_prefix, or give a label_file'
-            self._refuse_missing(missing, 'annotation', self.ann_file, options)
+            self._refuse_missing(missing, 'annotation', 'and xml_prefix, or give a label_file')
         return {i: read_object_names(path, self.backend_args) for i, path in paths.items()}
 
     @property

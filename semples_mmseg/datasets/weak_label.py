@@ -27,9 +27,8 @@ class WeakLabelDataset(CheckedSegDataset):
     of names). The images are ``img_path/<id><img_suffix>``, the masks
     ``seg_map_path/<id><seg_map_suffix>``.
 
-    Every item starts as a dict with ``img_path``, ``img_id``, ``image_labels`` (float32
-    multi-hot of shape (K,), background not counted), ``label_map``, ``reduce_zero_label`` and
-    ``seg_fields``. ``seg_map_path`` is added only if ``test_mode`` is set, and a training
+    Items are MMSeg's with ``img_id`` and ``image_labels`` (float32 multi-hot of shape (K,),
+    background not counted). They have ``seg_map_path`` only if ``test_mode`` is set, and a training
     pipeline that loads annotations is refused: training never opens a mask.
 
     Images with an empty list of labels are negatives: stage classify learns from them that no class
@@ -37,8 +36,7 @@ class WeakLabelDataset(CheckedSegDataset):
     adds nothing to their losses.
 
     Lists, labels and files are checked once, when the data set is built. Subclasses with another
-    source of labels override ``load_image_labels``; those without files override
-    ``load_data_list`` and make their items with ``make_data_info``.
+    source of labels override ``load_image_labels``.
 
     Args:
         ann_file: Split list, relative to ``data_root``.
@@ -52,9 +50,9 @@ class WeakLabelDataset(CheckedSegDataset):
             and others.
 
     Raises:
-        ValueError: If a list, the labels, the classes, the masks or the pipeline do not fit; the
+        Refusal: If a list, the labels, the classes, the masks or the pipeline do not fit; the
             message names the file, the key and the fix.
-        FileNotFoundError: If a list, an image or an expected mask is missing.
+        Missing: If a list, an image or an expected mask is missing.
     """
 
     WITHOUT_MASKS = (
@@ -89,10 +87,7 @@ class WeakLabelDataset(CheckedSegDataset):
 
     @classmethod
     def get_label_map(cls, new_classes: Sequence | None = None) -> dict | None:
-        """See MMSeg; ``None`` for classes that are not the data set's own.
-
-        Such classes belong to a data set of your own in the layout of this one.
-        """
+        """See MMSeg; None for classes of a data set of your own in the layout of this one."""
         if new_classes and not {*new_classes} <= {*cls.METAINFO.get('classes', ())}:
             return None
         return super().get_label_map(new_classes)
@@ -108,18 +103,8 @@ class WeakLabelDataset(CheckedSegDataset):
         """The K class names without background, in the order of ``image_labels``."""
         return tuple(self._metainfo['classes'][1:])
 
-    @property
-    def num_object_classes(self) -> int:
-        """K, the number of classes without background."""
-        return len(self._metainfo['classes']) - 1
-
     def set_pipeline(self, pipeline: Sequence) -> None:
-        """Replace the transforms, e.g. on entering a training stage with another augmentation.
-
-        Raises:
-            ValueError: If the pipeline loads annotations in training, or in a test without a
-                folder of masks.
-        """
+        """Replace the transforms; refused if they load masks in training, or without a folder."""
         loaders = annotation_loaders(pipeline)
         if loaders and not self.test_mode:
             raise Refusal(
@@ -136,11 +121,7 @@ class WeakLabelDataset(CheckedSegDataset):
         super().set_pipeline(pipeline)
 
     def load_image_labels(self, img_ids: Sequence[str]) -> Mapping[str, Sequence[Label]]:
-        """Read the labels of (at least) the given images.
-
-        Returns:
-            Class names or 0-based object indices by image id.
-        """
+        """Class names or 0-based object indices of (at least) the given images by their ids."""
         if not self.label_file:
             raise Refusal(
                 f'{type(self).__name__}: label_file is not set; give the JSON file '
@@ -149,11 +130,7 @@ class WeakLabelDataset(CheckedSegDataset):
         return read_label_file(self.label_file, len(self.own_classes), self.backend_args)
 
     def load_data_list(self) -> list[dict]:
-        """Read and check the split list, the labels and the presence of all files.
-
-        Returns:
-            One dict per image, see ``WeakLabelDataset``.
-        """
+        """Read and check the split list, the labels and the presence of all files."""
         if not self.ann_file:
             raise Refusal(f'{type(self).__name__}: ann_file is not set; give the list of image ids')
         items = self._read_items()
@@ -176,6 +153,7 @@ class WeakLabelDataset(CheckedSegDataset):
 
     def _training_images(self, data_list: list[dict]) -> list[dict]:
         """The images to train on; warn of classes that cannot be learned."""
+        name = type(self).__name__
         labelled = [info for info in data_list if info['image_labels'].any()]
         negatives = len(data_list) - len(labelled)
         if not labelled:
@@ -183,54 +161,36 @@ class WeakLabelDataset(CheckedSegDataset):
         if negatives:
             use = 'left out of training' if self.skip_unlabelled else 'negatives of stage classify'
             print_log(
-                f'{type(self).__name__}: {negatives} of {len(data_list)} images have no label: '
-                f'{use} (skip_unlabelled={self.skip_unlabelled})',
+                f'{name}: {negatives} of {len(data_list)} images have no label: {use} '
+                f'(skip_unlabelled={self.skip_unlabelled})',
                 logger='current',
             )
         counts = np.sum([info['image_labels'] for info in data_list], axis=0)
-        unseen = [n for n, count in zip(self.object_classes, counts, strict=True) if not count]
-        if unseen:
-            print_log(
-                f'{type(self).__name__}: no image of {self.ann_file} shows {name_some(unseen)}, '
-                'so the model cannot learn it',
-                logger='current',
-                level=logging.WARNING,
+        warnings = []
+        if unseen := [self.object_classes[k] for k in np.flatnonzero(counts == 0)]:
+            warnings.append(
+                f'no image of {self.ann_file} shows {name_some(unseen)}, so the model cannot learn '
+                'it'
             )
-        if self.num_object_classes == 1 and (self.skip_unlabelled or not negatives):
-            print_log(
-                f'{type(self).__name__}: every image shows the only class, '
-                f'{self.object_classes[0]!r}, so the model cannot learn what is not this '
-                'class. Add images without it, with an empty list of labels',
-                logger='current',
-                level=logging.WARNING,
+        if len(counts) == 1 and (self.skip_unlabelled or not negatives):
+            warnings.append(
+                f'every image shows the only class, {self.object_classes[0]!r}, so the model '
+                'cannot learn what is not this class. Add images without it, with an empty list of '
+                'labels'
             )
+        for warning in warnings:
+            print_log(f'{name}: {warning}', logger='current', level=logging.WARNING)
         return labelled if self.skip_unlabelled else data_list
 
-    def make_data_info(
-        self,
-        img_id: str,
-        labels: Sequence[Label],
-        img_path: str,
-        seg_map_path: str | None = None,
-    ) -> dict:
-        """Build the item of one image; ``seg_map_path`` is dropped unless in test mode."""
-        item = dict(self._item(img_id, img_path), image_labels=self.encode_labels(labels, img_id))
-        if self.test_mode and seg_map_path is not None:
-            item['seg_map_path'] = seg_map_path
-        return item
-
     def encode_labels(self, labels: Sequence[Label], img_id: str) -> np.ndarray:
-        """Turn class names or 0-based indices into a multi-hot vector, float32 (K,).
+        """Class names or 0-based indices as a multi-hot vector, float32 (K,).
 
         If ``metainfo`` selects some of the data set's own classes, indices still refer to all of
         these, and labels of the others are dropped.
         """
         where = f'{self._label_source}, image {img_id!r}'
-        multi_hot = np.zeros(self.num_object_classes, dtype=np.float32)
-        for name in class_names_of(labels, self.own_classes, where):
-            if name in self.object_classes:
-                multi_hot[self.object_classes.index(name)] = 1.0
-        return multi_hot
+        names = class_names_of(labels, self.own_classes, where)
+        return np.array([name in names for name in self.object_classes], dtype=np.float32)
 
     def get_cat_ids(self, idx: int) -> list[int]:
         """Object classes of an image, for mmengine's ``ClassBalancedDataset``."""

@@ -102,13 +102,6 @@ def test_bad_scales(scales: tuple) -> None:
         PackWeakInputs(scales=scales)
 
 
-@pytest.mark.parametrize('shape', [(10, 13), (10, 14, 3)])
-def test_mask_that_does_not_fit(shape: tuple) -> None:
-    mask = np.zeros(shape, np.uint8)
-    with pytest.raises(ValueError, match=r'mask x.png has shape .* its image x.jpg \(10, 14\)'):
-        PackWeakInputs()(results(gt_seg_map=mask, seg_map_path='x.png'))
-
-
 def match_pipeline() -> list[dict]:
     """The training augmentation of the configs, without loading."""
     return Config.fromfile(CONFIG).stage_match_pipeline[1:]

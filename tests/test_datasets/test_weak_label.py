@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from mmengine.config import ConfigDict
 from mmengine.dataset import pseudo_collate
 from mmseg.datasets import LoadAnnotations, PascalVOCDataset
@@ -62,7 +61,7 @@ def test_items_of_both_modes(root: Path) -> None:
     train, test = build(root), build(root, test_mode=True)
     expected = {'a': [1, 0, 0], 'b': [1, 0, 1], 'c': [0, 0, 0]}
     for dataset in (train, test):
-        assert dataset.num_object_classes == 3 and dataset.object_classes == CLASSES
+        assert dataset.object_classes == CLASSES
         assert dataset.metainfo['classes'] == ('background', *CLASSES)
         assert len(dataset.metainfo['palette']) == 4
         infos = [dataset.get_data_info(i) for i in range(len(dataset))]
@@ -346,19 +345,6 @@ def test_classes_that_contradict(root: Path) -> None:
 def test_reading_can_be_postponed(root: Path) -> None:
     write_split(root, '')
     dataset = build(root, lazy_init=True)
-    assert dataset.num_object_classes == 3
+    assert dataset.object_classes == CLASSES
     with pytest.raises(ValueError, match='train.txt is empty'):
         dataset.full_init()
-
-
-def test_own_source_of_labels_and_items() -> None:
-    class Drawn(WeakLabelDataset):
-        def load_data_list(self) -> list[dict]:
-            return [self.make_data_info(str(i), [i], f'{i}.png', f'{i}m.png') for i in range(2)]
-
-    train = Drawn(class_names=CLASSES)
-    assert 'seg_map_path' not in train.get_data_info(0)
-    assert Drawn(class_names=CLASSES, test_mode=True).get_data_info(1)['seg_map_path'] == '1m.png'
-    assert torch.equal(
-        torch.from_numpy(train.get_data_info(1)['image_labels']), torch.tensor([0.0, 1.0, 0.0])
-    )

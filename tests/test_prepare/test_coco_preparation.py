@@ -86,7 +86,7 @@ def test_outlines_are_those_of_pycocotools(tree):
 def test_the_data_set_reads_what_was_prepared(tree):
     prepare(tree)
     train = WeakCOCODataset(data_root=str(tree))
-    assert train.num_object_classes == 80
+    assert len(train.object_classes) == 80
     infos = [train.get_data_info(n) for n in range(len(train))]
     assert [info['img_id'] for info in infos] == [stem(n, 'train') for n in (1, 2, 4)]
     names = [[train.object_classes[k] for k in np.flatnonzero(i['image_labels'])] for i in infos]

@@ -1,0 +1,205 @@
+"""Transforms of the pipelines: loading with checks, a limit of size, seeds, and packing."""
+
+import random
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform, LoadImageFromFile
+from mmengine.structures import PixelData
+from mmseg.datasets import LoadAnnotations
+from mmseg.registry import TRANSFORMS
+from mmseg.structures import SegDataSample
+
+from ..models.segmentors.data_preprocessor import Scales
+from ..utils.errors import Refusal
+from ..utils.files import read_bytes
+from ..utils.images import decode_image
+from ..utils.label_png import decode_mask
+from ..utils.sizes import limited_size, resize_bicubic
+from .checks import difference, renamed_ids
+
+_META_KEYS = (
+    *('img_path', 'img_id', 'seg_map_path', 'ori_shape', 'limited_shape', 'img_shape', 'pad_shape'),
+    *('scale_factor', 'flip', 'flip_direction', 'reduce_zero_label'),
+)
+
+
+@TRANSFORMS.register_module()
+class LoadCheckedImage(LoadImageFromFile):
+    """MMCV's ``LoadImageFromFile`` with Pillow, which refuses what it cannot decode completely.
+
+    A truncated file is an error, 16-bit images keep their greys, and animations and files larger
+    than ``SEMPLES_MAX_PIXELS`` are refused: ``semples_mmseg.utils.images``. Pixels of other
+    files are those of MMCV. Photos are rotated by their EXIF orientation, so masks have to match
+    the upright picture.
+
+    Args:
+        color_type: ``'color'``, or ``'color_ignore_orientation'``, which does not rotate photos.
+        imdecode_backend: ``'pillow'``.
+        **kwargs: See ``mmcv.transforms.LoadImageFromFile``.
+    """
+
+    def __init__(
+        self, color_type: str = 'color', imdecode_backend: str = 'pillow', **kwargs: Any
+    ) -> None:
+        if imdecode_backend != 'pillow':
+            raise Refusal(f"LoadCheckedImage needs 'pillow', got {imdecode_backend=}")
+        if color_type not in ('color', 'color_ignore_orientation'):
+            raise Refusal(f'LoadCheckedImage loads colours, got {color_type=}')
+        super().__init__(color_type=color_type, imdecode_backend=imdecode_backend, **kwargs)
+
+    def transform(self, results: dict) -> dict | None:
+        """Load ``img`` (H, W, 3) BGR of ``img_path``, and set ``img_shape`` and ``ori_shape``."""
+        path = results['img_path']
+        try:
+            content = read_bytes(path, 'image', self.backend_args)
+            image = decode_image(content, path, upright=self.color_type == 'color', rgb=False)
+        except Exception:
+            if self.ignore_empty:
+                return None
+            raise
+        results['img'] = image.astype('float32') if self.to_float32 else image
+        results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        return results
+
+
+@TRANSFORMS.register_module()
+class LoadCheckedAnnotations(LoadAnnotations):
+    """MMSeg's ``LoadAnnotations`` for 8-bit palette or grey PNG files with one class id per pixel.
+
+    Other masks are refused, because MMSeg keeps only the lower 8 of 16 bits and takes colours for
+    ids. Damaged masks are refused too, and masks whose size is not that of the loaded image, which
+    transforms resize without a message.
+
+    An item without a mask passes unchanged, so the pipeline of evaluation also works for inference.
+    The data sets of this package check that no mask is missing.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Load ``gt_seg_map``, uint8 (H, W), of ``seg_map_path``, if there is one."""
+        path = results.get('seg_map_path')
+        if path is None:
+            return results
+        mask = decode_mask(read_bytes(path, 'mask', self.backend_args), path)
+        size = tuple(results.get('ori_shape', mask.shape)[:2])
+        if mask.shape != size:
+            raise Refusal(
+                f'mask {path} does not fit its image {results.get("img_path")}: '
+                f'{difference(mask.shape, size)}'
+            )
+        renamed = renamed_ids(
+            self.reduce_zero_label or results.get('reduce_zero_label'), results.get('label_map')
+        )
+        results['gt_seg_map'] = mask if renamed is None else renamed[mask]
+        results.setdefault('seg_fields', []).append('gt_seg_map')
+        return results
+
+
+@TRANSFORMS.register_module()
+class LimitSide(BaseTransform):
+    """Shrink photos whose long side is above a limit; others stay as they are.
+
+    For prediction. The cost of attention grows with the square of the number of pixels: a photo of
+    12 megapixels takes hours. The models of this package still return label maps of the original
+    size. CAMs, logits and their refinement have the size of the smaller photo, ``limited_shape``
+    (height and width) of the data sample.
+
+    Args:
+        max_side: Longest side in pixels.
+    """
+
+    def __init__(self, max_side: int) -> None:
+        if max_side < 1:
+            raise Refusal(f'LimitSide: max_side has to be positive, got {max_side}')
+        self.max_side = max_side
+
+    def transform(self, results: dict) -> dict:
+        """Resize ``img`` (H, W, 3) by PIL's antialiased bicubic filter, if it is too large."""
+        shape = results['img'].shape[:2]
+        size = limited_size(shape, self.max_side)
+        if size != shape:
+            results['img'] = resize_bicubic(results['img'], size)
+            results['img_shape'] = results['limited_shape'] = size
+        return results
+
+
+@TRANSFORMS.register_module()
+class SeedEachImage(BaseTransform):
+    """Seed python and numpy from (seed, epoch, ``img_id``), for the transforms that follow.
+
+    The augmentation of an image then does not depend on the numbers of processes and workers or on
+    the batch size. ``EpochSeedHook`` sets seed and epoch.
+    """
+
+    def __init__(self) -> None:
+        # Shared, because persistent workers keep the transforms of the first epoch.
+        self._epoch = torch.zeros(2, dtype=torch.int64).share_memory_()
+
+    def start_epoch(self, seed: int, epoch: int) -> None:
+        """Set seed and epoch for the next images, in loader workers too."""
+        self._epoch.copy_(torch.tensor([seed, epoch]))
+
+    def transform(self, results: dict) -> dict:
+        """Seed; the item stays as it is."""
+        image = zlib.crc32(str(results['img_id']).encode())
+        words = np.random.SeedSequence([*self._epoch.tolist(), image])
+        seed = int(words.generate_state(1)[0])
+        random.seed(seed)
+        np.random.seed(seed)
+        return results
+
+
+@TRANSFORMS.register_module()
+class PackWeakInputs(BaseTransform):
+    """Pack the image as ``inputs`` and everything else as a ``SegDataSample``.
+
+    ``inputs`` is a (3, H, W) tensor of the image as it was loaded (BGR, uint8 in 0..255);
+    normalisation is left to the data preprocessor. With ``scales`` it is a list of such tensors,
+    one per scale, each the uint8 image resized by PIL's bicubic filter to
+    (round(H * scale), round(W * scale)); scale 1 is the untouched image (WeakTr's multi-scale CAM
+    inference). mmengine's ``pseudo_collate`` turns a batch of them into ``inputs[scale][image]``,
+    the order of mmengine's test-time augmentation.
+
+    The data sample holds ``image_labels`` (float32 (K,) multi-hot, if the data set gave any),
+    ``gt_sem_seg`` (int64 (1, H, W), if an evaluation pipeline loaded a mask) and as metainfo those
+    of ``meta_keys`` that are known.
+
+    Args:
+        scales: Scales of multi-scale CAM inference, positive, e.g. (1.0, 1.2). None packs one
+            tensor.
+        meta_keys: Keys of the results to keep as metainfo.
+    """
+
+    def __init__(
+        self, scales: Sequence[float] | None = None, meta_keys: Sequence[str] = _META_KEYS
+    ) -> None:
+        if scales is not None and (not scales or min(scales) <= 0):
+            raise Refusal(f'PackWeakInputs: scales have to be positive, got {tuple(scales)}')
+        self.scales = scales
+        self.meta_keys = meta_keys
+
+    def transform(self, results: dict) -> dict:
+        """Pack ``img`` (H, W, 3) and what else the pipeline collected."""
+        img = np.ascontiguousarray(results['img'])
+        # Some transforms write (h, w, channels) here, some nothing at all.
+        height, width = results['img_shape'] = img.shape[:2]
+        sample = SegDataSample(metainfo={k: results[k] for k in self.meta_keys if k in results})
+        if 'image_labels' in results:
+            sample.image_labels = torch.as_tensor(results['image_labels'], dtype=torch.float32)
+        if 'gt_seg_map' in results:
+            mask = torch.from_numpy(results['gt_seg_map'].astype(np.int64))
+            sample.gt_sem_seg = PixelData(data=mask[None])
+        if self.scales is None:
+            return dict(inputs=_to_tensor(img), data_samples=sample)
+        sizes = [
+            (max(round(height * scale), 1), max(round(width * scale), 1)) for scale in self.scales
+        ]
+        inputs = Scales(_to_tensor(resize_bicubic(img, size)) for size in sizes)
+        return dict(inputs=inputs, data_samples=sample)
+
+
+def _to_tensor(img: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(img.transpose(2, 0, 1)))
