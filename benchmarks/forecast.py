@@ -1,12 +1,10 @@
 """The forecast of ``--measure`` for the demo beside what the demo then takes.
 
-python -m benchmarks.forecast [--json forecast.json]
+python -m benchmarks.forecast
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import tempfile
 from pathlib import Path
 
@@ -21,9 +19,6 @@ from semples_mmseg.utils.record import Record
 
 def main() -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--json', type=Path, help='file for the figures')
-    args = parser.parse_args()
     register_components()
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory() as name:
@@ -42,8 +37,6 @@ def main() -> None:
     for row in rows:
         ratio = row['forecast'] / row['run']
         print(f'| {row["step"]} | {row["forecast"]:.0f} | {row["run"]:.0f} | {ratio:.2f} |')
-    if args.json:
-        args.json.write_text(json.dumps(rows, indent=2))
 
 
 def demo_in(folder: Path, data: Path) -> Recipe:

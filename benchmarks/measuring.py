@@ -6,39 +6,47 @@ import contextlib
 import ctypes
 import gc
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from .machine import synchronise
 from .setting import Setting, Side
 
 ROOT = Path(__file__).parents[1]
-_STATUS = Path('/proc/self/status')
-_CLEAR_REFS = Path('/proc/self/clear_refs')
 
 
-def interleaved_medians(
-    sides: Mapping[str, Side], device: str, repeats: int, done: Callable[[], None]
-) -> dict[str, float]:
+def synchronise(device: str) -> None:
+    """Wait for a GPU to finish."""
+    if device == 'cuda':
+        torch.cuda.synchronize()
+
+
+def peak_flops(device: str, dtype: torch.dtype, toy: bool) -> float:
+    """Floating point operations a second of the fastest of ten large (or toy) matrix products."""
+    side = 128 if toy else 2048 if device == 'cpu' else 8192
+    a, b = torch.randn(2, side, side, device=device, dtype=dtype)
+    best = float('inf')
+    for _ in range(10):
+        synchronise(device)
+        start = time.perf_counter()
+        a @ b
+        synchronise(device)
+        best = min(best, time.perf_counter() - start)
+    return 2 * side**3 / best
+
+
+def interleaved_medians(sides: Mapping[str, Side], device: str, repeats: int) -> dict[str, float]:
     """Median seconds of a call of each side.
 
     The sides take turns, so that what changes on the machine meanwhile meets them all. A first
-    round is not counted.
-
-    Args:
-        sides: What to call, by name.
-        device: Whose work is waited for.
-        repeats: Rounds that count.
-        done: Called after each call.
+    round before the ``repeats`` that count is left out.
     """
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(repeats + 1):
@@ -50,7 +58,6 @@ def interleaved_medians(
             synchronise(device)
             if turn:
                 seconds[name].append(time.perf_counter() - start)
-            done()
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
@@ -67,57 +74,40 @@ def count_flops(side: Side) -> int:
     return counter.get_total_flops()
 
 
-def _resident(key: str) -> int:
+def resident(key: str) -> int:
     """Bytes of ``VmRSS`` or ``VmHWM`` of this process."""
-    for line in _STATUS.read_text().splitlines():
-        if line.startswith(key):
-            return int(line.split()[1]) * 1024
-    raise KeyError(key)
+    lines = Path('/proc/self/status').read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
 
 
-def memory_of_call(side: Side, device: str) -> dict[str, int]:
-    """Memory of this process (CPU) or of its tensors (GPU) around a call, the second one.
+def reset_peak() -> None:
+    """Let ``VmHWM`` begin again from what the process uses now (Linux)."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)  # what building has freed goes back to the system
+    Path('/proc/self/clear_refs').write_text('5')
 
-    Returns:
-        ``peak`` during the call, and ``before`` it: weights, optimizer, inputs, on a CPU Python
-        and its libraries too. Where the peak of a process cannot be reset (anything but Linux),
-        it is that since its start.
-    """
+
+def memory_of_call(side: Side, device: str) -> int:
+    """Peak memory in bytes of this process (CPU) or its tensors (GPU) during the second call."""
     side.prepare()
     side()
     gc.collect()
     if device == 'cuda':
-        synchronise(device)
         torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
         side()
         synchronise(device)
-        return dict(peak=torch.cuda.max_memory_allocated(), before=before)
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)  # what building has freed goes back to the system
-    try:
-        _CLEAR_REFS.write_text('5')
-        before = _resident('VmRSS')
-        side()
-        return dict(peak=_resident('VmHWM'), before=before)
-    except OSError:
-        side()
-        return dict(peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, before=0)
+        return torch.cuda.max_memory_allocated()
+    reset_peak()
+    side()
+    return resident('VmHWM')
 
 
-def memory_in_own_process(path: str, side: str, setting: Setting) -> dict[str, int]:
-    """``memory_of_call`` in a fresh process that holds this side alone.
-
-    Raises:
-        RuntimeError: If the process fails; with the end of its output.
-    """
+def memory_in_own_process(path: str, side: str, setting: Setting) -> int:
+    """``memory_of_call`` in a fresh process that holds this side alone."""
     arguments = json.dumps(dict(path=path, side=side, setting=vars(setting)))
     command = [sys.executable, '-m', 'benchmarks.measuring', arguments]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    if result.returncode:
-        end = (result.stderr or result.stdout)[-2000:]
-        raise RuntimeError(f'measuring the memory of {path}, {side}, failed:\n{end}')
-    return json.loads(result.stdout.splitlines()[-1])
+    result = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return int(result.stdout.splitlines()[-1])
 
 
 def main() -> None:
@@ -126,8 +116,8 @@ def main() -> None:
 
     wanted: dict[str, Any] = json.loads(sys.argv[1])
     setting = Setting(**wanted['setting'])
-    side = PATHS[wanted['path']].build(wanted['side'], setting)
-    print(json.dumps(memory_of_call(side, setting.device)))
+    side = PATHS[wanted['path']].sides[wanted['side']](setting)
+    print(memory_of_call(side, setting.device))
     side.close()
 
 

@@ -91,13 +91,7 @@ def build(config: ConfigDict, setting: Setting) -> nn.Module:
 
 
 def draw_labels(number: int, num_classes: int, classes: int | None = None) -> np.ndarray:
-    """Multi-hot labels (number, K), uint8.
-
-    Args:
-        number: Images.
-        num_classes: K.
-        classes: Classes of each image; None draws how many.
-    """
+    """Multi-hot labels (number, K), uint8, of so many ``classes`` an image, or as many as drawn."""
     rng = np.random.default_rng(2)
     labels = np.zeros((number, num_classes), np.uint8)
     for row in labels:

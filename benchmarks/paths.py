@@ -6,15 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-import torch
-
 from .cams import OurCAMs, TextbookCAMs
 from .data_set import OurCRF, OurCurve, TextbookCRF, TextbookCurve
 from .loading import Loading
-from .options import AdamWStep, HalfEncoder
-from .segmenter import CROSS_ENTROPY, SegmenterStep
 from .setting import SEGMENTER_BATCH, STEP_BATCH, Setting, Side
-from .steps import OurStep, TextbookStep
+from .steps import CROSS_ENTROPY, OurStep, SegmenterStep, TextbookStep
 
 OURS = 'ours'
 TEXTBOOK = 'textbook'
@@ -29,8 +25,7 @@ class Path:
         sides: How to build each version; ``ours`` first, then what it is compared with.
         images: Images of a full run, for paths that go through a data set.
         batch: Images of a step by device, for paths that train.
-        cpu_only: Whether no GPU takes part.
-        matmul: Whether its work is matrix products, so that FLOPs bound it.
+        cpu_only: Whether no GPU takes part, and no matrix products, whose FLOPs bound the work.
     """
 
     title: str
@@ -38,22 +33,6 @@ class Path:
     images: int = 0
     batch: dict[str, int] | None = None
     cpu_only: bool = False
-    matmul: bool = True
-
-    def build(self, side: str, setting: Setting) -> Side:
-        """Build one version."""
-        return self.sides[side](setting)
-
-    def dtypes(self, device: str) -> tuple[torch.dtype, str]:
-        """Data type of our matrix products, and its name in the report."""
-        if device == 'cpu' or self.cpu_only or not self.batch:
-            return torch.float32, 'float32'
-        other = 'float16' if TEXTBOOK in self.sides else 'bfloat16'
-        return torch.bfloat16, f'bfloat16 against {other}'
-
-    def number(self, setting: Setting) -> int:
-        """Images that a call works on."""
-        return setting.batch if self.batch else setting.images
 
 
 def _stage(title: str, stage: str) -> Path:
@@ -71,36 +50,18 @@ PATHS = {
         {OURS: OurCurve, TEXTBOOK: TextbookCurve},
         images=1464,
         cpu_only=True,
-        matmul=False,
     ),
     'crf': Path(
         'CRF of present labels, 2 processes',
         {OURS: OurCRF, 'one process': partial(OurCRF, processes=1), TEXTBOOK: TextbookCRF},
         images=32,
         cpu_only=True,
-        matmul=False,
     ),
     'loading': Path(
         'loading and augmentation, 2 processes',
         {OURS: Loading, 'one process': partial(Loading, workers=0)},
         images=256,
         cpu_only=True,
-        matmul=False,
-    ),
-    'encoder': Path(
-        "CLIP's image encoder, bfloat16",
-        {
-            OURS: partial(HalfEncoder, dtype='bfloat16'),
-            'rounded in every call': partial(HalfEncoder, dtype=None),
-        },
-        batch=STEP_BATCH,
-        matmul=False,
-    ),
-    'adamw': Path(
-        'ten steps of AdamW, stage 0',
-        {OURS: partial(AdamWStep, fused=True), 'not fused': partial(AdamWStep, fused=None)},
-        batch=STEP_BATCH,
-        matmul=False,
     ),
     'segmenter': Path(
         'Segmenter, training step',

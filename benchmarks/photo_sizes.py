@@ -1,6 +1,6 @@
 """Seconds and memory of one photo by its size, with and without ``LimitSide``.
 
-python -m benchmarks.photo_sizes [--part cams segmenter crf] [--sides 320 640 1600] [--timeout 120]
+python -m benchmarks.photo_sizes [--part cams segmenter crf] [--sides 640 1024 4032] [--timeout 120]
 
 From the JPEG file to the label map at its own size: CAMs of DeiT-S with two tags (scales 1.0 and
 1.2 with flips), the Segmenter, the dense CRF of a label map. Weights and photo are random. Each
@@ -17,112 +17,93 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
-PARTS = ('cams', 'segmenter', 'crf')
-SIDES = (320, 640, 1024, 1600, 2048, 4032)
+import semples_mmseg  # noqa: F401
+from semples_mmseg.masks.refinement import DenseCRF
+from semples_mmseg.photos.torch_model import TorchModel
+from semples_mmseg.utils.sizes import limited_size, resized_label
+
+from .measuring import ROOT, reset_peak, resident
+
 LIMIT = 640
-_NO_LIMIT = 1 << 20
+NO_LIMIT = 1 << 20
 
 
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--part', nargs='+', choices=PARTS, default=PARTS)
-    parser.add_argument('--sides', nargs='+', type=int, default=SIDES, help='long sides, 4:3')
-    parser.add_argument('--limit', type=int, default=LIMIT, help='max_side of LimitSide')
+    parser.add_argument('--part', nargs='+', choices=PARTS, default=list(PARTS))
+    parser.add_argument(
+        '--sides', nargs='+', type=int, default=[640, 1024, 4032], help='long sides, 4:3'
+    )
     parser.add_argument('--timeout', type=float, default=120, help='seconds of a case, at most')
-    parser.add_argument('--json', type=Path, help='file for the figures')
     parser.add_argument('--case', help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.case:
         part, photo, limit = json.loads(args.case)
-        print(json.dumps(measure(part, photo, limit)))
+        print('{:.2f} | {:,.0f}'.format(*measure(part, photo, limit)))
         return
-    rows = []
-    print('| part | photo | limit | seconds | peak memory, MiB | before |')
-    print('|---|---|---|---|---|---|')
+    print('| part | photo | limit | seconds | peak memory, MiB |')
+    print('|---|---|---|---|---|')
     with tempfile.TemporaryDirectory() as folder:
         for part in args.part:
             for side in args.sides:
                 photo = draw_photo(Path(folder) / f'{side}.jpg', side)
-                for limit in (args.limit, _NO_LIMIT):
-                    if limit == args.limit and side <= limit:
-                        continue
+                for limit in (LIMIT, NO_LIMIT) if side > LIMIT else (NO_LIMIT,):
                     found = run_case(part, photo, limit, args.timeout)
-                    rows.append(dict(part=part, side=side, limit=limit, **found))
-                    print(_row(rows[-1], args.timeout), flush=True)
-    if args.json:
-        args.json.write_text(json.dumps(rows, indent=2))
-
-
-def _row(row: dict[str, Any], timeout: float) -> str:
-    limit = '-' if row['limit'] == _NO_LIMIT else row['limit']
-    size = f'{row["side"]} x {row["side"] * 3 // 4}'
-    if 'seconds' not in row:
-        return f'| {row["part"]} | {size} | {limit} | {row["failed"]} | | |'
-    peak, before = (round(row[key] / 2**20) for key in ('peak', 'before'))
-    return f'| {row["part"]} | {size} | {limit} | {row["seconds"]:.2f} | {peak:,} | {before:,} |'
+                    shown = '-' if limit == NO_LIMIT else limit
+                    print(f'| {part} | {side} x {side * 3 // 4} | {shown} | {found} |', flush=True)
 
 
 def draw_photo(path: Path, side: int) -> str:
     """Write a JPEG of smooth colours with grain, ``side`` x 3/4 ``side``; returns its path."""
     rng = np.random.default_rng(0)
     coarse = Image.fromarray(rng.integers(0, 256, (9, 12, 3), np.uint8))
-    size = (side, side * 3 // 4)
-    smooth = np.asarray(coarse.resize(size, Image.Resampling.BICUBIC), np.int16)
+    smooth = np.asarray(coarse.resize((side, side * 3 // 4)), np.int16)
     grain = rng.integers(-12, 13, smooth.shape, np.int16)
     Image.fromarray((smooth + grain).clip(0, 255).astype(np.uint8)).save(path, quality=92)
     return str(path)
 
 
-def run_case(part: str, photo: str, limit: int, timeout: float) -> dict[str, Any]:
-    """``measure`` in a fresh process; ``failed`` says why there are no figures."""
+def run_case(part: str, photo: str, limit: int, timeout: float) -> str:
+    """``measure`` in a fresh process, as two cells of the table."""
     case = json.dumps([part, photo, limit])
     command = [sys.executable, '-m', 'benchmarks.photo_sizes', '--case', case]
     try:
-        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+        result = subprocess.run(
+            command, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=timeout
+        )
     except subprocess.TimeoutExpired:
-        return dict(failed=f'more than {timeout:g}')
-    if result.returncode:
-        return dict(failed=f'failed ({result.stderr.strip().splitlines()[-1][:80]})')
-    return json.loads(result.stdout.splitlines()[-1])
+        return f'more than {timeout:g} | '
+    return 'failed | ' if result.returncode else result.stdout.splitlines()[-1]
 
 
-def measure(part: str, photo: str, limit: int) -> dict[str, Any]:
-    """Seconds, and bytes of this process at most and before, of one photo after a small one."""
-    from .measuring import _CLEAR_REFS, _resident
-
-    predict = _PARTS[part](limit)
+def measure(part: str, photo: str, limit: int) -> tuple[float, float]:
+    """Seconds, and peak MiB of this process, of one photo after a small one."""
+    predict = PARTS[part](limit)
     with tempfile.TemporaryDirectory() as folder:
         predict(draw_photo(Path(folder) / 'small.jpg', 64))
-    before = _resident('VmRSS')
-    _CLEAR_REFS.write_text('5')
+    reset_peak()
     start = time.perf_counter()
     shape = predict(photo).shape
     seconds = time.perf_counter() - start
     with Image.open(photo) as image:
         assert shape == (image.height, image.width)
-    return dict(seconds=seconds, peak=_resident('VmHWM'), before=before)
+    return seconds, resident('VmHWM') / 2**20
 
 
 def _cams(limit: int) -> Callable[[str], np.ndarray]:
-    import torch
-    from mmengine.config import Config
-    from mmengine.dataset import Compose, pseudo_collate
-    from mmengine.registry import init_default_scope
-    from mmseg.registry import MODELS
-
-    import semples_mmseg  # noqa: F401
-
     init_default_scope('mmseg')
     config = Config.fromfile(ROOT / 'configs/_base_/models/semples_deit-s.py')
-    generator = config.model.mask_generator
-    generator.init_cfg = None
+    generator = dict(config.model.mask_generator, init_cfg=None)
     model = MODELS.build(
         dict(type='CAMSegmentor', class_names='WeakVOCDataset', mask_generator=generator)
     )
@@ -147,14 +128,6 @@ def _cams(limit: int) -> Callable[[str], np.ndarray]:
 
 
 def _segmenter(limit: int) -> Callable[[str], np.ndarray]:
-    import torch
-    from mmengine.config import Config
-    from mmengine.registry import init_default_scope
-    from mmseg.registry import MODELS
-
-    import semples_mmseg  # noqa: F401
-    from semples_mmseg.photos.torch_model import TorchModel
-
     config = Config.fromfile(ROOT / 'configs/segmenter/segmenter_deit-s_voc12.py')
     config.model.backbone.init_cfg = None
     init_default_scope('mmseg')
@@ -165,9 +138,6 @@ def _segmenter(limit: int) -> Callable[[str], np.ndarray]:
 
 
 def _crf(limit: int) -> Callable[[str], np.ndarray]:
-    from semples_mmseg.masks.refinement import DenseCRF
-    from semples_mmseg.utils.sizes import limited_size, resized_label
-
     refine = DenseCRF('voc')
 
     def predict(photo: str) -> np.ndarray:
@@ -182,7 +152,7 @@ def _crf(limit: int) -> Callable[[str], np.ndarray]:
     return predict
 
 
-_PARTS = dict(cams=_cams, segmenter=_segmenter, crf=_crf)
+PARTS = dict(cams=_cams, segmenter=_segmenter, crf=_crf)
 
 if __name__ == '__main__':
     main()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import torch
 
-SIZES = ('toy', 'full')
 STEP_BATCH = dict(cpu=8, cuda=64)
 SEGMENTER_BATCH = 4
 
@@ -17,7 +16,7 @@ class Setting:
     """Sizes of one measurement, the same for both sides of it.
 
     Attributes:
-        size: ``'full'``: the models and image sizes of VOC; ``'toy'``: everything tiny.
+        toy: Whether everything is tiny; else models and images have VOC's sizes.
         device: ``'cpu'`` or ``'cuda'``.
         batch: Images in a training step.
         images: Images of the paths that go through a data set (CAMs, curve, CRF, loading).
@@ -27,7 +26,7 @@ class Setting:
         side: Height and width of training images; None takes CLIP's.
     """
 
-    size: str
+    toy: bool
     device: str
     batch: int
     images: int
@@ -36,24 +35,9 @@ class Setting:
     classes: int | None = None
     side: int | None = None
 
-    @property
-    def toy(self) -> bool:
-        """Whether everything is tiny."""
-        return self.size == 'toy'
-
-    def autocast(self, dtype: torch.dtype | None) -> AbstractContextManager:
-        """Mixed precision of a training step on a GPU; float32 on a CPU.
-
-        Args:
-            dtype: bfloat16 for ours, float16 for the baseline (as published).
-        """
-        if self.device == 'cpu' or dtype is None:
-            return nullcontext()
-        return torch.autocast(self.device, dtype)
-
-    def to_json(self) -> dict[str, object]:
-        """For the report; the folder is temporary and left out."""
-        return {key: value for key, value in asdict(self).items() if key != 'folder'}
+    def autocast(self, dtype: torch.dtype) -> AbstractContextManager:
+        """Mixed precision of a training step on a GPU (bfloat16 for ours, float16 as published)."""
+        return nullcontext() if self.device == 'cpu' else torch.autocast(self.device, dtype)
 
 
 class Side:

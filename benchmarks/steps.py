@@ -1,18 +1,31 @@
-"""Training steps of the stages: forward, backward, AdamW."""
+"""Training steps of the stages (AdamW) and of the Segmenter (SGD): forward, backward, update."""
 
 from __future__ import annotations
 
 import torch
+from mmengine.config import Config
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from semples_mmseg.models import build_clip
 from semples_mmseg.models.stages import STAGES
 
-from .models import build, clip_file, clip_model, draw_batch, semples_config
+from .models import (
+    CONFIGS,
+    TOY_VIT,
+    build,
+    clip_file,
+    clip_model,
+    draw_batch,
+    semples_config,
+)
 from .setting import Setting, Side
 from .textbook.stage_steps import TextbookSemPLeS
 
-LEARNING_RATE, WEIGHT_DECAY = 6.4e-4, 0.03
+CROSS_ENTROPY = dict(type='CrossEntropyLoss')
+_PATCHWORK = 32
+"""Side of the squares of one label in the random label maps of the Segmenter."""
 
 
 class Step(Side):
@@ -59,18 +72,11 @@ class Step(Side):
 
 def _adamw(model: nn.Module, trains: list[str]) -> torch.optim.Optimizer:
     parameters = dict(model.named_parameters())
-    return torch.optim.AdamW(
-        [parameters[name] for name in trains], LEARNING_RATE, weight_decay=WEIGHT_DECAY
-    )
+    return torch.optim.AdamW([parameters[name] for name in trains], 6.4e-4, weight_decay=0.03)
 
 
 class OurStep(Step):
-    """A step of the package's segmentor.
-
-    Args:
-        setting: Sizes.
-        stage: Its name.
-    """
+    """A step of the package's segmentor in a stage."""
 
     def __init__(self, setting: Setting, stage: str) -> None:
         model = build(semples_config(setting), setting)
@@ -114,3 +120,46 @@ class TextbookStep(Step):
     def forward(self) -> tuple[dict[str, Tensor], object]:
         with self.setting.autocast(torch.float16):
             return self.model.losses(self.stage, self.images, self.labels)
+
+
+class SegmenterStep(Step):
+    """A step of the model in ``configs/segmenter`` with SGD.
+
+    Args:
+        setting: Sizes.
+        loss: Config of the loss in the place of the gradient clipping loss.
+    """
+
+    def __init__(self, setting: Setting, loss: dict | None = None) -> None:
+        config = Config.fromfile(CONFIGS / '_base_' / 'models' / 'segmenter_deit-s.py').model
+        config.class_names = 'WeakVOCDataset'
+        config.backbone.init_cfg = None
+        side = 480
+        if setting.toy:
+            side, width = 64, TOY_VIT['embed_dims']
+            config.backbone.update(arch=TOY_VIT, img_size=side)
+            config.decode_head.update(in_channels=width, channels=width, embed_dims=width)
+            config.decode_head.num_heads = TOY_VIT['num_heads']
+            config.data_preprocessor.size = (side, side)
+        if loss is not None:
+            config.decode_head.loss_decode = loss
+        model = build(config, setting)
+        model.train()
+        trains = [name for name, p in model.named_parameters() if p.requires_grad]
+        optimizer = torch.optim.SGD(model.parameters(), 1e-4, momentum=0.9, nesterov=True)
+        super().__init__(model, trains, optimizer)
+        self.setting = setting
+        torch.manual_seed(3)
+        self.images = torch.randn(setting.batch, 3, side, side, device=setting.device)
+        squares = (side // _PATCHWORK,) * 2
+        self.samples = []
+        for coarse in torch.randint(model.num_classes, (setting.batch, *squares)):
+            label = coarse.repeat_interleave(_PATCHWORK, 0).repeat_interleave(_PATCHWORK, 1)
+            sample = SegDataSample()
+            sample.gt_sem_seg = PixelData(data=label[None].to(setting.device))
+            self.samples.append(sample)
+
+    def forward(self) -> tuple[dict[str, Tensor], object]:
+        with self.setting.autocast(torch.bfloat16):
+            losses = self.model.loss(self.images, self.samples)
+        return dict(loss=self.model.parse_losses(losses)[0]), None

@@ -17,7 +17,7 @@ from study_table import write_table
 
 from semples_mmseg import register_components
 from semples_mmseg.cli.errors import exit_codes
-from semples_mmseg.demo.world import make_demo_set
+from semples_mmseg.demo.world.sets import make_demo_set
 
 
 def parse_args() -> argparse.Namespace:

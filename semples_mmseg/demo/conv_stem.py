@@ -1,6 +1,7 @@
 """A patch embedding of strided 3x3 convolutions."""
 
 import math
+from typing import Any
 
 from mmseg.registry import MODELS
 from torch import Tensor, nn
@@ -19,23 +20,20 @@ class _ChannelNorm(nn.LayerNorm):
 class ConvStem(nn.Sequential):
     """Patch projection by log2(stride) 3x3 convolutions of stride 2.
 
-    A vision transformer uses it with ``patch_cfg=dict(conv_type='ConvStem')``. Source: Xiao et al.,
-    "Early convolutions help transformers see better", 2021.
+    A vision transformer uses it with ``patch_cfg=dict(conv_type='ConvStem')``. Pixels at the right
+    and bottom that do not fill a patch are cut off. Source: Xiao et al., "Early convolutions help
+    transformers see better", 2021.
 
     Args:
         in_channels: Channels of the image.
         out_channels: Width of the transformer.
         kernel_size: Patch size; equal to ``stride``.
         stride: Patch size in pixels, a power of two of at least 2.
-        padding: Not used; pixels at the right and bottom that do not fill a patch are cut off.
-        dilation: Not used.
         bias: Whether the last convolution has a bias.
+        **unused: ``padding`` and ``dilation``, as for every patch projection.
 
     Shape:
         (B, in_channels, H, W) -> (B, out_channels, H // stride, W // stride).
-
-    Raises:
-        ValueError: If the stride is not a power of two or differs from the kernel size.
     """
 
     def __init__(
@@ -44,12 +42,10 @@ class ConvStem(nn.Sequential):
         out_channels: int,
         kernel_size: int | tuple[int, int],
         stride: int | tuple[int, int],
-        padding: int | tuple[int, int] = 0,
-        dilation: int | tuple[int, int] = 1,
         bias: bool = True,
+        **unused: Any,
     ) -> None:
-        patch = stride if isinstance(stride, int) else stride[0]
-        kernel = kernel_size if isinstance(kernel_size, int) else kernel_size[0]
+        patch, kernel = (n if isinstance(n, int) else n[0] for n in (stride, kernel_size))
         depth = int(math.log2(patch)) if patch > 1 else 0
         if depth < 1 or 2**depth != patch or kernel != patch:
             raise Refusal(
@@ -57,14 +53,12 @@ class ConvStem(nn.Sequential):
                 f'got kernel_size={kernel_size} and stride={stride}'
             )
         layers: list[nn.Module] = []
-        for level in range(depth):
-            width = max(out_channels // 2 ** (depth - 1 - level), 8)
-            last = level == depth - 1
-            width = out_channels if last else width
-            layers.append(nn.Conv2d(in_channels, width, 3, 2, 1, bias=bias if last else True))
-            if not last:
-                layers += [_ChannelNorm(width), nn.GELU()]
+        for level in reversed(range(1, depth)):
+            width = max(out_channels // 2**level, 8)
+            layers.append(nn.Conv2d(in_channels, width, 3, 2, 1))
+            layers += [_ChannelNorm(width), nn.GELU()]
             in_channels = width
+        layers.append(nn.Conv2d(in_channels, out_channels, 3, 2, 1, bias=bias))
         super().__init__(*layers)
         self.patch = patch
 

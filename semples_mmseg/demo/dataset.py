@@ -1,12 +1,12 @@
 """The weakly tagged data set of the demo world, drawn on first use."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from mmseg.registry import DATASETS
 
 from ..datasets.weak_label import WeakLabelDataset
-from .world import OBJECTS, PALETTE, make_demo_set
+from .world import OBJECTS, PALETTE
+from .world.sets import make_demo_set
 
 
 @DATASETS.register_module()
@@ -22,9 +22,6 @@ class DemoDataset(WeakLabelDataset):
         seed: Seed of the scenes.
         num_train: Number of training scenes.
         num_val: Number of held-out scenes.
-        ann_file: List of the images, instead of ``split``.
-        label_file: Image-level labels, relative to ``data_root``.
-        data_prefix: Folders of images and masks.
         **kwargs: Passed on to ``WeakLabelDataset``.
 
     Raises:
@@ -43,22 +40,17 @@ class DemoDataset(WeakLabelDataset):
         seed: int = 0,
         num_train: int = 600,
         num_val: int = 200,
-        ann_file: str = '',
-        label_file: str | None = 'labels.json',
-        data_prefix: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
         self._settings = dict(seed=seed, train=num_train, val=num_val)
-        super().__init__(
-            ann_file=ann_file or f'ImageSets/{split}.txt',
-            label_file=label_file,
-            data_root=data_root,
-            data_prefix=data_prefix
-            or dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
+        places: dict[str, Any] = dict(
+            ann_file=f'ImageSets/{split}.txt',
+            label_file='labels.json',
+            data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'),
             img_suffix='.png',
             seg_map_suffix='.png',
-            **kwargs,
         )
+        super().__init__(data_root=data_root, **places | kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Draw the set if it is missing, then read its lists."""

@@ -10,13 +10,9 @@ from mmseg.registry import DATASETS
 from PIL import Image
 
 from semples_mmseg.demo.dataset import DemoDataset
-from semples_mmseg.demo.world import (
-    OBJECTS,
-    PALETTE,
-    make_demo_set,
-    scene_rng,
-    tagged_scene,
-)
+from semples_mmseg.demo.world import OBJECTS, PALETTE
+from semples_mmseg.demo.world.scenes import scene_rng, tagged_scene
+from semples_mmseg.demo.world.sets import make_demo_set
 
 SIZES = dict(train=6, val=3)
 

@@ -15,7 +15,8 @@ from pretraining.scenes import photo
 from safetensors.torch import load_file, save_file
 
 from semples_mmseg.demo import models
-from semples_mmseg.demo.world import TAGS, scene_rng
+from semples_mmseg.demo.world import TAGS
+from semples_mmseg.demo.world.scenes import scene_rng
 
 SEED = 987_654
 

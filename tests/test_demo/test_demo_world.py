@@ -6,18 +6,9 @@ import numpy as np
 import pytest
 from pretraining import scenes
 
-from semples_mmseg.demo.world import (
-    BACKGROUNDS,
-    HABITATS,
-    NEUTRALS,
-    OBJECTS,
-    SIZE,
-    TAGS,
-    render,
-    scene_rng,
-    tagged_scene,
-)
+from semples_mmseg.demo.world import BACKGROUNDS, HABITATS, NEUTRALS, OBJECTS, SIZE, TAGS
 from semples_mmseg.demo.world.objects import DRAWERS, TWO_TONES, draw_object
+from semples_mmseg.demo.world.scenes import render, scene_rng, tagged_scene
 from semples_mmseg.demo.world.textures import TEXTURES, draw_texture
 
 

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from PIL import Image
 from run_tool import run_tool
 
-from semples_mmseg.demo.world import make_demo_set
+from semples_mmseg.demo.world.sets import make_demo_set
 from semples_mmseg.prepare.check import check_dataset
 from semples_mmseg.prepare.check_report import FINDINGS, Report
 from semples_mmseg.prepare.named import dataset_of_folders, datasets_of_config

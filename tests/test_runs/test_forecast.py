@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from semples_mmseg.demo.world import make_demo_set
+from semples_mmseg.demo.world.sets import make_demo_set
 from semples_mmseg.runs import forecast as module
 from semples_mmseg.runs.forecast import Cost, forecast, show_forecast
 from semples_mmseg.runs.recipe import read_recipe

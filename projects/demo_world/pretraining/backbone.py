@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from pretraining.scenes import photo
+from semples_mmseg.demo.world import PLAIN, SIZE, TAGS
 from semples_mmseg.demo.world.scenes import Scene, scene_rng
-from semples_mmseg.demo.world.vocabulary import PLAIN, SIZE, TAGS
 
 ARCH = dict(embed_dims=64, num_layers=4, num_heads=4, feedforward_channels=256)
 RESNET_CONFIG = Path(__file__).parents[1] / 'configs/cam_resnet18.py'

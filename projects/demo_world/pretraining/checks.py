@@ -14,8 +14,8 @@ from torch import Tensor
 from pretraining import backbone as vit
 from pretraining import clip
 from pretraining.scenes import photo
+from semples_mmseg.demo.world import BACKGROUNDS, OBJECTS, TAGS
 from semples_mmseg.demo.world.scenes import Scene, render, scene_rng
-from semples_mmseg.demo.world.vocabulary import BACKGROUNDS, OBJECTS, TAGS
 
 GOALS = dict(
     clip_backgrounds=0.99, clip_cut_outs=0.97, clip_foreign=0.90, tags_token=0.90, tags_patches=0.90

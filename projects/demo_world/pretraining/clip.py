@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from pretraining.scenes import captioned_scene
 from semples_mmseg.demo.models import demo_clip_config
+from semples_mmseg.demo.world import OBJECTS, PLAIN, TAGS
 from semples_mmseg.demo.world.scenes import Scene, scene_rng
-from semples_mmseg.demo.world.vocabulary import OBJECTS, PLAIN, TAGS
 
 SCENES = 6000
 STEPS = 1000

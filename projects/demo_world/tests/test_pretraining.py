@@ -21,7 +21,8 @@ from pretraining.scenes import captioned_scene
 
 from semples_mmseg import register_components
 from semples_mmseg.demo.models import FOLDER
-from semples_mmseg.demo.world import HABITATS, TAGS, scene_rng
+from semples_mmseg.demo.world import HABITATS, TAGS
+from semples_mmseg.demo.world.scenes import scene_rng
 from semples_mmseg.engine.stage_plan import StagePlan
 
 

@@ -42,19 +42,14 @@ TABLE, ROWS, SIZE = (f'token_embedding.{name}' for name in ('weight', 'rows', 's
 
 
 def demo_clip_config() -> dict:
-    """The tiny CLIP's open_clip configuration: ``embed_dim``, ``vision_cfg``, ``text_cfg``."""
+    """The tiny CLIP's configuration for open_clip."""
     return json.loads((FOLDER / CLIP_CONFIG).read_text(encoding='utf-8'))
 
 
 def load_demo_clip(path: str | os.PathLike = FOLDER / CLIP_FILE) -> dict[str, Tensor]:
-    """Read a tiny CLIP and expand it to the full state dict open_clip expects.
+    """Read a tiny CLIP as the float32 state dict that open_clip expects.
 
-    Args:
-        path: A file such as ``demo_clip.safetensors``.
-
-    Returns:
-        float32 state dict with ``token_embedding.weight`` (49408, 64); rows not in the file are
-        zero.
+    Rows of ``token_embedding.weight`` (49408, 64) that are not in the file are zero.
 
     Raises:
         FileNotFoundError: If ``path`` does not exist.
@@ -94,14 +89,7 @@ def build_demo_clip(pretrained: str | os.PathLike = FOLDER / CLIP_FILE) -> Any:
 def save_demo_clip(
     state: Mapping[str, Tensor], rows: Iterable[int], size: int, path: str | os.PathLike
 ) -> None:
-    """Write a tiny CLIP whose token table has only some rows.
-
-    Args:
-        state: State dict with ``token_embedding.weight`` (R, 64).
-        rows: Ascending token ids of these R rows.
-        size: Rows of the full table.
-        path: The file to write.
-    """
+    """Write a tiny CLIP whose token table has R of ``size`` rows, of the ascending ids ``rows``."""
     ids = torch.tensor(list(rows), dtype=torch.int32)
     save_half({**state, ROWS: ids, SIZE: torch.tensor(size, dtype=torch.int32)}, path)
 

@@ -63,10 +63,7 @@ TILT = {'aeroplane': 35.0}
 class Canvas:
     """A transparent square with coordinates from -1 (left, top) to 1 (right, bottom).
 
-    Args:
-        rng: Random generator.
-        name: Object that the colours ``body`` and ``trim`` belong to.
-        pixels: Side of the square in pixels.
+    It has the colours ``body`` and ``trim`` of the object ``name``.
     """
 
     def __init__(self, rng: np.random.Generator, name: str, pixels: int) -> None:
@@ -172,12 +169,7 @@ DRAWERS: dict[str, Callable[[Canvas], None]] = dict(
 
 
 def draw_object(rng: np.random.Generator, name: str, side: int) -> np.ndarray:
-    """Draw one object with random colours, proportions, direction and rotation.
-
-    Args:
-        rng: Random generator.
-        name: One of ``OBJECTS``.
-        side: Side of the result in pixels.
+    """Draw one of ``OBJECTS`` with random colours, proportions, direction and rotation.
 
     Returns:
         float32 (side, side, 4) RGBA in [0, 1], transparent around the object.

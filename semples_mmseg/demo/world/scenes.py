@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from . import BACKGROUNDS, HABITATS, NEUTRALS, OBJECTS, PLAIN, SIZE
 from .objects import draw_object
 from .textures import COLS, ROWS, draw_texture
-from .vocabulary import BACKGROUNDS, HABITATS, NEUTRALS, OBJECTS, PLAIN, SIZE
 
 MIN_OBJECT_PIXELS = 40
 
@@ -18,8 +18,7 @@ class Scene(NamedTuple):
 
     Attributes:
         image: uint8 (64, 64, 3), RGB.
-        regions: uint8 (64, 64), indices into ``TAGS``, or
-            ``PLAIN``.
+        regions: uint8 (64, 64), indices into ``TAGS``, or ``PLAIN``.
         objects: Indices into ``OBJECTS``, one per drawn object.
     """
 
@@ -74,9 +73,6 @@ def render(
         backgrounds: One or two indices into ``BACKGROUNDS``, one per region.
         sizes: Smallest and largest side of an object as a fraction of the frame.
         plain: RGB in [0, 1] of a studio background that replaces the textures.
-
-    Returns:
-        The scene.
     """
     first = _split(rng)
     if plain is not None:

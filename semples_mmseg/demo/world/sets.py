@@ -10,8 +10,9 @@ from mmengine.logging import MMLogger
 from PIL import Image
 
 from ...utils.errors import AlreadyThere, Refusal
+from ...utils.label_png import write_mask
+from . import OBJECTS, PALETTE
 from .scenes import scene_rng, tagged_scene
-from .vocabulary import OBJECTS, PALETTE
 
 VERSION = 1
 """Increased when the drawing changes, so that an older set on disk is not used as a new one."""
@@ -28,16 +29,15 @@ def make_demo_set(root: str | os.PathLike, seed: int = 0, train: int = 600, val:
         root: Folder of the set. It gets ``JPEGImages/*.png``, ``SegmentationClass/*.png`` (8-bit
             palette, for evaluation only), ``labels.json`` ({image id: [class name, ...]}),
             ``ImageSets/train.txt``, ``ImageSets/val.txt`` and ``meta.json``.
-        seed: Seed of the scenes, which do not depend on ``train`` and ``val``.
-        train: Number of training scenes.
-        val: Number of held-out scenes.
+        seed: Seed of the scenes, >= 0; they do not depend on ``train`` and ``val``.
+        train: Number of training scenes, >= 1.
+        val: Number of held-out scenes, >= 1.
 
     Returns:
         ``root``.
 
     Raises:
         FileExistsError: If ``root`` holds something else, or a set of other settings.
-        ValueError: If ``train`` or ``val`` is below 1, or ``seed`` negative.
     """
     if train < 1 or val < 1 or seed < 0:
         raise Refusal(
@@ -91,9 +91,7 @@ def _draw(root: Path, settings: dict[str, int]) -> None:
             # PNG in spite of the folder's name, because JPEG blurs images of 64 pixels.
             Image.fromarray(scene.image).save(root / 'JPEGImages' / f'{name}.png')
             labels = np.where(scene.regions < len(OBJECTS), scene.regions + 1, 0).astype(np.uint8)
-            mask = Image.fromarray(labels, mode='P')
-            mask.putpalette([value for colour in PALETTE for value in colour])
-            mask.save(root / 'SegmentationClass' / f'{name}.png')
+            write_mask(root / 'SegmentationClass' / f'{name}.png', labels, PALETTE)
             tags[name] = [OBJECTS[k] for k in sorted(scene.objects)]
         (root / 'ImageSets' / f'{split}.txt').write_text('\n'.join(names) + '\n')
     (root / 'labels.json').write_text(json.dumps(tags, indent=0) + '\n')

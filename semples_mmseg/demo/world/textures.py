@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from .vocabulary import SIZE
+from . import SIZE
 
 Array = np.ndarray
 Rgb = tuple[float, float, float]
@@ -14,16 +14,7 @@ ROWS, COLS = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32)
 
 
 def smooth_noise(rng: np.random.Generator, rows: int, cols: int | None = None) -> Array:
-    """Uniform noise on a coarse grid, resized bicubically to the scene's size.
-
-    Args:
-        rng: Random generator.
-        rows: Grid rows; more rows make finer noise.
-        cols: Grid columns, ``rows`` unless given.
-
-    Returns:
-        float32 (64, 64), about [0, 1] (bicubic overshoots slightly).
-    """
+    """Uniform noise on a coarse grid, resized bicubically to float32 (64, 64), about [0, 1]."""
     grid = rng.random((rows, cols or rows), dtype=np.float32)
     if grid.shape == (SIZE, SIZE):
         return grid
@@ -31,10 +22,9 @@ def smooth_noise(rng: np.random.Generator, rows: int, cols: int | None = None) -
 
 
 def jitter_colour(rng: np.random.Generator, base: Rgb, amount: float = 0.06) -> Array:
-    """A random colour near ``base``; the channels vary by 0.5, brightness by 0.7 of ``amount``.
+    """A random colour near ``base``, float32 (3,) in [0, 1].
 
-    Returns:
-        float32 (3,) in [0, 1].
+    The channels vary by 0.5, brightness by 0.7 of ``amount``.
     """
     hue = rng.normal(0, 0.5 * amount, 3)
     brightness = rng.normal(0, 0.7 * amount)
