@@ -7,8 +7,6 @@ from torch import Tensor, nn
 
 from ..utils.errors import Refusal
 
-# Position embeddings are resized while they are loaded.
-_RESIZED = 'pos_embed'
 # Tensors with one entry for each class, and the axis of the classes.
 _CLASS_AXES = {
     'cls_token': 1,
@@ -21,22 +19,15 @@ _CLASS_AXES = {
 
 
 def misfit(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
-    """Name the tensors whose shape is not the model's.
+    """Name the tensors of a file whose shape is not the model's own, or return an empty text.
 
-    Args:
-        tensors: Tensors of the file, by the names of the model.
-        own: Tensors of the model.
-
-    Returns:
-        A reason; empty if all shapes fit. Position embeddings of another grid fit, and so does a
-        single class token for several classes.
+    Position embeddings of another grid fit, and so does a single class token for several classes.
     """
     found = []
-    for name, value in tensors.items():
-        if name not in own or value.shape == own[name].shape or name.endswith(_RESIZED):
-            continue
-        here, there = own[name].shape, value.shape
-        if name.endswith('cls_token') and there[1:2] == (1,):
+    for name in [name for name in tensors if name in own]:
+        here, there = own[name].shape, tensors[name].shape
+        one_token = name.endswith('cls_token') and there[1:2] == (1,)
+        if here == there or one_token or name.endswith('pos_embed'):
             continue
         axis = next((a for end, a in _CLASS_AXES.items() if name.endswith(end)), None)
         if axis is not None and len(here) == len(there) and here[axis] != there[axis]:
@@ -63,14 +54,14 @@ def check_state_dict(
 ) -> None:
     """Refuse a state dict that leaves a part of a model at its random initial values.
 
-    For use as a pre-hook of ``load_state_dict``: MMEngine loads without ``strict`` and only warns.
+    A pre-hook of ``load_state_dict``, as MMEngine loads without ``strict`` and only warns.
 
     Args:
         model: The model.
         parts: Names of the modules that the state dict must fill completely.
         state_dict: State dict of the file.
         prefix: Prefix of the model's names in it.
-        metadata: Argument of a pre-hook of ``load_state_dict``; ``file`` names the file.
+        metadata: Its ``file`` names the file.
 
     Raises:
         ValueError: If tensors of a part are missing, unknown or of another shape.
@@ -81,18 +72,17 @@ def check_state_dict(
     if reason := misfit(given, own):
         raise Refusal(f'{file} does not fit {type(model).__name__}: {reason}')
     heads = tuple(f'{part}.' for part in parts)
-    missing = [
-        name
-        for name in own
-        if name.startswith(heads) and name not in given and not name.endswith('batches_tracked')
-    ]
-    unknown = [name for name in given if name.startswith(heads) and name not in own]
-    if missing or unknown:
-        told = [
-            f'{kind} {len(names)} ({", ".join(names[:3])}{", ..." if len(names) > 3 else ""})'
-            for kind, names in (('it lacks', missing), ('it has unknown', unknown))
-            if names
-        ]
+    differing = {
+        'it lacks': [k for k in own.keys() - given.keys() if not k.endswith('batches_tracked')],
+        'it has unknown': given.keys() - own.keys(),
+    }
+    told = []
+    for kind, found in differing.items():
+        if names := sorted(name for name in found if name.startswith(heads)):
+            told.append(
+                f'{kind} {len(names)} ({", ".join(names[:3])}{", ..." if names[3:] else ""})'
+            )
+    if told:
         raise Refusal(
             f'{file} does not fit {type(model).__name__}: of the tensors of {" and ".join(parts)} '
             f'{", ".join(told)}; its first are {", ".join(list(state_dict)[:4])}. Take the '

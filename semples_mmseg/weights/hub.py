@@ -24,18 +24,14 @@ _TIMM_FILES = ('model.safetensors', 'pytorch_model.bin')
 
 
 def timm_file(name: str) -> Path:
-    """The file of a pretrained model of timm's; it is downloaded if it is not cached.
-
-    Args:
-        name: Model and tag, ``deit_small_patch16_224.fb_in1k``.
+    """The file of weights of timm's (model.tag); it is downloaded if it is not cached.
 
     Raises:
-        FileNotFoundError: If timm has no such weights, or there is no connection.
+        FileNotFoundError: If timm has no weights of that name, or there is no connection.
     """
     there = timm.is_model(name.partition('.')[0])
     known = timm.get_pretrained_cfg(name, allow_unregistered=False) if there else None
-    repository = known.hf_hub_id if known else None
-    if not repository:
+    if not known or not (repository := known.hf_hub_id):
         raise Missing(f'timm has no pretrained weights {name!r}; timm.list_pretrained() lists them')
     repository = repository if '/' in repository else f'timm/{repository}'
     if (kept := kept_file(repository, _TIMM_FILES)) is not None:
@@ -49,17 +45,10 @@ def timm_file(name: str) -> Path:
 
 
 def find_tag(model: str, tag: str) -> tuple[Path, bool]:
-    """Find the file of a pretrained tag of open_clip's; it is downloaded if it is not cached.
-
-    Args:
-        model: A model name of open_clip's.
-        tag: A tag of that model.
-
-    Returns:
-        The file, and whether its weights were trained with QuickGELU.
+    """The file of a tag of a model of open_clip's, and whether it was trained with QuickGELU.
 
     Raises:
-        FileNotFoundError: If there is no such tag, or no connection.
+        FileNotFoundError: If there is no such tag, or it is not cached and there is no connection.
     """
     known = open_clip.pretrained.get_pretrained_cfg(model.replace('/', '-'), tag)
     if not known:

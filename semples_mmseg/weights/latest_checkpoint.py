@@ -1,6 +1,7 @@
 """The checkpoint to resume from: the last one that is not damaged."""
 
 import logging
+import math
 import re
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from .reading import find_damage
 POINTER = 'last_checkpoint'
 """MMEngine's file with the path of the last checkpoint."""
 
-_NAME = re.compile(r'(?P<start>\D*)(?P<number>\d+)(?P<end>\.pth)')
+_NAME = re.compile(r'(?P<start>\D*)(?P<number>\d+)\.pth')
 
 
 def latest_whole_checkpoint(work_dir: str | Path, out_dir: str | None = None) -> str | None:
@@ -26,11 +27,11 @@ def latest_whole_checkpoint(work_dir: str | Path, out_dir: str | None = None) ->
     Args:
         work_dir: Work folder of the run.
         out_dir: ``default_hooks.checkpoint.out_dir`` of its config. Checkpoints are then in the
-            folder of the run's name there.
+            folder of the run's name there; below an address such as ``s3://...`` the one that
+            ``last_checkpoint`` names is returned unchecked.
 
     Returns:
-        Path of the checkpoint; ``None`` if the folder has none and never had one. With an address
-        as ``out_dir``, such as ``s3://...``, the address in ``last_checkpoint``, unchecked.
+        Path of the checkpoint; ``None`` if the folder has none and never had one.
 
     Raises:
         ValueError: If there are or were checkpoints, but all are damaged or missing. The user
@@ -60,18 +61,18 @@ def latest_whole_checkpoint(work_dir: str | Path, out_dir: str | None = None) ->
 
 
 def _candidates(folder: Path, named: str) -> list[Path]:
-    """Checkpoints of a folder in the order in which to try them."""
-    own, found = _NAME.fullmatch(named), []
+    """Checkpoints of a folder in the order in which to try them: the named one, then lower ones."""
+    starts: tuple[str, ...] = ('epoch_', 'iter_')
+    last: float = math.inf
+    if named:  # higher numbers belong to another run in the same folder
+        own = _NAME.fullmatch(named)
+        starts, last = ((own['start'],), int(own['number'])) if own else ((), 0)
+    found = {}
     for path in folder.glob('*.pth'):
         name = _NAME.fullmatch(path.name)
-        if name and (
-            # Higher numbers belong to another run in the same folder.
-            own and name['start'] == own['start'] and int(name['number']) < int(own['number'])
-            if named
-            else name['start'] in ('epoch_', 'iter_')
-        ):
-            found.append((int(name['number']), path))
-    earlier = [path for _, path in sorted(found, reverse=True)]
+        if name and name['start'] in starts and int(name['number']) < last:
+            found[path] = int(name['number'])
+    earlier = sorted(found, key=found.__getitem__, reverse=True)
     return [folder / named, *earlier] if named else earlier
 
 

@@ -12,7 +12,7 @@ own       anything else: MMPretrain's names, ours  itself
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,14 @@ from .reading import read_state_dict, resolve
 _NEVER_ANNOTATED = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 COCO_CATEGORY_IDS = tuple(id_ for id_ in range(1, 91) if id_ not in _NEVER_ANNOTATED)
 _COCO_OUTPUTS = 90
+# Tensors with an entry for each class, class tokens first, and the axis of the classes.
+_OUTPUTS = {
+    'mask_generator.backbone.cls_token': 1,
+    'mask_generator.backbone.pos_embed': 1,
+    'mask_generator.head.weight': 0,
+    'mask_generator.head.bias': 0,
+    'prompt_learner.prompts': 0,
+}
 
 # Names of the parts of a vision transformer in timm and torch-hub; order matters.
 _VIT_KEYS = (
@@ -53,17 +61,8 @@ _DECODER_KEYS = (
     (r'\.mlp\.fc1\.', '.ffn.layers.0.0.'),
     (r'\.mlp\.fc2\.', '.ffn.layers.1.'),
 )
+_TRANSPOSED = ('decode_head.patch_proj.weight', 'decode_head.classes_proj.weight')
 _FUSION = 'adaptive_attention_fusion.'
-_FUSION_KEYS = (
-    'attn_feat_ffn.0.weight',
-    'attn_feat_ffn.0.bias',
-    'attn_feat_ffn.1.weight',
-    'attn_feat_ffn.1.bias',
-    'attn_head_ffn.0.weight',
-    'attn_head_ffn.2.weight',
-)
-_PROMPTS = 'prompts'
-_BOTH = ('weight', 'bias')
 
 
 @dataclass(frozen=True)
@@ -75,8 +74,7 @@ class Weights:
         layout: Recognised layout of the file.
         tensors: Tensors by our names.
         sources: For each of these, its name in the file.
-        unused: Names in the file that the model does not have.
-        missing: Our names of tensors that the file should have.
+        unused: Names in the file that our models do not have.
     """
 
     path: Path
@@ -84,121 +82,74 @@ class Weights:
     tensors: dict[str, Tensor]
     sources: dict[str, str]
     unused: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
 
-    def describe(self) -> str:
-        """One line for a log."""
+    def describe(self, taken: Iterable[str], missing: Iterable[str] = ()) -> str:
+        """One line for a log: file, layout, and what a model took of it.
+
+        Args:
+            taken: Our names of the tensors that were used.
+            missing: Names of the model that the file lacks.
+        """
+        unused = sorted([*self.unused, *(self.sources[k] for k in self.sources.keys() - taken)])
         total = len(self.tensors) + len(self.unused)
-        return describe(self, len(self.tensors), total, self.unused, self.missing)
+        return (
+            f'weights {self.path}: {self.layout}; {total - len(unused)} of {total} tensors used; '
+            f'unused: {", ".join(unused) or "none"}; '
+            f'missing: {", ".join(sorted(missing)) or "none"}'
+        )
 
 
-def describe(
-    weights: Weights, used: int, total: int, unused: Iterable[str], missing: Iterable[str]
-) -> str:
-    """File, layout, number of used tensors, names of unused and missing ones."""
-    return (
-        f'weights {weights.path}: {weights.layout}; {used} of {total} tensors used; '
-        f'unused: {", ".join(sorted(unused)) or "none"}; '
-        f'missing: {", ".join(sorted(missing)) or "none"}'
-    )
-
-
-def _vit_name(key: str) -> str:
-    for pattern, replacement in _VIT_KEYS:
+def _renamed(key: str, patterns: Iterable[tuple[str, str]]) -> str:
+    for pattern, replacement in patterns:
         key = re.sub(pattern, replacement, key)
     return key
 
 
-def _depth(keys: Iterable[str], start: str) -> int:
-    """Number of blocks in a file."""
-    numbers = (key.removeprefix(start).split('.')[0] for key in keys if key.startswith(start))
-    return max((int(number) + 1 for number in numbers if number.isdecimal()), default=0)
+def _vit_name(key: str) -> str | None:
+    return None if key.startswith(('head', _FUSION)) else _renamed(key, _VIT_KEYS)
 
 
-def _vit_names(keys: Iterable[str]) -> set[str]:
-    """MMPretrain's names of a transformer with as many blocks as the file has."""
-    block = ('ln1', 'attn.qkv', 'attn.proj', 'ln2', 'ffn.layers.0.0', 'ffn.layers.1')
-    modules = [
-        f'layers.{index}.{name}' for index in range(_depth(keys, 'blocks.')) for name in block
-    ]
-    modules += ['patch_embed.projection', 'ln1']
-    scales = {_vit_name(key) for key in keys if re.search(r'^blocks\.\d+\.ls[12]\.gamma$', key)}
-    return {'cls_token', 'pos_embed', *scales} | {f'{m}.{kind}' for m in modules for kind in _BOTH}
-
-
-def _weaktr_name(key: str) -> str:
+def _weaktr_name(key: str) -> str | None:
     if key.startswith(_FUSION):
-        return 'mask_generator.fusion.' + key.removeprefix(_FUSION)
-    if key.startswith('head.'):
-        return 'mask_generator.' + key
-    return 'mask_generator.backbone.' + _vit_name(key)
+        return f'mask_generator.fusion.{key.removeprefix(_FUSION)}'
+    if key.startswith('norm.'):  # the final norm is not used
+        return None
+    part = key if key.startswith('head.') else f'backbone.{_renamed(key, _VIT_KEYS)}'
+    return f'mask_generator.{part}'
 
 
-def _weaktr_names(keys: Iterable[str]) -> set[str]:
-    backbone = _vit_names(keys) - {'ln1.weight', 'ln1.bias'}  # the final norm is not used
-    parts = [f'backbone.{name}' for name in backbone]
-    parts += [f'fusion.{name}' for name in _FUSION_KEYS] + [f'head.{kind}' for kind in _BOTH]
-    return {f'mask_generator.{name}' for name in parts}
-
-
-def _segmenter_name(key: str) -> str:
+def _segmenter_name(key: str) -> str | None:
     if key.startswith('encoder.'):
-        return 'backbone.' + _vit_name(key.removeprefix('encoder.'))
-    for pattern, replacement in _DECODER_KEYS:
-        key = re.sub(pattern, replacement, key)
-    return key
-
-
-def _segmenter_names(keys: Iterable[str]) -> set[str]:
-    encoder = [key.removeprefix('encoder.') for key in keys if key.startswith('encoder.')]
-    names = {f'backbone.{name}' for name in _vit_names(encoder)}
-    block = ('ln1', 'ln2', 'attn.attn.out_proj', 'ffn.layers.0.0', 'ffn.layers.1')
-    blocks = range(_depth(keys, 'decoder.blocks.'))
-    modules = ['dec_proj', 'decoder_norm', 'mask_norm']
-    modules += [f'layers.{index}.{name}' for index in blocks for name in block]
-    parts = [f'{module}.{kind}' for module in modules for kind in _BOTH]
-    parts += [f'layers.{index}.attn.attn.in_proj_{kind}' for index in blocks for kind in _BOTH]
-    parts += ['cls_emb', 'patch_proj.weight', 'classes_proj.weight']
-    return names | {f'decode_head.{name}' for name in parts}
+        name = _vit_name(key.removeprefix('encoder.'))
+        return name and f'backbone.{name}'
+    return _renamed(key, _DECODER_KEYS)
 
 
 @dataclass(frozen=True)
 class _Layout:
-    """A published layout: title, how it is recognised, new names, and expected names."""
+    """A published layout: title, how its names are recognised, and our name of each or None."""
 
     title: str
-    recognises: Callable[[Mapping[str, Tensor]], bool]
-    name: Callable[[str], str]
-    names: Callable[[Iterable[str]], set[str]]
+    recognises: Callable[[str], bool]
+    name: Callable[[str], str | None]
 
 
 _LAYOUTS = {
     'weaktr': _Layout(
-        'WeakTr or SemPLeS mask generator',
-        lambda tensors: any(key.startswith(_FUSION) for key in tensors),
-        _weaktr_name,
-        _weaktr_names,
+        'WeakTr or SemPLeS mask generator', lambda key: key.startswith(_FUSION), _weaktr_name
     ),
     'prompts': _Layout(
         'SemPLeS prompts',
-        lambda tensors: _PROMPTS in tensors and tensors[_PROMPTS].ndim == 3,
-        lambda key: f'prompt_learner.{key}',
-        lambda keys: {'prompt_learner.prompts'},
+        lambda key: key == 'prompts',
+        lambda key: f'prompt_learner.{key}' if key == 'prompts' else None,
     ),
     'segmenter': _Layout(
-        'Segmenter (WeakTr)',
-        lambda tensors: (
-            any(key.startswith('encoder.blocks.') for key in tensors)
-            and any(key.startswith('decoder.') for key in tensors)
-        ),
-        _segmenter_name,
-        _segmenter_names,
+        'Segmenter (WeakTr)', lambda key: key.startswith('encoder.blocks.'), _segmenter_name
     ),
     'deit': _Layout(
         'vision transformer of timm or torch-hub (DeiT)',
-        lambda tensors: any(key.startswith('blocks.') for key in tensors),
+        lambda key: key.startswith('blocks.'),
         _vit_name,
-        _vit_names,
     ),
 }
 KINDS = ('auto', *_LAYOUTS)
@@ -222,56 +173,29 @@ def read_weights(path: str | Path, kind: str = 'auto') -> Weights:
 
 
 def name_weights(path: Path, found: dict[str, Tensor], kind: str = 'auto') -> Weights:
-    """Rename the tensors of a file to our names; see ``read_weights``.
-
-    Args:
-        path: The file.
-        found: Its tensors.
-        kind: One of ``KINDS``.
-    """
-    if kind == 'auto':
-        kind = next((k for k, layout in _LAYOUTS.items() if layout.recognises(found)), 'own')
-    elif not _LAYOUTS[kind].recognises(found):
+    """Rename the tensors of a file to our names; see ``read_weights``."""
+    kinds = [k for k, layout in _LAYOUTS.items() if any(map(layout.recognises, found))]
+    if kind == 'auto' and not kinds:
+        return Weights(path, 'names as they are', found, {key: key for key in found})
+    if kind not in ('auto', *kinds):
         raise Refusal(
             f'{path} is not of kind {kind!r} ({_LAYOUTS[kind].title}): its tensors are '
             f'{", ".join(list(found)[:6])}, ...'
         )
-    if kind == 'own':
-        return Weights(path, 'names as they are', found, {key: key for key in found})
-    layout = _LAYOUTS[kind]
-    names = layout.names(found)
-    sources = {layout.name(key): key for key in found if layout.name(key) in names}
+    layout = _LAYOUTS[kinds[0] if kind == 'auto' else kind]
+    names = {key: layout.name(key) for key in found}
+    sources = {name: key for key, name in names.items() if name is not None}
     tensors = {name: found[key] for name, key in sources.items()}
-    for name in ('decode_head.patch_proj.weight', 'decode_head.classes_proj.weight'):
-        if kind == 'segmenter' and name in tensors:
-            tensors[name] = tensors[name].T  # there it is multiplied from the right
+    for name in tensors.keys() & _TRANSPOSED:
+        tensors[name] = tensors[name].T  # there it is multiplied from the right
     title = layout.title
-    if kind in ('weaktr', 'prompts') and _outputs(tensors) == _COCO_OUTPUTS:
-        tensors = {name: _annotated(name, value) for name, value in tensors.items()}
+    counts = [tensors[name].shape[_OUTPUTS[name]] for name in _OUTPUTS if name in tensors]
+    if counts and counts[0] == _COCO_OUTPUTS:
         title += f', {len(COCO_CATEGORY_IDS)} annotated of {_COCO_OUTPUTS} COCO categories taken'
-    unused = tuple(sorted(set(found) - set(sources.values())))
-    return Weights(path, title, tensors, sources, unused, tuple(sorted(names - tensors.keys())))
-
-
-def _outputs(tensors: Mapping[str, Tensor]) -> int:
-    """Number of classes of a generator or of prompts."""
-    for name, axis in (
-        ('mask_generator.backbone.cls_token', 1),
-        ('mask_generator.head.weight', 0),
-        ('prompt_learner.prompts', 0),
-    ):
-        if name in tensors:
-            return tensors[name].shape[axis]
-    return 0
-
-
-def _annotated(name: str, value: Tensor) -> Tensor:
-    """The rows of annotated categories of a tensor with 90 COCO outputs."""
-    rows = torch.tensor(COCO_CATEGORY_IDS) - 1
-    if name.endswith('.backbone.cls_token'):
-        return value[:, rows]
-    if name.endswith('.backbone.pos_embed'):  # class tokens first, then patches
-        return torch.cat([value[:, rows], value[:, _COCO_OUTPUTS:]], dim=1)
-    if name.startswith(('mask_generator.head.', 'prompt_learner.')):
-        return value[rows]
-    return value
+        for name in tensors.keys() & _OUTPUTS:
+            value, axis = tensors[name], _OUTPUTS[name]
+            patches = range(_COCO_OUTPUTS, value.shape[axis])
+            kept = torch.tensor([*(id_ - 1 for id_ in COCO_CATEGORY_IDS), *patches])
+            tensors[name] = value.index_select(axis, kept)
+    unused = tuple(sorted(key for key, name in names.items() if name is None))
+    return Weights(path, title, tensors, sources, unused)

@@ -17,7 +17,7 @@ from ..utils.errors import Refusal
 from ..utils.io import atomic_write
 from .fitting import misfit
 from .hub import TIMM, timm_file
-from .layouts import Weights, describe, name_weights, read_weights
+from .layouts import Weights, name_weights, read_weights
 from .reading import SCHEME, find_tensors, read_checkpoint, resolve
 
 
@@ -44,9 +44,8 @@ def load_weights(module: nn.Module, path: str, prefix: str | None = None) -> Non
     """
     weights = read_weights(path)
     own = module.state_dict()
-    if prefix is None and not own.keys() & weights.tensors.keys():
-        prefix = 'backbone.'
-    prefix = prefix or ''
+    if prefix is None:
+        prefix = '' if own.keys() & weights.tensors.keys() else 'backbone.'
     if prefix and not prefix.endswith('.'):
         prefix += '.'
     tensors = {
@@ -56,36 +55,21 @@ def load_weights(module: nn.Module, path: str, prefix: str | None = None) -> Non
     }
     used = own.keys() & tensors.keys()
     if not used:
-        raise Refusal(_nothing_fits(module, weights))
+        raise Refusal(
+            f'{weights.path} ({weights.layout}) has no tensor of {type(module).__name__}; its '
+            f'parts are {", ".join(sorted({name.split(".")[0] for name in weights.tensors}))}. '
+            'Take another file, or set init_cfg.prefix to the part that is meant, e.g. '
+            "'mask_generator.', or to None"
+        )
     try:
-        result = module.load_state_dict(tensors, strict=False)
+        missing = module.load_state_dict(tensors, strict=False).missing_keys
     except (RuntimeError, ValueError) as error:
         raise Refusal(
             f'{weights.path} ({weights.layout}) does not fit {type(module).__name__}: '
             f'{misfit(tensors, own) or error}'
         ) from error
-    taken = {prefix + name for name in used}
-    unused = [source for name, source in weights.sources.items() if name not in taken]
-    print_log(
-        describe(
-            weights,
-            len(used),
-            len(weights.tensors) + len(weights.unused),
-            [*unused, *weights.unused],
-            result.missing_keys,
-        ),
-        'current',
-        logging.WARNING if result.missing_keys else logging.INFO,
-    )
-
-
-def _nothing_fits(module: nn.Module, weights: Weights) -> str:
-    parts = sorted({name.split('.')[0] for name in weights.tensors})
-    return (
-        f'{weights.path} ({weights.layout}) has no tensor of {type(module).__name__}; its parts '
-        f'are {", ".join(parts)}. Take another file, or set init_cfg.prefix to the part that is '
-        "meant, e.g. 'mask_generator.', or to None"
-    )
+    told = weights.describe({prefix + name for name in used}, missing)
+    print_log(told, 'current', logging.WARNING if missing else logging.INFO)
 
 
 @WEIGHT_INITIALIZERS.register_module(name='Pretrained')
@@ -118,7 +102,7 @@ def load_from_weights(filename: str, map_location: Any = None) -> dict[str, Any]
     path = resolve(filename)
     content = read_checkpoint(path)
     weights = name_weights(path, find_tensors(content, path))
-    print_log(weights.describe(), 'current')
+    print_log(weights.describe(weights.tensors), 'current')
     tensors = OrderedDict(weights.tensors)
     # Reaches the hooks that check a state dict, so that their errors name the file.
     tensors._metadata = {'': {'file': str(path)}}  # type: ignore[attr-defined]
@@ -136,9 +120,6 @@ def convert_file(source: str | Path, target: str | Path, kind: str = 'auto') -> 
         source: See ``read_weights``.
         target: The file to write, atomically.
         kind: See ``read_weights``.
-
-    Returns:
-        The written tensors, and the names of the others.
 
     Raises:
         FileNotFoundError: If ``source`` is not there.

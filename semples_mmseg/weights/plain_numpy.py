@@ -15,14 +15,7 @@ _CODE = re.compile(r'[?bBhHiIlLqQefdgFDG]|[biufc]\d{1,2}|[SU]\d{1,9}|O8?')
 
 
 class PlainDtype:
-    """A bool, integer, float, complex or fixed string in a pickle; or the objects of a list.
-
-    Args:
-        code: NumPy's code, such as ``'f8'`` or ``'U5'``.
-
-    Raises:
-        ValueError: If it is another one.
-    """
+    """A bool, integer, float, complex or fixed string in a pickle; or the objects of a list."""
 
     def __init__(self, code: Any, *_: Any) -> None:
         if not isinstance(code, str) or not _CODE.fullmatch(code):

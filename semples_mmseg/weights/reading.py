@@ -5,13 +5,12 @@ import collections
 import importlib.resources
 import logging
 import os
-import pathlib
 import pickle
 import re
 import zipfile
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -35,8 +34,6 @@ _CONTAINERS = (
     *('state_dict', 'model_state_dict', 'model', 'net', 'network', 'module', 'params', 'weights'),
     *('model_ema', 'ema_state_dict', 'ema', 'params_ema', 'teacher', 'student'),
 )
-# Wrappers put these before names: DistributedDataParallel, torch.compile.
-_WRAPPERS = ('module.', '_orig_mod.')
 
 
 def _history_method(owner: Any, name: str) -> Any:
@@ -53,23 +50,15 @@ def _default_dict(_: Any = None) -> dict[Any, Any]:
 
 def _safe_globals() -> list[Any]:
     """Types of plain data that training scripts and MMEngine save beside tensors."""
-    paths: dict[str, type[pathlib.PurePath]] = dict.fromkeys(
-        ('PosixPath', 'PurePosixPath', 'Path', 'PurePath'), pathlib.PurePosixPath
-    )
-    paths |= dict.fromkeys(('WindowsPath', 'PureWindowsPath'), pathlib.PureWindowsPath)
+    # A WindowsPath cannot be made on Linux, so paths come back as pure ones.
+    kinds = {n: PurePosixPath for n in ('PosixPath', 'PurePosixPath', 'Path', 'PurePath')}
+    paths = {**kinds, 'WindowsPath': PureWindowsPath, 'PureWindowsPath': PureWindowsPath}
     return [
-        argparse.Namespace,
-        HistoryBuffer,
+        *(argparse.Namespace, HistoryBuffer, set, frozenset, slice, list, dict, int, float),
         (_history_method, 'builtins.getattr'),
-        *(set, frozenset, slice, list, dict, int, float),
         (_default_dict, 'collections.defaultdict'),
-        # A WindowsPath cannot be made on Linux, so paths come back as pure ones. Python 3.13 has
-        # them in another module.
-        *(
-            (kind, f'pathlib.{module}{n}')
-            for n, kind in paths.items()
-            for module in ('', '_local.')
-        ),
+        *((kind, f'pathlib.{name}') for name, kind in paths.items()),
+        *((kind, f'pathlib._local.{name}') for name, kind in paths.items()),  # of Python 3.13
         *((kind, name) for name, kind in PLAIN_NUMPY.items()),
     ]
 
@@ -123,14 +112,9 @@ def resolve(path: str | Path) -> Path:
 
 
 def find_damage(path: Path) -> str | None:
-    """Check a file of ``torch.save`` for damage.
+    """Check a file of ``torch.save``, a zip archive, for damage.
 
-    Such a file is a zip archive. Its list of contents is at the end, so a truncated file is found
-    at once. All contents are compared with their checksums, which takes about as long as reading
-    them.
-
-    Args:
-        path: The file.
+    All contents are compared with their checksums, which takes about as long as reading them.
 
     Returns:
         What is wrong, as the end of a sentence that begins with the file's name; ``None`` if
@@ -191,18 +175,7 @@ def read_checkpoint(path: str | Path) -> Any:
 
 
 def read_state_dict(path: str | Path) -> dict[str, Tensor]:
-    """Read the tensors of a file.
-
-    Args:
-        path: See ``resolve``.
-
-    Returns:
-        Tensors by name, on the CPU; see ``find_tensors``.
-
-    Raises:
-        FileNotFoundError: If the file is not there.
-        Refusal: See ``read_checkpoint`` and ``find_tensors``.
-    """
+    """Read the tensors of a file by name; see ``read_checkpoint`` and ``find_tensors``."""
     path = resolve(path)
     return find_tensors(read_checkpoint(path), path)
 
@@ -221,22 +194,27 @@ def find_tensors(content: Any, path: Path) -> dict[str, Tensor]:
     Raises:
         Refusal: If there are no tensors, or some are not finite.
     """
-    content = _open_containers(content, path)
-    tensors = {
-        key: torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value.detach()
-        for key, value in content.items()
-        if isinstance(key, str)
-        and (
-            isinstance(value, Tensor) or isinstance(value, np.ndarray) and value.dtype.kind in 'fiu'
-        )
-    }
+    for _ in range(3):  # a container in a container is common, more is not
+        if not isinstance(content, Mapping):
+            raise Refusal(f'{path} holds a {type(content).__name__}, not a dictionary of tensors')
+        found = [key for key in _CONTAINERS if isinstance(content.get(key), Mapping)]
+        if len(found) > 1:
+            print_log(
+                f'{path} has weights under {", ".join(found)}; {found[0]} is taken', 'current'
+            )
+        content = content[found[0]] if found else content
+    tensors: dict[str, Tensor] = {}
+    for key, value in content.items():
+        if isinstance(value, np.ndarray) and value.dtype.kind in 'fiu':
+            value = torch.from_numpy(value.copy())
+        if isinstance(key, str) and isinstance(value, Tensor):
+            # before names: DistributedDataParallel, torch.compile
+            tensors[re.sub(r'^(module\.)?(_orig_mod\.)?', '', key)] = value.detach()
     if not tensors:
         raise Refusal(
             f'{path} holds no tensors; its keys are {", ".join(map(str, list(content)[:8]))}. '
             'Weights are searched for at the top and under state_dict, model and similar keys'
         )
-    for wrapper in _WRAPPERS:
-        tensors = {key.removeprefix(wrapper): value for key, value in tensors.items()}
     if all(key.startswith('model.') for key in tensors):  # PyTorch Lightning
         tensors = {key.removeprefix('model.'): value for key, value in tensors.items()}
     for key, value in tensors.items():
@@ -246,19 +224,3 @@ def find_tensors(content: Any, path: Path) -> dict[str, Tensor]:
                 'had gone wrong, or the file is damaged: take an earlier one'
             )
     return tensors
-
-
-def _open_containers(content: Any, path: Path) -> Mapping[Any, Any]:
-    """Find the dict of tensors in the content of a file."""
-    for _ in range(3):  # a container in a container is common, more is not
-        if not isinstance(content, Mapping):
-            raise Refusal(f'{path} holds a {type(content).__name__}, not a dictionary of tensors')
-        found = [key for key in _CONTAINERS if isinstance(content.get(key), Mapping)]
-        if not found:
-            break
-        if len(found) > 1:
-            print_log(
-                f'{path} has weights under {", ".join(found)}; {found[0]} is taken', 'current'
-            )
-        content = content[found[0]]
-    return content

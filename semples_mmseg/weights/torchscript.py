@@ -16,24 +16,21 @@ from torch import Tensor
 
 from ..utils.errors import Refusal
 
-# The causal mask is no weight, but a buffer of open_clip's traced models.
-_CONSTANTS = ('attn_mask',)
-
 
 class _Module:
-    """Placeholder of a module of the archive, with its attributes from the file."""
+    """Stands for a module of the archive, with its attributes from the file."""
 
 
 def _nothing(*_: Any) -> None:
-    """Placeholder of lists and devices, which no weight needs."""
+    """Stands for lists and devices, which no weight needs."""
 
 
 class _ArchiveUnpickler(pickle.Unpickler):
     """Python's unpickler, restricted to modules and tensors."""
 
-    def __init__(self, archive: zipfile.ZipFile, root: str) -> None:
-        super().__init__(archive.open(f'{root}/data.pkl'))
-        self._archive, self._root = archive, root
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive, self._root = archive, archive.namelist()[0].partition('/')[0]
+        super().__init__(archive.open(f'{self._root}/data.pkl'))
 
     def find_class(self, module: str, name: str) -> Any:
         """Look up a type of the pickle."""
@@ -59,29 +56,17 @@ class _ArchiveUnpickler(pickle.Unpickler):
         )
 
 
-def _root(archive: zipfile.ZipFile) -> str | None:
-    """The folder of a TorchScript archive; ``None`` if it is another archive."""
-    for name in archive.namelist():
-        folder, _, file = name.partition('/')
-        if file == 'constants.pkl':
-            return folder
-    return None
-
-
 def is_torchscript(path: Path) -> bool:
     """Whether a file is a TorchScript archive; a damaged one is not."""
     try:
         with zipfile.ZipFile(path) as archive:
-            return _root(archive) is not None
+            return any(name.partition('/')[2] == 'constants.pkl' for name in archive.namelist())
     except Exception:  # zipfile raises errors of many types on damaged files
         return False
 
 
 def read_archive(path: Path) -> dict[str, Tensor]:
     """Read the parameters and buffers of a TorchScript archive without running any of its code.
-
-    Args:
-        path: A file written by ``torch.jit.save``, for instance OpenAI's ``ViT-B-32.pt``.
 
     Returns:
         Tensors by their dotted names, on the CPU.
@@ -91,7 +76,7 @@ def read_archive(path: Path) -> dict[str, Tensor]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            model = _ArchiveUnpickler(archive, str(_root(archive))).load()
+            model = _ArchiveUnpickler(archive).load()
     except Refusal as error:
         raise Refusal(
             f'{path} was refused: {error}; nothing of it was run. Get the weights elsewhere, or as '
@@ -99,16 +84,14 @@ def read_archive(path: Path) -> dict[str, Tensor]:
         ) from None
     except Exception as error:  # damage shows itself as errors of many types
         raise Refusal(f'{path} is not a readable TorchScript archive: {error}') from error
-    return dict(_walk(model, ''))
+    return dict(_walk(model, '')) if isinstance(model, _Module) else {}
 
 
 def _walk(module: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:
     """Dotted names and tensors of a module and those inside it."""
-    if not isinstance(module, _Module):
-        return
     for name, value in vars(module).items():
-        if isinstance(value, Tensor):
-            if name not in _CONSTANTS:
-                yield prefix + name, value
-        else:
+        # The causal mask is no weight, but a buffer of open_clip's traced models.
+        if isinstance(value, Tensor) and name != 'attn_mask':
+            yield prefix + name, value
+        elif isinstance(value, _Module):
             yield from _walk(value, f'{prefix}{name}.')

@@ -34,7 +34,6 @@ def main() -> None:
     for title, names in (
         ('used', weights.sources.values()),
         ('unused', weights.unused),
-        ('missing', weights.missing),
     ):
         print(f'{title} ({len(names)}): {", ".join(names) or "none"}')
     print(f'written to {args.target}')
