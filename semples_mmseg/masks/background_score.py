@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor
 
-from ..models.losses import similarity
+from ..models.losses.pairs import similarity
 from ..models.segmentors.semples import SemPLeS
 from ..utils.errors import Refusal
 from ..utils.progress import progress

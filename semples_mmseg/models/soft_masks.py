@@ -61,14 +61,9 @@ def label_map(
 
 
 def best_classes(scores: Tensor, size: tuple[int, int]) -> Tensor:
-    """Best class of every pixel of a photo that was computed at a smaller size.
+    """Best class (H, W) of every pixel of a photo from scores (C, h, w), h <= H and w <= W.
 
-    Args:
-        scores: (C, h, w).
-        size: Height and width (H, W) of the photo, not smaller.
-
-    Returns:
-        (H, W) int64 on the device of the scores. No scores of that size are made.
+    No scores of the photo's size are made.
     """
     labels = enlarged_labels(scores.detach().float().cpu().numpy(), size)
     return torch.from_numpy(labels).to(scores.device, torch.int64)

@@ -45,13 +45,7 @@ STAGES = {
 
 
 def resolve_stage(name: str, **changes: Any) -> Stage:
-    """The stage called ``name``, with some of its settings changed.
-
-    A name that is not in ``STAGES`` is a new stage, which needs ``losses`` and ``trains``.
-
-    Raises:
-        ValueError: If the stage is unknown, or ``mask_eps`` not positive.
-    """
+    """The stage ``name`` with changed settings; a new one needs ``losses`` and ``trains``."""
     changes |= {key: tuple(changes[key]) for key in ('losses', 'trains') if key in changes}
     if name in STAGES:
         stage = replace(STAGES[name], **changes)

@@ -17,7 +17,7 @@ from mmengine.config import Config
 from mmseg.models import EncoderDecoder
 from torch import Tensor, nn
 
-from ..models.segmentors import WindowedEncoderDecoder
+from ..models import WindowedEncoderDecoder
 from ..utils.errors import MissingPackage, Refusal, RunError
 from ..utils.io import atomic_write
 from ..utils.sizes import resize_bicubic

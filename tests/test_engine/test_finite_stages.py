@@ -12,7 +12,7 @@ from processes import draw_images, launch, tool, weights, write_config
 from run_tool import run_tool
 
 from semples_mmseg.engine.finite_step_hook import FiniteStepHook, NotFiniteError
-from semples_mmseg.models.segmentors import SemPLeS
+from semples_mmseg.models import SemPLeS
 
 # Two steps an epoch.
 STAGES = [

@@ -10,7 +10,7 @@ from run_tool import run_tool
 
 from semples_mmseg.figures import draw_prompts, prompt_maps
 from semples_mmseg.figures.prompt_figure import PromptMaps, trained_prompts
-from semples_mmseg.models.clip import CLIPImageHead, build_clip, patch_features, window_features
+from semples_mmseg.models import CLIPImageHead, build_clip, patch_features, window_features
 
 
 def direct(visual, pixels, dense):

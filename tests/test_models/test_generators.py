@@ -11,7 +11,7 @@ from mmseg.registry import MODELS
 from tiny import TINY_GENERATOR, TINY_SEMPLES
 
 from semples_mmseg.models import GeneratorOutput
-from semples_mmseg.models.mask_generators import check_generator
+from semples_mmseg.models.mask_generators.protocol import check_generator
 from semples_mmseg.models.stages import STAGES, resolve_stage
 
 ROOT = Path(__file__).parents[2]

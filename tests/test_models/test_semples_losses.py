@@ -99,8 +99,6 @@ def test_the_clamp_bounds_values_and_stops_gradients(dtype):
 
 
 def test_features_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match=r'one shape \(P, D\), got \(2, 4\), \(3, 4\)'):
-        similarity(torch.zeros(2, 4), torch.zeros(3, 4))
     with pytest.raises(ValueError, match='needs'):
         MatchLoss()(pairs(v_f=torch.zeros(2, 4)))
 

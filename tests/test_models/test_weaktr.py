@@ -5,7 +5,8 @@ import torch
 from mmseg.registry import MODELS
 
 from semples_mmseg.models import AdaptiveAttentionFusion
-from semples_mmseg.models.mask_generators import BlockTrace, multi_token_vit
+from semples_mmseg.models.mask_generators import multi_token_vit
+from semples_mmseg.models.mask_generators.multi_token_vit import BlockTrace
 
 HEADS, BLOCKS, DIMS = 3, 2, 8
 
@@ -95,9 +96,9 @@ def test_fusion_layers_have_the_published_names_and_biases():
 
 
 def test_fusion_errors():
-    with pytest.raises(ValueError, match="one of .*'max', 'mean'.* got 'sum'"):
+    with pytest.raises(ValueError, match="'max' or 'mean', got 'sum'"):
         AdaptiveAttentionFusion(3, 2, 8, 2, 2, 'sum')
-    with pytest.raises(ValueError, match='leaves no channel'):
+    with pytest.raises(ValueError, match='reduction is at most 6'):
         AdaptiveAttentionFusion(3, 2, 8, 7, 2)
 
 
@@ -167,7 +168,7 @@ def test_masks_can_be_made_of_an_earlier_cam(tiny_generator):
     generator.cam = 'coarse'
     output = generator(torch.randn(1, 3, 64, 64))
     assert output.cams.equal(output.coarse)
-    with pytest.raises(ValueError, match=r"one of \('fine', 'seed', 'coarse'\), got 'patch'"):
+    with pytest.raises(ValueError, match="mask_generator.cam must be .* got 'patch'"):
         MODELS.build(dict(tiny_generator, cam='patch'))
 
 

@@ -203,13 +203,13 @@ def test_another_clip_is_refused(archive, tmp_path):
     with pytest.raises(ValueError, match=f'{file} do not fit .*visual.conv1.weight .* instead of'):
         build_clip(patches, str(archive))
     deep = dict(CONFIG, text_cfg=dict(CONFIG['text_cfg'], layers=2))
-    with pytest.raises(ValueError, match='12 missing .transformer.resblocks.1.*Set clip.model'):
+    with pytest.raises(ValueError, match='missing: transformer.resblocks.1.*Set clip.model'):
         build_clip(deep, str(archive))
     residual = dict(CONFIG, vision_cfg=dict(image_size=32, layers=[1, 1, 1, 1], width=8))
-    with pytest.raises(ValueError, match=r'\d+ missing .*; \d+ unknown '):
+    with pytest.raises(ValueError, match='missing: .*; unknown: '):
         build_clip(residual, str(archive))
     torch.save(dict(prompts=torch.rand(3, 4, 24)), tmp_path / 'btp.pth')
-    with pytest.raises(ValueError, match='btp.pth do not fit .*1 unknown .prompts'):
+    with pytest.raises(ValueError, match='btp.pth do not fit .*unknown: prompts'):
         build_clip(CONFIG, str(tmp_path / 'btp.pth'))
 
 

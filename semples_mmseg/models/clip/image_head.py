@@ -11,11 +11,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ...utils.errors import Refusal
-from .frozen import Frozen
+from .encoder import Encoder
 from .loading import as_clip
-from .streamlining import streamline
-
-NORMALIZATIONS = ('clip', 'input')
 
 
 @MODELS.register_module()
@@ -25,8 +22,7 @@ class CLIPImageHead(nn.Module):
     Gradients flow through the encoder to its input, never into its weights.
 
     Args:
-        clip: A CLIP model or the config of one, see ``build_clip``. Its image side is rewritten
-            in place, see ``streamline``.
+        clip: A CLIP model or the config of one, see ``build_clip``.
         normalization: ``'clip'`` re-normalises the images with CLIP's own mean and standard
             deviation; ``'input'`` uses the mask generator's normalisation, as the published
             settings do.
@@ -37,9 +33,9 @@ class CLIPImageHead(nn.Module):
             memory, for one more forward pass.
         dtype: ``'bfloat16'`` or ``'float16'`` runs the encoder in mixed precision with weights
             that are rounded once; ``None`` runs it in the precision of training.
-
-    Raises:
-        ValueError: If ``normalization`` or ``dtype`` is unknown, or ``max_batch`` not positive.
+        streamline: Whether the image side of ``clip`` is frozen, hidden from ``parameters()`` and
+            rewritten in place to compute less. ``False`` leaves it as it is, as the module
+            ``encoder.clip``, for an adapter or a CLIP that a stage trains.
     """
 
     scale: Tensor
@@ -53,18 +49,19 @@ class CLIPImageHead(nn.Module):
         input_std: Sequence[float] = (58.395, 57.12, 57.375),
         max_batch: int | None = None,
         dtype: str | None = None,
+        streamline: bool = True,
     ) -> None:
         super().__init__()
-        if normalization not in NORMALIZATIONS:
+        if normalization not in ('clip', 'input'):
             raise Refusal(
-                f'CLIP image normalization must be one of {NORMALIZATIONS}, got {normalization!r}'
+                f"image_head.normalization must be 'clip' or 'input', got {normalization!r}"
             )
         if max_batch is not None and max_batch < 1:
             raise Refusal(f'image_head.max_batch must be at least 1 or None, got {max_batch}')
         self.max_batch = max_batch
         visual = as_clip(clip).visual
         size = visual.image_size
-        self.encoder = Frozen(streamline(visual))
+        self.encoder = Encoder(visual, frozen=streamline)
         self.encoder.run_in(dtype, 'image_head.dtype')
         self.input_size: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)
         own = normalization == 'clip'
@@ -106,8 +103,13 @@ class CLIPImageHead(nn.Module):
         if self.max_batch is None or len(images) <= self.max_batch:
             return self._encode(images)
         parts = [
-            # Nothing in the frozen encoder is random.
-            checkpoint(self._encode, part, use_reentrant=False, preserve_rng_state=False)
+            # Nothing in a frozen encoder is random.
+            checkpoint(
+                self._encode,
+                part,
+                use_reentrant=False,
+                preserve_rng_state=not self.encoder.frozen,
+            )
             for part in images.split(self.max_batch)
         ]
         return torch.cat(parts)

@@ -14,6 +14,7 @@ from open_clip.tokenizer import HFTokenizer
 from torch import Tensor, nn
 
 from ...utils.errors import Missing, Refusal
+from ...utils.lists import name_some
 from ...weights import read_state_dict, resolve
 from ...weights.hub import PATIENCE, find_tag, kept_file, reachable
 from ...weights.torchscript import is_torchscript
@@ -49,12 +50,10 @@ def _read_clip(path: Path) -> tuple[dict[str, Tensor], bool]:
     return {key: value.float() for key, value in tensors.items()}, is_openai
 
 
-def _config_beside(path: Path, part: str = 'model_cfg') -> dict[str, Any]:
-    """A part of the config beside the weights, as in open_clip's downloads; empty if missing."""
+def _config_beside(path: Path) -> dict[str, Any]:
+    """The config beside the weights, as in open_clip's downloads; empty if missing."""
     config = path.parent / 'open_clip_config.json'
-    if not config.is_file():
-        return {}
-    return json.loads(config.read_text(encoding='utf-8')).get(part, {})
+    return json.loads(config.read_text(encoding='utf-8')) if config.is_file() else {}
 
 
 @MODELS.register_module('OpenCLIP')
@@ -99,29 +98,27 @@ def build_clip(
             "transformer of open_clip's own, e.g. ViT-B-16, coca_ViT-B-32 or ViT-B-16-SigLIP"
         )
     if pretrained is not None and tokenizer is None and text_cfg.get('hf_tokenizer_name'):
-        beside = Path(pretrained).parent
-        tokenizer = str(beside) if (beside / _SETTINGS).is_file() else None
+        folder = Path(pretrained).parent
+        tokenizer = str(folder) if (folder / _SETTINGS).is_file() else None
     words = _find_tokenizer(text_cfg, tokenizer, name)
     tensors: dict[str, Tensor] | None = None
     preprocessing: dict[str, Any] = {}
     if pretrained is not None:
-        is_file = Path(pretrained).suffix != '' or Path(pretrained).exists()
-        if is_file:
+        if Path(pretrained).suffix != '' or Path(pretrained).exists():
             path = resolve(pretrained)
-            tensors, openai = _read_clip(path)
-            tagged = openai or _config_beside(path).get('quick_gelu', False)
-            preprocessing = _config_beside(path, 'preprocess_cfg')
-        else:
-            if not isinstance(model, str) or model.endswith('.json'):
-                raise Missing(
-                    f'CLIP weights {pretrained!r} are not a file, and tags exist for open_clip '
-                    'model names only'
-                )
-            path, tagged = find_tag(model, pretrained)
-            tensors, openai = _read_clip(path)
-            tagged = tagged or openai
+            beside = _config_beside(path)
+            quick = beside.get('model_cfg', {}).get('quick_gelu', False)
+            preprocessing = beside.get('preprocess_cfg', {})
+        elif isinstance(model, str) and not model.endswith('.json'):
+            path, quick = find_tag(model, pretrained)
             preprocessing = open_clip.get_pretrained_cfg(model.replace('/', '-'), pretrained)
-        if quick_gelu is None and tagged:
+        else:
+            raise Missing(
+                f'CLIP weights {pretrained!r} are not a file, and tags exist for open_clip '
+                'model names only'
+            )
+        tensors, openai = _read_clip(path)
+        if quick_gelu is None and (quick or openai):
             quick_gelu = True
     if quick_gelu is not None:
         config['quick_gelu'] = quick_gelu
@@ -153,8 +150,7 @@ def as_clip(clip: nn.Module | dict[str, Any]) -> Any:
 def load_clip(clip: nn.Module, tensors: dict[str, Tensor], complaint: str) -> None:
     """Load the tensors of either of open_clip's text layouts, all of them, or raise ValueError."""
     own = clip.state_dict()
-    wants_text = any(key.startswith('text.') for key in own)
-    has_text = any(key.startswith('text.') for key in tensors)
+    wants_text, has_text = (any(k.startswith('text.') for k in keys) for keys in (own, tensors))
     if wants_text and not has_text:
         tensors = open_clip.model.convert_to_custom_text_state_dict(tensors)
     for name in {'logit_scale', 'logit_bias'} & own.keys() & tensors.keys():
@@ -171,11 +167,7 @@ def load_clip(clip: nn.Module, tensors: dict[str, Tensor], complaint: str) -> No
             if key in own and value.shape != own[key].shape
         },
     }
-    told = [
-        f'{len(names)} {kind} ({", ".join(sorted(names)[:3])}{", ..." if len(names) > 3 else ""})'
-        for kind, names in problems.items()
-        if names
-    ]
+    told = [f'{kind}: {name_some(sorted(names))}' for kind, names in problems.items() if names]
     if told:
         raise Refusal(
             f'{complaint}; tensors: {"; ".join(told)}. Set clip.model to the model the '

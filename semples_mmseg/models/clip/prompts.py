@@ -1,5 +1,6 @@
 """Background prompts of the classes: learned, or written by hand."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -25,10 +26,6 @@ class PromptLearner(BaseModule):
             are repeated until the prompt is full. ``prepare`` sets them.
         init_cfg: MMEngine's initialisation; learned prompts are read with
             ``dict(type='Pretrained', checkpoint='weights:btp.pth', prefix='prompt_learner.')``.
-
-    Raises:
-        ValueError: If sizes are not positive, there is not one text of words per class, or both
-            words and learned prompts are given.
     """
 
     def __init__(
@@ -40,11 +37,8 @@ class PromptLearner(BaseModule):
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        if num_classes < 1 or num_tokens < 1 or width < 1:
-            raise Refusal(
-                f'prompts need positive sizes, got {num_classes} classes x {num_tokens} tokens x '
-                f'{width} channels'
-            )
+        if num_tokens < 1:
+            raise Refusal(f'prompt_learner.num_tokens must be at least 1, got {num_tokens}')
         if init_words is not None and len(init_words) != num_classes:
             raise Refusal(f'init_words has {len(init_words)} texts for {num_classes} classes')
         if init_words is not None and init_cfg is not None:
@@ -57,10 +51,8 @@ class PromptLearner(BaseModule):
         """Check that the prompts fit a CLIP, and set those that start from words."""
         slots = self.prompts.shape[1]
         if slots > text_head.max_prompt_tokens:
-            raise Refusal(
-                f'prompt_learner.num_tokens is {slots}, this CLIP has room for '
-                f'{text_head.max_prompt_tokens}'
-            )
+            room = text_head.max_prompt_tokens
+            raise Refusal(f'prompt_learner.num_tokens is {slots}, this CLIP has room for {room}')
         for prompt, words in zip(self.prompts, self.init_words or (), strict=False):
             ids = text_head.token_ids(words)
             if not 0 < len(ids) <= slots:
@@ -99,9 +91,6 @@ class ManualPrompts(nn.Module):
         texts: Texts for all classes, or a list for each class by its name.
         template: Sentence with ``{}`` in place of the text.
         width: Not used; the segmentor fills it in.
-
-    Raises:
-        ValueError: If there are no texts, a text is empty, or the template has no place for it.
     """
 
     encoded: Tensor
@@ -138,11 +127,14 @@ class ManualPrompts(nn.Module):
                 f'{sorted(set(class_names) - texts.keys())}, unknown '
                 f'{sorted(texts.keys() - set(class_names))}'
             )
-        sentences = [[self.template.format(text) for text in texts[name]] for name in class_names]
-        distinct = list(dict.fromkeys(sentence for some in sentences for sentence in some))
+        self._sentences = [[self.template.format(one) for one in texts[k]] for k in class_names]
+        self.register_buffer('encoded', self._encode(text_head).detach(), persistent=False)
+
+    def _encode(self, text_head: CLIPTextHead) -> Tensor:
+        distinct = [*dict.fromkeys(itertools.chain(*self._sentences))]
         features = dict(zip(distinct, text_head.encode_sentences(distinct), strict=True))
-        means = [torch.stack([features[one] for one in some]).mean(0) for some in sentences]
-        self.register_buffer('encoded', F.normalize(torch.stack(means), dim=-1), persistent=False)
+        means = [torch.stack([features[one] for one in some]).mean(0) for some in self._sentences]
+        return F.normalize(torch.stack(means), dim=-1)
 
     def is_trained(self, text_head: CLIPTextHead) -> bool:
         """True: there is nothing to train."""
@@ -150,4 +142,5 @@ class ManualPrompts(nn.Module):
 
     def features(self, text_head: CLIPTextHead, classes: Tensor | None = None) -> Tensor:
         """Features u_b (n, D), unit vectors, of n classes (0-based), or of all."""
-        return self.encoded if classes is None else self.encoded[classes]
+        encoded = self.encoded if text_head.encoder.frozen else self._encode(text_head)
+        return encoded if classes is None else encoded[classes]

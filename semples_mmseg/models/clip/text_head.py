@@ -13,9 +13,9 @@ from open_clip.transformer import Transformer, text_global_pool
 from torch import Tensor, nn
 
 from ...utils.errors import Refusal
-from .frozen import Frozen
+from .encoder import Encoder
 from .loading import as_clip
-from .streamlining import read_tokens, streamline
+from .streamlining import read_tokens
 
 # Full stop in CLIP's vocabulary: at the end of a word, as from its tokenizer, and inside a word,
 # as in the training of published prompts.
@@ -101,16 +101,16 @@ class CLIPTextHead(nn.Module):
 
     Args:
         class_names: Names of the K object classes for CLIP, without background.
-        clip: A CLIP model or the config of one, see ``build_clip``. Its text side is rewritten
-            in place, see ``streamline``.
+        clip: A CLIP model or the config of one, see ``build_clip``.
         template: Sentence with ``{}`` in place of the class name.
         dtype: Precision of the features of learned prompts, see ``CLIPImageHead``; features of the
-            classes are always computed in float32.
+            classes are computed in float32 if CLIP is frozen.
+        streamline: Whether the text side of ``clip`` is frozen, see ``CLIPImageHead``. With
+            ``False`` features of classes and prompts are computed again in every step.
 
     Raises:
-        ValueError: If a class name is missing, the template has no place for it, the sentence
-            is longer than CLIP's context, or ``dtype`` is unknown; or if the text encoder is not
-            one of open_clip's, or has another vocabulary than the tokenizer.
+        ValueError: If the sentence of a class is longer than CLIP's context, or the text encoder is
+            not one of open_clip's, or has another vocabulary than the tokenizer.
     """
 
     class_features: Tensor
@@ -121,6 +121,7 @@ class CLIPTextHead(nn.Module):
         clip: nn.Module | dict[str, Any],
         template: str = 'a photo of {}.',
         dtype: str | None = None,
+        streamline: bool = True,
     ) -> None:
         super().__init__()
         if not class_names or not all(isinstance(name, str) and name for name in class_names):
@@ -128,7 +129,7 @@ class CLIPTextHead(nn.Module):
         if '{}' not in template:
             raise Refusal(f'the template {template!r} needs {{}} where the class name goes')
         clip = as_clip(clip)
-        self.encoder = Frozen(streamline(_TextTower(clip)))
+        self.encoder = Encoder(_TextTower(clip), frozen=streamline)
         self.context_length: int = self.encoder.network.context_length
         self._tokenizer = getattr(clip, 'tokenizer', None) or open_clip.SimpleTokenizer(
             context_length=self.context_length
@@ -136,10 +137,16 @@ class CLIPTextHead(nn.Module):
         self._before, self._word, self._after, self._pad = self._layout()
         self.max_prompt_tokens = self.context_length - len(self._before) - len(self._after)
         self.class_names = tuple(class_names)
-        # Encoded once, because encoder and names are fixed.
-        features = self.encode_sentences([template.format(name) for name in class_names])
+        self._sentences = [template.format(name) for name in class_names]
+        features = self.encode_sentences(self._sentences).detach()
         self.register_buffer('class_features', features, persistent=False)
         self.encoder.run_in(dtype, 'text_head.dtype')
+
+    def features(self, classes: Tensor) -> Tensor:
+        """Features u_f (P, D), unit vectors, of classes (P,), 0-based; encoded once if frozen."""
+        if self.encoder.frozen:
+            return self.class_features[classes]
+        return self.encode_sentences(self._sentences)[classes]
 
     def _layout(self) -> tuple[list[int], int, list[int], int]:
         """Ids before, in and after a prompt, and the id of padding."""
@@ -172,15 +179,8 @@ class CLIPTextHead(nn.Module):
         start, ids = self._tokenizer.tokenizer(words, add_special_tokens=False).input_ids
         return ids[len(start) :]
 
-    @torch.no_grad()
     def encode_sentences(self, sentences: Sequence[str]) -> Tensor:
-        """Encode ordinary sentences as open_clip's ``encode_text`` does.
-
-        Args:
-            sentences: n texts.
-
-        Returns:
-            (n, D) unit vectors.
+        """Unit vectors (n, D) of n ordinary sentences, as of open_clip's ``encode_text``.
 
         Raises:
             ValueError: If a sentence does not fit CLIP's context, or the tokenizer is of another
@@ -214,9 +214,6 @@ class CLIPTextHead(nn.Module):
 
         Returns:
             (n, D) unit vectors; differentiable with respect to the prompts.
-
-        Raises:
-            ValueError: If the prompts are longer or of another width than the encoder takes.
         """
         count, tokens, width = prompts.shape
         if tokens > self.max_prompt_tokens or width != self.width:

@@ -3,8 +3,6 @@
 WeakTr, section 3.3 (arXiv 2304.01184).
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from mmseg.registry import MODELS
@@ -25,16 +23,12 @@ class GradientClippingLoss(nn.Module):
     Pixels with L <= t keep their gradient; the others, whose prediction differs most from the
     pseudo label, have none. Tiles at the right and lower border may be smaller than the others.
 
-    As published, ignored pixels count in every mean with value 0 (see ``count_ignored``), tile
-    means are over all images of the batch (see ``per_image_tiles``), and the loss of a clipped
-    pixel still counts in the value.
+    As published, ignored pixels count in every mean with value 0, tile means are over all images of
+    the batch, and the loss of a clipped pixel still counts in the value.
 
     Args:
         start: Mean loss at or below which clipping begins.
         tile: Side of a square tile in pixels.
-        count_ignored: Whether ignored pixels count in the means (published); if not, all means,
-            including the final one, are over labelled pixels only.
-        per_image_tiles: Whether tile means are taken for each image separately.
         loss_weight: Factor of the loss.
         loss_name: Name in the log; it is part of the total loss if it starts with ``loss_``.
 
@@ -49,36 +43,22 @@ class GradientClippingLoss(nn.Module):
         self,
         start: float = 1.2,
         tile: int = 120,
-        count_ignored: bool = True,
-        per_image_tiles: bool = False,
         loss_weight: float = 1.0,
         loss_name: str = 'loss_gcl',
     ) -> None:
         super().__init__()
         if tile < 1:
             raise Refusal(f'`tile` must be a positive number of pixels, got {tile}.')
-        self.start = start
-        self.tile = tile
-        self.count_ignored = count_ignored
-        self.per_image_tiles = per_image_tiles
-        self.loss_weight = loss_weight
-        self._loss_name = loss_name
-
-    @property
-    def loss_name(self) -> str:
-        """Name under which MMSeg logs the loss."""
-        return self._loss_name
+        self.start, self.tile, self.loss_weight = start, tile, loss_weight
+        self.loss_name = loss_name
 
     def _tile_means(self, values: Tensor) -> Tensor:
-        """Mean over each tile, spread over its pixels: (N, H, W) -> (N or 1, H, W)."""
-        if not self.per_image_tiles:
-            values = values.mean(0, keepdim=True)
-        means = F.avg_pool2d(values[:, None], self.tile, ceil_mode=True, count_include_pad=False)[
-            :, 0
-        ]
-        height, width = values.shape[-2:]
-        spread = means.repeat_interleave(self.tile, -2).repeat_interleave(self.tile, -1)
-        return spread[:, :height, :width]
+        """Mean over each tile of all images, spread over its pixels: (N, H, W) -> (1, H, W)."""
+        means = F.avg_pool2d(
+            values.mean(0)[None, None], self.tile, ceil_mode=True, count_include_pad=False
+        )
+        spread = means[0].repeat_interleave(self.tile, -2).repeat_interleave(self.tile, -1)
+        return spread[:, : values.shape[-2], : values.shape[-1]]
 
     def forward(
         self,
@@ -106,14 +86,9 @@ class GradientClippingLoss(nn.Module):
         loss = F.cross_entropy(cls_score, label, reduction='none', ignore_index=ignore_index)
         if weight is not None:
             loss = loss * weight
-        counted = torch.ones_like(loss) if self.count_ignored else (label != ignore_index).to(loss)
-        # without any counted pixel the loss is 0
-        number = counted.sum().clamp_min(1)
-        detached = loss.detach()
-        mean = detached.sum() / number
-        tiny = torch.finfo(loss.dtype).tiny
-        tile_mean = self._tile_means(detached) / self._tile_means(counted).clamp_min(tiny)
+        mean = loss.detach().sum() / loss.numel()
         # torch.where, not minimum, which halves the gradient of pixels at the threshold
+        tile_mean = self._tile_means(loss.detach())
         threshold = torch.where(mean > self.start, torch.inf, tile_mean.clamp_min(mean))
         clipped = torch.where(loss <= threshold, loss, threshold)
-        return self.loss_weight * clipped.sum() / number
+        return self.loss_weight * clipped.sum() / loss.numel()

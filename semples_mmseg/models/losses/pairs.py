@@ -53,14 +53,9 @@ def similarity(a: Tensor | None, b: Tensor | None) -> Tensor:
 
     Returns:
         (P,), float32 at least.
-
-    Raises:
-        ValueError: If the shapes differ, or a feature was not computed.
     """
     if a is None or b is None:
         raise Refusal(f'a loss uses a feature that its `needs` does not name; known are {FEATURES}')
-    if a.shape != b.shape:
-        raise Refusal(f'expected features of one shape (P, D), got {(*a.shape,)}, {(*b.shape,)}')
     a, b = (x.to(torch.promote_types(x.dtype, torch.float32)) for x in (a, b))
     return (a * b).sum(-1).clamp(MIN_SIMILARITY, MAX_SIMILARITY)
 

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from ...utils.errors import Refusal
 from .multi_token_vit import BlockTrace
 
-POOLINGS = ('max', 'mean')
-
 
 class AdaptiveAttentionFusion(nn.Module):
     """Mean of all attention maps, weighted by a learned weight for each head (WeakTr, 3.2).
@@ -31,7 +29,7 @@ class AdaptiveAttentionFusion(nn.Module):
         pooling: ``'max'`` or ``'mean'`` over all T tokens (VOC: max, COCO: mean).
 
     Raises:
-        ValueError: If ``pooling`` is unknown or a reduction leaves no channel.
+        ValueError: If ``pooling`` is unknown or a reduction too large.
     """
 
     def __init__(
@@ -44,13 +42,13 @@ class AdaptiveAttentionFusion(nn.Module):
         pooling: str = 'max',
     ) -> None:
         super().__init__()
-        if pooling not in POOLINGS:
-            raise Refusal(f'fusion pooling must be one of {POOLINGS}, got {pooling!r}')
+        if pooling not in ('max', 'mean'):
+            raise Refusal(f"fusion pooling must be 'max' or 'mean', got {pooling!r}")
         total = num_heads * num_blocks
         if reduction > total or feature_reduction > head_dims:
             raise Refusal(
-                f'fusion reduction {reduction} or feature_reduction {feature_reduction} leaves no '
-                f'channel of {total} heads and {head_dims} features a head'
+                f'fusion reduction is at most {total}, the heads of all blocks, and '
+                f'feature_reduction {head_dims}, the features of a head'
             )
         self.num_heads, self.pooling = num_heads, pooling
         narrow = head_dims // feature_reduction
@@ -86,7 +84,7 @@ class AdaptiveAttentionFusion(nn.Module):
         """
         weights = self.head_weights([trace.features for trace in traces])
         # All columns, because a slice is copied and kept for the backward pass.
-        fused = _weighted_sum(weights, map(_written_out, traces))
+        fused = _weighted_sum(weights, (trace.attention.detach() for trace in traces))
         return fused[..., columns] / weights[0].numel()
 
 
@@ -104,11 +102,6 @@ def attention_cams(
     values, patches = F.pad(seed, (classes, 0)).transpose(1, 2), slice(classes, None)
     fine = _weighted_sum(weights, (trace.mix(patches, values) for trace in traces)) / total
     return seed, fine.transpose(1, 2)
-
-
-def _written_out(trace: BlockTrace) -> Tensor:
-    assert trace.attention is not None, 'the backbone was run without maps'
-    return trace.attention.detach()
 
 
 def _weighted_sum(weights: Tensor, parts: Iterable[Tensor]) -> Tensor:

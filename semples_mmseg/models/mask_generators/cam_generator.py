@@ -28,9 +28,6 @@ class CAMGenerator(BaseModule):
         size_divisor: Images are resized (bilinearly) to the nearest multiple of this in both
             sides, for backbones that need whole patches or windows.
         init_cfg: MMEngine's initialisation.
-
-    Raises:
-        ValueError: If the backbone returns no maps.
     """
 
     roles: ClassVar = dict(features=('backbone',), masks=('head',))
@@ -66,17 +63,14 @@ class CAMGenerator(BaseModule):
             )
         return features
 
-    def _divisible(self, images: Tensor) -> Tensor:
-        divisor, size = self.size_divisor, images.shape[-2:]
-        wanted = [max(round(side / divisor), 1) * divisor for side in size]
-        if list(size) == wanted:
-            return images
-        return F.interpolate(images, wanted, mode='bilinear', align_corners=False)
-
     def forward(self, images: Tensor, detach_coarse: bool = False) -> GeneratorOutput:
         """ReLU of the class maps (B, K, h, w), and their averages as the prediction ``coarse``."""
+        divisor = self.size_divisor
+        size = [max(round(side / divisor), 1) * divisor for side in images.shape[-2:]]
+        if size != [*images.shape[-2:]]:
+            images = F.interpolate(images, size, mode='bilinear', align_corners=False)
         with gradients_if_trained(self.backbone):
-            features = self._features(self._divisible(images))
+            features = self._features(images)
         maps = self.head(features)
         cams = F.relu(maps)
         return GeneratorOutput(cams, dict(coarse=maps.mean((2, 3))), coarse=cams)

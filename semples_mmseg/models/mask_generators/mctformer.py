@@ -31,9 +31,6 @@ class MCTformerGenerator(BaseModule):
         backbone: Config of a ``MultiTokenViT``; ``num_cls_tokens`` is filled in.
         last_blocks: Number of last blocks whose attention is used (3 in the paper).
         init_cfg: MMEngine's initialisation.
-
-    Raises:
-        ValueError: If the backbone has fewer blocks.
     """
 
     roles: ClassVar = dict(features=('backbone',), masks=('head',))
@@ -57,11 +54,7 @@ class MCTformerGenerator(BaseModule):
         self.head = nn.Conv2d(self.backbone.embed_dims, num_classes, 3, padding=1)
 
     def forward(self, images: Tensor, detach_coarse: bool = False) -> GeneratorOutput:
-        """The CAMs of images, see ``MaskGenerator``.
-
-        Predictions are ``token`` (mean over the channels of each class token) and ``coarse``
-        (mean of the maps before the ReLU).
-        """
+        """The CAMs of images, and the predictions ``token`` (its mean) and ``coarse``."""
         with gradients_if_trained(self.backbone):
             tokens, grid, traces = self.backbone(images, maps=False)
         classes = self.num_classes

@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 from mmpretrain.models.backbones.vision_transformer import TransformerEncoderLayer
 from mmpretrain.models.backbones.vision_transformer import VisionTransformer as _VisionTransformer
-from mmpretrain.models.utils import resize_pos_embed
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
@@ -24,14 +23,13 @@ class BlockTrace(NamedTuple):
         key: Like ``query``.
     """
 
-    attention: Tensor | None
+    attention: Any
     features: Tensor
-    query: Tensor | None = None
-    key: Tensor | None = None
+    query: Any = None
+    key: Any = None
 
     def rows(self, queries: slice) -> Tensor:
         """Rows (B, heads, Q, K + N) of the attention of a trace without maps."""
-        assert self.query is not None and self.key is not None
         return _attention_map(self.query[:, :, queries], self.key)
 
     def mix(self, queries: slice, values: Tensor) -> Tensor:
@@ -39,7 +37,6 @@ class BlockTrace(NamedTuple):
 
         Fused attention needs values of d = C / heads channels, so they are cut and padded.
         """
-        assert self.query is not None and self.key is not None
         width, mixed = self.key.shape[-1], []
         for some in values.to(self.key.dtype).split(width, dim=-1):
             padded = F.pad(some, (0, width - some.shape[-1]))
@@ -170,8 +167,7 @@ class MultiTokenViT(_VisionTransformer):
         Args:
             x: (B, 3, H, W), normalised.
             maps: Whether the traces have attention maps. Without them attention is fused, which is
-                faster: 72 maps of a thousand tokens take longer to write and read than to
-                compute.
+                faster.
 
         Returns:
             The tokens (B, K + h * w, C), class tokens first; the grid (h, w); one trace per block.
@@ -183,9 +179,8 @@ class MultiTokenViT(_VisionTransformer):
             x = F.interpolate(x, image_size, mode='bilinear', align_corners=False)
         patches, grid = self.patch_embed(x)
         tokens = torch.cat([self.cls_token.expand(len(x), -1, -1), patches], dim=1)
-        tokens = self.pre_norm(
-            self.drop_after_pos(tokens + self.position_embedding(image_size, grid))
-        )
+        tokens = tokens + self.position_embedding(image_size, grid)
+        tokens = self.pre_norm(self.drop_after_pos(tokens))
         traces = []
         for block in self.layers:
             tokens, trace = _run_block(block, tokens, maps)
@@ -204,16 +199,9 @@ class MultiTokenViT(_VisionTransformer):
                 f'{self.num_cls_tokens} classes: load a checkpoint of the same classes, or an '
                 'ImageNet one with a single class token'
             )
-        positions = state_dict[position_key]
         if found != self.num_cls_tokens:
             state_dict[token_key] = state_dict[token_key].repeat(1, self.num_cls_tokens, 1)
-            positions = torch.cat(
-                [positions[:, :1].repeat(1, self.num_cls_tokens, 1), positions[:, 1:]], dim=1
-            )
-            found = self.num_cls_tokens
-        side = round((positions.shape[1] - found) ** 0.5)
-        if side * side == positions.shape[1] - found:
-            positions = resize_pos_embed(
-                positions, (side, side), self.patch_resolution, 'bicubic', found
-            )
-        state_dict[position_key] = positions
+            first, patches = state_dict[position_key].tensor_split([1], dim=1)
+            first = first.repeat(1, self.num_cls_tokens, 1)
+            state_dict[position_key] = torch.cat([first, patches], dim=1)
+        super()._prepare_pos_embed(state_dict, prefix, *args)

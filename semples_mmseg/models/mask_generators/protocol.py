@@ -65,12 +65,7 @@ class MaskGenerator(Protocol):
 
 
 def check_generator(generator: nn.Module) -> None:
-    """Refuse a module that is no mask generator.
-
-    Raises:
-        ValueError: If it lacks ``num_classes``, ``roles``, or one of the roles ``masks`` and
-            ``features``, or a role names an unknown module.
-    """
+    """Raise a ValueError if a module is no ``MaskGenerator``."""
     name = type(generator).__name__
     roles: Any = getattr(generator, 'roles', None)
     if not hasattr(generator, 'num_classes') or not roles or not {'masks', 'features'} <= {*roles}:

@@ -12,8 +12,6 @@ from ...utils.errors import Refusal
 from .attention_fusion import AdaptiveAttentionFusion, attention_cams
 from .protocol import GeneratorOutput, gradients_if_trained
 
-CAMS = ('fine', 'seed', 'coarse')
-
 
 @MODELS.register_module()
 class WeakTrGenerator(BaseModule):
@@ -38,9 +36,6 @@ class WeakTrGenerator(BaseModule):
             ``'coarse'`` (without attention).
         init_cfg: MMEngine's initialisation, e.g.
             ``dict(type='Pretrained', checkpoint=..., prefix='mask_generator.')``.
-
-    Raises:
-        ValueError: If there is no such ``cam``.
     """
 
     roles: ClassVar = dict(features=('backbone',), masks=('head', 'fusion'))
@@ -54,8 +49,8 @@ class WeakTrGenerator(BaseModule):
         init_cfg: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        if cam not in CAMS:
-            raise Refusal(f'mask_generator.cam must be one of {CAMS}, got {cam!r}')
+        if cam not in ('fine', 'seed', 'coarse'):
+            raise Refusal(f"mask_generator.cam must be 'fine', 'seed' or 'coarse', got {cam!r}")
         self.cam = cam
         self.num_classes = num_classes
         self.backbone = MODELS.build(dict(backbone, num_cls_tokens=num_classes))
@@ -89,18 +84,11 @@ class WeakTrGenerator(BaseModule):
         else:
             weights = self.fusion.head_weights([trace.features for trace in traces])
             seed, fine = attention_cams(weights, traces, activation)
-        fine = fine.unflatten(2, (height, width))
-        earlier = {
-            name: value.unflatten(2, (height, width))
-            for name, value in dict(coarse=activation, seed=seed).items()
-        }
-        return GeneratorOutput(
-            cams=fine if self.cam == 'fine' else earlier[self.cam],
-            logits=dict(
-                token=tokens[:, :classes].mean(2),
-                coarse=coarse.mean((2, 3)),
-                fine=fine.mean((2, 3)),
-            ),
-            affinity=affinity,
-            **earlier,
+        flat = dict(fine=fine, seed=seed, coarse=activation)
+        cams = {name: value.unflatten(2, (height, width)) for name, value in flat.items()}
+        logits = dict(
+            token=tokens[:, :classes].mean(2),
+            coarse=coarse.mean((2, 3)),
+            fine=cams['fine'].mean((2, 3)),
         )
+        return GeneratorOutput(cams[self.cam], logits, affinity, cams['coarse'], cams['seed'])

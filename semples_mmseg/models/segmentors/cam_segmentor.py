@@ -18,7 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ...utils.classes import model_metainfo, read_classes
 from ...utils.errors import Refusal
 from ...weights.fitting import check_state_dict
-from ..mask_generators import GeneratorOutput, check_generator
+from ..mask_generators.protocol import GeneratorOutput, check_generator
 from ..soft_masks import label_map, min_max
 from ..stages import STAGES, Stage
 
@@ -46,10 +46,6 @@ class CAMSegmentor(BaseSegmentor):
         class_names: The K object classes, see ``semples_mmseg.utils.classes.read_classes``.
             A data set with other classes, or in another order, is refused
             (``CheckClassesHook``).
-
-    Raises:
-        ValueError: If ``pretrained`` is given, or ``mask_generator.num_classes`` is not the number
-            of ``class_names``.
     """
 
     def __init__(
@@ -67,8 +63,8 @@ class CAMSegmentor(BaseSegmentor):
     ) -> None:
         if pretrained is not None:
             raise Refusal(
-                f'model.pretrained={pretrained!r} has no effect: weights of the backbone are named '
-                'by model.mask_generator.backbone.init_cfg, those of the whole model by load_from'
+                f'model.pretrained={pretrained!r} has no effect: name weights of the backbone in '
+                'model.mask_generator.backbone.init_cfg, those of the whole model in load_from'
             )
         super().__init__(
             data_preprocessor=dict(type='CAMDataPreprocessor') | dict(data_preprocessor or {}),
@@ -95,10 +91,7 @@ class CAMSegmentor(BaseSegmentor):
         self._register_load_state_dict_pre_hook(self._check_checkpoint)
 
     def set_stage(self, stage: Stage) -> None:
-        """Choose losses and freeze what does not train in a stage.
-
-        Args:
-            stage: The stage to be in from now on.
+        """Choose the losses of a stage and freeze what it does not train.
 
         Raises:
             ValueError: If the model lacks a module that the stage trains or has no such loss.
@@ -120,11 +113,7 @@ class CAMSegmentor(BaseSegmentor):
         return dict(own, generator=('mask_generator',))
 
     def trained_by(self, stage: Stage) -> tuple[str, ...]:
-        """Dotted paths of the modules that a stage trains.
-
-        Raises:
-            ValueError: If the model has neither such a role nor such a module.
-        """
+        """Dotted paths of the modules that a stage trains."""
         roles, modules = self.roles(), dict(self.named_modules())
         unknown = [name for name in stage.trains if name not in roles and name not in modules]
         if unknown:
@@ -136,13 +125,11 @@ class CAMSegmentor(BaseSegmentor):
         return tuple(path for name in stage.trains for path in roles.get(name, (name,)))
 
     def train(self, mode: bool = True) -> 'CAMSegmentor':
-        """Set the mode; what the stage fixes stays in eval mode.
-
-        Frozen batch normalisation would collect statistics otherwise, which no stage restores.
-        """
+        """Set the mode; what the stage fixes stays in eval mode."""
         super().train(mode)
         for module in self.modules():
             if isinstance(module, _BatchNorm) and module.affine:
+                # A frozen one would collect statistics, which no stage restores.
                 module.train(mode and module.weight.requires_grad)
         generator = self.mask_generator
         if not any(parameter.requires_grad for parameter in generator.parameters()):
@@ -165,21 +152,15 @@ class CAMSegmentor(BaseSegmentor):
 
     def encode_decode(self, inputs: Tensor, batch_data_samples: Any = None) -> Tensor:
         """CAMs (B, K, H, W) at the size of the inputs, not normalised."""
-        size = (inputs.shape[-2], inputs.shape[-1])
-        return F.interpolate(
-            self.extract_feat(inputs).cams, size, mode='bilinear', align_corners=False
-        )
+        cams, size = self.extract_feat(inputs).cams, inputs.shape[-2:]
+        return F.interpolate(cams, size, mode='bilinear', align_corners=False)
 
     def _forward(self, inputs: Tensor, data_samples: Any = None) -> Tensor:
         """CAMs (B, K, h, w) on the patch grid; only tensors, so that the model can be traced."""
         return self.extract_feat(inputs).cams
 
     def image_labels(self, data_samples: Sequence[SegDataSample]) -> Tensor:
-        """Multi-hot labels (B, K) of a batch.
-
-        Raises:
-            ValueError: If a label has another number of classes than the model.
-        """
+        """Multi-hot labels (B, K) of a batch."""
         labels = torch.stack([sample.image_labels for sample in data_samples])
         if labels.shape[1] != self.num_classes:
             raise Refusal(
@@ -230,31 +211,28 @@ class CAMSegmentor(BaseSegmentor):
             are missing); and ``predictions``, the image-level logits (K,) of the generator by name,
             from the first scale without mirroring.
         """
-        scales: list[list[Tensor]] = (
-            [list(inputs)] if isinstance(inputs, Tensor) else [list(scale) for scale in inputs]
-        )
+        scales = [[*scale] for scale in ([inputs] if isinstance(inputs, Tensor) else inputs)]
         if data_samples is None:
             data_samples = [SegDataSample() for _ in scales[0]]
         outputs = [self._grid_cams(scale) for scale in scales]
         for index, sample in enumerate(data_samples):
             logits = outputs[0][index][1]
-            guessed = 'image_labels' not in sample
-            if not guessed:
-                present = sample.image_labels > 0
-            else:
+            sample.tags_guessed = 'image_labels' not in sample
+            if sample.tags_guessed:
                 warnings.warn(_GUESSED, stacklevel=2)
                 present = torch.stack(list(logits.values())).mean(0) > 0
+            else:
+                present = sample.image_labels > 0
             original = tuple(sample.metainfo.get('ori_shape', scales[0][index].shape[-2:]))
             size = tuple(sample.metainfo.get('limited_shape', original))
-            grids = [output[index][0][present] for output in outputs]
-            total = grids[0].new_zeros(len(grids[0]), *size)
-            for grid in grids if len(total) else ():
-                total += F.interpolate(grid[None], size, mode='bilinear', align_corners=False)[0]
-            cams = min_max(total, eps=1e-8)
             classes = present.nonzero().flatten()
+            total = outputs[0][index][0].new_zeros(len(classes), *size)
+            for output in outputs if len(classes) else ():
+                grid = output[index][0][present][None]
+                total += F.interpolate(grid, size, mode='bilinear', align_corners=False)[0]
+            cams = min_max(total, eps=1e-8)
             sample.cams = PixelData(data=cams)
             sample.set_field(classes, 'cam_classes', dtype=Tensor)
-            sample.tags_guessed = guessed
             sample.predictions = BaseDataElement(**logits)
             sample.set_metainfo(dict(background_score=self.background_score))
             labels = label_map(cams, classes, self.background_score, original)

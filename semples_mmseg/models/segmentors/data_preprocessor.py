@@ -6,8 +6,6 @@ from typing import Any
 from mmseg.models import SegDataPreProcessor
 from mmseg.registry import MODELS
 
-from ...utils.errors import Refusal
-
 
 class Scales(list):
     """The tensors (3, H, W) of one photo at several scales.
@@ -34,9 +32,6 @@ class CAMDataPreprocessor(SegDataPreProcessor):
         non_blocking: Whether the program continues while images are copied to a GPU; it waits
             nevertheless if the loader has no ``pin_memory``.
         **kwargs: Other options of MMSeg's ``SegDataPreProcessor``.
-
-    Raises:
-        ValueError: If ``std`` alone is None.
     """
 
     def __init__(
@@ -51,27 +46,15 @@ class CAMDataPreprocessor(SegDataPreProcessor):
         # MMSeg needs one of the two.
         kwargs.setdefault('size_divisor', 1 if size is None else None)
         std = None if mean is None else std
-        if mean is not None and std is None:
-            raise Refusal('data_preprocessor.std is None: set mean=None too, or leave both out')
         super().__init__(mean=mean, std=std, bgr_to_rgb=bgr_to_rgb, size=size, **kwargs)
         self._non_blocking = non_blocking  # MMEngine's option, which MMSeg's class does not pass on
-        # The base class has it too, but names it differently in MMEngine and its OneDL fork.
-        self._swap_channels = bool(bgr_to_rgb or kwargs.get('rgb_to_bgr'))
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """Normalise a batch."""
         if isinstance(data['inputs'][0], (list, tuple)):
-            data = self.cast_data(data)
-            scales = data['inputs']
+            scales, one = data['inputs'], super().forward
             if isinstance(scales[0], Scales):
                 scales = zip(*scales, strict=True)
-            normalised = [[self._normalize(image) for image in scale] for scale in scales]
-            return dict(inputs=normalised, data_samples=data.get('data_samples'))
+            inputs = [[one(dict(inputs=[image]))['inputs'][0] for image in some] for some in scales]
+            return dict(inputs=inputs, data_samples=self.cast_data(data.get('data_samples')))
         return super().forward(data, training)
-
-    def _normalize(self, image: Any) -> Any:
-        """Convert uint8 (..., 3, H, W) to the normalised floats that the model gets."""
-        if self._swap_channels:
-            image = image.flip(-3)
-        image = image.float()
-        return (image - self.mean) / self.std if self._enable_normalize else image

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from ...utils.classes import read_classes
 from ...utils.errors import Refusal
-from ..clip import ManualPrompts, PromptLearner, as_clip
+from ..clip.loading import as_clip
+from ..clip.prompts import ManualPrompts, PromptLearner
 from ..losses.pairs import FEATURES, Pairs
 from ..soft_masks import soft_masks
 from ..stages import Stage, resolve_stage
@@ -48,10 +49,6 @@ class SemPLeS(CAMSegmentor):
         stage: Name of the stage to begin in; ``StageSwitchHook`` changes it. None: no loss is
             computed before a stage is entered.
         **kwargs: Options of ``CAMSegmentor``.
-
-    Raises:
-        ValueError: If there are no class names, the parts disagree on the number of classes, or
-            the prompts are longer than CLIP takes.
     """
 
     def __init__(
@@ -70,19 +67,15 @@ class SemPLeS(CAMSegmentor):
         class_names = text_head.pop('class_names', class_names)
         super().__init__(mask_generator, class_names=class_names, **kwargs)
         prompts = read_classes(class_names).prompts
-        mean, std = (getattr(self.data_preprocessor, name, None) for name in ('mean', 'std'))
-        incoming = dict(
-            input_mean=[0.0] * 3 if mean is None else mean.flatten().tolist(),
-            input_std=[1.0] * 3 if std is None else std.flatten().tolist(),
-        )
+        image_defaults: dict[str, Any] = dict(type='CLIPImageHead', clip=as_clip(clip))
+        for name, plain in (('mean', 0.0), ('std', 1.0)):
+            value = getattr(self.data_preprocessor, name, torch.full((3,), plain))
+            image_defaults[f'input_{name}'] = value.flatten().tolist()
+        # One CLIP: its file is large.
+        text_defaults = dict(type='CLIPTextHead', clip=image_defaults['clip'], class_names=prompts)
         build = MODELS.build
-        both = as_clip(clip)  # once: its file is large
-        self.image_head = build(
-            dict(type='CLIPImageHead', clip=both, **incoming) | (image_head or {})
-        )
-        self.text_head = build(
-            dict(type='CLIPTextHead', clip=both, class_names=prompts) | text_head
-        )
+        self.image_head = build(image_defaults | (image_head or {}))
+        self.text_head = build(text_defaults | text_head)
         self.prompt_learner: PromptLearner | ManualPrompts = build(
             dict(type='PromptLearner', num_classes=self.num_classes, width=self.text_head.width)
             | (prompt_learner or {})
@@ -120,11 +113,6 @@ class SemPLeS(CAMSegmentor):
                 'take the stage out of stages'
             )
 
-    def needs(self) -> set[str]:
-        """Features of ``Pairs`` that the losses of the current stage use."""
-        losses = [self.losses[name] for name in self.stage.losses if name in self.losses]
-        return {feature for loss in losses for feature in getattr(loss, 'needs', FEATURES)}
-
     def loss(self, inputs: Tensor, data_samples: Sequence[SegDataSample]) -> dict[str, Tensor]:
         """The losses of the current stage.
 
@@ -148,12 +136,13 @@ class SemPLeS(CAMSegmentor):
 
     def _pairs(self, inputs: Tensor, images: Tensor, classes: Tensor) -> Pairs:
         """The record of pairs of images (by their index in the batch) and classes."""
-        needs = self.needs()
+        losses = [self.losses[name] for name in self.stage.losses]
+        needs = {feature for loss in losses for feature in getattr(loss, 'needs', FEATURES)}
         cams = self.mask_generator(inputs).cams[images, classes]
         masks = soft_masks(cams.float(), self.image_head.input_size, self.stage.mask_eps)
         pixels = self.image_head.prepare(inputs)[images]
         pairs = Pairs(pixels, classes, cams, masks)
-        pairs.u_f = self.text_head.class_features[classes]
+        pairs.u_f = self.text_head.features(classes)
         if 'u_b' in needs:
             pairs.u_b = self.prompt_features(classes)
         # Foreground and background in one CLIP batch; prompt learning needs the background alone.
@@ -175,18 +164,13 @@ class SemPLeS(CAMSegmentor):
         return Pairs(images, classes, maps[:, 0], maps, **dict.fromkeys(FEATURES, feature))
 
     def prompt_features(self, classes: Tensor) -> Tensor:
-        """Features u_b of the background prompts of classes.
+        """Features u_b (P, D), unit vectors, of the background prompts of classes (P,), 0-based.
 
         While prompts train, each of the given classes is encoded once per call. While they are
         fixed, all K are encoded once per stage.
-
-        Args:
-            classes: (P,) 0-based.
-
-        Returns:
-            (P, D) unit vectors.
         """
-        if any(parameter.requires_grad for parameter in self.prompt_learner.parameters()):
+        learning = any(parameter.requires_grad for parameter in self.prompt_learner.parameters())
+        if learning or not self.text_head.encoder.frozen:
             present, rows = classes.unique(return_inverse=True)
             return self.prompt_learner.features(self.text_head, present)[rows]
         if self._prompt_features is None:

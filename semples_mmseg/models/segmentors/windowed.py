@@ -65,21 +65,14 @@ class WindowedEncoderDecoder(EncoderDecoder):
 
     def test_step(self, data: Mapping[str, Any]) -> list[SegDataSample]:
         """Predictions of a batch."""
-        images, samples = data['inputs'], data['data_samples']
+        images, samples, run = data['inputs'], data['data_samples'], super().test_step
         if len({image.shape for image in images}) == 1:
-            return super().test_step(data)
+            return run(data)
         singles = zip(images, samples, strict=True)
-        return [
-            self.test_step(dict(inputs=[image], data_samples=[sample]))[0]
-            for image, sample in singles
-        ]
+        return [run(dict(inputs=[image], data_samples=[one]))[0] for image, one in singles]
 
     def slide_inference(self, inputs: Tensor, batch_img_metas: list[dict]) -> Tensor:
-        """Mean of the logits over windows, at ``enlarged_size`` where images are smaller than one.
-
-        Raises:
-            ValueError: If an image that has to be enlarged was padded.
-        """
+        """Mean of the logits over windows; see ``enlarged_size`` for images smaller than one."""
         size = (inputs.shape[-2], inputs.shape[-1])
         enlarged = enlarged_size(size, self.test_cfg['crop_size'])
         if enlarged != size:
@@ -147,10 +140,7 @@ class ProbabilityTTA(SegTTAModel):
         """Merge the views of each image, which have one size, to one sample."""
         merged = []
         for views in data_samples_list:
-            total: Any = 0
-            for view in views:
-                total = total + view.seg_logits.data.softmax(0)
-            probabilities = total / len(views)
+            probabilities = sum(view.seg_logits.data.softmax(0) for view in views) / len(views)
             result = views[0]
             result.seg_logits = PixelData(data=probabilities.log())
             size: Any = result.metainfo.get('ori_shape', probabilities.shape[1:])
