@@ -2,27 +2,94 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.fileio import join_path
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from ..datasets.checks import BLACK, FileCheck, Files, check_all, swapped_classes
-from ..datasets.labels import Label
 from ..datasets.weak_label import WeakLabelDataset
 from ..utils.errors import Missing, Refusal
 from ..utils.label_png import IGNORED
-from ..utils.lists import (
-    find_images,
-    ids_below,
-    missing_files,
-    name_missing,
-    read_image_ids,
-    suffix_list,
-)
+from ..utils.lists import find_images, ids_below, missing_files, name_missing, read_image_ids
 from ..utils.names import is_image_id
 from ..utils.progress import progress
-from .check_report import Report
+
+FINDINGS = (
+    'images missing',
+    'images unreadable',
+    'images almost black',
+    'images with another suffix',
+    'images whose name is no image id',
+    'images without labels',
+    'labels without images',
+    'labels unreadable',
+    'masks missing',
+    'masks unreadable',
+    'mask values out of range',
+    'sizes of image and mask differ',
+    'classes that labels and masks disagree on',
+)
+"""What is wrong: with any of these the data set is not clean."""
+NOTES = ('images with an empty list of labels', 'labels and mask name different classes')
+"""What may be intended."""
+
+
+@dataclass
+class Report:
+    """What was found in one data set.
+
+    Attributes:
+        name: What was checked.
+        images: Number of images listed.
+        labelled: Images by class, counted from the image-level labels.
+        masked: Images by class, counted from the masks; None if no masks were checked.
+        findings: Image ids (class names for the last kind) and what is wrong with them, by kind.
+        notes: The same for what may be intended.
+    """
+
+    name: str
+    images: int
+    labelled: dict[str, int]
+    masked: dict[str, int] | None
+    findings: dict[str, dict[str, str]] = field(default_factory=lambda: {k: {} for k in FINDINGS})
+    notes: dict[str, dict[str, str]] = field(default_factory=lambda: {k: {} for k in NOTES})
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is wrong; notes do not count."""
+        return not any(self.findings.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain data."""
+        return dict(vars(self), clean=self.clean)
+
+    def show(self, console: Console) -> None:
+        """Print the counts per class and what was found."""
+        console.print(f'{self.name}: {self.images} images', markup=False, soft_wrap=True)
+        classes = Table('class')
+        classes.add_column('labelled', justify='right')
+        if self.masked is not None:
+            classes.add_column('in mask', justify='right')
+        for name, count in self.labelled.items():
+            row = [count] if self.masked is None else [count, self.masked[name]]
+            classes.add_row(escape(name), *map(str, row))
+        console.print(classes)
+        for title, kinds in (('wrong', self.findings), ('notes', self.notes)):
+            table = Table(title, 'examples')
+            table.add_column('number', justify='right')
+            for kind, found in kinds.items():
+                if found:
+                    shown = [f'{i}: {detail}' for i, detail in list(found.items())[:3]]
+                    table.add_row(kind, escape('\n'.join(shown)), str(len(found)))
+            if table.row_count:
+                console.print(table)
+        console.print('clean' if self.clean else '[red]not clean[/red]')
 
 
 def check_dataset(dataset: WeakLabelDataset, name: str = '', workers: int | None = None) -> Report:
@@ -38,35 +105,31 @@ def check_dataset(dataset: WeakLabelDataset, name: str = '', workers: int | None
         workers: Number of processes; all processors by default.
 
     Raises:
-        FileNotFoundError: If the list, the label file or the folder of images does not exist.
-        ValueError: If the list or the label file as a whole is wrong.
+        Refusal: If the list, the label file or a folder does not exist or is wrong as a whole.
     """
     img_dir, mask_dir = dataset.data_prefix['img_path'], dataset.data_prefix.get('seg_map_path')
     for folder in filter(None, (img_dir, mask_dir)):
         if not Path(folder).is_dir():
             raise Missing(f'folder {folder} does not exist')
-    report = Report(name, 0, {}, None)
+    counts = dict.fromkeys(dataset.object_classes, 0)
+    report = Report(name, 0, dict(counts), dict(counts) if mask_dir else None)
     img_ids = _listed(dataset, img_dir, report)
+    report.images = len(img_ids)
     paths, absent = find_images(img_dir, img_ids, dataset.img_suffix)
     images = dict(zip(img_ids, paths, strict=True))
     masks = {i: join_path(mask_dir, i + dataset.seg_map_suffix) for i in img_ids if mask_dir}
-    counts = dict.fromkeys(dataset.object_classes, 0)
-    report.images, report.labelled = len(img_ids), dict(counts)
-    report.masked = dict(counts) if mask_dir else None
 
     gone = {*absent, *missing_files(masks.values())}
     for kind, paths_of in (('images missing', images), ('masks missing', masks)):
         report.findings[kind] = {i: name_missing([p]) for i, p in paths_of.items() if p in gone}
     labels = _check_labels(dataset, img_ids, report)
-    num_classes = len(dataset.own_classes)
-    files = [
-        Files(
-            None if images[i] in gone else images[i],
-            None if masks.get(i) in gone else masks.get(i),
-            num_classes,
+    files = []
+    for img_id in img_ids:
+        image, mask = (
+            None if paths_of.get(img_id) in gone else paths_of.get(img_id)
+            for paths_of in (images, masks)
         )
-        for i in img_ids
-    ]
+        files.append(Files(image, mask, len(dataset.own_classes)))
     checked = check_all(files, 'images and masks' if masks else 'images', workers)
     results = dict(zip(img_ids, checked, strict=True))
     for img_id, result in results.items():
@@ -84,11 +147,10 @@ def _listed(dataset: WeakLabelDataset, img_dir: str, report: Report) -> list[str
     """Image ids of the split list, or of all images in the folder."""
     if dataset.ann_file:
         return read_image_ids(dataset.ann_file)
-    ends = suffix_list(dataset.img_suffix)
-    ids, others = ids_below(img_dir, ends)
+    ids, others = ids_below(img_dir, dataset.img_suffix)
     if not ids:
-        raise Missing(f'no image *{" *".join(ends)} in {img_dir}; check the suffix')
-    detail = f'not used; the suffix is {", ".join(ends)} (--image-suffix takes several)'
+        raise Missing(f'no image *{dataset.img_suffix} in {img_dir}; check the suffix')
+    detail = f'not used; the suffix is {dataset.img_suffix} (--image-suffix takes several)'
     report.findings['images with another suffix'] = dict.fromkeys(others, detail)
     odd = {ascii(i): 'rename the file' for i in ids if not is_image_id(i)}
     report.findings['images whose name is no image id'] = odd
@@ -104,26 +166,16 @@ def _check_labels(
     inherited = type(dataset).load_image_labels is WeakLabelDataset.load_image_labels
     if inherited and not dataset.label_file:
         raise Refusal('no labels: name the JSON file of the image-level labels (--labels)')
-    try:
-        given = dict(dataset.load_image_labels(img_ids))
-    except (ValueError, OSError):
-        if dataset.label_file:
-            raise
-        # One by one, which is slow, to find the bad ones.
-        each = [_labels_of(dataset, img_id) for img_id in progress(img_ids, 'labels')]
-        given = {i: found for i, (found, problem) in zip(img_ids, each, strict=True) if not problem}
-        bad = {i: problem for i, (_, problem) in zip(img_ids, each, strict=True) if problem}
-        report.findings['labels unreadable'].update(bad)
+    given = dataset.load_image_labels(img_ids) if dataset.label_file else None
     good = {}
-    for img_id in img_ids:
-        if img_id in report.findings['labels unreadable']:
-            continue
-        if img_id not in given:
-            report.findings['images without labels'][img_id] = 'no entry'
-            continue
+    for img_id in progress(img_ids, 'labels'):
         try:
-            multi_hot = dataset.encode_labels(given[img_id], img_id)
-        except ValueError as error:
+            found = dataset.load_image_labels([img_id]) if given is None else given
+            if img_id not in found:
+                report.findings['images without labels'][img_id] = 'no entry'
+                continue
+            multi_hot = dataset.encode_labels(found[img_id], img_id)
+        except (ValueError, OSError) as error:
             report.findings['labels unreadable'][img_id] = str(error)
             continue
         good[img_id] = [dataset.object_classes[k] for k in np.flatnonzero(multi_hot)]
@@ -131,20 +183,11 @@ def _check_labels(
             report.labelled[name] += 1
         if not good[img_id]:
             report.notes['images with an empty list of labels'][img_id] = 'none of the classes'
-    others = sorted(given.keys() - {*img_ids})
-    paths, _ = find_images(dataset.data_prefix['img_path'], others, dataset.img_suffix)
-    by_path = dict(zip(paths, others, strict=True))
-    for path in missing_files(paths):
-        report.findings['labels without images'][by_path[path]] = name_missing([path])
+    for img_id in sorted({*(given or ())} - {*img_ids}):
+        _, missing = find_images(dataset.data_prefix['img_path'], [img_id], dataset.img_suffix)
+        if missing:
+            report.findings['labels without images'][img_id] = name_missing(missing)
     return good
-
-
-def _labels_of(dataset: WeakLabelDataset, img_id: str) -> tuple[Sequence[Label], str]:
-    """Labels of one image, or what is wrong with them."""
-    try:
-        return dataset.load_image_labels([img_id])[img_id], ''
-    except (ValueError, OSError) as error:
-        return (), str(error)
 
 
 def _compare_classes(
@@ -159,36 +202,28 @@ def _compare_classes(
     A class is wrong if fewer than a third of the images that have it in label or mask have it in
     both, or if its images have the id of another class.
     """
-    both, either = (dict.fromkeys(dataset.object_classes, 0) for _ in range(2))
-    own, ignored = dataset.own_classes, False
-    pairs: list[tuple[set[int], frozenset[int]]] = []
-    for img_id, result in results.items():
-        if result.ids is None or report.masked is None:
-            continue
-        ignored |= IGNORED in result.ids
-        ids = result.ids & {*range(1, len(own) + 1)}
-        shown = {own[k - 1] for k in ids} & {*dataset.object_classes}
-        for name in shown:
-            report.masked[name] += 1
-        if img_id not in labels:
-            continue
-        tagged = {*labels[img_id]}
-        pairs.append(({own.index(name) + 1 for name in tagged}, ids))
-        for name in tagged | shown:
-            either[name] += 1
-            both[name] += name in tagged & shown
-        if tagged != shown:
-            report.notes['labels and mask name different classes'][img_id] = (
-                f'labels: {", ".join(sorted(tagged)) or "none"}; '
-                f'mask: {", ".join(sorted(shown)) or "none"}'
-            )
-    disagreeing = swapped_classes([p[0] for p in pairs], [p[1] for p in pairs], own)
-    for name, count in either.items():
-        if name not in disagreeing and count >= 3 and 3 * both[name] < count:
-            detail = f'{both[name]} of {count} images have it in both'
-            if ignored and not report.masked[name]:  # type: ignore[index]
-                detail += (
-                    f'; 255 in a mask means ignored, the id of this class is {own.index(name) + 1}'
-                )
+    own, known = dataset.own_classes, {*dataset.object_classes}
+    masks = {i: result.ids for i, result in results.items() if result.ids is not None}
+    ids = {i: found & {*range(1, len(own) + 1)} for i, found in masks.items()}
+    shown = {i: {own[k - 1] for k in found} & known for i, found in ids.items()}
+    if report.masked is not None:
+        report.masked = {k: sum(k in names for names in shown.values()) for k in report.masked}
+    both = {i: ({*labels[i]}, shown[i]) for i in shown if i in labels}
+    for img_id, sides in both.items():
+        if sides[0] != sides[1]:
+            tagged, seen = (', '.join(sorted(names)) or 'none' for names in sides)
+            note = f'labels: {tagged}; mask: {seen}'
+            report.notes['labels and mask name different classes'][img_id] = note
+    wanted = [{own.index(name) + 1 for name in tagged} for tagged, _ in both.values()]
+    disagreeing = swapped_classes(wanted, [ids[i] for i in both], own)
+    for name in dataset.object_classes:
+        either = sum(name in tagged | seen for tagged, seen in both.values())
+        agreed = sum(name in tagged & seen for tagged, seen in both.values())
+        if name not in disagreeing and either >= 3 and 3 * agreed < either:
+            detail = f'{agreed} of {either} images have it in both'
+            unseen = not any(name in names for names in shown.values())
+            if unseen and any(IGNORED in found for found in masks.values()):
+                own_id = own.index(name) + 1
+                detail += f'; 255 in a mask means ignored, the id of this class is {own_id}'
             disagreeing[name] = detail
     report.findings['classes that labels and masks disagree on'] = disagreeing

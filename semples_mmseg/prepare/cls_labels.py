@@ -16,27 +16,25 @@ from ..utils.lists import name_some
 from ..utils.names import check_image_id
 from ..weights.plain_numpy import PLAIN_NUMPY
 
-# What a pickle of arrays may contain.
-_ALLOWED = {**PLAIN_NUMPY, '_codecs.encode': codecs.encode}
-
 
 class _ArrayUnpickler(pickle.Unpickler):
     """Python's unpickler, restricted to NumPy's arrays and plain data."""
 
     def find_class(self, module: str, name: str) -> Any:
         """Look up a type of the pickle."""
-        if f'{module}.{name}' not in _ALLOWED:
+        allowed = {**PLAIN_NUMPY, '_codecs.encode': codecs.encode}
+        if f'{module}.{name}' not in allowed:
             raise Refusal(
                 f'it asks for {module}.{name}, which is neither an array nor plain data; nothing '
                 'of it was run'
             )
-        return _ALLOWED[f'{module}.{name}']
+        return allowed[f'{module}.{name}']
 
 
 def read_cls_labels(
     path: str | os.PathLike, classes: Sequence[str], id_format: str | None = None
 ) -> dict[str, list[str]]:
-    """Read a pickled dict ``{image id: multi-hot vector}``, safely.
+    """Read a pickled dict ``{image id: multi-hot vector}``, safely: class names by image id.
 
     Args:
         path: The ``.npy`` file.
@@ -44,16 +42,20 @@ def read_cls_labels(
         id_format: How whole numbers become image ids, e.g. ``'COCO_train2014_{:012d}'``. By
             default only VOC's are understood: 2007000032 is ``'2007_000032'``.
 
-    Returns:
-        Class names by image id.
-
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file holds anything else, calls a function, or a vector is not K zeros
+        Refusal: If the file holds anything else, calls a function, or a vector is not K zeros
             and ones; the message names the file and the image.
     """
     if id_format is not None:
-        _check_format(id_format)
+        try:
+            told_apart = id_format.format(1) != id_format.format(2)
+        except (IndexError, KeyError, ValueError, AttributeError):
+            told_apart = False
+        if not told_apart:
+            raise Refusal(
+                f'id format {id_format!r} does not turn a whole number into an image id; expected '
+                "e.g. 'COCO_train2014_{:012d}'"
+            )
     labels: dict[str, list[str]] = {}
     for key, value in _read_dict(path).items():
         try:
@@ -90,18 +92,6 @@ def _read_dict(path: str | os.PathLike) -> dict:
     if not isinstance(content, dict):
         raise Refusal(f'{path} holds a {type(content).__name__}; expected a dict')
     return content
-
-
-def _check_format(id_format: str) -> None:
-    try:
-        told_apart = id_format.format(1) != id_format.format(2)
-    except (IndexError, KeyError, ValueError, AttributeError):
-        told_apart = False
-    if not told_apart:
-        raise Refusal(
-            f'id format {id_format!r} does not turn a whole number into an image id; expected '
-            "e.g. 'COCO_train2014_{:012d}'"
-        )
 
 
 def _image_id(key: Any, id_format: str | None) -> str:

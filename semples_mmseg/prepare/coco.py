@@ -25,13 +25,7 @@ SPLITS = {'train': 82081, 'val': 40137}
 
 @dataclass
 class CocoImage:
-    """One image and what is annotated in it.
-
-    Attributes:
-        name: File name, e.g. ``COCO_val2014_000000000042.jpg``; its stem is the image id.
-        size: (height, width).
-        regions: Annotated regions in the order of the file.
-    """
+    """One image by its file name, its (height, width), and what is annotated in it."""
 
     name: str
     size: tuple[int, int]
@@ -46,82 +40,53 @@ class CocoImage:
 def read_instances(path: Path) -> list[CocoImage]:
     """All images of a file of COCO instances by name; only the segmentations are not checked.
 
-    Raises:
-        FileNotFoundError: If the file is missing.
-        ValueError: If it is no such file, its categories are not COCO's 80, an image is listed
-            twice, or an annotation has a category or an image that is not listed.
+    Refused are other categories than COCO's 80, images that are listed twice, and annotations with
+    a category or an image that is not listed.
     """
     if not path.is_file():
         raise Missing(
             f'{path} does not exist: unpack annotations_trainval2014.zip there, or give the folder '
             'with --annotations'
         )
+    content = read_json(path, 'annotation file')
     try:
-        content = read_json(path, 'annotation file')
-        labels = _category_labels(content['categories'], path)
+        categories = sorted(content['categories'], key=lambda category: category['id'])
+        names = [category['name'] for category in categories]
+        if tuple(names) != COCO_CLASSES:
+            odd = sorted({*names} ^ {*COCO_CLASSES}) or ['their order']
+            raise Refusal(
+                f'{path}: its categories are not the 80 of COCO; what differs: {name_some(odd, 5)}'
+            )
+        labels = {category['id']: label for label, category in enumerate(categories, 1)}
         images: dict[Any, CocoImage] = {}
         for entry in content['images']:
-            if entry['id'] in images:
-                raise Refusal(f'{path} lists the image id {entry["id"]} twice')
-            images[entry['id']] = CocoImage(
-                _checked_name(entry['file_name'], path), _checked_size(entry, path)
-            )
-        for entry in content['annotations']:
-            where = f'{path}: annotation {entry["id"]} of image {entry["image_id"]}'
-            if entry['image_id'] not in images:
-                raise Refusal(f'{where}: the file lists no such image')
-            if entry['category_id'] not in labels:
+            name = entry['file_name']
+            if Path(name).name != name or Path(name).suffix != '.jpg':
                 raise Refusal(
-                    f'{where} has the unknown category id {entry["category_id"]}; known are those '
-                    f'under "categories", {min(labels)} to {max(labels)}'
+                    f'{path}: expected the name of a .jpg file without a folder, got {name!r}'
                 )
-            images[entry['image_id']].regions.append(
-                Region(
-                    labels[entry['category_id']],
-                    bool(entry.get('iscrowd', 0)),
-                    entry['segmentation'],
-                    entry['id'],
+            check_image_id(Path(name).stem, str(path))
+            images[entry['id']] = CocoImage(name, (entry['height'], entry['width']))
+        ordered = sorted(images.values(), key=lambda image: image.name)
+        if len({image.name for image in ordered}) < len(content['images']):
+            raise Refusal(f'{path} lists an image twice: download it again')
+        for entry in content['annotations']:
+            image, kind = entry['image_id'], entry['category_id']
+            if image not in images or kind not in labels:
+                raise Refusal(
+                    f'{path}: annotation {entry["id"]} of image {image} has a category '
+                    f'({kind}) or an image that the file does not list'
                 )
+            crowd = bool(entry.get('iscrowd', 0))
+            images[image].regions.append(
+                Region(labels[kind], crowd, entry['segmentation'], entry['id'])
             )
     except (KeyError, TypeError, AttributeError) as error:
         raise Refusal(
             f'{path} is not a file of COCO instances ({type(error).__name__}: {error}); expected '
             'instances_train2014.json or instances_val2014.json as downloaded'
         ) from error
-    ordered = sorted(images.values(), key=lambda image: image.name)
-    twice = [a.name for a, b in zip(ordered, ordered[1:], strict=False) if a.name == b.name]
-    if twice:
-        raise Refusal(f'{path} lists {name_some(twice)} more than once')
     return ordered
-
-
-def _category_labels(categories: Sequence[dict[str, Any]], path: Path) -> dict[int, int]:
-    """Label 1..80 of each category id, in the order of the ids."""
-    ordered = sorted(categories, key=lambda category: category['id'])
-    names = [category['name'] for category in ordered]
-    if tuple(names) != COCO_CLASSES:
-        odd = sorted({*names} ^ {*COCO_CLASSES}) or ['their order']
-        raise Refusal(
-            f'{path}: its categories are not the 80 of COCO; what differs: {name_some(odd, 5)}'
-        )
-    return {category['id']: label for label, category in enumerate(ordered, 1)}
-
-
-def _checked_name(name: str, path: Path) -> str:
-    if Path(name).name != name or Path(name).suffix != '.jpg':
-        raise Refusal(f'{path}: expected the name of a .jpg file without a folder, got {name!r}')
-    check_image_id(Path(name).stem, str(path))
-    return name
-
-
-def _checked_size(entry: dict[str, Any], path: Path) -> tuple[int, int]:
-    """(height, width) of an image; compared with the image itself when its mask is painted."""
-    size = entry['height'], entry['width']
-    if not all(type(side) is int and 0 < side <= 65535 for side in size):
-        raise Refusal(
-            f'{path}: image {entry["id"]!r} has height and width {size}; expected numbers of pixels'
-        )
-    return size
 
 
 def choose_images(
@@ -177,10 +142,6 @@ def prepare_coco14(
         subset: See ``choose_images``.
         workers: Number of processes; all processors by default.
         console: Where the summary is printed.
-
-    Raises:
-        FileNotFoundError: If an annotation file or images are missing.
-        ValueError: If an annotation file or a mask folder has wrong content.
     """
     root, console = Path(root), console or Console(markup=False)
     folder, target = Path(annotations or root / 'annotations'), Path(out or root)
@@ -208,7 +169,18 @@ def prepare_coco14(
         )
         if split in masks:
             masks_in, images_in = target / f'masks/{split}2014', root / f'{split}2014'
-            _paint(masks_in, source, images_in, chosen, workers)
+            record = _masks_record(masks_in, source)
+            record.begin('masks', dict(painting=PAINTING), {source.name: source})
+            made = {image.name: masks_in / f'{Path(image.name).stem}.png' for image in chosen}
+            jobs = [
+                (str(made[image.name]), images_in / image.name, image.size, image.regions)
+                for image in chosen
+                if not made[image.name].is_file()
+            ]
+            written = parallel_map(write_image_mask, jobs, workers)
+            for _ in progress(written, f'masks in {masks_in}', len(jobs)):
+                pass
+            record.finish('masks', made.values())
 
 
 def _masks_record(folder: Path, source: Path) -> Record:
@@ -218,24 +190,3 @@ def _masks_record(folder: Path, source: Path) -> Record:
     if new and folder.is_dir() and any(folder.iterdir()):
         raise AlreadyThere(f'{folder} holds files of which nothing is recorded: {record.way}')
     return record
-
-
-def _paint(
-    folder: Path,
-    source: Path,
-    image_folder: Path,
-    images: Sequence[CocoImage],
-    workers: int | None,
-) -> None:
-    """Write the missing masks."""
-    record = _masks_record(folder, source)
-    record.begin('masks', dict(painting=PAINTING), {source.name: source})
-    targets = [str(folder / f'{Path(image.name).stem}.png') for image in images]
-    absent = set(missing_files(targets))
-    todo = [pair for pair in zip(images, targets, strict=True) if pair[1] in absent]
-    jobs = [(path, image_folder / image.name, image.size, image.regions) for image, path in todo]
-    for _ in progress(
-        parallel_map(write_image_mask, jobs, workers), f'masks in {folder}', len(jobs)
-    ):
-        pass
-    record.finish('masks', map(Path, targets))

@@ -1,9 +1,8 @@
 """Semantic masks from COCO's polygons and run lengths, decoded by pycocotools."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pycocotools import mask as coco_mask
@@ -16,8 +15,7 @@ from ..utils.label_png import IGNORED, write_mask
 PAINTING = 'smaller over larger by area in pixels, later over earlier of one size, crowd 255'
 
 
-@dataclass
-class Region:
+class Region(NamedTuple):
     """One annotation.
 
     Attributes:
@@ -35,11 +33,7 @@ class Region:
 
 
 def decode_region(region: Region, size: tuple[int, int]) -> np.ndarray:
-    """Pixels of a region, bool of shape (height, width).
-
-    Raises:
-        ValueError: If its segmentation is none of the three kinds, or of another size.
-    """
+    """Pixels of a region, bool of shape (height, width)."""
     coded = region.segmentation
     try:
         if isinstance(coded, list):
@@ -61,25 +55,12 @@ def decode_region(region: Region, size: tuple[int, int]) -> np.ndarray:
         raise Refusal(f'annotation {region.id} has no valid segmentation: {error}') from error
 
 
-def paint(regions: Sequence[Region], size: tuple[int, int]) -> np.ndarray:
-    """Paint the regions of an image of (height, width), smaller ones over larger ones.
-
-    Of equal areas, the later one is on top. A crowd is painted as 255, like any other region.
-
-    Returns:
-        uint8 (height, width): 0 background, 1..80, or 255.
-    """
-    decoded = [decode_region(region, size) for region in regions]
-    mask = np.zeros(size, np.uint8)
-    # stable: of equal areas, the later region is painted later
-    for index in sorted(range(len(regions)), key=lambda index: -int(decoded[index].sum())):
-        region = regions[index]
-        mask[decoded[index]] = IGNORED if region.crowd else region.label
-    return mask
-
-
 def write_image_mask(job: tuple[str, Path, tuple[int, int], Sequence[Region]]) -> None:
-    """Paint and write one mask: its path, the image, the size that it should have, its regions."""
+    """Paint and write one mask: its path, the image, the size that it should have, its regions.
+
+    Smaller regions are painted over larger ones, of equal areas the later one over the earlier, a
+    crowd as 255 like any other region.
+    """
     path, image, size, regions = job
     try:
         with open_image(read_bytes(image, 'image'), image) as opened:
@@ -92,6 +73,11 @@ def write_image_mask(job: tuple[str, Path, tuple[int, int], Sequence[Region]]) -
             f'{size[0]} x {size[1]}: image and annotations are of different releases'
         )
     try:
-        write_mask(path, paint(regions, size))
+        decoded = [(decode_region(region, size), region) for region in regions]
     except ValueError as error:
         raise Refusal(f'mask of {image}: {error}') from error
+    mask = np.zeros(size, np.uint8)
+    # stable: of equal areas, the later region is painted later
+    for pixels, region in sorted(decoded, key=lambda pair: -int(pair[0].sum())):
+        mask[pixels] = IGNORED if region.crowd else region.label
+    write_mask(path, mask)

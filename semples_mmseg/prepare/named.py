@@ -11,21 +11,14 @@ from ..utils.errors import Refusal
 
 
 def dataset_class(name: str) -> type[WeakLabelDataset]:
-    """The class of a weakly labelled data set, by its name or shorter: ``'voc'``, ``'demo'``.
-
-    Raises:
-        ValueError: If there is none of that name.
-    """
+    """The class of a weakly labelled data set, by its name or shorter: ``'voc'``, ``'demo'``."""
     known = {
         key: kind
         for key, kind in DATASETS.module_dict.items()
-        if isinstance(kind, type)
-        and issubclass(kind, WeakLabelDataset)
-        and kind is not WeakLabelDataset
+        if isinstance(kind, type) and WeakLabelDataset in kind.__mro__[1:]
     }
     for key, kind in known.items():
-        short = key.lower().removeprefix('weak').removesuffix('dataset')
-        if name == key or name.lower() == short:
+        if name == key or name.lower() == key.lower().removeprefix('weak').removesuffix('dataset'):
             return kind
     raise Refusal(
         f'no weakly labelled data set is called {name!r}; there are {", ".join(sorted(known))}, '
@@ -37,27 +30,23 @@ def datasets_of_config(config: Config) -> dict[str, WeakLabelDataset]:
     """The weakly labelled data sets of a config by their dataloaders, built and not yet read.
 
     Each combination of list, labels and folders comes once.
-
-    Raises:
-        ValueError: If the config has none.
     """
-    found: dict[tuple, tuple[str, WeakLabelDataset]] = {}
+    named: dict[str, WeakLabelDataset] = {}
+    seen = set()
     for loader in [key for key in config if key.endswith('_dataloader')]:
-        for kind, options in _weak_datasets(config[loader] or {}):
+        for number, (kind, options) in enumerate(_weak_datasets(config[loader]), 1):
             options = {k: v for k, v in options.items() if k not in ('type', 'pipeline', 'indices')}
             dataset = kind(**{**options, 'lazy_init': True})
-            prefix = dataset.data_prefix
-            key = (dataset.ann_file, dataset.label_file, *sorted(prefix.items()))
-            found.setdefault(key, (loader, dataset))
-    if not found:
+            prefix = sorted(dataset.data_prefix.items())
+            files = (dataset.ann_file, dataset.label_file, *prefix)
+            if files not in seen:
+                seen.add(files)
+                named[f'{loader} ({number})' if number > 1 else loader] = dataset
+    if not named:
         raise Refusal(
             f'{config.filename} has no dataloader over a data set with image-level labels; give '
             'its folders instead'
         )
-    named: dict[str, WeakLabelDataset] = {}
-    for loader, dataset in found.values():
-        count = sum(name.split(' ')[0] == loader for name in named)
-        named[f'{loader} ({count + 1})' if count else loader] = dataset
     return named
 
 
@@ -75,27 +64,19 @@ def dataset_of_folders(
 
     Its class is named by ``dataset``, see ``dataset_class``, or it is one of your own with
     ``classes``. Paths are relative to ``root``; without ``ann_file`` all images count.
-
-    Raises:
-        ValueError: If not one of ``dataset`` and ``classes`` is given, or the class is unknown.
     """
-    if (dataset is None) == (classes is None):
-        raise Refusal("give either dataset (e.g. 'voc') or classes")
+    prefix = dict(img_path=images, **(dict(seg_map_path=masks) if masks else {}))
     options: dict[str, Any] = dict(
-        ann_file=ann_file,
-        data_root=root,
-        data_prefix=dict(img_path=images, **(dict(seg_map_path=masks) if masks else {})),
-        test_mode=True,
-        lazy_init=True,
+        ann_file=ann_file, data_root=root, data_prefix=prefix, test_mode=True, lazy_init=True
     )
     if label_file is not None:
         options['label_file'] = label_file
-    if classes is not None:
+    if dataset is None:
         built = WeakLabelDataset(class_names=classes, **options)
     else:
-        built = dataset_class(str(dataset))(**options)
-        if not ann_file:
-            built.ann_file = ''  # some classes have their own list
+        built = dataset_class(dataset)(**options)
+    if not ann_file:
+        built.ann_file = ''  # some classes have their own list
     if img_suffix is not None:
         built.img_suffix = img_suffix
     return built
@@ -104,12 +85,12 @@ def dataset_of_folders(
 def _weak_datasets(node: Any) -> Iterator[tuple[type[WeakLabelDataset], Mapping]]:
     """Class and config of the weakly labelled data sets, those inside wrappers included."""
     if isinstance(node, Mapping):
-        kind = DATASETS.get(node['type']) if isinstance(node.get('type'), str) else node.get('type')
+        kind = node.get('type')
+        kind = DATASETS.get(kind) if isinstance(kind, str) else kind
         if isinstance(kind, type) and issubclass(kind, WeakLabelDataset):
             yield kind, node
             return
-        for value in node.values():
-            yield from _weak_datasets(value)
-    elif isinstance(node, (list, tuple)):
+        node = list(node.values())
+    if isinstance(node, (list, tuple)):
         for value in node:
             yield from _weak_datasets(value)

@@ -17,11 +17,7 @@ def label_lines(labels: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def is_current(path: Path, lines: Sequence[str]) -> bool:
-    """Whether a file has these lines, in any order.
-
-    Raises:
-        FileExistsError: If it has others.
-    """
+    """Whether a file has these lines, in any order; refused if it has others."""
     if not path.exists():
         return False
     there, wanted = ({line.rstrip(',') for line in text} for text in (read_lines(path), lines))
@@ -35,17 +31,9 @@ def is_current(path: Path, lines: Sequence[str]) -> bool:
 
 
 def write_files(files: Mapping[Path, Sequence[str]], overwrite: bool = False) -> list[Path]:
-    """Write text files, each atomically, unless they have the same lines already.
+    """Write text files by their lines, unless they have them; returns those that were written.
 
-    Args:
-        files: Their lines.
-        overwrite: Whether other content may be replaced.
-
-    Returns:
-        The files that were written.
-
-    Raises:
-        FileExistsError: If one of them has other content; none is written then.
+    None is written if one of them has other content, which ``overwrite`` replaces.
     """
     changed = [path for path, lines in files.items() if overwrite or not is_current(path, lines)]
     for path in changed:

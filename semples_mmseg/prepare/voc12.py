@@ -1,23 +1,28 @@
 """Preparing PASCAL VOC 2012: the augmented list, its masks, and image-level labels."""
 
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
+from scipy.io import loadmat
+
+from ..datasets.checks import ids_of
 from ..datasets.voc import WeakVOCDataset, read_object_names
 from ..utils.errors import Missing, Refusal
+from ..utils.io import atomic_write
+from ..utils.label_png import IGNORED, check_ids, read_mask, write_mask
 from ..utils.lists import explain_unknown, missing_files, name_some, read_image_ids
 from ..utils.parallel import parallel_map
 from ..utils.progress import progress
 from .outputs import is_current, label_lines, write_files
-from .voc_masks import finish_mask
 
 COUNTS = dict(train_aug=10582, train=1464, val=1449)
 CLASSES: tuple[str, ...] = tuple(WeakVOCDataset.METAINFO['classes'][1:])
 
 
-@dataclass(frozen=True)
-class PreparedVOC:
+class PreparedVOC(NamedTuple):
     """What ``prepare_voc`` found and wrote.
 
     Attributes:
@@ -61,15 +66,6 @@ def prepare_voc(
         subset: Accept other numbers of images than the full set has.
         overwrite: Replace a list or label file of other content.
         workers: Number of processes; all processors by default.
-
-    Returns:
-        What was found and written.
-
-    Raises:
-        FileNotFoundError: If the folder, a list, an image or a mask is missing.
-        FileExistsError: If a list or a label file of other content exists.
-        ValueError: If a list, a mask or an annotation is wrong, or the numbers of images are not
-            those of VOC 2012 and SBD.
     """
     lists = root / 'ImageSets/Segmentation'
     for folder in (root / 'JPEGImages', lists):
@@ -85,23 +81,27 @@ def prepare_voc(
     sources = _sbd_sources(root, sbd, [*train, *val]) if sbd else _png_sources(root, masks)
     train_aug = sorted({*train, *sources} - {*val})
     counts = dict(train_aug=len(train_aug), train=len(train), val=len(val))
-    if not subset:
-        _check_counts(counts, sbd or masks or root / 'SegmentationClassAug')
+    wrong = [f'{k} has {counts[k]}, not {n}' for k, n in COUNTS.items() if counts[k] != n]
+    if wrong and not subset:
+        raise Refusal(
+            f'not the full VOC 2012 with SBD: {"; ".join(wrong)}. Look for missing files in '
+            f'{sbd or masks or root / "SegmentationClassAug"}, or accept a part of the set '
+            '(--subset)'
+        )
     if not overwrite:
         is_current(lists / 'train_aug.txt', train_aug)  # before the long work
 
     img_ids = sorted({*train_aug, *val})
     _check_there([root / f'JPEGImages/{i}.jpg' for i in img_ids], 'image', 'unpack VOC 2012 anew')
     folder = root / 'SegmentationClassAug'
-    jobs = [
-        (folder / f'{i}.png', sources.get(i, folder / f'{i}.png'), len(CLASSES)) for i in img_ids
-    ]
-    there = {*folder.glob('*.png')} if folder.is_dir() else set()
-    needed = [source for target, source, _ in jobs if target not in there]
+    jobs = [(folder / f'{i}.png', sources.get(i, folder / f'{i}.png')) for i in img_ids]
+    needed = [source for target, source in jobs if not target.is_file()]
     _check_there(needed, 'mask', 'complete the folder of masks')
 
     results = [*progress(parallel_map(finish_mask, jobs, workers), 'masks', len(jobs))]
-    from_xml = _labels_from_xml(root / 'Annotations', img_ids, workers)
+    annotated = [i for i in img_ids if (root / f'Annotations/{i}.xml').is_file()]
+    read = parallel_map(_read_xml, [str(root / f'Annotations/{i}.xml') for i in annotated], workers)
+    from_xml = dict(zip(annotated, progress(read, 'annotations', len(annotated)), strict=True))
     labels = {
         i: from_xml.get(i, [CLASSES[k - 1] for k in present])
         for i, (present, _) in zip(img_ids, results, strict=True)
@@ -144,39 +144,54 @@ def _sbd_sources(root: Path, sbd: Path, own: Sequence[str]) -> dict[str, Path]:
     return sources | {i: root / f'SegmentationClass/{i}.png' for i in own}
 
 
-def _check_counts(counts: Mapping[str, int], source: Path) -> None:
-    wrong = [
-        f'{split} has {counts[split]}, not {n}' for split, n in COUNTS.items() if counts[split] != n
-    ]
-    if wrong:
-        raise Refusal(
-            f'not the full VOC 2012 with SBD: {"; ".join(wrong)}. Look for missing files in '
-            f'{source}, or accept a part of the set (--subset)'
-        )
-
-
 def _check_there(paths: Sequence[Path], kind: str, fix: str) -> None:
     missing = missing_files(str(path) for path in paths)
     if missing:
         raise Missing(f'{kind} missing: {name_some(missing)}; {fix}')
 
 
-def _labels_from_xml(
-    folder: Path, img_ids: Sequence[str], workers: int | None
-) -> dict[str, list[str]]:
-    """Labels of those images that have an annotation, each class once, in VOC's order."""
-    paths = [str(folder / f'{i}.xml') for i in img_ids]
-    missing = {*missing_files(paths)}
-    there = [(i, path) for i, path in zip(img_ids, paths, strict=True) if path not in missing]
-    read = parallel_map(_read_xml, [path for _, path in there], workers)
-    labels = progress(read, 'annotations', len(there))
-    return {i: names for (i, _), names in zip(there, labels, strict=True)}
-
-
 def _read_xml(path: str) -> list[str]:
-    """Class names of an annotation."""
+    """Class names of an annotation, each once, in VOC's order."""
     names = read_object_names(path)
     for name in names:
         if name not in CLASSES:
             raise Refusal(f'annotation {path}: {explain_unknown(name, CLASSES)}')
     return sorted({*names}, key=CLASSES.index)
+
+
+def read_sbd_mask(path: str | os.PathLike) -> np.ndarray:
+    """VOC's class ids in a file of SBD's ``dataset/cls``, uint8 of shape ``(H, W)``."""
+    try:
+        label = loadmat(path, appendmat=False)['GTcls']['Segmentation'][0, 0]
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # SciPy raises many types for damaged files
+        raise Refusal(
+            f'{path} is not a class annotation of SBD with GTcls.Segmentation '
+            f'({type(error).__name__}: {error}); unpack the release anew'
+        ) from error
+    if label.ndim != 2 or label.dtype != np.uint8 or not label.size:
+        raise Refusal(
+            f'{path}: GTcls.Segmentation has shape {label.shape} and type {label.dtype}; expected '
+            '(H, W) of uint8'
+        )
+    return label
+
+
+def finish_mask(job: tuple[Path, Path]) -> tuple[list[int], bool]:
+    """Check an existing mask, or write it from its source: a PNG or a ``.mat`` file of SBD.
+
+    Returns the object classes 1..20 of the mask, and whether it was written now.
+    """
+    target, source = job
+    made = not target.exists()
+    path = source if made else target
+    converted = path.suffix == '.mat'
+    label = read_sbd_mask(path) if converted else read_mask(path)
+    check_ids(label, len(CLASSES) + 1, path)
+    if made and converted:
+        write_mask(target, label)
+    elif made:
+        with atomic_write(target, 'wb') as file:
+            file.write(path.read_bytes())
+    return sorted(ids_of(label) - {0, IGNORED}), made

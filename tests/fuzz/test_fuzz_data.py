@@ -19,7 +19,7 @@ from PIL import Image
 from semples_mmseg.datasets.labels import read_label_file
 from semples_mmseg.datasets.voc import read_object_names
 from semples_mmseg.prepare.cls_labels import read_cls_labels
-from semples_mmseg.prepare.voc_masks import read_sbd_mask
+from semples_mmseg.prepare.voc12 import read_sbd_mask
 from semples_mmseg.utils.images import read_image
 from semples_mmseg.utils.label_png import read_mask
 from semples_mmseg.utils.lists import read_image_ids

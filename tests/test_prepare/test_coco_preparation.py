@@ -161,17 +161,17 @@ def first_annotation(**changes):
 @pytest.mark.parametrize(
     ('edit', 'message'),
     [
-        (first_annotation(category_id=12), 'annotation 100 of image 1 has the unknown category id'),
-        (first_annotation(image_id=77), 'annotation 100 of image 77: the file lists no such image'),
+        (first_annotation(category_id=12), 'annotation 100 of image 1 has a category .12.'),
+        (first_annotation(image_id=77), 'annotation 100 of image 77'),
         (lambda content: content.pop('annotations'), 'is not a file of COCO instances'),
         (lambda content: content['categories'].pop(), 'not the 80 of COCO.*differs: person'),
         (
             lambda content: content['images'].append(copy.deepcopy(content['images'][0])),
-            'lists the image id 4 twice',
+            'instances_val2014.json lists an image twice',
         ),
         (
             lambda content: content['images'].append(dict(content['images'][0], id=9)),
-            f'lists {stem(4)}.jpg more than once',
+            'instances_val2014.json lists an image twice',
         ),
         (
             lambda content: content['images'][0].update(file_name='../x.jpg'),

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from semples_mmseg.prepare.voc12 import CLASSES
-from semples_mmseg.prepare.voc_masks import finish_mask
+from semples_mmseg.prepare.voc12 import finish_mask
 
 SAMPLE = Path(__file__).parents[3] / 'shared' / 'voc_sample'
 
@@ -20,7 +19,7 @@ def test_labels_from_masks_differ_from_annotations_in_two_images(tmp_path: Path)
     paths = [tmp_path / f'SegmentationClassAug/{i}.png' for i in expected]
     assert len(paths) == 2913
 
-    present = [finish_mask((path, path, len(CLASSES)))[0] for path in paths]
+    present = [finish_mask((path, path))[0] for path in paths]
     labels = {p.stem: [k - 1 for k in found] for p, found in zip(paths, present, strict=True)}
     assert {i for i in expected if labels[i] != sorted(expected[i])} == {
         '2011_001621',

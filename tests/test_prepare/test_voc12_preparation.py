@@ -14,8 +14,7 @@ from PIL import Image
 from run_tool import run_tool
 
 from semples_mmseg.datasets import WeakVOCDataset
-from semples_mmseg.prepare.voc12 import CLASSES, PreparedVOC, prepare_voc
-from semples_mmseg.prepare.voc_masks import read_sbd_mask
+from semples_mmseg.prepare.voc12 import CLASSES, PreparedVOC, prepare_voc, read_sbd_mask
 from semples_mmseg.utils.label_png import full_palette, read_mask, write_mask
 
 LABELS = {

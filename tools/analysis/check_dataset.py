@@ -42,7 +42,6 @@ def main() -> None:
     from rich.console import Console
 
     from semples_mmseg.prepare.check import check_dataset
-    from semples_mmseg.prepare.check_report import print_report
     from semples_mmseg.prepare.named import dataset_of_folders, datasets_of_config
     from semples_mmseg.utils.configs import read_config
     from semples_mmseg.utils.io import write_json
@@ -66,7 +65,7 @@ def main() -> None:
         write_json(args.json, [report.to_json() for report in reports])
     console = Console()
     for report in reports:
-        print_report(report, console)
+        report.show(console)
     parser.exit(0 if all(report.clean for report in reports) else 1)
 
 
