@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ...utils.errors import Missing, Refusal
 from ...utils.lists import name_some
 from ...weights import read_state_dict, resolve
-from ...weights.hub import PATIENCE, find_tag, kept_file, reachable
+from ...weights.hub import find_tag, reachable
 from ...weights.torchscript import is_torchscript
 
 # Only OpenAI's files have these entries beside the tensors.
@@ -183,19 +183,18 @@ def _find_tokenizer(text_cfg: dict[str, Any], source: str | None, model: str) ->
     source = source or text_cfg.get('hf_tokenizer_name')
     if not source:
         return open_clip.SimpleTokenizer(**options)
-    kept = _on_disk(source)
+    # Code that comes with a tokenizer does not run.
+    options |= dict(tokenizer_mode=text_cfg.get('tokenizer_mode'), trust_remote_code=False)
     server = huggingface_hub.constants.ENDPOINT
     # MMPretrain cannot be imported beside transformers 5.
-    if importlib.util.find_spec('transformers') is None:
-        reason = "transformers is not installed: pip install 'transformers>=4.53,<5'"
-    elif not kept and not reachable(server):
-        reason = f'it is not on disk, and {server} gave no answer within {PATIENCE} s'
-    else:
-        mode = text_cfg.get('tokenizer_mode')
-        # Code that comes with a tokenizer does not run.
-        safe = dict(local_files_only=kept, trust_remote_code=False)
+    reason = "transformers is not installed: pip install 'transformers>=4.53,<5'"
+    places = (True,) if Path(source).is_dir() else (True, False)
+    for local in places if importlib.util.find_spec('transformers') else ():
+        if not local and not reachable(server):
+            reason = f'it is not on disk, and {server} gave no answer'
+            break
         try:
-            return HFTokenizer(source, tokenizer_mode=mode, **options, **safe)
+            return HFTokenizer(source, local_files_only=local, **options)
         except Exception as error:  # each kind of tokenizer raises its own
             reason = f'it cannot be read ({type(error).__name__}: {error})'
     raise Refusal(
@@ -203,13 +202,3 @@ def _find_tokenizer(text_cfg: dict[str, Any], source: str | None, model: str) ->
         f'elsewhere, set clip.tokenizer to the folder with tokenizer.json and {_SETTINGS}; models '
         'with the vocabulary of CLIP, e.g. clip.model=ViT-B-16, need no files'
     )
-
-
-def _on_disk(source: str) -> bool:
-    """Whether a tokenizer is a folder or in the cache of Hugging Face."""
-    if Path(source).is_dir():
-        return True
-    try:
-        return kept_file(source, (_SETTINGS,)) is not None
-    except huggingface_hub.errors.HFValidationError:  # a path
-        return False

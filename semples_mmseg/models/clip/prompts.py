@@ -110,10 +110,7 @@ class ManualPrompts(nn.Module):
             isinstance(some, str) or not some or not all(text and text.strip() for text in some)
             for some in lists
         ):
-            raise Refusal(
-                'prompt_learner.texts must be a list of texts, or such a list for each class, '
-                f'none of them empty; got {texts!r}'
-            )
+            raise Refusal('prompt_learner.texts are texts, or texts for each class; none is empty')
         self.texts, self.template = texts, template
 
     def prepare(self, text_head: CLIPTextHead, class_names: Sequence[str]) -> None:
@@ -122,11 +119,8 @@ class ManualPrompts(nn.Module):
         if not isinstance(texts, Mapping):
             texts = dict.fromkeys(class_names, texts)
         if texts.keys() != set(class_names):
-            raise Refusal(
-                'prompt_learner.texts must have a list for each class: missing are '
-                f'{sorted(set(class_names) - texts.keys())}, unknown '
-                f'{sorted(texts.keys() - set(class_names))}'
-            )
+            wrong = sorted(texts.keys() ^ set(class_names))
+            raise Refusal(f'prompt_learner.texts: classes without texts, or unknown: {wrong}')
         self._sentences = [[self.template.format(one) for one in texts[k]] for k in class_names]
         self.register_buffer('encoded', self._encode(text_head).detach(), persistent=False)
 

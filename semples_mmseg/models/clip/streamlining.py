@@ -18,13 +18,17 @@ _QUICK_GELU_SCALE = 1.702
 class FrozenBlock(nn.Module):
     """A residual attention block of open_clip, with fused attention on contiguous tokens."""
 
+    @torch.no_grad()
     def __init__(self, block: ResidualAttentionBlock) -> None:
         super().__init__()
         self.ln_1, self.ln_2 = block.ln_1, block.ln_2
         self.ls_1, self.ls_2 = block.ls_1, block.ls_2
         self.attn, self.mlp = block.attn, block.mlp
         if isinstance(self.mlp.gelu, QuickGELU):
-            _fold_quick_gelu(self.mlp)
+            self.mlp.c_fc.weight.mul_(_QUICK_GELU_SCALE)
+            self.mlp.c_fc.bias.mul_(_QUICK_GELU_SCALE)
+            self.mlp.c_proj.weight.div_(_QUICK_GELU_SCALE)
+            self.mlp.gelu = nn.SiLU()
 
     def get_weight_dtype(self) -> torch.dtype:
         """Data type of the weights; open_clip's transformers read it from their first block."""
@@ -121,13 +125,8 @@ def streamline(network: nn.Module) -> Any:
     token. The other tokens, which CoCa's decoder reads, are not returned.
     - Convolutional networks: weights in channels-last order.
 
-    Blocks of other kinds and other poolings are left unchanged.
-
-    Args:
-        network: Image or text side of an open_clip model; changed in place, with its weights.
-
-    Returns:
-        The same network.
+    Blocks of other kinds and other poolings are left unchanged. The image or text side of CLIP that
+    is given is changed in place, with its weights, and returned.
     """
     transformer = getattr(network, 'transformer', None)
     blocks: Any = getattr(transformer, 'resblocks', ())
@@ -141,10 +140,3 @@ def streamline(network: nn.Module) -> Any:
         if only_first and isinstance(blocks[-1], FrozenBlock):
             blocks[-1] = FirstToken(blocks[-1])
     return network.to(memory_format=torch.channels_last)
-
-
-def _fold_quick_gelu(mlp: Any) -> None:
-    mlp.c_fc.weight.mul_(_QUICK_GELU_SCALE)
-    mlp.c_fc.bias.mul_(_QUICK_GELU_SCALE)
-    mlp.c_proj.weight.div_(_QUICK_GELU_SCALE)
-    mlp.gelu = nn.SiLU()

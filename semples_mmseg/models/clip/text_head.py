@@ -203,17 +203,11 @@ class CLIPTextHead(nn.Module):
         return F.normalize(self.encoder(table(ids), ids, places).float(), dim=-1)
 
     def encode_prompts(self, prompts: Tensor) -> Tensor:
-        """Encode "a photo of <prompt>." with learned tokens (SemPLeS, section 3.2.2).
+        """Unit vectors (n, D) of "a photo of <prompt>.", prompts (n, T, C) being token embeddings.
 
-        The prompt has the position of a word in the tokenized sentence. For OpenAI's models:
-        start, a, photo, of, the T prompt tokens, full stop, end; the feature is read at the end
-        token, position 5 + T.
-
-        Args:
-            prompts: (n, T, C) token embeddings.
-
-        Returns:
-            (n, D) unit vectors; differentiable with respect to the prompts.
+        SemPLeS, section 3.2.2. The prompt has the position of a word in the tokenized sentence. For
+        OpenAI's models: start, a, photo, of, the T prompt tokens, full stop, end; the feature is
+        read at the end token, position 5 + T. Gradients flow to the prompts.
         """
         count, tokens, width = prompts.shape
         if tokens > self.max_prompt_tokens or width != self.width:

@@ -12,7 +12,7 @@ from mmengine.structures import BaseDataElement, PixelData
 from mmseg.models.segmentors import BaseSegmentor
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...utils.classes import model_metainfo, read_classes
@@ -85,8 +85,8 @@ class CAMSegmentor(BaseSegmentor):
         self.mask_generator = MODELS.build(mask_generator)
         check_generator(self.mask_generator)
         self.num_classes: int = self.mask_generator.num_classes
-        self.background_score = background_score
-        self.flip = flip
+        self.background_score, self.flip = background_score, flip
+        self.losses = nn.ModuleDict()
         self.stage: Stage = STAGES['classify']
         self._register_load_state_dict_pre_hook(self._check_checkpoint)
 
@@ -97,7 +97,11 @@ class CAMSegmentor(BaseSegmentor):
             ValueError: If the model lacks a module that the stage trains or has no such loss.
         """
         trained = self.trained_by(stage)
-        self._check_losses(stage)
+        if set(stage.losses) != {'classification'} and not {*stage.losses} <= {*self.losses}:
+            raise Refusal(
+                f'stage {stage.name!r} has the losses {stage.losses}; this {type(self).__name__} '
+                f'has classification, alone, or those of model.losses: {[*self.losses]}'
+            )
         self.stage = stage
         self.requires_grad_(False)
         for path in trained:
@@ -118,8 +122,8 @@ class CAMSegmentor(BaseSegmentor):
         unknown = [name for name in stage.trains if name not in roles and name not in modules]
         if unknown:
             raise Refusal(
-                f'stage {stage.name!r} trains {unknown}, but {type(self).__name__} has no such '
-                f'module; it has the roles {sorted(roles)} and the modules '
+                f'stage {stage.name!r} trains {unknown}, which are not in this '
+                f'{type(self).__name__} with the roles {sorted(roles)} and the modules '
                 f'{[name for name, _ in self.named_children()]}'
             )
         return tuple(path for name in stage.trains for path in roles.get(name, (name,)))
@@ -138,13 +142,6 @@ class CAMSegmentor(BaseSegmentor):
             for path in generator.roles['features']:
                 generator.get_submodule(path).eval()
         return self
-
-    def _check_losses(self, stage: Stage) -> None:
-        if set(stage.losses) != {'classification'}:
-            raise Refusal(
-                f'stage {stage.name!r} needs the losses {stage.losses}; CAMSegmentor has '
-                'only classification: use type="SemPLeS"'
-            )
 
     def extract_feat(self, inputs: Tensor) -> GeneratorOutput:
         """Run the mask generator on (B, 3, H, W)."""
@@ -175,9 +172,6 @@ class CAMSegmentor(BaseSegmentor):
         Args:
             inputs: (B, 3, H, W), normalised.
             data_samples: With ``image_labels`` (K,) each.
-
-        Returns:
-            One loss per prediction; training minimises their sum.
         """
         labels = self.image_labels(data_samples)
         output = self.mask_generator(inputs, detach_coarse=True)

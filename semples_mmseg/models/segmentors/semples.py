@@ -95,23 +95,9 @@ class SemPLeS(CAMSegmentor):
         self._in_stage = True
 
     def roles(self) -> dict[str, tuple[str, ...]]:
-        """Dotted paths of the modules of each role that a stage can train."""
-        return dict(super().roles(), prompts=('prompt_learner',))
-
-    def _check_losses(self, stage: Stage) -> None:
-        known = ('classification', *self.losses)
-        if unknown := [name for name in stage.losses if name not in known]:
-            raise Refusal(
-                f'stage {stage.name!r}: model.losses has no {", ".join(unknown)}; known losses are '
-                f'{", ".join(known)}'
-            )
-        if 'classification' in stage.losses and len(stage.losses) > 1:
-            raise Refusal(f'stage {stage.name!r}: classification allows no other losses')
-        if 'prompts' in stage.trains and isinstance(self.prompt_learner, ManualPrompts):
-            raise Refusal(
-                f'stage {stage.name!r} learns prompts, but model.prompt_learner is ManualPrompts: '
-                'take the stage out of stages'
-            )
+        """Dotted paths of the modules of each role; manual prompts have no ``'prompts'``."""
+        learned = any(True for _ in self.prompt_learner.parameters())
+        return super().roles() | (dict(prompts=('prompt_learner',)) if learned else {})
 
     def loss(self, inputs: Tensor, data_samples: Sequence[SegDataSample]) -> dict[str, Tensor]:
         """The losses of the current stage.
