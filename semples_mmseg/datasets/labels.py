@@ -38,17 +38,9 @@ def read_label_file(
         )
     for img_id in labels:
         check_image_id(img_id, f'label_file {path}')
-    # With two classes, [0, 1] may also be a list of both indices, but not in every image.
-    rows = [
-        isinstance(row, list)
-        and len(row) == num_classes > 1
-        and all(type(value) is int and value in (0, 1) for value in row)
-        for row in labels.values()
-    ]
-    if len(rows) > 1 and all(rows):
-        raise Refusal(
-            f'label_file {path}: every entry is a row of {num_classes} zeros and ones. {_NO_ROWS}'
-        )
+    # Of more classes, rows have a number twice, which ``class_names_of`` refuses.
+    if num_classes == 2 and len(labels) > 1 and all(r in ([0, 1], [1, 0]) for r in labels.values()):
+        raise Refusal(f'label_file {path}: every entry is a row of zeros and ones. {_NO_ROWS}')
     return labels
 
 

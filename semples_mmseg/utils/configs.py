@@ -28,18 +28,11 @@ _KEYS = {
         *('pipeline', 'transforms', 'train_pipeline', 'switch_pipeline'),
         *('test_pipeline', 'tta_pipeline'),
     ),
-    'DATA_SAMPLERS': ('sampler', 'batch_sampler'),
-    'FUNCTIONS': ('collate_fn', 'worker_init_fn'),
     'METRICS': _EVALUATORS,
     'EVALUATOR': _EVALUATORS,
     'OPTIM_WRAPPERS': ('optim_wrapper',),
     'OPTIMIZERS': ('optimizer',),
     'PARAM_SCHEDULERS': ('param_scheduler',),
-    'WEIGHT_INITIALIZERS': ('init_cfg',),
-    'VISUALIZERS': ('visualizer',),
-    'VISBACKENDS': ('vis_backends',),
-    'LOG_PROCESSORS': ('log_processor',),
-    'MODEL_WRAPPERS': ('model_wrapper_cfg',),
 }
 
 
@@ -132,30 +125,30 @@ def type_names(where: str, scope: str) -> set[str]:
     return names
 
 
-class Arguments(NamedTuple):
-    """What a class or function takes.
+class Known(NamedTuple):
+    """What a class takes, or a part of a config may hold.
 
     Attributes:
-        names: Its arguments, with those that a class passes to its bases.
-        needs: Arguments without a default, but not of base classes.
-        closed: Whether it takes no others. Other packages may take arguments out before they pass
+        names: Arguments of the class, with those that it passes to its bases; or keys of the part.
+        closed: Whether there are no others. Other packages may take arguments out before they pass
             the rest to a base; classes of this package do not.
+        owner: Name of the class, or of the part, for messages.
+        needs: Those without a default, but for those of bases.
     """
 
     names: frozenset[str]
-    needs: tuple[str, ...]
     closed: bool
+    owner: str
+    needs: tuple[str, ...] = ()
 
 
-def arguments(built: Callable) -> Arguments:
+def arguments(built: Callable) -> Known:
     """What a class or function takes."""
     calls = [built]
     if inspect.isclass(built):
         calls = [vars(base)['__init__'] for base in built.__mro__ if '__init__' in vars(base)]
     ours = str(built.__module__).startswith('semples_mmseg.')
-    names: set[str] = set()
-    needs: tuple[str, ...] = ()
-    closed = False
+    known = Known(frozenset(), False, built.__name__)
     for call in calls:
         try:
             given = [*inspect.signature(call).parameters.values()]
@@ -165,10 +158,10 @@ def arguments(built: Callable) -> Arguments:
         kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
         named = [p for p in given if p.kind in kinds and p.name != 'self']
         if call is calls[0]:
-            needs = tuple(p.name for p in named if p.default is p.empty)
+            known = known._replace(needs=tuple(p.name for p in named if p.default is p.empty))
         if ours or call is calls[0]:
-            closed = not passes
-        names.update(p.name for p in named)
+            known = known._replace(closed=not passes)
+        known = known._replace(names=known.names.union(p.name for p in named))
         if not passes:
             break
-    return Arguments(frozenset(names), needs, closed)
+    return known

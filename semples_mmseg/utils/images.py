@@ -136,7 +136,7 @@ def photo_pixels(photo: str | os.PathLike | np.ndarray) -> np.ndarray:
     """The pixels of a photo that is given as a path or an array, uint8 RGB (H, W, 3)."""
     if not isinstance(photo, np.ndarray):
         return read_image(photo)
-    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3 or not photo.size:
+    if photo.dtype != np.uint8 or photo.shape[2:] != (3,) or not photo.size:
         raise Refusal(
             f'a photo is a path or an array uint8 (H, W, 3) in RGB, got {photo.dtype} {photo.shape}'
         )

@@ -6,7 +6,7 @@ import copy
 import difflib
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from mmengine.config import Config
@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from .configs import arguments, classes, parts, registries_at, type_names
+from .configs import Known, arguments, classes, parts, registries_at, type_names
 from .errors import Refusal
 
 # Similarity from 0 to 1. Other variables are more likely at the top of a config.
@@ -70,22 +70,6 @@ _TAKEN = {
 # Registries of which a config gives all arguments, but for these.
 _COMPLETE = ('TRANSFORMS', 'HOOKS', 'METRICS', 'DATASETS', 'PARAM_SCHEDULERS')
 _GIVEN = ('optimizer', 'metrics')
-
-
-class Known(NamedTuple):
-    """What a part of a config may hold.
-
-    Attributes:
-        names: The keys.
-        closed: Whether there are no others; else only keys that are similar to one are refused.
-        owner: What reads the part, for messages.
-        needs: Keys that have to be there.
-    """
-
-    names: frozenset[str]
-    closed: bool
-    owner: str
-    needs: tuple[str, ...] = ()
 
 
 def lint(config: Config) -> None:
@@ -212,11 +196,9 @@ def known(part: Mapping[str, Any], where: str, scope: str) -> list[Known]:
 def _of_class(built: Callable, where: str) -> Known:
     registry = next(iter(registries_at(where)), '')
     taken = (*_TAKEN.get(registry, ()), *(('by_epoch',) if where == 'train_cfg' else ()))
-    names, needs, closed = arguments(built)
-    if registry not in _COMPLETE:
-        needs = ()
-    needs = tuple(name for name in needs if name not in _GIVEN)
-    return Known(names.union(taken), closed, built.__name__, needs)
+    found = arguments(built)
+    needs = [name for name in found.needs if registry in _COMPLETE and name not in _GIVEN]
+    return found._replace(names=found.names.union(taken), needs=tuple(needs))
 
 
 def _optimizer(wrapper: Mapping[str, Any], where: str, scope: str) -> Iterator[str]:

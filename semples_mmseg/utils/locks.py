@@ -20,7 +20,8 @@ def folder_lock(path: str | os.PathLike) -> Iterator[None]:
     folder that it already holds. File systems without locks get none.
 
     Raises:
-        Refusal: If another process holds the folder, or ``.lock`` is a link, which is not followed.
+        Refusal: If another process holds the folder.
+        OSError: If ``.lock`` is a link, which is not followed.
     """
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
@@ -37,8 +38,6 @@ def folder_lock(path: str | os.PathLike) -> Iterator[None]:
                     'folder'
                 ) from None
             except OSError as error:
-                if error.errno == errno.ELOOP:
-                    raise Refusal(f'{folder}/.lock is a link; remove it') from None
                 if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
                     raise
         yield

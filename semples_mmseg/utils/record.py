@@ -89,8 +89,7 @@ class Record:
                 out. A result with new inputs is unfinished.
 
         Returns:
-            ``'new'`` if it was never begun; ``'complete'`` if it was finished and its outputs are
-            there; else ``'unfinished'``.
+            ``'complete'`` means that it was finished and its outputs are there.
 
         Raises:
             Refusal: If settings or inputs differ, or an output was changed since it was made.

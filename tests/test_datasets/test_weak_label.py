@@ -19,7 +19,7 @@ from semples_mmseg.utils.label_png import read_mask, write_mask
 
 LABELS = {'a': ['cat'], 'b': ['cat', 'dog'], 'c': []}
 CLASSES = ('cat', 'car', 'dog')
-VOC_CLASSES = PascalVOCDataset.METAINFO['classes']
+VOC = PascalVOCDataset.METAINFO
 LOAD = dict(type='LoadImageFromFile', imdecode_backend='pillow')
 TRAIN = [LOAD, dict(type='PackWeakInputs')]
 TEST = [LOAD, dict(type='LoadCheckedAnnotations'), dict(type='PackWeakInputs')]
@@ -32,7 +32,7 @@ def root(make_voc_tree: Callable[..., Path]) -> Path:
     for path in (root / 'SegmentationClassAug').iterdir():
         mask = read_mask(path)
         for name in CLASSES:  # the masks count VOC's classes
-            mask[mask == VOC_CLASSES.index(name)] = 1 + CLASSES.index(name)
+            mask[mask == VOC['classes'].index(name)] = 1 + CLASSES.index(name)
         write_mask(path, mask)
     return root
 
@@ -63,16 +63,14 @@ def test_items_of_both_modes(root: Path) -> None:
     for dataset in (train, test):
         assert dataset.object_classes == CLASSES
         assert dataset.metainfo['classes'] == ('background', *CLASSES)
-        assert len(dataset.metainfo['palette']) == 4
+        assert dataset.metainfo['palette'] == VOC['palette'][:4]
         infos = [dataset.get_data_info(i) for i in range(len(dataset))]
         assert [info['img_id'] for info in infos] == list(LABELS)
         for info in infos:
             assert info['image_labels'].dtype == np.float32
             assert info['image_labels'].tolist() == expected[info['img_id']]
             assert Path(info['img_path']) == root / 'JPEGImages' / f'{info["img_id"]}.jpg'
-            assert info['seg_fields'] == [] and info['label_map'] is None
-    assert 'seg_map_path' not in train.get_data_info(0)
-    assert 'seg_map_path' not in train.data_prefix
+    assert 'seg_map_path' not in {**train.get_data_info(0), **train.data_prefix}
     mask = root / 'SegmentationClassAug/b.png'
     assert Path(test.get_data_info(1)['seg_map_path']) == mask
     assert test.get_cat_ids(1) == [0, 2]
@@ -93,34 +91,29 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
-def test_unlabelled_images_are_negatives_unless_skipped(root: Path, logged: list[str]) -> None:
+def test_negatives_and_classes_that_cannot_be_learned_are_named(
+    root: Path, logged: list[str]
+) -> None:
     assert len(build(root)) == 3
-    assert '1 of 3 images have no label: negatives' in logged[0]
-    logged.clear()
+    assert '1 of 3 images have no label: negatives' in logged[0] and 'shows car' in logged[1]
     assert len(build(root, skip_unlabelled=True)) == 2
-    assert '1 of 3 images have no label: left out' in logged[0]
+    assert '1 of 3 images have no label: left out' in logged[2]
     assert len(build(root, skip_unlabelled=True, test_mode=True)) == 3
+    write_labels(root, {'a': ['cat'], 'b': ['cat'], 'c': []})
+    logged.clear()
+    build(root, class_names=['cat'])
+    assert len(logged) == 1 and 'negatives' in logged[0]
+    build(root, class_names=['cat'], skip_unlabelled=True)
+    assert "every image shows the only class, 'cat'" in logged[-1]
     write_labels(root, {'a': [], 'b': [], 'c': []})
     with pytest.raises(ValueError, match='no image of .*train.txt has any label'):
         build(root)
-
-
-def test_one_class_without_negatives_is_warned_of(root: Path, logged: list[str]) -> None:
-    write_labels(root, {'a': ['cat'], 'b': ['cat'], 'c': []})
-    build(root, class_names=['cat'])
-    assert len(logged) == 1 and 'negatives' in logged[0]
-    for options in (dict(skip_unlabelled=True), dict(ann_file='two.txt')):
-        (root / 'two.txt').write_text('a\nb\n')
-        logged.clear()
-        build(root, class_names=['cat'], **options)
-        assert "every image shows the only class, 'cat'" in logged[-1]
 
 
 @pytest.mark.parametrize(
     'labels',
     [
         {'a': [1, 0, 0], 'b': [1, 0, 1], 'c': [0, 0, 0]},
-        {'a': [1, 0], 'b': [0, 1], 'c': [1, 0]},
         {'a': [1, 1], 'b': ['cat'], 'c': []},
         {'a': [1], 'b': [0], 'c': [0]},
     ],
@@ -148,23 +141,6 @@ def test_masks_that_show_none_of_their_labels_are_refused(root: Path) -> None:
         build(root, test_mode=True)
 
 
-def test_masks_that_count_classes_in_another_order_are_refused(make_voc_tree) -> None:
-    labels = {f'p{n}': [['cat'], ['dog'], ['cat', 'dog']][n % 3] for n in range(12)}
-    root = make_voc_tree(labels)
-    order = dict(cat=2, dog=1)
-    for img_id, names in labels.items():
-        ids = [order[name] for name in names]
-        write_mask(root / f'SegmentationClassAug/{img_id}.png', np.array([[0, *ids]] * 40))
-    with pytest.raises(ValueError, match="labelled 'cat' .* have the id 2 of 'dog'"):
-        build(root, class_names=['cat', 'dog'], test_mode=True)
-    assert len(build(root, class_names=['dog', 'cat'], test_mode=True)) == 12
-
-
-def test_classes_without_images_are_named(root: Path, logged: list[str]) -> None:
-    build(root)
-    assert any('shows car' in message for message in logged)
-
-
 def test_several_image_suffixes(root: Path) -> None:
     with Image.open(root / 'JPEGImages/b.jpg') as image:
         image.save(root / 'JPEGImages/b.png')
@@ -175,11 +151,6 @@ def test_several_image_suffixes(root: Path) -> None:
     names = [Path(dataset.get_data_info(i)['img_path']).name for i in range(3)]
     assert names == ['a.jpg', 'b.png', 'c.jpg']
     assert dataset[1]['inputs'].shape == (3, 40, 60)
-
-
-def test_colours_of_classes_of_ones_own_are_those_of_voc(root: Path) -> None:
-    palette = build(root).metainfo['palette']
-    assert palette == [list(colour) for colour in PascalVOCDataset.METAINFO['palette'][:4]]
 
 
 def test_training_works_without_masks(root: Path) -> None:
@@ -202,7 +173,6 @@ def test_training_works_without_masks(root: Path) -> None:
     'loader',
     [
         dict(type='LoadAnnotations'),
-        dict(type='mmseg.LoadAnnotations'),
         dict(type=LoadAnnotations),
         dict(type='RandomApply', transforms=[[dict(type='LoadAnnotations')]], prob=0.5),
         ConfigDict(type='LoadBiomedicalAnnotation'),
@@ -210,10 +180,7 @@ def test_training_works_without_masks(root: Path) -> None:
 )
 def test_training_pipeline_must_not_load_annotations(root: Path, loader: dict) -> None:
     with pytest.raises(ValueError, match='the training path never opens a mask'):
-        build(root, pipeline=[LOAD, loader, TRAIN[-1]])
-    dataset = build(root)
-    with pytest.raises(ValueError, match='the training path never opens a mask'):
-        dataset.set_pipeline([LOAD, loader])
+        build(root).set_pipeline([LOAD, loader])
 
 
 def test_built_transforms_are_checked_too(root: Path) -> None:
@@ -228,18 +195,11 @@ def test_built_transforms_are_checked_too(root: Path) -> None:
     'labels, message',
     [
         ({'a': ['catt'], 'b': [], 'c': []}, "image 'a': unknown class 'catt'; did you mean 'cat'"),
-        ({'a': ['zzz'], 'b': [], 'c': []}, "unknown class 'zzz'; the classes are cat, car, dog"),
-        ({'a': ['background'], 'b': [], 'c': []}, 'background is no image-level label'),
         ({'a': [3], 'b': [], 'c': []}, r'class index 3 is out of range; .* 0\.\.2'),
-        ({'a': [-1], 'b': [], 'c': []}, 'class index -1 is out of range'),
         ({'a': [True], 'b': [], 'c': []}, 'unknown class True'),
         ({'a': 'cat', 'b': [], 'c': []}, "expected a list of class names, got 'cat'"),
-        ({'a': None, 'b': [], 'c': []}, 'expected a list of class names, got None'),
         ({'a': ['cat']}, 'labels.json: no entry for b, c of the split list .*train.txt'),
-        (
-            {'a': [], 'b.jpg': [], 'C': []},
-            r'b \(there is b.jpg.*c \(there is C',
-        ),
+        ({'a': [], 'b.jpg': [], 'C': []}, r'b \(there is b.jpg.*c \(there is C'),
         ([['a', 'cat']], r'labels.json holds a JSON list; expected an object'),
     ],
 )
@@ -257,17 +217,12 @@ def test_label_file_absent_or_no_json(root: Path) -> None:
     (root / 'labels.json').write_text('a: cat')
     with pytest.raises(ValueError, match='labels.json is not a JSON text file'):
         build(root)
-    (root / 'labels.json').write_bytes(b'\xff\x00\x93')
-    with pytest.raises(ValueError, match='labels.json is not a text in UTF-8'):
-        build(root)
 
 
 @pytest.mark.parametrize(
     'text, message',
     [
         ('\n \n', 'train.txt is empty'),
-        ('../a\n', "image id '../a' leaves the image folder"),
-        ('a  1\nb -1\n', "expected one image id a line, got 'a  1'"),
         ('my a\nb\n', 'image missing: .*my a.jpg'),
         ('a\nb\na\n', 'train.txt lists a more than once'),
     ],
@@ -298,19 +253,14 @@ def test_ids_in_subfolders(root: Path) -> None:
     assert build(root)[0]['data_samples'].img_id == 'sub/a'
 
 
-@pytest.mark.parametrize('kept', [0.0, 0.95])
-def test_damaged_image_is_named_not_replaced(root: Path, kept: float) -> None:
+def test_damaged_image_is_named_not_replaced(root: Path) -> None:
     path = root / 'JPEGImages/b.jpg'
-    content = path.read_bytes()
-    path.write_bytes(content[: int(kept * len(content))])
+    path.write_bytes(path.read_bytes()[:-200])
     for test_mode in (False, True):
         dataset = build(root, test_mode=test_mode)
         assert dataset[0]['data_samples'].img_id == 'a'
         with pytest.raises(Refusal, match='image .*b.jpg'):
             dataset[1]
-    loader = DataLoader(dataset, num_workers=1, collate_fn=pseudo_collate)
-    with pytest.raises(Refusal, match='^image .*b.jpg'):
-        list(loader)
 
 
 def test_damaged_mask_is_named(root: Path) -> None:
@@ -326,20 +276,19 @@ def test_pipeline_that_returns_none(root: Path) -> None:
             build(root, pipeline=[step])[0]
 
 
-@pytest.mark.parametrize('classes', [None, ('cat', 'dog'), ('background',)])
-def test_classes_need_background_first(root: Path, classes: tuple | None) -> None:
-    metainfo = None if classes is None else dict(classes=classes)
-    with pytest.raises(ValueError, match="'background' followed by"):
-        build(root, class_names=None, metainfo=metainfo)
-
-
-def test_classes_that_contradict(root: Path) -> None:
-    with pytest.raises(ValueError, match='differ'):
-        build(root, metainfo=dict(classes=('background', 'cat', 'dog', 'car')))
-    with pytest.raises(ValueError, match='names a class twice'):
-        build(root, class_names=('cat', 'cat'))
-    with pytest.raises(ValueError, match="'water' is not a registered data set"):
-        build(root, class_names='water')
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(class_names=None), "'background' followed by"),
+        (dict(class_names=None, metainfo=dict(classes=('cat', 'dog'))), "'background' followed by"),
+        (dict(metainfo=dict(classes=('background', 'cat', 'dog', 'car'))), 'differ'),
+        (dict(class_names=('cat', 'cat')), 'names a class twice'),
+        (dict(class_names='water'), "'water' is not a registered data set"),
+    ],
+)
+def test_classes_that_contradict(root: Path, options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build(root, **options)
 
 
 def test_reading_can_be_postponed(root: Path) -> None:

@@ -1,6 +1,5 @@
 """The community's pickled labels: what they say is read, what they want to run is not."""
 
-import builtins
 import io
 import json
 import os
@@ -37,10 +36,10 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / 'cls_labels.npy'
 
 
-@pytest.mark.parametrize('dtype', ['float32', 'float64', 'int64', 'uint8', 'bool', '>f4'])
-def test_round_trip(file: Path, dtype: str) -> None:
-    save(file, {i: np.array(vector, dtype) for i, vector in VECTORS.items()})
-    assert read_cls_labels(file, CLASSES) == EXPECTED
+def test_round_trip(file: Path) -> None:
+    for dtype in ('float32', 'int64', 'uint8', 'bool', '>f4'):
+        save(file, {i: np.array(vector, dtype) for i, vector in VECTORS.items()})
+        assert read_cls_labels(file, CLASSES) == EXPECTED
 
 
 @pytest.mark.parametrize('protocol', [2, 3, 4, 5])
@@ -95,7 +94,6 @@ def mark(path: str) -> str:
     [
         (lambda path: Malicious(os.system, f'touch {path}'), '(posix|nt).system'),
         (lambda path: Malicious(eval, mark(path)), '(builtins|__builtin__).eval'),
-        (lambda path: Malicious(builtins.open, path, 'w'), 'io.open'),
         (lambda path: Malicious(getattr, np.ndarray, 'tofile'), '(builtins|__builtin__).getattr'),
         (lambda path: Malicious(np.save, path, 0), 'numpy.*save'),
         (lambda path: Malicious(pickle.loads, b''), '_?c?[Pp]ickle.loads'),
@@ -115,44 +113,19 @@ def test_nothing_is_run(
     assert not trace.exists()
 
 
-def test_bytes_are_not_taken_for_objects(file: Path) -> None:
-    """NumPy would follow them as pointers."""
-
-    reconstruct = np.zeros(1).__reduce__()[0]
-
-    class Forged:
-        def __reduce__(self) -> tuple:
-            state = 1, (3,), np.dtype(object), False, b'A' * 24
-            return reconstruct, (np.ndarray, (0,), b'b'), state
-
-    save(file, {'2007_000032': Forged()}, 4)
-    with pytest.raises(ValueError, match='cls_labels.npy cannot be read'):
-        read_cls_labels(file, CLASSES)
-
-
 @pytest.mark.parametrize(
     ('value', 'message'),
     [
         (np.ones(2), 'expected a vector of 3 zeros and ones, got 2 entries'),
-        (np.ones(4), 'got 4 entries'),
         (np.ones((1, 3)), 'got no vector of numbers'),
-        (np.array(1.0), 'got no vector of numbers'),
         ('cat', 'got no vector of numbers'),
         (None, 'got no vector of numbers'),
-        (np.array([0, np.nan, 1]), 'expected zeros and ones, got nan'),
-        (np.array([0, 0.5, np.inf]), 'got 0.5, inf'),
-        (np.array([0, -1, 1]), 'got -1.0'),
+        (np.array([-1, 0.5, np.nan]), 'expected zeros and ones, got -1.0, 0.5, nan'),
     ],
 )
 def test_wrong_vectors(file: Path, value: Any, message: str) -> None:
     save(file, {'2007_000032': np.ones(3), '2007_000039': value})
     with pytest.raises(ValueError, match=f"cls_labels.npy, image '2007_000039': .*{message}"):
-        read_cls_labels(file, CLASSES)
-
-
-def test_wrong_ids(file: Path) -> None:
-    save(file, {1.5: np.ones(3)})
-    with pytest.raises(ValueError, match='image 1.5: an id is a text or a whole number'):
         read_cls_labels(file, CLASSES)
 
 
@@ -164,6 +137,7 @@ def test_other_files(file: Path) -> None:
         (np.array(['a', 1], dtype=object), r'array of shape \(2,\)'),
         (np.array(None, dtype=object), 'holds a NoneType; expected a dict'),
         ({}, 'holds an empty dict'),
+        ({1.5: np.ones(3)}, 'image 1.5: an id is a text or a whole number'),
         ({'a': np.array([1j, 0, 0])}, "image 'a': expected a vector"),
     ):
         save(file, content)

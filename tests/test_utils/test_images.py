@@ -43,15 +43,9 @@ def turned(orientation: int) -> Image.Exif:
     [
         *[(mode, 'PNG') for mode in ('1', 'L', 'LA', 'P', 'RGB', 'RGBA')],
         *[(mode, 'JPEG') for mode in ('L', 'RGB', 'CMYK')],
-        *[(mode, 'BMP') for mode in ('1', 'L', 'P', 'RGB')],
-        *[(mode, 'TIFF') for mode in ('1', 'L', 'P', 'RGB', 'RGBA', 'CMYK')],
+        *[(mode, 'TIFF') for mode in ('1', 'P', 'RGBA', 'CMYK')],
+        *[('RGB', kind) for kind in ('BMP', 'WEBP', 'JPEG2000', 'AVIF', 'HEIF', 'PPM')],
         ('P', 'GIF'),
-        ('RGB', 'WEBP'),
-        ('RGB', 'JPEG2000'),
-        ('RGB', 'AVIF'),
-        ('RGB', 'HEIF'),
-        ('RGB', 'PPM'),
-        ('L', 'PPM'),
     ],
 )
 def test_pixels_are_those_of_mmcv(mode, kind):
@@ -82,12 +76,9 @@ def test_a_photo_is_turned_upright(orientation, tmp_path):
 def test_of_16_bit_greys_the_upper_8_bits_are_kept(kind):
     found = decode_image(encoded(Image.fromarray(GREY16), kind), 'x')
     np.testing.assert_array_equal(found, np.repeat((GREY16 >> 8)[:, :, None], 3, axis=2))
-
-
-@pytest.mark.parametrize('dtype', [np.float32, np.int32])
-def test_greys_of_unknown_range_are_refused(dtype):
-    with pytest.raises(ValueError, match='a.tif .*convert it to 8 bits'):
-        decode_image(encoded(Image.fromarray(GREY16.astype(dtype) * 2), 'TIFF'), 'a.tif')
+    for dtype in (np.float32, np.int32):  # of unknown range
+        with pytest.raises(ValueError, match='a.tif .*convert it to 8 bits'):
+            decode_image(encoded(Image.fromarray(GREY16.astype(dtype) * 2), 'TIFF'), 'a.tif')
 
 
 def png_with(kind: bytes, data: bytes) -> bytes:
@@ -212,8 +203,7 @@ def pictures():
 
 @pytest.mark.parametrize(
     'config',
-    ['semples/demo_refine', 'semples/voc_refine', 'segmenter/segmenter_demo']
-    + ['segmenter/segmenter_deit-s_voc12', 'semples/coco_refine', 'weaktr/weaktr_deit-s_voc12'],
+    ['semples/voc_refine', 'semples/coco_refine', 'segmenter/segmenter_demo'],
 )
 def test_mmsegs_inferencers_read_what_the_data_sets_read(config, tmp_path, request):
     config = Config.fromfile(request.config.rootpath / f'configs/{config}.py')
@@ -248,6 +238,3 @@ def test_a_mask_has_one_id_a_pixel_and_the_size_of_its_image(tmp_path):
         Image.fromarray(wrong).save(path)
         with pytest.raises(ValueError, match='a.png is an image of mode .*expected 8-bit'):
             load_mask(path)
-    Image.fromarray(ids).save(path, 'GIF')
-    with pytest.raises(ValueError, match='mask .*a.png .*content is not PNG'):
-        load_mask(path)

@@ -33,16 +33,3 @@ def test_what_is_no_mask_is_refused(tmp_path, label):
     with pytest.raises(ValueError, match='ids 0..255'):
         write_mask(tmp_path / 'a.png', label)
     assert not list(tmp_path.iterdir())
-
-
-def test_reading_names_the_file(tmp_path):
-    Image.new('RGB', (2, 2)).save(tmp_path / 'rgb.png')
-    with pytest.raises(ValueError, match='rgb.png is an image of mode RGB; expected 8-bit pal'):
-        read_mask(tmp_path / 'rgb.png')
-    write_mask(tmp_path / 'a.png', np.zeros((64, 64)))
-    content = (tmp_path / 'a.png').read_bytes()
-    (tmp_path / 'a.png').write_bytes(content[:-30])
-    with pytest.raises(ValueError, match='a.png cannot be read'):
-        read_mask(tmp_path / 'a.png')
-    with pytest.raises(FileNotFoundError):
-        read_mask(tmp_path / 'none.png')

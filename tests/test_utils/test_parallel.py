@@ -34,18 +34,13 @@ def test_a_map_keeps_the_order_and_starts_processes_for_many_items_alone():
     for number, num_workers in ((3, None), (2 * ITEMS_PER_WORKER, 0)):
         results = list(parallel_map(process_of, range(number), num_workers))
         assert results == [(index, os.getpid()) for index in range(number)]
+    with WorkerPool(operator.floordiv, 0) as pool:
+        assert pool.put(7, 2) == [3] and pool.wait() == []
     results = list(parallel_map(process_of, range(2 * ITEMS_PER_WORKER), 1))
     assert [item for item, _ in results] == list(range(2 * ITEMS_PER_WORKER))
     assert os.getpid() not in {process for _, process in results}
     with pytest.raises(ValueError, match='`num_workers` must be 0 or more, got -1'):
         list(parallel_map(process_of, range(3), -1))
-
-
-def test_without_workers_a_task_is_done_at_once():
-    with WorkerPool(operator.floordiv, 0) as pool:
-        assert pool.put(7, 2) == [3] and pool.wait() == []
-        with pytest.raises(ZeroDivisionError):
-            pool.put(1, 0)
 
 
 def test_an_error_of_a_task_is_raised_and_ends_the_workers():

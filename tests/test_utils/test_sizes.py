@@ -16,11 +16,10 @@ def whole(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 @pytest.mark.parametrize(
     'shape, size',
-    [((5, 9, 14), (90, 77)), ((3, 1, 1), (4, 6)), ((2, 1, 7), (8, 9)), ((30, 40, 30), (123, 457))],
+    [((5, 9, 14), (90, 77)), ((3, 1, 1), (4, 6)), ((2, 1, 7), (8, 9)), ((30, 20, 15), (62, 229))],
 )
-@pytest.mark.parametrize('strip', [1 << 22, 1000])
-def test_labels_are_those_of_enlarged_scores(shape, size, strip, monkeypatch):
-    monkeypatch.setattr(sizes, 'STRIP', strip)
+def test_labels_are_those_of_enlarged_scores(shape, size, monkeypatch):
+    monkeypatch.setattr(sizes, 'STRIP', 1000)
     rng = np.random.default_rng(0)
     rough = rng.normal(size=shape).astype(np.float32)
     smooth = rough + 10 * (np.arange(shape[0]) == shape[0] // 2)[:, None, None].astype(np.float32)
