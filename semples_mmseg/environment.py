@@ -4,8 +4,6 @@ The official packages (``mmengine``, ``mmcv``, ``mmsegmentation``, ``mmpretrain`
 forks (``onedl-mmengine`` ...) install files of the same names. pip does not notice it: the second
 overwrites the first, and uninstalling one breaks the other. Importing ``semples_mmseg`` therefore
 checks the names of the installed distributions first.
-
-``semples-mmseg doctor`` prints a report for bug reports.
 """
 
 import contextlib
@@ -48,23 +46,15 @@ _PACKAGE = __name__.partition('.')[0]
 
 def installed() -> dict[str, str]:
     """Versions of the installed distributions of both stacks, by name."""
-    versions = {}
-    for owners in STACKS.values():
-        for name in (name for names in owners.values() for name in names):
-            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-                versions[name] = importlib.metadata.version(name)
-    return versions
+    owners = [name for stack in STACKS.values() for names in stack.values() for name in names]
+    return _versions(owners)
 
 
 def importable() -> set[str]:
     """Import names of both stacks that have files; nothing is imported."""
-    found = set()
-    for module in MODULES:
-        spec = importlib.util.find_spec(module)
-        # An uninstalled package may leave a folder without __init__.py: its origin is None.
-        if spec is not None and spec.origin is not None:
-            found.add(module)
-    return found
+    # An uninstalled package may leave a folder without __init__.py: its origin is None.
+    specs = {module: importlib.util.find_spec(module) for module in MODULES}
+    return {module for module, spec in specs.items() if spec is not None and spec.origin}
 
 
 def find_problem(versions: Mapping[str, str], modules: Collection[str]) -> str | None:
@@ -88,34 +78,26 @@ def find_problem(versions: Mapping[str, str], modules: Collection[str]) -> str |
     ]
     twice = {module: names for module, names in owners.items() if len(names) > 1}
     if twice or len(stacks) > 1:
-        found = [f'{name} {version}' for name, version in versions.items()]
-        what = (
-            'these packages overwrite files of each other: '
-            + '; '.join(f'{" and ".join(names)} (both are `{m}`)' for m, names in twice.items())
-            if twice
-            else f'packages of two stacks are mixed: {", ".join(found)}'
-        )
+        found = ', '.join(f'{name} {version}' for name, version in versions.items())
+        both = '; '.join(f'{" and ".join(names)} (both are `{m}`)' for m, names in twice.items())
+        what = 'these packages overwrite files of each other' if twice else 'two stacks are mixed'
         return (
-            f'{what}. Uninstall all of them, then install one stack (docs/install.md):\n'
-            f'  pip uninstall -y {" ".join(versions)}\n'
-            f'  {_install("onedl")}'
+            f'{what}: {both or found}. Uninstall all of them, then install one stack '
+            f'(docs/install.md):\n  pip uninstall -y {" ".join(versions)}\n  {_install("onedl")}'
         )
-    gone = [module for module, names in owners.items() if names and module not in modules]
+    gone = [name for m, names in owners.items() if m not in modules for name in names]
     if gone:
-        names = ', '.join(name for module in gone for name in owners[module])
         return (
-            f'files of {names} are missing: a package that shared them was uninstalled. '
-            'Install them again:\n'
-            '  pip install --force-reinstall --no-deps '
+            f'files of {", ".join(gone)} are missing: a package that shared them was uninstalled. '
+            'Install them again:\n  pip install --force-reinstall --no-deps '
             + ' '.join(f'"{name}=={version}"' for name, version in versions.items())
         )
     missing = [module for module in MODULES if module not in modules]
     if missing:
-        stack = stacks[0] if stacks else 'onedl'
         return (
             f'{", ".join(missing)} {"is" if len(missing) == 1 else "are"} not installed. '
             'semples-mmseg needs the packages of OpenMMLab or their OneDL forks '
-            f'(docs/install.md):\n  {_install(stack)}'
+            f'(docs/install.md):\n  {_install(stacks[0] if stacks else "onedl")}'
         )
     return None
 
@@ -124,12 +106,10 @@ def _install(stack: str) -> str:
     """The command that installs a stack, from the requirements of this package's extra."""
     try:
         requirements = importlib.metadata.requires(_THIS) or []
-    except importlib.metadata.PackageNotFoundError:
-        requirements = []
+    except importlib.metadata.PackageNotFoundError:  # a copy of the source
+        return f'pip install -e ".[{stack}]"'
     parts = [line.partition(';') for line in requirements]
     wanted = [name.strip() for name, _, marker in parts if f'"{stack}"' in marker.replace("'", '"')]
-    if not wanted:  # a copy of the source that is not installed
-        return f'pip install -e ".[{stack}]"'
     return f'pip install {" ".join(shlex.quote(name) for name in wanted)}'
 
 
@@ -154,11 +134,8 @@ def is_command_line() -> bool:
     if sys.argv[:1] == ['-m']:  # Python is looking for the module, and imports the package first
         return not {_PACKAGE, f'-m{_PACKAGE}'}.isdisjoint(sys.orig_argv)
     program = Path(sys.argv[0] if sys.argv else '')
-    if program.stem == _THIS:
-        return True
-    here = Path(__file__).resolve().parent
-    tools = [(folder / 'tools').resolve() for folder in (here.parent, here / '.mim')]
-    return program.suffix == '.py' and not set(program.resolve().parents).isdisjoint(tools)
+    tools = (clone_or_installed() / 'tools').resolve()
+    return program.stem == _THIS or program.suffix == '.py' and tools in program.resolve().parents
 
 
 def clone_or_installed() -> Path:
@@ -170,10 +147,10 @@ def clone_or_installed() -> Path:
 
 @contextlib.contextmanager
 def quiet_imports() -> Iterator[None]:
-    """Suppress two messages that the packages print while they are imported.
+    """Suppress two messages of packages about what is not used here; other output is kept.
 
     MMSeg and MMPretrain of OneDL print that a data format of OneDL is not installed, MMCV without
-    compiled operators warns about one of them. Neither is used here. Other output is kept.
+    compiled operators warns about one of them.
     """
     output = io.StringIO()
     try:
@@ -181,9 +158,7 @@ def quiet_imports() -> Iterator[None]:
             warnings.filterwarnings('ignore', 'Fail to import ``MultiScaleDeformableAttention``')
             yield
     finally:
-        for line in output.getvalue().splitlines():
-            if line != 'Could not import OneDL':
-                print(line)
+        print(output.getvalue().replace('Could not import OneDL\n', ''), end='')
 
 
 def register_config_packages() -> None:
@@ -208,16 +183,13 @@ def register_config_packages() -> None:
             MODULE2PACKAGE[module] = name
 
 
-def report() -> str:
-    """Versions of the packages that matter, and what is wrong, as text."""
-    versions = installed()
+def report() -> tuple[str, str | None]:
+    """Versions of the packages that matter, and what is wrong (None: nothing)."""
+    own, others = installed(), _versions((_THIS, *_OTHERS))
+    problem = find_problem(own, importable())
     lines = [f'Python {platform.python_version()} ({sys.executable}), {platform.platform()}']
-    for name in (_THIS, *_OTHERS):
-        try:
-            lines.append(f'{name} {importlib.metadata.version(name)}')
-        except importlib.metadata.PackageNotFoundError:
-            lines.append(f'{name}: not installed')
-    lines += [f'{name} {version}' for name, version in versions.items()]
+    lines += [f'{name}: {others.get(name, "not installed")}' for name in (_THIS, *_OTHERS)]
+    lines += [f'{name}: {version}' for name, version in own.items()]
     try:
         import torch
 
@@ -225,14 +197,14 @@ def report() -> str:
         lines.append(f'GPUs: {", ".join(devices) or "none that torch can use"}')
     except ImportError as error:
         lines.append(f'torch cannot be imported: {error}')
-    compiled = _has_file('mmcv', '_ext')
-    lines.append(f'compiled operators of mmcv: {"yes" if compiled else "no (not needed here)"}')
-    problem = find_problem(versions, importable())
-    lines.append('OpenMMLab packages: fit together' if problem is None else f'error: {problem}')
-    return '\n'.join(lines)
+    lines.append(f'error: {problem}' if problem else 'OpenMMLab packages: fit together')
+    return '\n'.join(lines), problem
 
 
-def _has_file(module: str, stem: str) -> bool:
-    spec = importlib.util.find_spec(module) if module in importable() else None
-    folders = (spec.submodule_search_locations or []) if spec else []
-    return importlib.machinery.PathFinder.find_spec(stem, list(folders)) is not None
+def _versions(names: Collection[str]) -> dict[str, str]:
+    """Versions of those that are installed."""
+    found = {}
+    for name in names:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found

@@ -104,20 +104,17 @@ class SemPLeSInferencer(MMSegInferencer):
             raise Refusal(f'{type(self.model).__name__} predicts without tags: use MMSegInferencer')
         if tags is None:
             return [None] * len(images)
-        if isinstance(tags, str):
-            raise Refusal(f'tags={tags!r}: give a list of class names, [{tags!r}]')
-        tags = list(tags)
-        if len(images) == 1 and all(isinstance(tag, str) for tag in tags):
-            tags = [tags]
-        lists = [isinstance(entry, Iterable) and not isinstance(entry, str) for entry in tags]
-        wrong = [tag for tag, fits in zip(tags, lists, strict=True) if not fits and tag is not None]
-        if wrong or len(tags) != len(images):
-            found = repr(wrong[0]) if wrong else f'{len(tags)} entries'
+        entries = tags if isinstance(tags, str) else list(tags)
+        if len(images) == 1 and all(isinstance(tag, str) for tag in entries):
+            entries = [entries]
+        lists = [not isinstance(entry, str) and isinstance(entry, Iterable) for entry in entries]
+        fit = all(is_list or entry is None for is_list, entry in zip(lists, entries, strict=True))
+        if not fit or len(entries) != len(images):
             raise Refusal(
-                f'tags has {found} for {len(images)} images: give one list of class names (or '
-                'None) per image'
+                f'tags={entries} for {len(images)} images: give one list of class names (or None) '
+                'per image'
             )
-        return [None if entry is None else self._multi_hot(entry) for entry in tags]
+        return [None if entry is None else self._multi_hot(entry) for entry in entries]
 
     def _multi_hot(self, tags: Iterable[str]) -> np.ndarray:
         names = self._class_names

@@ -23,7 +23,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from semples_mmseg.cli.options import merge_options
+from semples_mmseg.cli.launch import merge_options
 from semples_mmseg.utils.configs import read_options
 
 ROOT = Path(__file__).parents[1]

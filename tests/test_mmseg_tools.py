@@ -219,8 +219,8 @@ def test_tags_are_taken_and_guesses_are_named(trained, recwarn):
     [
         (['cwo'], "'cow'"),
         ('cow', "'cow'"),
-        ([['cow'], ['boat']], '2 entries'),
-        ([5], 'has 5 for 1'),
+        ([['cow'], ['boat']], 'for 1 images'),
+        ([5], r'\[5\] for 1'),
     ],
 )
 def test_tags_that_do_not_fit_are_refused(trained, tags, named):

@@ -1,8 +1,6 @@
 """Testing a retrained Segmenter through tools/test.py, as a user does."""
 
 import json
-import runpy
-import sys
 import tarfile
 
 import numpy as np
@@ -15,7 +13,6 @@ from mmseg.registry import DATASETS, MODELS
 from PIL import Image
 from run_tool import run_tool
 from tiny_segmenter import (
-    ROOT,
     SMALL_VIEWS,
     SMALL_WINDOWS,
     TINY_ENCODER,
@@ -25,7 +22,9 @@ from tiny_segmenter import (
 )
 
 from semples_mmseg.masks.crf import TEST_TIME_CRF, crf_on_probabilities
+from semples_mmseg.utils.errors import Refusal
 
+PREFIX = 'test_dataloader.dataset.data_prefix'
 LABELS = {'2007_000001': ['cat'], '2007_000002': ['dog', 'person'], '2007_000003': ['sofa']}
 
 
@@ -44,12 +43,10 @@ def run_test(make_voc_tree, tmp_path, monkeypatch):
         config.dump(tmp_path / name)
         model = randomise(MODELS.build(config.model))
         torch.save(dict(state_dict=model.state_dict()), tmp_path / 'model.pth')
-        tool = str(ROOT / 'tools/test.py')
-        arguments = [tool, str(tmp_path / name), str(tmp_path / 'model.pth')]
-        metrics = ['--metrics', str(tmp_path / 'metrics.json')]
-        monkeypatch.setattr(sys, 'argv', [*arguments, *metrics, *options])
-        runpy.run_path(tool, run_name='__main__')
-        return json.loads((tmp_path / 'metrics.json').read_text())
+        metrics = tmp_path / 'metrics.json'
+        files = tmp_path / name, tmp_path / 'model.pth'
+        run_tool('test.py', *files, '--metrics', metrics, *options)
+        return json.loads(metrics.read_text())
 
     run.root = root
     return run
@@ -125,34 +122,35 @@ def test_the_test_list_becomes_an_archive_without_any_mask(run_test, tmp_path):
 
 @pytest.mark.parametrize('masks', [None, 'nowhere'])
 def test_images_without_masks_are_predicted_and_not_measured(run_test, tmp_path, masks):
-    data = 'test_dataloader.dataset.'
-    changed = ['--cfg-options', f'{data}ann_file=', f'{data}data_prefix.seg_map_path={masks}']
+    changed = [
+        '--cfg-options',
+        'test_dataloader.dataset.ann_file=',
+        f'{PREFIX}.seg_map_path={masks}',
+    ]
     metrics = run_test('segmenter_deit-s_voc12.py', '--tta', '--out', 'out', *changed)
     assert metrics == dict(predictions=3)
     assert read(tmp_path / 'out').keys() == LABELS.keys()
 
 
-def test_metrics_without_masks_are_refused_before_the_model_is_built(run_test, capsys):
-    with pytest.raises(SystemExit) as end:
-        run_test('segmenter_deit-s_voc12.py', with_masks=False)
-    assert end.value.code == 2
-    (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith('error: ')]
-    assert 'IoUMetric' in line and 'data_prefix.seg_map_path' in line and '--out' in line
-
-
 @pytest.mark.parametrize(
-    ('option', 'path', 'words'),
+    ('options', 'words'),
     [
-        ('--out', 'JPEGImages', 'is img_path of the test images'),
-        ('--out', 'SegmentationClassAug', 'is seg_map_path of the test images'),
-        ('--out', 'ImageSets/Segmentation/list.txt', 'list.txt '),
-        ('--metrics', 'JPEGImages', 'is a folder'),
+        (['--cfg-options', 'tta_model=None', '--tta'], ['--tta: ', 'has no `tta_model`']),
+        (['--cfg-options', 'crf=None', '--crf'], ['--crf: ', 'has no `crf`']),
+        (['--cfg-options', f'{PREFIX}.seg_map_path=None'], ['IoUMetric', PREFIX, '--out']),
+        (['--out', 'JPEGImages'], ['is img_path of the test images']),
+        (['--out', 'SegmentationClassAug'], ['is seg_map_path of the test images']),
+        (['--out', 'ImageSets/Segmentation/list.txt'], ['list.txt ']),
+        (['--metrics', 'JPEGImages'], ['is a folder']),
     ],
 )
-def test_results_replace_no_other_files(run_test, capsys, option, path, words):
-    with pytest.raises(SystemExit) as end:
-        run_test('segmenter_deit-s_voc12.py', option, str(run_test.root / path))
-    assert end.value.code == 2 and words in capsys.readouterr().err
+def test_what_cannot_be_done_is_refused_before_the_model_is_built(
+    run_test, monkeypatch, options, words
+):
+    monkeypatch.chdir(run_test.root)
+    with pytest.raises(Refusal) as refusal:
+        run_test('segmenter_deit-s_voc12.py', *options)
+    assert all(word in str(refusal.value) for word in words)
 
 
 def test_images_of_one_name_in_two_folders_have_a_prediction_each(run_test, tmp_path):
@@ -177,20 +175,9 @@ def test_images_of_one_name_in_two_folders_have_a_prediction_each(run_test, tmp_
         )
     }
     run_test('segmenter_deit-s_voc12.py', '--out', 'out', changes=plain)
-    with Image.open(tmp_path / 'out/a/x.png') as image:  # no palette is given: VOC's, not random
-        assert image.getpalette()[:6] == [0, 0, 0, 128, 0, 0]
     assert sorted(
         path.relative_to(tmp_path / 'out').as_posix() for path in tmp_path.glob('out/*/*')
     ) == [f'{img_id}.png' for img_id in ids]
-
-
-@pytest.mark.parametrize(('option', 'key'), [('--tta', 'tta_model'), ('--crf', 'crf')])
-def test_an_option_the_config_cannot_serve_is_refused(run_test, capsys, option, key):
-    with pytest.raises(SystemExit) as end:
-        run_test('segmenter_deit-s_voc12.py', option, changes={key: None})
-    assert end.value.code == 2
-    (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith('error: ')]
-    assert line.startswith(f'error: {option}: ') and f'has no `{key}`' in line
 
 
 @pytest.mark.parametrize(

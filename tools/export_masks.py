@@ -10,8 +10,8 @@ import argparse
 from pathlib import Path
 
 from semples_mmseg import register_components
+from semples_mmseg.cli.arguments import add_export_options
 from semples_mmseg.cli.errors import exit_codes
-from semples_mmseg.cli.export_options import add_export_options
 
 
 def build_parser() -> argparse.ArgumentParser:

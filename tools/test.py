@@ -70,7 +70,7 @@ def main() -> None:
     if args.out:
         write_predictions(config, args.out)
     else:
-        require_masks(config)
+        require_masks(config, 'test')
     if args.crf:
         use_crf(config)
     with folder_lock(args.out) if args.out else nullcontext(), process_group(config):

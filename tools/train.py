@@ -10,6 +10,7 @@ import argparse
 from semples_mmseg import register_components
 from semples_mmseg.cli.arguments import add_common_options
 from semples_mmseg.cli.errors import exit_codes
+from semples_mmseg.utils.errors import Refusal
 from semples_mmseg.utils.locks import folder_lock
 
 
@@ -44,21 +45,17 @@ def main() -> None:
     register_components()
     from mmengine.runner import Runner
 
-    from semples_mmseg.cli.launch import (
-        check_batches,
-        check_stages,
-        check_validation,
-        choose_stage,
-        choose_start,
-        load_config,
-    )
+    from semples_mmseg.cli.evaluation import require_masks
+    from semples_mmseg.cli.launch import choose_stage, choose_start, load_config
     from semples_mmseg.engine.processes import process_group
+    from semples_mmseg.engine.stage_plan import StagePlan
 
     config = load_config(args, 'model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
     if args.stage:
         choose_stage(config, args.stage)
-    check_stages(config)
-    check_validation(config)
+    if config.train_cfg.get('type') == 'StagedTrainLoop':
+        StagePlan(config.get('stages'))  # mistakes are told before anything is built
+    require_masks(config, 'val')
     if args.amp:
         config.optim_wrapper.type = 'MixedPrecisionOptimWrapper'
         if args.amp != 'auto':
@@ -67,7 +64,13 @@ def main() -> None:
         choose_start(config, args.resume)
         with process_group(config):
             runner = Runner.from_cfg(config)
-            check_batches(runner)
+            loader = runner.train_loop.dataloader
+            if not config.get('stages') and len(loader) == 0:
+                raise Refusal(
+                    f'a batch of {loader.batch_size} images is more than the '
+                    f'{len(loader.dataset)} there are, and the last incomplete batch is dropped: '
+                    'lower train_dataloader.batch_size'
+                )
             runner.train()
 
 

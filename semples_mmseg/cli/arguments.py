@@ -1,6 +1,28 @@
-"""Options that all tools have. Importing this module is fast."""
+"""Options of several tools. Importing this module is fast."""
 
 import argparse
+from pathlib import Path
+
+from ..photos.exports import FOLDERS_OF_PHOTOS, FORMATS, URL
+
+
+def positive(text: str) -> int:
+    """Read a positive number from the command line."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f'expected a positive number, got {text!r}')
+    return int(text)
+
+
+def key_value(text: str) -> str:
+    """Check one setting of ``--cfg-options``."""
+    if '=' not in text:
+        raise argparse.ArgumentTypeError(f'{text!r} is not of the form key=value')
+    return text
+
+
+def add_flag(parser: argparse.ArgumentParser, name: str, text: str) -> None:
+    """Add an option without a value, with this help text."""
+    parser.add_argument(name, action='store_true', help=text)
 
 
 def add_max_side(parser: argparse.ArgumentParser) -> None:
@@ -12,31 +34,6 @@ def add_max_side(parser: argparse.ArgumentParser) -> None:
         help='compute larger photos at this long side; results have their own size '
         '(default: that of the config)',
     )
-
-
-def add_overlays(parser: argparse.ArgumentParser) -> None:
-    """Add the option that also writes masks over their photos."""
-    parser.add_argument(
-        '--overlays', action='store_true', help='write the masks over the photos too: OUT/overlays'
-    )
-
-
-def positive(text: str) -> int:
-    """Read a positive number from the command line."""
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f'expected a positive number, got {text!r}')
-    return int(text)
-
-
-def key_value(text: str) -> str:
-    """Check one setting of ``--cfg-options``.
-
-    Raises:
-        argparse.ArgumentTypeError: If there is no ``=``.
-    """
-    if '=' not in text:
-        raise argparse.ArgumentTypeError(f'{text!r} is not of the form key=value')
-    return text
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
@@ -54,16 +51,27 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
         metavar='KEY=VALUE',
         help='changes of the config, e.g. stages.0.epochs=1; new keys: +KEY=VALUE',
     )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='job launcher',
-    )
-    parser.add_argument(
+    launchers = ['none', 'pytorch', 'slurm', 'mpi']
+    parser.add_argument('--launcher', choices=launchers, default='none', help='job launcher')
+    add_flag(
+        parser,
         '--trust-checkpoint',
-        action='store_true',
-        help='let a checkpoint run code while it is loaded; only for files from people you trust',
+        'let a checkpoint run code while it is loaded; only for files from people you trust',
     )
     # The distributed launcher passes this one.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def add_export_options(parser: argparse.ArgumentParser) -> None:
+    """Add the format for a label tool, its settings and where to write."""
+    listed = ', '.join(f'{name} ({kind})' for name, kind in FORMATS.items())
+    parser.add_argument('--format', required=True, choices=list(FORMATS), help=listed)
+    parser.add_argument('--out', type=Path, required=True, help='file or folder to write')
+    add_flag(parser, '--split', 'COCO: one annotation for each connected piece')
+    parser.add_argument(
+        '--url',
+        default=URL,
+        help='Label Studio: prefix of the path of a photo (default: %(default)s)',
+    )
+    formats = ' and '.join(FOLDERS_OF_PHOTOS)
+    add_flag(parser, '--copy-photos', f'{formats}: copy the photos beside the masks')

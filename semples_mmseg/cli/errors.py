@@ -24,54 +24,46 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from types import FrameType
 from typing import NoReturn
 
 from ..utils.errors import Refusal, RunError
 
 _RESUME = 'Saved files are complete. Run the same command again, for training with --resume'
-_NOT_REGISTERED = re.compile(r'(\S+) is not in the (\S+) registry')
 _FEWER = '--cfg-options train_dataloader.num_workers=1 (the same for val, test and pseudo_mask)'
 _ELSEWHERE = 'choose another folder with --work-dir (results: --out)'
-_BY_TEXT = [
-    (
-        r'CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED',
+_NO_MEMORY = (
+    'the machine, or the job, has no memory left. Use a smaller batch or fewer workers, ' + _FEWER
+)
+_FULL = f'the disk is full, or your share of it. Make room, or {_ELSEWHERE}'
+_DENIED = f'permission denied. Change owner or mode (ls -l shows them), or {_ELSEWHERE}'
+_BY_TEXT = {
+    r'CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED': (
         'the GPU is out of memory. Lower the batch size, train with --amp, let CLIP encode fewer '
         'masked images at a time (--cfg-options model.image_head.max_batch=16), or see with '
-        'nvidia-smi which other processes use the GPU',
+        'nvidia-smi which other processes use the GPU'
     ),
-    (
-        r'shared memory|Bus error|unable to write to file </torch_',
+    r'shared memory|Bus error|unable to write to file </torch_': (
         'the workers of a data loader have no room left in shared memory (/dev/shm). Make it '
-        'larger (docker run --shm-size=8g, or --ipc=host), or use fewer workers: ' + _FEWER,
+        f'larger (docker run --shm-size=8g, or --ipc=host), or use fewer workers: {_FEWER}'
     ),
-    (
-        r'DataLoader worker \(pid.*?\) (is killed by signal: Killed|exited)',
+    r'DataLoader worker \(pid.*?\) (is killed by signal: Killed|exited)': (
         'a worker of a data loader was killed. Most likely the machine, or the job, has run out '
-        f'of memory (see dmesg). Use fewer workers, {_FEWER}, a smaller batch, or more memory',
+        f'of memory (see dmesg). Use fewer workers, {_FEWER}, a smaller batch, or more memory'
     ),
-    (
-        r'DataLoader worker \(pid.*?\) is killed by signal',
+    r'DataLoader worker \(pid.*?\) is killed by signal': (
         'a worker of a data loader crashed. With --cfg-options train_dataloader.num_workers=0 '
-        '(the same for val, test and pseudo_mask) the traceback shows where',
+        '(the same for val, test and pseudo_mask) the traceback shows where'
     ),
-    (
-        r"(?i)can(no|')t allocate memory",
-        'the machine, or the job, has no memory left. Use a smaller batch or fewer workers, '
-        + _FEWER,
-    ),
-    (
-        r'PytorchStreamWriter failed|unexpected pos ',
-        f'the disk is full. Make room, or {_ELSEWHERE}',
-    ),
-]
+    r"(?i)can(no|')t allocate memory": _NO_MEMORY,
+    r'PytorchStreamWriter failed|unexpected pos ': _FULL,
+}
 _BY_NUMBER = {
-    errno.ENOSPC: f'the disk is full. Make room, or {_ELSEWHERE}',
-    errno.EDQUOT: f'your share of the disk is used up. Make room, or {_ELSEWHERE}',
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
     errno.EFBIG: f'a file is larger than allowed (ulimit -f). Raise the limit, or {_ELSEWHERE}',
     errno.EROFS: f'the file system is read-only. Mount it to be written, or {_ELSEWHERE}',
-    errno.EACCES: f'permission denied. Change owner or mode (ls -l shows them), or {_ELSEWHERE}',
-    errno.EPERM: f'permission denied. Change owner or mode (ls -l shows them), or {_ELSEWHERE}',
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
     errno.EMFILE: f'too many files are open. Raise the limit (ulimit -n 4096), or use {_FEWER}',
 }
 
@@ -103,15 +95,8 @@ def exit_codes() -> Iterator[None]:
         _end(f'error: {error}', 1, error)
     except Exception as error:
         text = str(error.args[0]) if isinstance(error, KeyError) and error.args else ''
-        unknown = _NOT_REGISTERED.match(text)
-        if unknown:
-            _end(
-                f'error: the config names the type {unknown[1]!r}, which is not in the registry '
-                f'{unknown[2]}: correct it, or add the module that registers it to '
-                'custom_imports.imports',
-                2,
-                error,
-            )
+        if re.match(r'\S+ is not in the \S+ registry', text):
+            _end(f'error: {text}', 2, error)  # MMEngine's, which names the type
         known = advice(error)
         if known is None:
             raise
@@ -120,24 +105,19 @@ def exit_codes() -> Iterator[None]:
 
 
 def advice(error: BaseException) -> str | None:
-    """What has failed in the machine and what to do about it; ``None`` for other errors.
-
-    Args:
-        error: The error; errors that caused it are examined too.
-    """
+    """What has failed in the machine and what to do about it; ``None`` for other errors."""
     chain: list[BaseException] = []
     following: BaseException | None = error
     while following is not None:
         chain.append(following)
         hidden = None if following.__suppress_context__ else following.__context__
         following = following.__cause__ or hidden
-    for pattern, text in _BY_TEXT:
-        for part in chain:
-            if isinstance(part, RuntimeError) and re.search(pattern, str(part)):
-                return text
+    for pattern, text in _BY_TEXT.items():
+        if any(isinstance(part, RuntimeError) and re.search(pattern, str(part)) for part in chain):
+            return text
     for part in chain:
         if isinstance(part, MemoryError):
-            return f'the machine, or the job, has no memory left. Use fewer workers, {_FEWER}'
+            return _NO_MEMORY
         if isinstance(part, OSError) and part.errno in _BY_NUMBER:
             at = '' if part.filename is None else f'{os.fsdecode(part.filename)}: '
             return at + _BY_NUMBER[part.errno]
@@ -150,14 +130,9 @@ def _terminable() -> Iterator[None]:
     if not alone or threading.current_thread() is not threading.main_thread():
         yield
         return
-    owner = os.getpid()
 
-    def terminate(number: int, frame: FrameType | None) -> None:
-        if os.getpid() == owner:
-            raise Terminated
-        # A loader worker, forked from here: end as without this handler.
-        signal.signal(number, signal.SIG_DFL)
-        os.kill(os.getpid(), number)
+    def terminate(*_: object) -> None:
+        raise Terminated
 
     before = signal.signal(signal.SIGTERM, terminate)
     try:

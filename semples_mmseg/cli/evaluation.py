@@ -1,19 +1,20 @@
-"""What the options of ``tools/test.py`` change in a config."""
+"""What the options of ``tools/test.py`` change in a config, and what needs masks."""
 
 import logging
 import os
-from collections.abc import Sequence
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
-from mmseg.datasets import BaseSegDataset
-from mmseg.registry import DATASETS
 
 from ..datasets.pipelines import annotation_loaders
-from ..masks.prediction_writer import image_id
 from ..utils.errors import Refusal
-from ..utils.label_png import class_colours
+
+_FIXES = {
+    'val': 'To train without validation: --cfg-options val_dataloader=None val_cfg=None '
+    'val_evaluator=None',
+    'test': 'To write predictions without measuring them: --out FOLDER',
+}
 
 
 def use_tta(config: Config) -> None:
@@ -25,77 +26,69 @@ def use_tta(config: Config) -> None:
     config.model = dict(config.tta_model, module=config.model)
 
 
-def write_predictions(config: Config, folder: str) -> None:
-    """Write the predicted label maps too, as palette PNGs.
-
-    For images without masks (no ``data_prefix.seg_map_path``, or no such folder) nothing is
-    measured, with a note in the log.
-    """
-    if not config.get('test_dataloader'):
-        raise Refusal(f'--out: the config {config.filename} has no `test_dataloader`')
-    dataset, metrics = config.test_dataloader.dataset, _as_list(config.get('test_evaluator'))
-    for key, path in (dataset.get('data_prefix') or {}).items():
-        if path and os.path.realpath(folder) == os.path.realpath(
-            os.path.join(dataset.get('data_root') or '', path)
-        ):
-            raise Refusal(
-                f'--out {folder} is {key} of the test images, whose files the predictions '
-                'would overwrite: choose another folder'
-            )
-    writer = dict(type='PredictionWriter', out_dir=folder)
-    if not has_masks(dataset):
-        dataset.get('data_prefix', {}).pop('seg_map_path', None)
-        dataset.pipeline = _without_annotations(dataset.pipeline)
-        left_out = metrics_that_need_masks(metrics)
-        metrics = [metric for metric in metrics if not _needs_masks(metric)]
-        print_log(
-            'there are no masks: predictions are written, and nothing is measured by '
-            f'{", ".join(left_out) or "any metric"}',
-            logger='current',
-            level=logging.WARNING,
-        )
-    if dataset.get('data_prefix'):
-        images = DATASETS.build(dict(dataset, pipeline=[]))
-        writer['img_dir'] = images.data_prefix['img_path']
-        _check_ids(images, writer['img_dir'])
-        if type(images) is BaseSegDataset and not (dataset.get('metainfo') or {}).get('palette'):
-            # without it MMSegmentation draws random colours, for the background too
-            colours = class_colours(len(images.metainfo['classes']))
-            dataset.metainfo = dict(dataset.get('metainfo') or {}, palette=colours)
-    config.test_evaluator = [*metrics, writer]
-    config.test_cfg = config.get('test_cfg') or dict()
-
-
-def require_masks(config: Config) -> None:
-    """Check that there are masks if a metric needs them."""
-    needing = metrics_that_need_masks(config.get('test_evaluator'))
-    if needing and config.get('test_dataloader') and not has_masks(config.test_dataloader.dataset):
-        raise Refusal(
-            f'{", ".join(needing)} of the config {config.filename} needs masks, and there are none '
-            'at test_dataloader.dataset.data_prefix.seg_map_path. Name their folder there, or give '
-            '--out FOLDER to write predictions without measuring them'
-        )
-
-
 def use_crf(config: Config) -> None:
     """Put a dense CRF between predictions and metrics."""
     if config.get('crf') is None:
         raise Refusal(
             f'--crf: the config {config.filename} has no `crf`, the settings of CRFEvaluator'
         )
-    config.test_evaluator = dict(
-        type='CRFEvaluator', metrics=_as_list(config.get('test_evaluator')), **config.crf
+    metrics = _metrics(config, 'test')
+    config.test_evaluator = dict(type='CRFEvaluator', metrics=metrics, **config.crf)
+
+
+def write_predictions(config: Config, folder: str) -> None:
+    """Write the predicted label maps too, as palette PNGs.
+
+    For images without masks (no ``data_prefix.seg_map_path``, or no such folder) nothing is
+    measured, with a note in the log.
+    """
+    dataset, metrics = config.test_dataloader.dataset, _metrics(config, 'test')
+    prefix = dataset.get('data_prefix') or {}
+    for key, path in prefix.items():
+        if path and os.path.realpath(folder) == os.path.realpath(_folder(dataset, key)):
+            raise Refusal(
+                f'--out {folder} is {key} of the test images, whose files the predictions '
+                'would overwrite: choose another folder'
+            )
+    if not _has_masks(dataset):
+        prefix.pop('seg_map_path', None)
+        dataset.pipeline = _without_annotations(dataset.pipeline)
+        left_out = ', '.join(metric['type'] for metric in metrics if _needs_masks(metric))
+        metrics = [metric for metric in metrics if not _needs_masks(metric)]
+        print_log(
+            'there are no masks: predictions are written, and nothing is measured by '
+            f'{left_out or "any metric"}',
+            logger='current',
+            level=logging.WARNING,
+        )
+    images = _folder(dataset, 'img_path')
+    writer = dict(type='PredictionWriter', out_dir=folder, img_dir=images)
+    config.test_evaluator = [*metrics, writer]
+
+
+def require_masks(config: Config, part: str) -> None:
+    """Refuse metrics that need masks if there are none; ``part`` is ``'val'`` or ``'test'``."""
+    needing = [metric['type'] for metric in _metrics(config, part) if _needs_masks(metric)]
+    loader = config.get(f'{part}_dataloader')
+    if not loader or not needing or _has_masks(loader.dataset):
+        return
+    if not os.path.isdir(_folder(loader.dataset, 'img_path')):
+        return  # the data set raises an error, or draws its images there
+    raise Refusal(
+        f'{", ".join(needing)} of {part}_evaluator needs masks, and the config {config.filename} '
+        f'has none: name their folder, {part}_dataloader.dataset.data_prefix.seg_map_path, and '
+        f'load them by LoadAnnotations in the pipeline. {_FIXES[part]}'
     )
 
 
-def metrics_that_need_masks(evaluator: Any) -> list[str]:
-    """Types of the metrics of an evaluator's config that compare with masks."""
-    return [metric['type'] for metric in _as_list(evaluator) if _needs_masks(metric)]
+def _folder(dataset: ConfigDict, key: str) -> str:
+    """A folder of ``data_prefix``."""
+    prefix = dataset.get('data_prefix') or {}
+    return os.path.join(dataset.get('data_root') or '', prefix.get(key) or '')
 
 
-def _as_list(evaluator: Any) -> list[Any]:
-    """The metrics of an evaluator's config: one, several or none."""
-    given = evaluator or []
+def _metrics(config: Config, part: str) -> list[Any]:
+    given = config.get(f'{part}_evaluator') or []
     return list(given) if isinstance(given, (list, tuple)) else [given]
 
 
@@ -106,43 +99,21 @@ def _needs_masks(metric: Any) -> bool:
     return name not in ('PredictionWriter', 'VOCSubmission', 'PredictionMetric')
 
 
-def has_masks(dataset: ConfigDict) -> bool:
-    """Whether a data set's config names an existing folder of masks, and loads them.
-
-    True where this is unknown: on other storage, in data sets of other forms.
-    """
+def _has_masks(dataset: ConfigDict) -> bool:
+    """Whether a data set loads masks of an existing folder; True where this is unknown."""
     prefix = dataset.get('data_prefix')
     if prefix is None or dataset.get('backend_args') is not None:
         return True
-    folder = prefix.get('seg_map_path')
-    if not folder or not annotation_loaders(dataset.get('pipeline')):
+    if not prefix.get('seg_map_path') or not annotation_loaders(dataset.get('pipeline')):
         return False
-    return os.path.isdir(os.path.join(dataset.get('data_root') or '', folder))
+    return os.path.isdir(_folder(dataset, 'seg_map_path'))
 
 
-def _without_annotations(pipeline: Sequence[Any]) -> list[Any]:
-    """A pipeline without the transforms that load masks, in test-time augmentation too."""
-    kept = []
-    for transform in pipeline:
-        if isinstance(transform, (list, tuple)):
-            if inner := _without_annotations(transform):
-                kept.append(inner)
-        elif not annotation_loaders(dict(type=transform['type'])):
-            if 'transforms' in transform:
-                inner = _without_annotations(transform['transforms'])
-                transform = dict(transform, transforms=inner)
-            kept.append(transform)
-    return kept
-
-
-def _check_ids(images: Any, img_dir: str) -> None:
-    """Refuse images whose predictions have the same file name."""
-    paths: dict[str, str] = {}
-    for index in range(len(images)):
-        info = images.get_data_info(index)
-        first = paths.setdefault(image_id(info, img_dir), info['img_path'])
-        if first != info['img_path']:
-            raise Refusal(
-                f'--out: the predictions of {first} and {info["img_path"]} would be the same file; '
-                'rename one of the images'
-            )
+def _without_annotations(part: Any) -> Any:
+    """A pipeline without the transforms that load masks, those of test-time augmentation too."""
+    if isinstance(part, (list, tuple)):
+        kept = [_without_annotations(step) for step in part]
+        return [step for step in kept if step]
+    if 'transforms' in part:
+        return dict(part, transforms=_without_annotations(part['transforms']))
+    return None if annotation_loaders(part) else part

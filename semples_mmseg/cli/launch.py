@@ -1,46 +1,39 @@
-"""What the command line tools share: reading configs, early checks."""
+"""What the tools for training, tests and pseudo masks share: configs and ``--cfg-options``."""
 
 import argparse
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from ..datasets.pipelines import set_max_side
-from ..engine.stage_plan import StagePlan
+from ..engine.stage_plan import RUN_KEYS, STAGE_KEYS, StagePlan
 from ..utils.configs import read_config, read_options
 from ..utils.errors import Missing, Refusal
 from ..utils.io import check_writable
-from ..utils.linter import lint
+from ..utils.linter import TOP, hint, known, lint, uses
 from ..weights import forbid_code, read_checkpoint, resolve, trust_checkpoints, with_scheme
 from ..weights.latest_checkpoint import latest_whole_checkpoint
-from .evaluation import has_masks, metrics_that_need_masks
-from .options import merge_options
 
 _LEAST_SHARED = 16 * 2**20
 # Hooks of MMEngine's that it leaves out where the config has None; it stops at other names.
 _REMOVABLE = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
-_COUNTS = (
-    *(f'{loader}_dataloader.batch_size' for loader in ('train', 'val', 'test', 'pseudo_mask')),
-    *(f'train_cfg.{name}' for name in ('max_epochs', 'max_iters', 'val_interval')),
-)
 
 
 class TextOnceConfig(Config):
     """A config whose text is formatted once for each content.
 
-    MMEngine reads the text five times at the start of a run and again at every checkpoint.
-    Formatting it takes a tenth of a second or more.
+    MMEngine reads it five times at the start of a run and at every checkpoint, 0.1 s or more each.
     """
 
     _texts: ClassVar[dict[str, str]] = {}
 
     @property
     def pretty_text(self) -> str:
-        """See ``Config``."""
+        """The config as Python."""
         content = repr(self._cfg_dict)
         if content not in self._texts:
             self._texts[content] = super().pretty_text
@@ -84,76 +77,102 @@ def load_config(args: argparse.Namespace, *needs: str) -> Config:
             "dict(type='LimitSide', max_side=...), which stands behind the transform that loads "
             'the image'
         )
-    if args.work_dir:
-        config.work_dir = args.work_dir
-    elif not config.get('work_dir'):
-        config.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    if args.work_dir or not config.get('work_dir'):
+        config.work_dir = args.work_dir or str(Path('work_dirs') / Path(args.config).stem)
     check_writable(config.work_dir, '--work-dir')
+    workers = False
     for name in ('train', 'val', 'test', 'pseudo_mask'):
         loader = config.get(f'{name}_dataloader') or {}
         if loader.get('num_workers') == 0:  # PyTorch refuses options of workers then
             loader.pop('persistent_workers', None)
             loader.pop('prefetch_factor', None)
+        workers = workers or bool(loader.get('num_workers'))
     hooks = config.get('default_hooks') or {}
     for name in [name for name, hook in hooks.items() if hook is None and name not in _REMOVABLE]:
         del hooks[name]
-    _check_counts(config)
-    _check_shared_memory(config)
+    if workers:
+        check_shared_memory()
     return config
 
 
-def _check_counts(config: Config) -> None:
-    """Check that batches and training are not empty."""
-    for key in _COUNTS:
-        section, name = key.split('.')
-        value = (config.get(section) or {}).get(name)
-        if value is not None and not (isinstance(value, int) and value > 0):
-            raise Refusal(f'{key} is {value!r}, and has to be a whole number of at least 1')
+def merge_options(config: Config, options: Mapping[str, Any]) -> None:
+    """Change a config by the values of ``--cfg-options``.
+
+    A key has to be in the config, or be a setting of the Runner or an argument of a class (a
+    dictionary with ``type``), see ``utils/linter.py``. ``+KEY=VALUE`` adds any other key.
+
+    Args:
+        config: Changed in place.
+        options: Values by dotted key.
+    """
+    for key in options:
+        if not key.startswith('+'):
+            _check_known(config, key)
+            _check_effect(config, key)
+    config.merge_from_dict({key.removeprefix('+'): value for key, value in options.items()})
 
 
-def _check_shared_memory(config: Config, shared: str = '/dev/shm') -> None:
-    """Check that loader workers can pass images on; without shared memory they wait forever."""
-    loaders = [config.get(f'{name}_dataloader') or {} for name in ('train', 'val', 'test')]
-    workers = any(loader.get('num_workers') for loader in loaders)
-    if workers and Path(shared).is_dir() and shutil.disk_usage(shared).free < _LEAST_SHARED:
+def _check_known(config: Config, key: str) -> None:
+    at: Any = config.to_dict()
+    parts = key.split('.')
+    for depth, part in enumerate(parts):
+        where = '.'.join(parts[:depth])
+        if isinstance(at, Mapping) and part not in at:
+            names = _addable(config, at, where)
+            if names is None or part in names:
+                return
+            raise Refusal(
+                f'--cfg-options {key}: {where or "the config"} has no {part!r}'
+                f'{hint(part, {*names, *at}, where)} To add a new key: +{key}=VALUE'
+            )
+        try:
+            at = at[int(part) if isinstance(at, (list, tuple)) else part]
+        except (IndexError, ValueError, TypeError):
+            what = f'a list of {len(at)}' if isinstance(at, (list, tuple)) else repr(at)
+            raise Refusal(f'--cfg-options {key}: {where} is {what} and has no {part!r}') from None
+
+
+def _addable(config: Config, at: Mapping[str, Any], where: str) -> set[str] | None:
+    """Keys that a part of a config takes besides those that it has; None for any."""
+    if not where:
+        return {*TOP}
+    if where.startswith('stages.'):
+        stage = ('name', 'epochs', *STAGE_KEYS, *RUN_KEYS)
+        return {*stage} if where.count('.') == 1 else None  # the linter merges, then checks
+    found = known(at, where, config.get('default_scope') or 'mmengine')
+    if 'type' in at and not any(option.closed for option in found):
+        return None
+    return {name for option in found for name in option.names}
+
+
+def _check_effect(config: Config, key: str) -> None:
+    first = key.split('.')[0]
+    if first not in TOP:
+        others = [
+            name for name in uses(config.to_dict(), config[first]) if name.split('.')[0] in TOP
+        ]
+        if isinstance(config[first], Mapping) and not others:
+            return  # such as a loader for --split-dataloader
         raise Refusal(
-            f'the workers of data loaders need shared memory, and {shared} has less than '
+            f'--cfg-options {key} has no effect: {first} is a variable that the config has used '
+            f'already. Set {", ".join(others[:6]) or "the keys that were made of it"}'
+        )
+    stages = config.get('stages') or []
+    if key == 'train_dataloader.batch_size' and stages and all(s.get('batch_size') for s in stages):
+        raise Refusal(
+            f'--cfg-options {key} has no effect: each stage has a batch size of its own, '
+            'stages.0.batch_size and so on'
+        )
+
+
+def check_shared_memory(folder: str = '/dev/shm') -> None:
+    """Refuse loader workers that could pass no images on: without room they wait forever."""
+    if Path(folder).is_dir() and shutil.disk_usage(folder).free < _LEAST_SHARED:
+        raise Refusal(
+            f'the workers of data loaders need shared memory, and {folder} has less than '
             f'{_LEAST_SHARED // 2**20} MiB free: make it larger (docker run --shm-size=8g, or '
-            '--ipc=host), or set num_workers=0 of train_dataloader, val_dataloader and '
-            'test_dataloader with --cfg-options'
+            '--ipc=host), or set num_workers=0 of all data loaders with --cfg-options'
         )
-
-
-def check_validation(config: Config) -> None:
-    """Check that a training run with validation has masks for it."""
-    loader = config.get('val_dataloader')
-    needing = metrics_that_need_masks(config.get('val_evaluator'))
-    if not loader or not needing or has_masks(loader.dataset):
-        return
-    root = loader.dataset.get('data_root')
-    if root and not Path(root).is_dir():
-        return  # the data set raises an error, or draws its images there
-    raise Refusal(
-        f'{", ".join(needing)} of val_evaluator needs masks, and val_dataloader has none '
-        '(dataset.data_prefix.seg_map_path, and LoadAnnotations in its pipeline). To train without '
-        'validation: --cfg-options val_dataloader=None val_cfg=None val_evaluator=None'
-    )
-
-
-def check_batches(runner: Runner) -> None:
-    """Check that a training run without stages has enough images for a batch."""
-    loader: Any = runner.train_loop.dataloader
-    if not runner.cfg.get('stages') and len(loader) == 0:
-        raise Refusal(
-            f'a batch of {loader.batch_size} images is more than the {len(loader.dataset)} there '
-            'are, and the last incomplete batch is dropped: lower train_dataloader.batch_size'
-        )
-
-
-def check_stages(config: Config) -> None:
-    """Check the list of stages of a staged config before anything is built."""
-    if (config.get('train_cfg') or {}).get('type') == 'StagedTrainLoop':
-        StagePlan(config.get('stages'))
 
 
 def choose_stage(config: Config, wanted: str) -> None:
@@ -168,33 +187,29 @@ def choose_stage(config: Config, wanted: str) -> None:
     """
     stages = config.get('stages') or []
     names = [stage['name'] for stage in stages]
-    listed = ', '.join(f'{number} {name}' for number, name in enumerate(names, 1)) or 'none'
     found = [index for index, name in enumerate(names) if wanted in (name, str(index + 1))]
     if len(found) != 1:
-        reason = 'names several' if found else 'names none'
+        listed = ', '.join(f'{number} {name}' for number, name in enumerate(names, 1)) or 'none'
         raise Refusal(
-            f'--stage {wanted} {reason} of the stages of {config.filename}; give one of their '
-            f'numbers: {listed}'
+            f'--stage {wanted} names {"several" if found else "none"} of the stages of '
+            f'{config.filename}; give one of their numbers: {listed}'
         )
-    if found[0] and not config.get('load_from'):
+    (index,) = found
+    if index and not config.get('load_from'):
         raise Refusal(
             f'stage {wanted} starts from the weights of the stage before it: give them '
-            f'with --cfg-options load_from=.../{names[found[0] - 1]}.pth'
+            f'with --cfg-options load_from=.../{names[index - 1]}.pth'
         )
-    stage = stages[found[0]]
-    for module, source in (stage.get('restore') or {}).items():
-        name = StagePlan(stages).own_files(found[0]).get(module)
-        if name is None:
-            continue  # a file
+    for module, name in StagePlan(stages).own_files(index).items():
         file = Path(config.load_from).with_name(name)
         if not file.is_file():
             raise Refusal(
-                f'stage {wanted} starts {module} from its weights at the start of {source!r}, '
-                f'and there is no {file}: name the file with them, --cfg-options '
-                f'stages.{found[0]}.restore.{module}=FILE'
+                f'stage {wanted} starts {module} from its weights at the start of '
+                f'{stages[index].restore[module]!r}, and there is no {file}: name the file with '
+                f'them, --cfg-options stages.{index}.restore.{module}=FILE'
             )
-        stage.restore[module] = str(file)
-    config.stages = [stage]
+        stages[index].restore[module] = str(file)
+    config.stages = [stages[index]]
 
 
 def choose_start(config: Config, resume: bool) -> None:
@@ -211,14 +226,11 @@ def choose_start(config: Config, resume: bool) -> None:
     resume = resume or bool(config.get('resume'))
     hook = (config.get('default_hooks') or {}).get('checkpoint') or {}
     latest = latest_whole_checkpoint(config.work_dir, hook.get('out_dir')) if resume else None
-    config.resume = latest is not None
     start = latest or config.get('load_from')
+    config.resume = latest is not None
     if start is None:
         return
     config.load_from = with_scheme(start)
-    if '://' in start or latest is not None:
-        return
-    resolve(start)
-    if resume:
-        content = read_checkpoint(start)
+    if latest is None and '://' not in start:
+        content = read_checkpoint(start) if resume else resolve(start)
         config.resume = isinstance(content, dict) and 'optimizer' in content

@@ -1,19 +1,144 @@
 """The console script ``semples-mmseg``: photos and tags in, masks and a model out.
 
-Every command is a module of ``commands`` with ``HELP``, ``add_options(parser)`` and
-``run(args)``. They import what they need in ``run``, so that ``--help`` is fast.
+A command is a function here: it gets its options by name and returns an exit code, or None for 0;
+its docstring is the help text. Each imports what it needs, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
+from .. import environment, register_components
+from ..photos.settings import WEIGHTS
+from ..runs.command import add_dry_run, add_run_options
 from ..version import __version__
+from .arguments import add_export_options, add_flag, add_max_side, positive
 from .errors import exit_codes
 
-COMMANDS = ('check', 'fit', 'predict', 'export', 'report', 'explore', 'demo', 'doctor')
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; ``cli/errors.py`` lists the exit codes.
+
+    Args:
+        arguments: Command line arguments; by default ``sys.argv``.
+    """
+    options = vars(build_parser().parse_args(arguments))
+    with exit_codes():
+        code = options.pop('run')(**options)
+    raise SystemExit(code or 0)
+
+
+def check(photos: Path, tags: Path | None, classes: Path | None, **settings: Any) -> int:
+    """Check photos and tags, and show what fit will do."""
+    register_components()
+    from rich.console import Console
+
+    from ..photos.fit import settings_for, show_settings
+    from ..photos.inspection import inspect_photos, show_inspection
+
+    console = Console(soft_wrap=True)
+    found = inspect_photos(photos, tags, classes)
+    show_inspection(found, console)
+    usable = found.usable(skip_unreadable=True, skip_rare=True)
+    show_settings(settings_for(found, usable, **settings), usable, console)
+    findings = found.findings()
+    console.print(f'findings: {len(findings)}' if findings else 'all is well')
+    return int(bool(findings))
+
+
+def fit(**options: Any) -> None:
+    """Make masks of tagged photos, and a model; the same command continues a stopped run."""
+    register_components()
+    from ..photos import fit as steps
+
+    steps.fit(**options)
+
+
+def predict(
+    model: Path,
+    photos: Sequence[Path],
+    out: Path,
+    max_side: int | None,
+    overlays: bool,
+    skip_unreadable: bool,
+    device: str | None,
+) -> int:
+    """Write masks of new photos, without tags."""
+    from ..photos.predicting import load, model_files, named_photos, predict_photos
+    from ..utils.files import file_digest
+
+    named = named_photos(photos, out)
+    settings = dict(model=file_digest(*model_files(model)), max_side=max_side)
+    loaded = load(model, device=device, max_side=max_side)
+    done = predict_photos(loaded, named, out, settings, overlays)
+    there = f', {done.there} were there already' if done.there else ''
+    print(f'{done.masks} masks written to {out}{there}; classes.json names their ids')
+    for message in done.unreadable:
+        print(f'left out: {message}', file=sys.stderr)
+    if not done.unreadable or skip_unreadable:
+        return 0
+    print(
+        f'error: {len(done.unreadable)} of {len(named)} photos could not be read. Repair them '
+        'and run the same command again, or add --skip-unreadable',
+        file=sys.stderr,
+    )
+    return 2
+
+
+def export(folder: Path, format: str, out: Path, **options: Any) -> None:
+    """Write the masks of a run in the format of a label tool."""
+    register_components()
+    from ..photos.exports import writing
+
+    labelled = writing.export(folder, format, out, **options)
+    print(f'{len(labelled.names)} masks written to {out} ({format})')
+
+
+def report(folder: Path, photos: int, truth: Path | None) -> None:
+    """Write RUN/report.html: what was done, and the masks to look at first."""
+    from ..photos.run import Run
+
+    run = Run.open(folder)
+    register_components()
+    from ..photos.report_page import write_report
+
+    print(f'written: {write_report(run, photos, truth)}')
+
+
+def explore(folder: Path, port: int | None, no_browser: bool) -> None:
+    """Open a page on this machine: a photo, its tags, its CAMs and its mask."""
+    from ..photos.run import Run
+
+    run = Run.open(folder)
+    register_components()
+    from ..photos.explorer import Explorer
+    from ..photos.web_page import require_gradio, serve
+
+    require_gradio()
+    title = f'semples-mmseg: {run.folder.resolve().name}'
+    serve(Explorer(run), title, port, not no_browser)
+
+
+def demo(**options: Any) -> None:
+    """Run the whole method on a small drawn world, on a CPU in some two and a half minutes."""
+    register_components()
+    from ..runs.command import run_recipe
+
+    run_recipe(argparse.Namespace(**options), 'demo')
+
+
+def doctor() -> int:
+    """Show what is installed and whether it fits together, for bug reports."""
+    text, problem = environment.report()
+    print(text)
+    return int(problem is not None)
+
+
+COMMANDS = (check, fit, predict, export, report, explore, demo, doctor)
 """In the order of ``--help``."""
 
 
@@ -23,22 +148,77 @@ def build_parser() -> argparse.ArgumentParser:
         prog='semples-mmseg', description='From photos and tags to masks and a model'
     )
     parser.add_argument('--version', action='version', version=f'%(prog)s {__version__}')
-    commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
-    for name in COMMANDS:
-        module = importlib.import_module(f'.commands.{name}', __package__)
-        command = commands.add_parser(name, help=module.HELP, description=module.HELP)
-        module.add_options(command)
-        command.set_defaults(run=module.run)
+    subparsers = parser.add_subparsers(required=True, metavar='COMMAND')
+    of: dict[Callable, argparse.ArgumentParser] = {}
+    for run in COMMANDS:
+        text = run.__doc__
+        of[run] = subparsers.add_parser(run.__name__, help=text, description=text)
+        of[run].set_defaults(run=run)
+
+    for command in (of[check], of[fit]):
+        _add_photo_options(command)
+    of[fit].add_argument('--out', type=Path, required=True, metavar='RUN', help='folder of the run')
+    add_flag(of[fit], '--skip-unreadable', 'leave out photos that cannot be read')
+    add_flag(of[fit], '--skip-rare', 'leave out classes of fewer than two photos')
+    add_dry_run(of[fit])
+
+    of[predict].add_argument(
+        'model', metavar='run', type=Path, help='--out of semples-mmseg fit, or an ONNX file'
+    )
+    of[predict].add_argument('photos', nargs='+', type=Path, help='photos, and folders of photos')
+    of[predict].add_argument(
+        '--out', type=Path, default=Path('masks'), help='folder of the masks (default: masks)'
+    )
+    add_max_side(of[predict])
+    add_flag(of[predict], '--skip-unreadable', 'no error for photos that cannot be read')
+    of[predict].add_argument(
+        '--device', help='as PyTorch names it, e.g. cuda:1 (default: a GPU or cpu)'
+    )
+    for command in (of[fit], of[predict]):
+        add_flag(command, '--overlays', 'write the masks over the photos too: OUT/overlays')
+
+    of[export].add_argument('folder', metavar='run', type=Path, help='--out of semples-mmseg fit')
+    add_export_options(of[export])
+    of[export].add_argument('--photos', type=Path, help='folder of the photos, if it was moved')
+
+    for command in (of[report], of[explore]):
+        command.add_argument('folder', type=Path, metavar='RUN', help='folder of a finished run')
+    of[report].add_argument('--photos', type=int, default=24, help='rows of pictures')
+    of[report].add_argument(
+        '--truth',
+        type=Path,
+        metavar='FOLDER',
+        help='true masks of some of the photos, with the names and ids of RUN/masks: adds the '
+        'quality of the CAMs at every background score',
+    )
+    of[explore].add_argument('--port', type=int, help='port of 127.0.0.1 (default: a free one)')
+    add_flag(of[explore], '--no-browser', 'do not open the browser')
+
+    add_run_options(of[demo])
     return parser
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command; ``cli/errors.py`` lists the exit codes.
-
-    Args:
-        arguments: Command line arguments; by default ``sys.argv``.
-    """
-    args = build_parser().parse_args(arguments)
-    with exit_codes():
-        code = args.run(args)
-    raise SystemExit(code)
+def _add_photo_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument('photos', type=Path, metavar='PHOTOS', help='folder, sub-folders included')
+    command.add_argument(
+        '--tags',
+        type=Path,
+        help='tag table: CSV, TSV, JSON, COCO JSON, a folder of VOC XML, cls_labels.npy '
+        '(default: every sub-folder is a class)',
+    )
+    command.add_argument('--classes', type=Path, help='text file: one class name a line, in order')
+    command.add_argument(
+        '--weights',
+        choices=WEIGHTS,
+        default='pretrained',
+        help='what training starts from: DeiT-S and CLIP ViT-B/32, downloaded once; or the small '
+        'models of the demo, to try the program offline (default: %(default)s)',
+    )
+    for name, model in (('--backbone', 'DeiT-S'), ('--clip', 'CLIP ViT-B/32')):
+        command.add_argument(name, type=Path, help=f'file of {model}, in place of the download')
+    command.add_argument('--seed', type=int, default=0, help='seed of training')
+    command.add_argument(
+        '--epochs',
+        type=positive,
+        help='maximum number of epochs of each training (default: by number of photos)',
+    )

@@ -13,19 +13,19 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--work-dir', help='folder of the results (default: work_dirs/NAME)')
     parser.add_argument('--data-root', help='folder of the data')
     parser.add_argument('--seed', type=int, default=0, help='seed of training')
-    add_dry_run(parser, 'show the plan and stop')
-    parser.add_argument('-v', '--verbose', action='store_true', help='show the output of all steps')
+    add_dry_run(parser)
     add_config_options(parser, 'semples', 'segmenter')
 
 
-def add_dry_run(parser: argparse.ArgumentParser, text: str) -> None:
-    """Add ``--dry-run`` with this help text, and ``--measure``."""
-    parser.add_argument('--dry-run', action='store_true', help=text)
+def add_dry_run(parser: argparse.ArgumentParser) -> None:
+    """Add ``--dry-run``, ``--measure`` and ``--verbose``."""
+    parser.add_argument('--dry-run', action='store_true', help='show the plan and stop')
     parser.add_argument(
         '--measure',
         action='store_true',
         help='run each step on a few images only, and forecast time, memory and disk',
     )
+    parser.add_argument('-v', '--verbose', action='store_true', help='show the output of all steps')
 
 
 def add_config_options(parser: argparse.ArgumentParser, *names: str) -> None:

@@ -9,8 +9,7 @@ from mmengine.config import Config
 
 import semples_mmseg
 from semples_mmseg.cli import errors
-from semples_mmseg.cli.launch import choose_stage
-from semples_mmseg.cli.options import merge_options
+from semples_mmseg.cli.launch import choose_stage, merge_options
 from semples_mmseg.utils.configs import read_options
 from semples_mmseg.utils.errors import Refusal
 from semples_mmseg.utils.linter import TOP, lint

