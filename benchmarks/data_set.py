@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from semples_mmseg.masks.refinement import DenseCRF
-from semples_mmseg.masks.threshold_curve import ThresholdCurve, default_thresholds
+from semples_mmseg.masks.threshold_curve import SWEEP, ThresholdCurve
 from semples_mmseg.masks.writer import write_refined
 from semples_mmseg.models.soft_masks import label_map, min_max
 from semples_mmseg.utils.label_png import read_mask, write_mask
@@ -94,7 +94,7 @@ class OurCurve(Side):
             cams, classes = (torch.from_numpy(array) for array in self.data.cams(index))
             truth = torch.from_numpy(read_mask(self.data.file('truth', index)))
             curve.update(cams, classes, truth)
-        return curve.scores().miou
+        return curve.scores()['mIoU']
 
 
 class TextbookCurve(Side):
@@ -107,7 +107,7 @@ class TextbookCurve(Side):
 
     def __call__(self) -> np.ndarray:
         """mIoU at each background score."""
-        return threshold_curve(*self.files, NUM_OBJECTS, default_thresholds())
+        return threshold_curve(*self.files, NUM_OBJECTS, SWEEP)
 
 
 class _CRF(Side):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,24 +22,6 @@ SOFTNESS = 0.015
 """Difference of two fits, means of logarithms, at which the better one has e times the weight."""
 SHARE = 0.65
 """Share of the weight that the chosen score has together with all candidates below it."""
-
-
-@dataclass(frozen=True)
-class ScoreChoice:
-    """A background score, and the figures it was chosen by.
-
-    Attributes:
-        score: The chosen candidate, the lowest one that has ``SHARE`` of the weight together with
-            all candidates below it.
-        scores: The T candidates.
-        fit: Mean fit of each candidate over all pairs.
-        pairs: Number of (image, present class) pairs.
-    """
-
-    score: float
-    scores: tuple[float, ...]
-    fit: tuple[float, ...]
-    pairs: int
 
 
 def foreground_fit(
@@ -77,7 +58,7 @@ def foreground_fit(
 @torch.no_grad()
 def choose_background_score(
     model: Any, batches: Iterable[dict[str, Any]], scores: Sequence[float] = SCORES
-) -> ScoreChoice:
+) -> float:
     """Choose a background score by how well the foregrounds fit their tags.
 
     The fit is flat near its maximum, so the position of the maximum is random. Therefore each
@@ -91,6 +72,9 @@ def choose_background_score(
             mode.
         batches: Batches of a test dataloader.
         scores: Candidates, ascending.
+
+    Returns:
+        The lowest candidate that has ``SHARE`` of the weight together with all candidates below it.
 
     Raises:
         ValueError: If the model has no CLIP, its prompts were never trained, or no image has a
@@ -120,13 +104,11 @@ def choose_background_score(
     if not fits:
         raise Refusal('no image has a tag, so there is nothing to choose a background score by')
     fit = torch.cat(fits, dim=1)
-    mean, pairs = fit.mean(1), fit.shape[1]
-    below = (mean / SOFTNESS).softmax(0).cumsum(0)
+    below = (fit.mean(1) / SOFTNESS).softmax(0).cumsum(0)
     chosen = scores[int((below >= SHARE).nonzero()[0])]
-    choice = ScoreChoice(chosen, tuple(scores), tuple(mean.tolist()), pairs)
     print_log(
-        f'background score {choice.score:g}, chosen by CLIP on {pairs} pairs of image and tag; no '
+        f'background score {chosen:g}, chosen by CLIP on {fit.shape[1]} pairs of image and tag; no '
         'pixel label was used',
         logger='current',
     )
-    return choice
+    return chosen

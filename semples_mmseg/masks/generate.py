@@ -58,8 +58,7 @@ def make_pseudo_masks(
     (background score, refinement, flip, pipeline, classes), checkpoint and photos; other ones are
     refused, but photos may be added. ``classes.json`` has name and colour of each id.
 
-    With a launcher, every process predicts its share of the missing images. The main process lists
-    them before any mask is written.
+    With a launcher, every process predicts its share of the missing images.
 
     Args:
         config: Config of the model that predicts CAMs. It is not changed.
@@ -147,8 +146,7 @@ def make_pseudo_masks(
 
 def _images(dataset: ConfigDict) -> tuple[Any, list[int]]:
     """A data set without its pipeline, and the positions that its ``indices`` select."""
-    options = {key: value for key, value in dataset.items() if key != 'indices'}
-    images = DATASETS.build(dict(options, pipeline=[]))
+    images = DATASETS.build(dict(dataset, pipeline=[], indices=None))
     order, indices = list(range(len(images))), dataset.get('indices')
     if isinstance(indices, int):  # the first n, or the last n of a negative number
         return images, order[:indices] if indices >= 0 else order[indices:]
@@ -247,8 +245,7 @@ def _predict(
     for key in ('train', 'val'):
         config[f'{key}_dataloader'] = config[f'{key}_cfg'] = None
     config.val_evaluator = config.optim_wrapper = config.param_scheduler = None
-    config.test_dataloader = loader
-    config.test_evaluator = evaluator
+    config.test_dataloader, config.test_evaluator = loader, evaluator
     config.test_cfg = dict(type='TestLoop')
     config.load_from, config.resume = with_scheme(checkpoint), False
     runner = Runner.from_cfg(config)
@@ -269,7 +266,8 @@ def _choose_score(
     number = min(IMAGES_TO_CHOOSE_BY, len(order))
     chosen = [order[i] for i in np.linspace(0, len(order) - 1, number).astype(int)]
     images = DATASETS.build(dict(loader.dataset, indices=chosen))
-    # because the config's sampler gives this process only its share
-    options = dict(loader, dataset=images, sampler=SequentialSampler(images))
-    batches = Runner.build_dataloader(options)
-    return choose_background_score(model.to(get_device()), batches).score
+    # the config's sampler gives this process only its share
+    batches = Runner.build_dataloader(
+        dict(loader, dataset=images, sampler=SequentialSampler(images))
+    )
+    return choose_background_score(model.to(get_device()), batches)

@@ -19,22 +19,15 @@ DILATIONS = (1, 2, 4, 8, 12, 24)
 """Dilations of the published neighbourhood."""
 
 
-def _neighbours(dilations: Sequence[int]) -> list[tuple[int, int]]:
-    """Offsets (rows, columns) of the 8 neighbours at every distance."""
-    steps = (-1, 0, 1)
-    return [(d * y, d * x) for d in dilations for y in steps for x in steps if y or x]
-
-
 def _shifted(maps: Tensor, dilations: Sequence[int]) -> list[Tensor]:
-    """Views of maps (B, C, H, W) in which every pixel holds its neighbour's value, each
-    (B, C, H, W); outside the image the nearest pixel of the edge is used."""
+    """Views of maps (B, C, H, W) in which every pixel has the value of one of its neighbours; those
+    outside the image are the nearest pixels of the edge."""
     height, width = maps.shape[-2:]
     pad = max(dilations)
     wide = F.pad(maps, (pad, pad, pad, pad), mode='replicate')
-    return [
-        wide[..., pad + y : pad + y + height, pad + x : pad + x + width]
-        for y, x in _neighbours(dilations)
-    ]
+    around = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if y or x]
+    places = [(pad + d * y, pad + d * x) for d in dilations for y, x in around]
+    return [wide[..., top : top + height, left : left + width] for top, left in places]
 
 
 def pixel_affinity(
@@ -57,10 +50,9 @@ def pixel_affinity(
         (B, 8 * len(dilations), H, W), summing to 1 over the neighbours.
     """
     neighbours = _shifted(image, dilations)
-    mean = torch.zeros_like(image)
+    mean, variance = torch.zeros_like(image), torch.zeros_like(image)
     for neighbour in neighbours:
         mean += neighbour / len(neighbours)
-    variance = torch.zeros_like(image)
     for neighbour in neighbours:
         variance += (neighbour - mean).square() / len(neighbours)
     scale = bandwidth * (variance.sqrt() + 1e-8)  # no division by 0 where all is one colour
@@ -80,7 +72,7 @@ def refine_scores(
     Args:
         image: Colours in any range, float (B, 3, H, W).
         scores: Soft scores, float (B, C, H, W).
-        dilations: Distances of the 8 neighbours.
+        dilations: See ``pixel_affinity``.
         iterations: Number of repetitions.
         bandwidth: See ``pixel_affinity``.
 
@@ -117,22 +109,17 @@ class PAMR:
     in_workers = False
 
     def __init__(
-        self,
-        dilations: Sequence[int] = DILATIONS,
-        iterations: int = 10,
-        bandwidth: float = 0.1,
+        self, dilations: Sequence[int] = DILATIONS, iterations: int = 10, bandwidth: float = 0.1
     ) -> None:
         if not dilations or min(*dilations, iterations, bandwidth) <= 0:
             raise Refusal(
                 'PAMR: `dilations`, `iterations` and `bandwidth` must be positive, got '
                 f'{tuple(dilations)}, {iterations} and {bandwidth}.'
             )
-        self.settings = dict(
-            type='PAMR', dilations=list(dilations), iterations=iterations, bandwidth=bandwidth
+        self.numbers: dict[str, Any] = dict(
+            dilations=list(dilations), iterations=iterations, bandwidth=bandwidth
         )
-        self.dilations = tuple(dilations)
-        self.iterations = iterations
-        self.bandwidth = bandwidth
+        self.settings = dict(type='PAMR', **self.numbers)
 
     def __call__(self, label: np.ndarray, sample: Mapping[str, Any]) -> np.ndarray:
         """See ``refinement.Refinement.__call__``."""
@@ -140,12 +127,7 @@ class PAMR:
         if len(cams) == 0:
             return label
         image = torch.from_numpy(read_rgb(sample, label.shape)).to(cams.device)
-        refined = refine_scores(
-            image.permute(2, 0, 1)[None].float(),
-            cams[None],
-            self.dilations,
-            self.iterations,
-            self.bandwidth,
-        )[0]
+        colours = image.permute(2, 0, 1)[None].float()
+        refined = refine_scores(colours, cams[None], **self.numbers)[0]
         best = label_map(refined, sample['cam_classes'], sample['background_score'])
         return best.to(torch.uint8).cpu().numpy()

@@ -35,8 +35,8 @@ class PredictionMetric(BaseMetric):
     Arguments as of ``mmengine.evaluator.BaseMetric``.
 
     Raises:
-        ValueError: If a sample lacks predictions or labels, they differ in their classes, a logit
-            is not finite (the image is named), or no image has any label.
+        ValueError: If a sample lacks predictions or labels, a logit is not finite (the image is
+            named), or no image has any label.
     """
 
     default_prefix = ''  # none, without MMEngine's warning
@@ -54,11 +54,6 @@ class PredictionMetric(BaseMetric):
             labels = sample['image_labels'].cpu()
             logits = {key: values.cpu() for key, values in sample['predictions'].items()}
             for key, values in logits.items():
-                if values.shape != labels.shape:
-                    raise Refusal(
-                        f'PredictionMetric: image {name!r} has {len(labels)} classes in its labels '
-                        f'and {len(values)} in the prediction {key!r}.'
-                    )
                 if not bool(torch.isfinite(values).all()):
                     raise Refusal(
                         f'PredictionMetric: the prediction {key!r} of image {name!r} holds values '

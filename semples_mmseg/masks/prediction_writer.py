@@ -31,10 +31,9 @@ def image_id(sample: Mapping[str, Any], img_dir: str | Path = '') -> str:
     if sample.get('img_id'):
         return str(sample['img_id'])
     path = Path(sample.get('img_path') or 'unknown')
-    path = (
-        path.relative_to(img_dir) if img_dir and path.is_relative_to(img_dir) else Path(path.name)
-    )
-    return path.with_suffix('').as_posix()
+    inside = img_dir and path.is_relative_to(img_dir)
+    name = path.relative_to(img_dir) if inside else Path(path.name)
+    return name.with_suffix('').as_posix()
 
 
 @METRICS.register_module()
@@ -56,21 +55,11 @@ class PredictionWriter(BaseMetric):
 
     default_prefix = ''  # none, without MMEngine's warning
 
-    def __init__(
-        self,
-        out_dir: str,
-        img_dir: str = '',
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, out_dir: str, img_dir: str = '', **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.out_dir = Path(out_dir)
+        self.folder = Path(out_dir)
         self.img_dir = img_dir
         self._images: dict[str, Any] = {}
-
-    @property
-    def folder(self) -> Path:
-        """Where the PNGs are."""
-        return self.out_dir
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Write the label maps of a batch."""
@@ -114,18 +103,9 @@ class VOCSubmission(PredictionWriter):
     def __init__(self, out_dir: str, competition: str = 'comp5', **kwargs: Any) -> None:
         if competition not in COMPETITIONS:
             raise Refusal(f'competition has to be one of {COMPETITIONS}, got {competition!r}')
-        super().__init__(out_dir, **kwargs)
-        self.competition = competition
-
-    @property
-    def folder(self) -> Path:
-        """Where the PNGs are."""
-        return self.out_dir / LAYOUT.format(competition=self.competition)
-
-    @property
-    def archive(self) -> Path:
-        """The file to upload."""
-        return self.out_dir / f'{self.competition}_test_cls.tar.gz'
+        super().__init__(str(Path(out_dir) / LAYOUT.format(competition=competition)), **kwargs)
+        self.out_dir = Path(out_dir)
+        self.archive = self.out_dir / f'{competition}_test_cls.tar.gz'
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Write the label maps of a batch."""

@@ -59,16 +59,12 @@ class Refinement(Protocol):
 
 
 def read_rgb(sample: Mapping[str, Any], shape: tuple[int, ...]) -> np.ndarray:
-    """The image of a prediction at the size of its scores, uint8 RGB of shape ``(H, W, 3)``.
-
-    Args:
-        sample: The prediction, with ``img_path`` and, if the image is larger than its scores, its
-            size ``ori_shape``.
-        shape: Height and width (H, W) of the scores.
+    """The photo of a prediction at the size (H, W) of its scores, uint8 RGB ``(H, W, 3)``.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the prediction has no path, or the file is damaged or of another size.
+        ValueError: If the prediction has no ``img_path``, or the file is damaged or of another
+            size than its ``ori_shape``.
     """
     path = sample.get('img_path')
     if path is None:
@@ -165,12 +161,7 @@ class CRFEvaluator(Evaluator):
         self._pending: deque[dict] = deque()
 
     def process(self, data_samples: Sequence[Any], data_batch: Any = None) -> None:
-        """Start the CRF of a batch and pass finished images to the metrics.
-
-        Args:
-            data_samples: Predictions.
-            data_batch: Not passed on, as the finished images may be of another batch.
-        """
+        """Start the CRF of a batch and pass finished images, of earlier batches, to the metrics."""
         if self._pool is None:
             self._pool = WorkerPool(refine_file, self.num_workers)
         for data_sample in data_samples:
@@ -208,20 +199,7 @@ def refine_file(
     parameters: CRFParameters,
     predicted_only: bool,
 ) -> np.ndarray:
-    """``crf_on_probabilities`` with the image of a file.
-
-    Args:
-        sample: The prediction, see ``read_rgb``.
-        probabilities: (C, h, w) in [0, 1].
-        parameters: Parameters of the CRF.
-        predicted_only: See ``crf_on_probabilities``.
-
-    Returns:
-        uint8 (H, W), the size of the image.
-
-    Raises:
-        ValueError: If the image cannot be read or has another size than its prediction.
-    """
+    """``crf_on_probabilities`` of (C, h, w) and the photo, see ``read_rgb``; labels of its size."""
     shape = probabilities.shape[1:]
     pixels = read_rgb(sample, shape)
     label = crf_on_probabilities(pixels, probabilities, parameters, predicted_only)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,32 +26,6 @@ from ..utils.parallel import parallel_map
 from ..utils.progress import progress
 
 
-@dataclass(frozen=True)
-class SegmentationScores:
-    """Measures in percent for ``...`` confusion matrices over C classes (background included).
-
-    With T pixels of a class in the truth, P in the prediction and TP in both, a class counts in
-    ``miou``, ``fp`` and ``fn`` when it occurs at all (T + P - TP > 0), in ``precision`` when it
-    is predicted (P > 0) and in ``recall`` when it is in the truth (T > 0). Every measure is the
-    plain mean over the classes that count, and NaN if there is none.
-
-    Attributes:
-        iou: TP / (T + P - TP) per class, shape ``(..., C)``, NaN for a class that does not occur.
-        miou: Mean of ``iou``, shape ``(...)`` like all that follow.
-        fp: Mean of (P - TP) / (T + P - TP): over-activation.
-        fn: Mean of (T - TP) / (T + P - TP): missed pixels.
-        precision: Mean of TP / P.
-        recall: Mean of TP / T.
-    """
-
-    iou: np.ndarray
-    miou: np.ndarray
-    fp: np.ndarray
-    fn: np.ndarray
-    precision: np.ndarray
-    recall: np.ndarray
-
-
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """Quotient; NaN where the denominator is 0."""
     result = np.full(np.shape(denominator), np.nan)
@@ -66,8 +39,13 @@ def _mean(values: np.ndarray) -> np.ndarray:
     return 100.0 * _ratio(np.where(counted, values, 0.0).sum(-1), counted.sum(-1))
 
 
-def segmentation_scores(confusion: np.ndarray) -> SegmentationScores:
-    """Compute all measures from confusion matrices.
+def segmentation_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
+    """Measures in percent from confusion matrices over C classes, background included.
+
+    With T pixels of a class in the truth, P in the prediction and TP in both, a class counts in
+    the first four when it occurs at all (T + P - TP > 0), in ``precision`` when it is predicted
+    (P > 0) and in ``recall`` when it is in the truth (T > 0). Every mean is the plain one over the
+    classes that count, and NaN if there is none.
 
     Args:
         confusion: Integer pixel counts, shape ``(..., C, C)``: rows true, columns predicted.
@@ -75,17 +53,20 @@ def segmentation_scores(confusion: np.ndarray) -> SegmentationScores:
             their true class, but false pixels of no class.
 
     Returns:
-        The measures, with the leading shape of ``confusion``.
+        ``IoU``: TP / (T + P - TP) by class, shape ``(..., C)``, NaN for a class that does not
+        occur; and of shape ``(...)`` ``mIoU``, its mean, ``FP``, the mean of
+        (P - TP) / (T + P - TP): over-activation, ``FN``, that of (T - TP) / (T + P - TP): missed
+        pixels, ``precision``, that of TP / P, and ``recall``, that of TP / T.
     """
     truth, predicted = confusion.sum(-1), confusion.sum(-2)[..., : confusion.shape[-2]]
     hit = np.diagonal(confusion, axis1=-2, axis2=-1)
     union = truth + predicted - hit
     iou = _ratio(hit, union)
-    return SegmentationScores(
-        iou=100.0 * iou,
-        miou=_mean(iou),
-        fp=_mean(_ratio(predicted - hit, union)),
-        fn=_mean(_ratio(truth - hit, union)),
+    return dict(
+        IoU=100.0 * iou,
+        mIoU=_mean(iou),
+        FP=_mean(_ratio(predicted - hit, union)),
+        FN=_mean(_ratio(truth - hit, union)),
         precision=_mean(_ratio(hit, predicted)),
         recall=_mean(_ratio(hit, truth)),
     )
@@ -107,8 +88,7 @@ def confusion_matrix(
         int64 counts, shape ``(C, C)``: rows true, columns predicted.
 
     Raises:
-        ValueError: If the shapes differ, or ``predicted`` or ``target`` has a value that is no
-            class.
+        ValueError: If the shapes differ or a value is no class.
     """
     if predicted.shape != target.shape:
         raise Refusal(
@@ -122,10 +102,8 @@ def confusion_matrix(
     wrong = (found < 0) | (found >= num_classes)
     if bool(wrong.any()):  # uncaught it counts as another class, or ends the process on a GPU
         raise Refusal(
-            f'Image {name!r}: the prediction has the values '
-            f'{torch.unique(found[wrong]).tolist()[:5]}, but there are the classes '
-            f'0..{num_classes - 1}; model and data set differ in their classes, or the file is not '
-            'the prediction of this data set.'
+            f'Image {name!r}: the prediction has the value {int(found[wrong][0])}, but there are '
+            f'the classes 0..{num_classes - 1}: model and data set differ in their classes.'
         )
     index = target[kept] * num_classes + found
     counts = torch.bincount(index, minlength=num_classes**2)
@@ -144,19 +122,18 @@ def class_names(classes: str | None, num_classes: int | None) -> list[str]:
             name twice, or one that is no name.
         FileNotFoundError: If there is no such file.
     """
-    if (classes is None) == (num_classes is None):
-        raise Refusal('Give either --classes (voc, coco or a file) or --num-classes.')
-    if num_classes is not None:
+    if num_classes is not None and classes is None:
         names = ['background', *(f'class {index}' for index in range(1, num_classes))]
+    elif num_classes is not None or classes is None:
+        raise Refusal('Give either --classes (voc, coco or a file) or --num-classes.')
     elif classes == 'voc':
         names = list(PascalVOCDataset.METAINFO['classes'])
     elif classes == 'coco':
         names = ['background', *COCO_CLASSES]
-    else:
-        assert classes is not None
-        if not Path(classes).is_file():
-            raise Missing(f'--classes {classes} is neither voc, coco nor a text file.')
+    elif Path(classes).is_file():
         names = read_lines(classes, '--classes')
+    else:
+        raise Missing(f'--classes {classes} is neither voc, coco nor a text file.')
     if not 2 <= len(names) <= IGNORED:
         raise Refusal(f'{len(names)} classes, background included: there must be 2 to {IGNORED}.')
     check_class_names(names, f'--classes {classes}')
@@ -181,7 +158,7 @@ def score_folder(
 
     Returns:
         ``images``, their number; in percent ``mIoU``, ``FP``, ``FN``, ``precision``, ``recall`` and
-        ``IoU`` by class, see ``SegmentationScores``, None where no pixel counts; and
+        ``IoU`` by class, see ``segmentation_scores``, None where no pixel counts; and
         ``undecided``, the share of the evaluated pixels whose prediction is 255.
 
     Raises:
@@ -189,25 +166,36 @@ def score_folder(
         ValueError: If a file is no mask, the sizes of a pair differ, a value is no class, or the
             ground truth has the values 0 and 255 only.
     """
-    masks, truth = Path(masks), Path(truth)
-    ids = _ids(masks, truth, ids_file)
-    number = len(classes)
+    masks, truth, number = Path(masks), Path(truth), len(classes)
+    for folder, what in ((masks, 'masks'), (truth, 'ground truth')):
+        if not folder.is_dir():
+            raise Missing(f'There is no folder of {what} at {folder}.')
+    there = {name.removesuffix('.png') for name in files_below(masks, '.png')}
+    if not there:
+        raise Missing(f'{masks} holds no PNG file; give the folder with the masks.')
+    ids = sorted(there) if ids_file is None else read_image_ids(str(ids_file))
+    if missing := [name for name in ids if name not in there]:
+        raise Missing(
+            f'{masks} has no mask for {name_some(missing)}, listed in {ids_file}; make them, or '
+            'list only ids that have one.'
+        )
+    if missing := [name for name in ids if not (truth / f'{name}.png').is_file()]:
+        raise Missing(
+            f'{truth} has no ground truth for {name_some(missing)}; name the ids to evaluate with '
+            '--ids.'
+        )
     check_masks_have_classes([str(truth / f'{name}.png') for name in ids], number)
     confusion = np.zeros((number, number + 1), np.int64)
     compare = partial(_compare, masks, truth, number)
     for counts in progress(parallel_map(compare, ids, num_workers), 'masks', len(ids)):
         confusion += counts
     scores = segmentation_scores(confusion)
-    pixels = int(confusion.sum())
+    by_class = zip(classes, scores.pop('IoU'), strict=True)
     return dict(
         images=len(ids),
-        undecided=100.0 * int(confusion[:, -1].sum()) / max(pixels, 1),
-        mIoU=_number(scores.miou),
-        FP=_number(scores.fp),
-        FN=_number(scores.fn),
-        precision=_number(scores.precision),
-        recall=_number(scores.recall),
-        IoU={name: _number(value) for name, value in zip(classes, scores.iou, strict=True)},
+        undecided=100.0 * int(confusion[:, -1].sum()) / max(int(confusion.sum()), 1),
+        **{name: _number(value) for name, value in scores.items()},
+        IoU={name: _number(value) for name, value in by_class},
     )
 
 
@@ -224,48 +212,14 @@ def scores_table(scores: Mapping[str, Any]) -> Table:
     return table
 
 
-def _ids(masks: Path, truth: Path, ids_file: str | Path | None) -> list[str]:
-    """Ids to evaluate; both files of every one exist."""
-    for folder, what in ((masks, 'masks'), (truth, 'ground truth')):
-        if not folder.is_dir():
-            raise Missing(f'There is no folder of {what} at {folder}.')
-    there = {name.removesuffix('.png') for name in files_below(masks, '.png')}
-    if not there:
-        raise Missing(f'{masks} holds no PNG file; give the folder with the masks.')
-    ids = sorted(there) if ids_file is None else read_image_ids(str(ids_file))
-    missing = [name for name in ids if name not in there]
-    if missing:
-        raise Missing(
-            f'{masks} has no mask for {name_some(missing)}, listed in {ids_file}; make them, or '
-            'list only ids that have one.'
-        )
-    missing = [name for name in ids if not (truth / f'{name}.png').is_file()]
-    if missing:
-        raise Missing(
-            f'{truth} has no ground truth for {name_some(missing)}; name the ids to evaluate with '
-            '--ids.'
-        )
-    return ids
-
-
 def _compare(masks: Path, truth: Path, number: int, name: str) -> np.ndarray:
     """Confusion counts of one image, (C, C + 1); the last column counts undecided pixels."""
-    mask = torch.from_numpy(read_mask(masks / f'{name}.png')).long()
-    target = torch.from_numpy(read_mask(truth / f'{name}.png')).long()
-    if mask.shape != target.shape:
-        raise Refusal(
-            f'Mask {masks / name}.png is {tuple(mask.shape)}, its ground truth '
-            f'{truth / name}.png {tuple(target.shape)} (height, width); they must be the same.'
-        )
-    strange = mask[(mask >= number) & (mask != IGNORED)].unique().tolist()
-    if strange:
-        raise Refusal(
-            f'Mask {masks / name}.png has the values {strange[:5]}, but there are the classes '
-            f'0..{number - 1} (and {IGNORED} = undecided); check the file and the classes.'
-        )
-    check_ids(target, number, truth / f'{name}.png', IGNORED)
+    files = masks / f'{name}.png', truth / f'{name}.png'
+    mask, target = (torch.from_numpy(read_mask(file)).long() for file in files)
+    check_ids(mask, number, files[0])
+    check_ids(target, number, files[1])
     mask[mask == IGNORED] = number
-    return confusion_matrix(mask, target, number + 1, IGNORED, name)[:number]
+    return confusion_matrix(mask, target, number + 1, IGNORED, str(files[0]))[:number]
 
 
 def _number(value: np.ndarray | float) -> float | None:

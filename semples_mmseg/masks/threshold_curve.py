@@ -24,12 +24,10 @@ from torch import Tensor
 from ..utils.errors import Refusal
 from ..utils.label_png import check_ids
 from .prediction_writer import PredictionWriter, image_id
-from .scores import SegmentationScores, segmentation_scores
+from .scores import segmentation_scores
 
-
-def default_thresholds() -> list[float]:
-    """Background scores of the published sweep: 0.40, 0.41, ..., 0.59."""
-    return [step / 100 for step in range(40, 60)]
+SWEEP = tuple(step / 100 for step in range(40, 60))
+"""Background scores of the published sweep: 0.40, 0.41, ..., 0.59."""
 
 
 class ThresholdCurve:
@@ -40,8 +38,7 @@ class ThresholdCurve:
 
     Args:
         num_objects: Number of object classes K; label ids are 0 (background) and 1..K.
-        thresholds: Background scores, strictly ascending (in float32); the published sweep
-            0.40..0.59 by default.
+        thresholds: Background scores, strictly ascending (in float32).
         ignore_index: True value of the pixels that are left out.
 
     Attributes:
@@ -55,17 +52,14 @@ class ThresholdCurve:
     Example:
         >>> curve = ThresholdCurve(num_objects=1, thresholds=[0.3, 0.6])
         >>> curve.update(torch.tensor([[[0.2, 0.5]]]), torch.tensor([0]), torch.tensor([[0, 1]]))
-        >>> curve.scores().miou.tolist()
+        >>> curve.scores()['mIoU'].tolist()
         [100.0, 25.0]
     """
 
     def __init__(
-        self,
-        num_objects: int,
-        thresholds: Sequence[float] | None = None,
-        ignore_index: int = 255,
+        self, num_objects: int, thresholds: Sequence[float] = SWEEP, ignore_index: int = 255
     ) -> None:
-        self.thresholds = default_thresholds() if thresholds is None else list(thresholds)
+        self.thresholds = list(thresholds)
         edges = np.asarray(self.thresholds, np.float32)
         if not len(edges) or not np.all(np.diff(edges) > 0):
             raise Refusal(
@@ -90,23 +84,16 @@ class ThresholdCurve:
             name: The image, for the error messages.
 
         Returns:
-            The positions in the flattened ``counts`` that are not zero, and their values: a few
-            hundred numbers, small enough to keep for every image.
+            The positions in the flattened ``counts`` that are not zero, and their values.
 
         Raises:
             ValueError: If sizes differ, a class or a true label is out of range, or a score is
                 not finite.
         """
-        if cams.ndim != 3 or cam_classes.shape != cams.shape[:1]:
-            raise Refusal(
-                f'Image {name!r}: expected CAMs (n, H, W) with n classes, got '
-                f'{tuple(cams.shape)} with classes of shape {tuple(cam_classes.shape)}.'
-            )
         if target.shape[-2:] != cams.shape[-2:] or target.numel() != cams.shape[-2:].numel():
             raise Refusal(
                 f'Image {name!r}: the CAMs are {tuple(cams.shape[-2:])} but the ground truth is '
-                f'{tuple(target.shape)}; CAMs must be resized to the original image and the mask '
-                'loaded without resizing.'
+                f'{tuple(target.shape)}; load the mask without resizing.'
             )
         labels, bins = self.num_objects + 1, len(self.thresholds) + 1
         target = target.to(cams.device, torch.int64).reshape(cams.shape[-2:])
@@ -136,24 +123,15 @@ class ThresholdCurve:
 
     def add(self, where: np.ndarray, values: np.ndarray) -> None:
         """Add what ``histogram`` returned, here or in another process."""
-        # a view; the positions of one image are distinct, so plain indexing adds each once
-        self.counts.reshape(-1)[where] += values
+        self.counts.reshape(-1)[where] += values  # a view; no position of an image is twice there
 
     def update(self, cams: Tensor, cam_classes: Tensor, target: Tensor, name: str = '') -> None:
         """Count one image; arguments as of ``histogram``."""
         self.add(*self.histogram(cams, cam_classes, target, name))
 
     def index(self, threshold: float) -> int:
-        """Position of a background score among the thresholds (as float32).
-
-        Raises:
-            ValueError: If it is not one of them.
-        """
-        edges = self._edges.numpy()
-        found = int(np.searchsorted(edges, np.float32(threshold)))
-        if found == len(edges) or edges[found] != np.float32(threshold):
-            raise Refusal(f'{threshold} is not one of the thresholds {self.thresholds}.')
-        return found
+        """Position of one of the thresholds, compared as float32."""
+        return self._edges.tolist().index(float(np.float32(threshold)))
 
     def confusion(self) -> np.ndarray:
         """Confusion matrices, int64 (T, K + 1, K + 1): rows true, columns predicted labels."""
@@ -162,8 +140,8 @@ class ThresholdCurve:
         background = self.counts.sum((0, 2))[:, None] - foreground.sum(0)
         return np.concatenate([background[None], foreground]).transpose(2, 1, 0)
 
-    def scores(self) -> SegmentationScores:
-        """Measures in percent with a leading axis of T, one entry per threshold."""
+    def scores(self) -> dict[str, np.ndarray]:
+        """See ``segmentation_scores``; with a leading axis of T."""
         return segmentation_scores(self.confusion())
 
 
@@ -184,16 +162,15 @@ class CAMMetric(BaseMetric):
 
     Each sample needs ``cams`` (float (n, h, w), the n present classes; they are enlarged to
     ``ori_shape``, the size of the photo), ``cam_classes`` (int64 (n,)) and ``gt_sem_seg`` (label
-    ids 0..K, 255 ignored). The number of object classes K is that of the data
-    set's ``classes`` without the background.
+    ids 0..K, 255 ignored), where K is the number of the data set's ``classes`` without background.
 
     The metric returns, in percent and at the best threshold of the sweep: ``seed_mIoU``, ``FP``,
     ``FN``, ``precision``, ``recall``; further ``threshold`` (0..1), and ``mIoU`` at
-    ``background_score`` if that is given. See ``SegmentationScores`` for which
-    classes count in which mean.
+    ``background_score`` if that is given. ``segmentation_scores`` has which classes count in which
+    mean.
 
     Args:
-        thresholds: Background scores to sweep, ascending; 0.40, 0.41, ..., 0.59 by default.
+        thresholds: Background scores to sweep, ascending.
         background_score: A score fixed beforehand to report as ``mIoU``.
         ignore_index: Value of ground truth that is not evaluated.
         output_dir: Folder for the predicted label maps too, see ``PredictionWriter``; this
@@ -210,7 +187,7 @@ class CAMMetric(BaseMetric):
 
     def __init__(
         self,
-        thresholds: Sequence[float] | None = None,
+        thresholds: Sequence[float] = SWEEP,
         background_score: float | None = None,
         ignore_index: int = 255,
         output_dir: str | None = None,
@@ -219,7 +196,7 @@ class CAMMetric(BaseMetric):
     ) -> None:
         super().__init__(**kwargs)
         self.writer = None if output_dir is None else PredictionWriter(output_dir)
-        self.sweep = default_thresholds() if thresholds is None else list(thresholds)
+        self.sweep = list(thresholds)
         self.background_score = background_score
         self.ignore_index = ignore_index
         ThresholdCurve(1, self.sweep)  # a bad list fails here, not after an epoch
@@ -265,28 +242,21 @@ class CAMMetric(BaseMetric):
         if not curve.counts.any():
             raise Refusal('CAMMetric: no pixel to evaluate, the ground truth is all ignored.')
         scores = curve.scores()
-        swept = [curve.index(score) for score in self.sweep]
-        best = max(swept, key=lambda index: float(scores.miou[index]))
-        metrics = dict(
-            seed_mIoU=float(scores.miou[best]),
-            threshold=curve.thresholds[best],
-            FP=float(scores.fp[best]),
-            FN=float(scores.fn[best]),
-            precision=float(scores.precision[best]),
-            recall=float(scores.recall[best]),
-        )
+        by_class, miou = scores.pop('IoU'), scores['mIoU']
+        best = max(map(curve.index, self.sweep), key=lambda index: float(miou[index]))
+        metrics = {name: float(values[best]) for name, values in scores.items()}
+        metrics = dict(seed_mIoU=metrics.pop('mIoU'), threshold=curve.thresholds[best], **metrics)
         if self.background_score is not None:
-            fixed = curve.index(self.background_score)
-            metrics['mIoU'] = float(scores.miou[fixed])
+            metrics['mIoU'] = float(miou[curve.index(self.background_score)])
 
-        table = PrettyTable(['threshold', 'mIoU', 'FP', 'FN', 'precision', 'recall'])
-        columns = (scores.miou, scores.fp, scores.fn, scores.precision, scores.recall)
+        table = PrettyTable(['threshold', *scores])
         for index, threshold in enumerate(curve.thresholds):
             mark = ' <- best' if index == best else ''
-            table.add_row([f'{threshold:.3g}{mark}', *(f'{c[index]:.2f}' for c in columns)])
+            row = [f'{values[index]:.2f}' for values in scores.values()]
+            table.add_row([f'{threshold:.3g}{mark}', *row])
         classes = PrettyTable(['class', 'IoU'])
         assert self.dataset_meta is not None
-        for name, iou in zip(self.dataset_meta['classes'], scores.iou[best], strict=True):
+        for name, iou in zip(self.dataset_meta['classes'], by_class[best], strict=True):
             classes.add_row([name, '-' if np.isnan(iou) else f'{iou:.2f}'])
         MMLogger.get_current_instance().info(
             'CAM seeds by background score. The best one is chosen by pixel labels: '

@@ -139,7 +139,7 @@ class PseudoMaskWriter(BaseMetric):
                 'background alone: lower --background-score'
             )
         if confusion.any():
-            metrics['mask_mIoU'] = float(segmentation_scores(confusion).miou)
+            metrics['mask_mIoU'] = float(segmentation_scores(confusion)['mIoU'])
             logger.info('mask_mIoU uses pixel labels: a diagnostic, not weak supervision.')
         return metrics
 
@@ -157,17 +157,6 @@ def write_refined(
 ) -> tuple[np.ndarray, np.ndarray, bool | None]:
     """Refine and write one mask, and compare it with its ground truth.
 
-    Args:
-        path: The file.
-        label: Label map of the CAMs, uint8 ``(h, w)``.
-        size: Height and width of the mask.
-        sample: See ``refinement.Refinement.__call__``.
-        target: Ground truth ``(H, W)``, if there is one.
-        refine: The refinement, or None.
-        palette: RGB of the ids.
-        num_classes: Number of classes C, background included.
-        ignore_index: Value of ground truth that is not evaluated.
-
     Returns:
         Positions in the flattened confusion matrix ``(C, C)`` that are not zero, and their values,
         empty without a ground truth; and whether the mask shows an object, None for an image
@@ -178,10 +167,10 @@ def write_refined(
         label = resized_label(refine(label, sample), size)
     write_mask(path, label, palette)
     shows = bool(label.any()) if len(sample['cam_classes']) else None
-    if target is None:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64), shows
-    confusion = confusion_matrix(
-        torch.from_numpy(label), target, num_classes, ignore_index, str(sample['img_id'])
-    )
+    confusion = np.zeros((num_classes, num_classes), np.int64)
+    if target is not None:
+        confusion = confusion_matrix(
+            torch.from_numpy(label), target, num_classes, ignore_index, str(sample['img_id'])
+        )
     where = np.flatnonzero(confusion)
     return where, confusion.reshape(-1)[where], shows

@@ -175,7 +175,7 @@ def _seeds(
         seen = explorer.compute_cams(read_image(paths[name]), labels[name])
         target = torch.from_numpy(read_mask(truth[name]))
         found.update(torch.from_numpy(seen.cams), torch.tensor(seen.classes), target, name)
-    miou = found.scores().miou
+    miou = found.scores()['mIoU']
     best = int(miou.argmax())
     title = (
         f'seed mIoU: {miou[best]:.1f} at best, at {found.thresholds[best]:.2f}; '

@@ -1,15 +1,21 @@
-"""Scores of a folder of label maps, and the tool around them."""
+"""Measures of a folder of label maps, and the tool around them."""
 
-import importlib.util
 import json
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from run_tool import run_tool
 
-from semples_mmseg.masks.scores import class_names, score_folder
+from semples_mmseg.masks.scores import (
+    class_names,
+    confusion_matrix,
+    score_folder,
+    segmentation_scores,
+)
 from semples_mmseg.utils.label_png import write_mask
 
 ROOT = Path(__file__).parents[2]
@@ -36,35 +42,27 @@ def pixel_pairs(masks, truth, names):
 
 
 def by_hand(pairs, number):
-    """mIoU, FP, FN, precision, recall by counting pixel by pixel."""
-    pairs = list(pairs)
-    rows = []
+    """IoU of each class, and the means by name, by counting pixel by pixel."""
+    pairs, rows = list(pairs), []
     for k in range(number):
         hit = sum(m == t == k for m, t in pairs)
         predicted, true = sum(m == k for m, t in pairs), sum(t == k for m, t in pairs)
         union = predicted + true - hit
-        nan = float('nan')
-        rows.append(
-            (
-                hit / union if union else nan,
-                (predicted - hit) / union if union else nan,
-                (true - hit) / union if union else nan,
-                hit / predicted if predicted else nan,
-                hit / true if true else nan,
-            )
-        )
-    return rows, 100 * np.nanmean(np.array(rows), axis=0)
+        parts = (hit, union), (predicted - hit, union), (true - hit, union), (hit, predicted)
+        rows.append([100 * a / b if b else float('nan') for a, b in (*parts, (hit, true))])
+    return [row[0] for row in rows], dict(zip(MEANS, np.nanmean(rows, axis=0), strict=True))
+
+
+def means(scores):
+    return {name: pytest.approx(scores[name]) for name in MEANS}
 
 
 def test_scores_are_those_of_counting_pixel_by_pixel(folders):
-    rows, means = by_hand(pixel_pairs(*folders, ['a', 'b', 'deep/c']), 4)
+    iou, expected = by_hand(pixel_pairs(*folders, ['a', 'b', 'deep/c']), 4)
     scores = score_folder(*folders, NAMES)
     assert scores['images'] == 3 and scores['undecided'] == 0
-    found = scores['mIoU'], scores['FP'], scores['FN'], scores['precision'], scores['recall']
-    np.testing.assert_allclose(found, means)
-    np.testing.assert_allclose(
-        [scores['IoU'][n] for n in NAMES[:3]], [100 * r[0] for r in rows[:3]]
-    )
+    assert means(scores) == expected
+    np.testing.assert_allclose([scores['IoU'][name] for name in NAMES[:3]], iou[:3])
     assert scores['IoU']['owl'] is None  # neither there nor predicted
 
 
@@ -75,12 +73,17 @@ def test_undecided_pixels_are_missed_and_charged_to_no_class(folders):
     write_mask(masks / 'a.png', label)
     pairs = list(pixel_pairs(*folders, ['a', 'b', 'deep/c']))
     scores = score_folder(masks, truth, NAMES)
-    np.testing.assert_allclose(
-        (scores['mIoU'], scores['FP'], scores['FN'], scores['precision'], scores['recall']),
-        by_hand(pairs, 4)[1],
-    )
+    assert means(scores) == by_hand(pairs, 4)[1]
     assert scores['undecided'] == pytest.approx(100 * sum(m == 255 for m, t in pairs) / len(pairs))
     assert scores['undecided'] > 0
+
+
+def test_nothing_to_measure_is_nan_and_a_prediction_that_is_no_class_is_named():
+    scores = segmentation_scores(np.zeros((2, 2), np.int64))
+    assert np.isnan(scores['mIoU']) and np.isnan(scores['recall'])
+    zeros = torch.zeros(2, 2, dtype=torch.int64)
+    with pytest.raises(ValueError, match="'pic': the prediction has the value 3.*0..2"):
+        confusion_matrix(zeros + 3, zeros, 3, name='pic')
 
 
 def test_only_the_listed_ids_count(folders, tmp_path):
@@ -88,7 +91,7 @@ def test_only_the_listed_ids_count(folders, tmp_path):
     (tmp_path / 'ids.txt').write_text('b\n')
     scores = score_folder(*folders, NAMES, tmp_path / 'ids.txt')
     assert scores['images'] == 1
-    assert scores['mIoU'] == pytest.approx(by_hand(pixel_pairs(*folders, ['b']), 4)[1][0])
+    assert means(scores) == by_hand(pixel_pairs(*folders, ['b']), 4)[1]
 
 
 def test_what_is_missing_is_named(folders, tmp_path):
@@ -111,8 +114,8 @@ def test_what_is_missing_is_named(folders, tmp_path):
 @pytest.mark.parametrize(
     ('folder', 'content', 'message'),
     [
-        ('masks', np.zeros((5, 5)), r'masks/b.png is \(5, 5\), its ground truth .*b.png \(5, 4\)'),
-        ('masks', np.full((5, 4), 4), r'masks/b.png has the values \[4\].*0..3 .and 255'),
+        ('masks', np.zeros((5, 5)), r'masks/b.png.*\(5, 5\), the ground truth \(5, 4\)'),
+        ('masks', np.full((5, 4), 4), 'masks/b.png: the mask holds the id 4; .*0..3'),
         ('truth', np.full((5, 4), 77), 'truth/b.png: the mask holds the id 77; .*0..3'),
         ('masks', 'RGB', 'masks/b.png is an image of mode RGB; expected 8-bit palette'),
         ('truth', 'I;16', 'truth/b.png is an image of mode I;16; expected 8-bit palette'),
@@ -159,22 +162,21 @@ def test_class_names(tmp_path):
         class_names('vocc', None)
 
 
-def run_tool(monkeypatch, *arguments):
-    path = ROOT / 'tools' / 'eval_pseudo_masks.py'
-    spec = importlib.util.spec_from_file_location('eval_pseudo_masks_tool', path)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    monkeypatch.setattr('sys.argv', ['tool', *map(str, arguments)])
-    tool.main()
-
-
 def test_the_tool_shows_a_table_and_writes_json(folders, tmp_path, monkeypatch, capsys):
     (tmp_path / 'names.txt').write_text('\n'.join(NAMES))
     (tmp_path / 'ids.txt').write_text('a\ndeep/c\n')
-    run_tool(
-        monkeypatch, *folders, '--classes', tmp_path / 'names.txt', '--ids', tmp_path / 'ids.txt',
-        '--json', tmp_path / 'new' / 'scores.json', '--num-workers', 2,
-    )  # fmt: skip
+    options = [
+        '--classes',
+        'names.txt',
+        '--ids',
+        'ids.txt',
+        '--json',
+        'new/scores.json',
+        '--num-workers',
+        '2',
+    ]
+    monkeypatch.chdir(tmp_path)
+    run_tool('eval_pseudo_masks.py', *folders, *options)
     written = json.loads((tmp_path / 'new' / 'scores.json').read_text())
     scores = score_folder(*folders, NAMES, tmp_path / 'ids.txt')
     assert written == scores and written['IoU']['owl'] is None

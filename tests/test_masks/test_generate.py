@@ -1,19 +1,17 @@
 """Pseudo masks from a config and a checkpoint, through MMEngine's Runner."""
 
-import importlib.util
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from PIL import Image
+from run_tool import run_tool
 
 from semples_mmseg.masks.generate import make_pseudo_masks
 from semples_mmseg.models.soft_masks import label_map
@@ -54,8 +52,7 @@ class BrightnessCAM(BaseModel):
 @pytest.fixture
 def world(tmp_path):
     """Three images without masks, a checkpoint, and the config of a whole experiment."""
-    rng = np.random.default_rng(0)
-    labels = dict(a=['cat'], b=['dog'], c=[])
+    rng, labels = np.random.default_rng(0), dict(a=['cat'], b=['dog'], c=[])
     (tmp_path / 'images').mkdir()
     for i, name in enumerate(labels):
         pixels = rng.integers(0, 256, (6 + i, 8, 1), np.uint8).repeat(3, -1)
@@ -104,21 +101,17 @@ def expected(tmp_path, name, label, score):
     return np.where(pixels.astype(np.float32) / 255 > np.float32(score), label, 0)
 
 
-def test_masks_without_any_ground_truth(tmp_path, world):
+def recorded(folder):
+    return Record(folder)['masks']
+
+
+def test_masks_without_any_ground_truth_and_their_record(tmp_path, world):
+    world.pseudo_mask_dataloader.dataset.metainfo.palette = [[0, 0, 0], [1, 2, 3], [4, 5, 6]]
     metrics = make_pseudo_masks(world, str(tmp_path / 'weights.pth'), str(tmp_path / 'out'))
     assert metrics['masks'] == 3
     for name, label in (('a', 1), ('b', 2), ('c', 0)):
         mask = read_mask(tmp_path / 'out' / f'{name}.png')
         np.testing.assert_array_equal(mask, expected(tmp_path, name, label, 0.3))
-
-
-def recorded(folder):
-    return Record(folder)['masks']
-
-
-def test_the_record_names_what_the_ids_mean(tmp_path, world):
-    world.pseudo_mask_dataloader.dataset.metainfo.palette = [[0, 0, 0], [1, 2, 3], [4, 5, 6]]
-    make_pseudo_masks(world, str(tmp_path / 'weights.pth'), str(tmp_path / 'out'))
     entry = recorded(tmp_path / 'out')
     assert entry.settings['classes'] == [*CLASSES] and entry.settings['background_score'] == 0.3
     assert entry.about['palette'] == [[0, 0, 0], [1, 2, 3], [4, 5, 6]]
@@ -238,42 +231,26 @@ def test_a_refinement_is_chosen_by_name_in_place_of_the_configs(tmp_path, world)
         make_pseudo_masks(world, weights, str(tmp_path / 'pamr'))
 
 
-def test_the_tool_passes_everything_on(tmp_path, world, monkeypatch):
-    path = Path(__file__).parents[2] / 'tools' / 'make_pseudo_masks.py'
-    spec = importlib.util.spec_from_file_location('make_pseudo_masks_tool', path)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
+def test_the_tool_passes_everything_on(tmp_path, world):
     world.train_masks = world.pop('pseudo_mask_dataloader')
     world.dump(tmp_path / 'config.py')
-    monkeypatch.setattr(
-        'sys.argv',
-        f'tool {tmp_path}/config.py {tmp_path}/weights.pth --out {tmp_path}/out '
+    arguments = (
+        f'{tmp_path}/config.py {tmp_path}/weights.pth --out {tmp_path}/out '
         '--background-score 0.5 --refine pamr --split-dataloader train_masks '
-        '--cfg-options train_masks.dataset.indices=2'.split(),
+        '--cfg-options train_masks.dataset.indices=2'
     )
-    tool.main()
+    assert run_tool('make_pseudo_masks.py', *arguments.split()) in (0, None)
     assert sorted(p.name for p in (tmp_path / 'out').glob('*.png')) == ['a.png', 'b.png']
     found = recorded(tmp_path / 'out').settings
     assert found['background_score'] == 0.5 and found['refinement']['type'] == 'PAMR'
 
 
-OTHER = """
-import filelock, sys
-with filelock.FileLock(sys.argv[1]):
-    print('locked', flush=True)
-    sys.stdin.read()
-"""
-
-
 def test_another_run_in_the_folder_is_refused(tmp_path, world):
     out = tmp_path / 'out'
     out.mkdir()
-    command = [sys.executable, '-c', OTHER, str(out / '.lock')]
-    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as process:
-        assert process.stdout.readline() == 'locked\n'
-        with pytest.raises(ValueError, match=f'another run is working in {out}'):
-            make_pseudo_masks(world, str(tmp_path / 'weights.pth'), str(out))
-        process.kill()
+    lock = FileLock(out / '.lock')
+    with lock, pytest.raises(ValueError, match=f'another run is working in {out}'):
+        make_pseudo_masks(world, str(tmp_path / 'weights.pth'), str(out))
 
 
 def test_errors_before_work_starts(tmp_path, world):

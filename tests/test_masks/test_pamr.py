@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from mmengine.structures import PixelData
 from mmseg.registry import TASK_UTILS
 from PIL import Image
 
@@ -55,13 +54,8 @@ def test_equals_a_loop_over_pixels():
     for dilations, bandwidth in (((1, 2, 24), 0.3), ((1,), 0.1)):
         refined = refine_scores(images, scores, dilations, 3, bandwidth)
         for image, score, result in zip(images, scores, refined, strict=True):
-            expected = by_hand(
-                image.permute(1, 2, 0).tolist(),
-                score.permute(1, 2, 0).tolist(),
-                dilations,
-                3,
-                bandwidth,
-            )
+            lists = image.permute(1, 2, 0).tolist(), score.permute(1, 2, 0).tolist()
+            expected = by_hand(*lists, dilations, 3, bandwidth)
             expected = torch.tensor(expected, dtype=torch.float64).permute(2, 0, 1)
             torch.testing.assert_close(result, expected, atol=1e-9, rtol=1e-9)
 
@@ -100,7 +94,7 @@ def make_sample(tmp_path, classes=(1, 4)):
     return dict(
         img_id='a',
         img_path=str(tmp_path / 'a.png'),
-        cams=PixelData(data=cams),
+        cams=dict(data=cams),
         cam_classes=torch.tensor(classes, dtype=torch.int64),
         background_score=0.45,
     ), pixels
@@ -108,7 +102,6 @@ def make_sample(tmp_path, classes=(1, 4)):
 
 def test_component_labels_by_the_refined_cams_and_the_background_score(tmp_path):
     sample, pixels = make_sample(tmp_path)
-    sample['cams'] = dict(data=sample['cams'].data)
     refine = TASK_UTILS.build(dict(type='PAMR', dilations=[1, 2], iterations=2))
     assert not refine.in_workers
     assert refine.settings == dict(type='PAMR', dilations=[1, 2], iterations=2, bandwidth=0.1)
@@ -125,7 +118,6 @@ def test_component_labels_by_the_refined_cams_and_the_background_score(tmp_path)
 
 def test_component_without_classes_and_with_bad_options(tmp_path):
     sample, _ = make_sample(tmp_path, ())
-    sample['cams'] = dict(data=sample['cams'].data)
     empty = np.zeros((9, 12), np.uint8)
     np.testing.assert_array_equal(PAMR()(empty, sample), empty)
     for options in (dict(dilations=()), dict(dilations=(0, 1)), dict(iterations=0)):

@@ -83,13 +83,12 @@ def test_ground_truth_gives_the_miou_of_the_files(tmp_path):
         confusion_matrix(torch.from_numpy(expected_label(s)), s.gt_sem_seg.data[0], num_classes=3)
         for s in samples
     )
-    assert metrics == dict(masks=3, mask_mIoU=float(segmentation_scores(confusion).miou))
+    assert metrics == dict(masks=3, mask_mIoU=float(segmentation_scores(confusion)['mIoU']))
 
 
 class Shift:
     """A refinement that turns class 1 into 2."""
 
-    settings = dict(type='Shift')
     in_workers = False
 
     def __call__(self, label, sample):
@@ -98,13 +97,15 @@ class Shift:
 
 
 def test_refinement_is_applied(tmp_path):
-    sample = make_sample(0)
-    write(tmp_path, [sample], refine=Shift())
-    label = expected_label(sample)
+    label = expected_label(make_sample(0))
+    write(tmp_path, [make_sample(0)], refine=Shift())
+    refined = read_mask(tmp_path / 'image_0.png')
     assert 1 in label
-    np.testing.assert_array_equal(
-        read_mask(tmp_path / 'image_0.png'), np.where(label == 1, 2, label)
-    )
+    np.testing.assert_array_equal(refined, np.where(label == 1, 2, label))
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def with_image(sample, folder):
@@ -123,11 +124,8 @@ def test_workers_write_the_same_masks_and_counts(tmp_path):
     inline = write(tmp_path / 'inline', samples, refine=refine, num_workers=0)
     pooled = write(tmp_path / 'pooled', samples, refine=refine, num_workers=1)
     assert pooled == inline and inline['masks'] == 7
-    inline_files, pooled_files = (
-        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir()}
-        for name in ('inline', 'pooled')
-    )
-    assert inline_files == pooled_files and len(inline_files) == 7
+    assert files(tmp_path / 'inline') == files(tmp_path / 'pooled')
+    assert len(files(tmp_path / 'inline')) == 7
     assert write(tmp_path / 'plain', samples) != inline  # there was something to refine
 
 
@@ -136,7 +134,7 @@ def test_a_full_disk_is_one_clear_error_and_leaves_whole_files_alone(
     tmp_path, monkeypatch, function
 ):
     write(tmp_path / 'm', [make_sample(0)])
-    before = {path.name: path.read_bytes() for path in (tmp_path / 'm').iterdir()}
+    before = files(tmp_path / 'm')
 
     def full(*_, **__):
         raise OSError(errno.ENOSPC, 'No space left on device')
@@ -145,7 +143,7 @@ def test_a_full_disk_is_one_clear_error_and_leaves_whole_files_alone(
     with pytest.raises(OSError, match='No space left') as caught:
         write(tmp_path / 'm', [make_sample(1)])
     assert caught.value.errno == errno.ENOSPC
-    assert {path.name: path.read_bytes() for path in (tmp_path / 'm').iterdir()} == before
+    assert files(tmp_path / 'm') == before
 
 
 def test_an_error_in_a_worker_reaches_the_run(tmp_path):
