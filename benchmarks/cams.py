@@ -26,12 +26,7 @@ def image_sizes(setting: Setting) -> list[tuple[int, int]]:
 
 
 class _CAMs(Side):
-    """Images, labels and a generator.
-
-    Attributes:
-        scales: Per image, its versions (3, h, w), normalised.
-        labels: (images, K).
-    """
+    """Images, their versions (3, h, w) by scale, labels (images, K) and a generator."""
 
     def __init__(self, setting: Setting) -> None:
         semples = semples_config(setting)

@@ -32,14 +32,7 @@ class DataSet:
 
     CAMs are random 12 x 12 grids enlarged, the ground truth is another such map's labels, images
     are the CAMs' colours with noise on top: smooth with edges, as the CRF's cost depends on how
-    many colours there are.
-
-    Args:
-        setting: How many images, and where the files go.
-
-    Attributes:
-        names: Ids of the images.
-        present: Object classes of each image, 0-based.
+    many colours there are. ``present`` are the object classes of each image, 0-based.
     """
 
     def __init__(self, setting: Setting) -> None:
@@ -101,8 +94,7 @@ class TextbookCurve(Side):
     """One pass over all CAM files for each background score."""
 
     def __init__(self, setting: Setting) -> None:
-        data = DataSet(setting)
-        count = range(len(data.names))
+        data, count = DataSet(setting), range(setting.images)
         self.files = [[data.file(kind, index) for index in count] for kind in ('cams', 'truth')]
 
     def __call__(self) -> np.ndarray:
@@ -139,17 +131,14 @@ class OurCRF(_CRF):
             ignore_index=255,
         )
         self.pool: WorkerPool | None = None
-        self.tasks = [self._task(index) for index in range(len(self.labels))]
-
-    def _task(self, index: int) -> tuple:
-        name = self.data.names[index]
-        sample = dict(
-            img_id=name,
-            img_path=str(self.data.file('image', index)),
-            cam_classes=self.data.present[index],
-        )
-        label = self.labels[index]
-        return self.out / f'{name}.png', label, label.shape, sample, None
+        self.tasks = []
+        for index, (name, label) in enumerate(zip(self.data.names, self.labels, strict=True)):
+            sample = dict(
+                img_id=name,
+                img_path=str(self.data.file('image', index)),
+                cam_classes=self.data.present[index],
+            )
+            self.tasks.append((self.out / f'{name}.png', label, label.shape, sample, None))
 
     def prepare(self) -> None:
         """Start the workers: a whole data set pays for that once."""
@@ -161,13 +150,13 @@ class OurCRF(_CRF):
 
     def __call__(self) -> None:
         """Write all masks."""
-        if self.pool is None:
-            for task in self.tasks:
-                self.write(*task)
-            return
         for task in self.tasks:
-            self.pool.put(*task)
-        self.pool.wait()
+            if self.pool is None:
+                self.write(*task)
+            else:
+                self.pool.put(*task)
+        if self.pool is not None:
+            self.pool.wait()
 
     def close(self) -> None:
         """End the workers."""

@@ -22,12 +22,7 @@ CLASSES = PascalVOCDataset.METAINFO['classes'][1:]
 
 
 class Loading(Side):
-    """The pipeline of stages (a) and (c) over a data set, in batches.
-
-    Args:
-        setting: How many images, and where the files go.
-        workers: Processes that load; 0 for this one.
-    """
+    """The pipeline of stages (a) and (c) over a data set, in batches; 0 workers: in process."""
 
     def __init__(self, setting: Setting, workers: int | None = None) -> None:
         self.workers = setting.processes if workers is None else workers

@@ -103,11 +103,7 @@ def draw_labels(number: int, num_classes: int, classes: int | None = None) -> np
 def draw_batch(
     setting: Setting, num_classes: int, side: int
 ) -> tuple[Tensor, Tensor, list[SegDataSample]]:
-    """Random training images.
-
-    Returns:
-        Images (B, 3, side, side), labels (B, K), and the labels once more as data samples.
-    """
+    """Random images (B, 3, side, side), labels (B, K), and the labels once more as data samples."""
     torch.manual_seed(3)
     images = torch.randn(setting.batch, 3, side, side, device=setting.device)
     labels = torch.from_numpy(draw_labels(setting.batch, num_classes, setting.classes))

@@ -53,15 +53,12 @@ class TextbookSemPLeS(nn.Module):
     def losses(
         self, stage: str, images: Tensor, labels: Tensor
     ) -> tuple[dict[str, Tensor], Predictions]:
-        """Compute the losses of a stage.
+        """The losses of a stage by name, and what the generator has predicted.
 
         Args:
             stage: ``'match'``, ``'prompt'`` or ``'refine'``.
             images: (B, 3, s, s), ImageNet-normalised, s = CLIP's input size.
             labels: Multi-hot (B, K), with at least one pair.
-
-        Returns:
-            Losses by name, and what the generator has predicted.
         """
         predictions = generate(self.mask_generator, images)
         large = F.interpolate(

@@ -44,10 +44,7 @@ def text(value: object) -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = '') -> str:
     """A table of cells that are HTML already; the first cell of a row is its header.
 
-    Args:
-        head: Titles of the columns; none for a table of names and values.
-        rows: From top to bottom.
-        kind: Its CSS class.
+    Without titles of the columns it is a table of names and values; ``kind`` is its CSS class.
     """
     top = ''.join(f'<th scope="col">{cell}</th>' for cell in head)
     body = ''
@@ -69,7 +66,7 @@ def picture(pixels: np.ndarray, alt: str) -> str:
 
 
 def curve(points: Sequence[tuple[float, float]], title: str, across: str) -> str:
-    """A line through at least two points (x, y), stretched to its lowest and highest value.
+    """A line through points (x, y), at least two, from the lowest to the highest y.
 
     Args:
         points: x ascending.

@@ -55,9 +55,6 @@ def serve(
         title: Title of the page.
         port: Port of 127.0.0.1; by default the first free one from 7860.
         open_browser: Whether to open it in the user's browser.
-
-    Raises:
-        OSError: If the port is taken.
     """
     gr = require_gradio()
     with tempfile.TemporaryDirectory(prefix='semples-explore-') as downloads:

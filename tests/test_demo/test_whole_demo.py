@@ -16,9 +16,10 @@ def test_the_whole_demo_on_few_scenes(tmp_path, steps_in_process):
     options += [f'stages.{n}.batch_size=16' for n in range(4)]
     for loader in ('train', 'val', 'test', 'pseudo_mask'):
         dataset = f'{loader}_dataloader.dataset'
-        options += [f'{dataset}.num_train=32', f'{dataset}.num_val=8']
+        options += [f'{dataset}.num_train=16', f'{dataset}.num_val=8']
     console = Console(record=True, width=120)
-    recipe = read_recipe('demo', folder, dict(data=data), dict(semples_options=options))
+    values = dict(semples_options=options, segmenter_options=['train_cfg.max_epochs=1'])
+    recipe = read_recipe('demo', folder, dict(data=data), values)
     run_steps(recipe, console)
     results = report_results(recipe, console)
     assert json.loads((folder / 'results.json').read_text()) == results

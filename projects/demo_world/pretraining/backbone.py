@@ -97,15 +97,10 @@ def scene_tags(scene: Scene) -> np.ndarray:
 
 
 def paste(images: Tensor, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Paste the next photo of the batch, reduced, into most photos.
-
-    Args:
-        images: float32 (B, 3, 64, 64).
-        side: Side of the pasted photos in pixels.
-        generator: Random generator.
+    """Paste the next photo of the batch, reduced to ``side`` pixels, into most photos.
 
     Returns:
-        The new photos, and the pasted share of every patch, (B, 64) in [0, 1].
+        The new photos (B, 3, 64, 64), and the pasted share of every patch, (B, 64) in [0, 1].
     """
     small = F.interpolate(
         images.roll(-1, 0), (side, side), mode='bilinear', antialias=True, align_corners=False
@@ -147,14 +142,7 @@ def train_backbone(
     photos: int = PHOTOS,
     epochs: int = EPOCHS,
 ) -> nn.Module:
-    """Train a backbone; ``seed`` decides data, initial weights and order.
-
-    Args:
-        seed: Pretraining seed, >= 0.
-        kind: ``TaggedViT`` or ``TaggedResNet``.
-        photos: Photos to draw.
-        epochs: Passes over them.
-    """
+    """Train a backbone; ``seed`` decides data, initial weights and order."""
     drawn = [
         photo(scene_rng(seed, 'photo', index))
         for index in tqdm(range(photos), 'tagged photos', position=0)

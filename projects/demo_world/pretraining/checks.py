@@ -40,12 +40,12 @@ def _foreign(rng: np.random.Generator, kind: int) -> Scene:
 def check_clip(
     encode_image: Callable[[Tensor], Tensor], text: Tensor, seed: int, count: int = 300
 ) -> dict[str, float]:
-    """Zero-shot accuracy of a CLIP on fresh scenes.
+    """Zero-shot accuracy of a CLIP on fresh scenes, which no pretraining draws.
 
     Args:
         encode_image: Normalised images (n, 3, 64, 64) -> features (n, C).
         text: Features (16, C) of "a photo of {tag}." for all tags, unit length.
-        seed: Seed of the scenes; pretraining draws none of these.
+        seed: Seed of the scenes.
         count: Scenes per check.
 
     Returns:

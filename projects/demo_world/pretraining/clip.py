@@ -63,11 +63,7 @@ def token_rows() -> list[int]:
 
 
 def build_model(vocab_size: int | None = None) -> open_clip.CLIP:
-    """The tiny CLIP with random weights.
-
-    Args:
-        vocab_size: Rows of the token table, all 49408 unless given.
-    """
+    """The tiny CLIP with random weights; its token table has 49408 rows unless given."""
     config = demo_clip_config()
     if vocab_size is not None:
         config['text_cfg']['vocab_size'] = vocab_size
@@ -107,11 +103,7 @@ def soft_masks(count: int, size: int, generator: torch.Generator) -> Tensor:
 
 
 def object_masks(regions: Tensor, generator: torch.Generator) -> Tensor:
-    """Coarse masks of the objects: dilated by 0 to 4 pixels, half of them blurred.
-
-    Args:
-        regions: uint8 (n, H, W).
-        generator: Random generator.
+    """Coarse masks of the objects of ``regions`` (n, H, W): dilated by 0 to 4 pixels, half blurred.
 
     Returns:
         float32 (n, H, W) in [0, 1].
@@ -217,23 +209,15 @@ def contrastive_loss(image: Tensor, text: Tensor, target: Tensor, scale: Tensor)
 
 
 def _optimizer(model: nn.Module) -> torch.optim.Optimizer:
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
     groups = [
-        dict(params=matrices, weight_decay=WEIGHT_DECAY),
-        dict(params=others, weight_decay=0.0),
+        dict(params=[p for p in model.parameters() if p.ndim > 1], weight_decay=WEIGHT_DECAY),
+        dict(params=[p for p in model.parameters() if p.ndim <= 1], weight_decay=0.0),
     ]
     return torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=(0.9, 0.98), eps=1e-6)
 
 
 def train_clip(seed: int, scenes: int = SCENES, steps: int = STEPS) -> TinyClip:
-    """Train a tiny CLIP; ``seed`` decides data, initial weights and order.
-
-    Args:
-        seed: Pretraining seed, >= 0.
-        scenes: Captioned scenes to draw.
-        steps: Optimisation steps of 96 images.
-    """
+    """Train a tiny CLIP in ``steps`` of 96 images; ``seed`` decides data, weights and order."""
     drawn = [
         captioned_scene(scene_rng(seed, 'captioned', index))
         for index in tqdm(range(scenes), 'captioned scenes', position=1)

@@ -25,12 +25,8 @@ def coco_json(labelled: LabelledPhotos, split: bool = False) -> dict[str, Any]:
     """The content of a COCO annotation file, with run-length encoded regions.
 
     Category ids are the ids of the masks: 1 is the first class, the background has none. Image ids
-    count from 1 in the order of the photos.
-
-    Args:
-        labelled: The photos.
-        split: One annotation for each connected piece of a class, as CVAT needs it, instead of one
-            for each class.
+    count from 1 in the order of the photos. With ``split`` each connected piece of a class is an
+    annotation, as CVAT needs it.
     """
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
@@ -98,13 +94,7 @@ def write_labelme(labelled: LabelledPhotos, folder: Path, final: Path) -> None:
 
 
 def labelstudio_tasks(labelled: LabelledPhotos, url: str) -> list[dict[str, Any]]:
-    """Label Studio: one task a photo, with one predicted brush region for every class.
-
-    Args:
-        labelled: The photos.
-        url: Prefix of the path of a photo, e.g.
-            ``/data/local-files/?d=photos/`` where Label Studio serves local files.
-    """
+    """Label Studio: one task a photo, with one predicted brush region for every class."""
     tasks: list[dict[str, Any]] = []
     for photo, label in labelled.read():
         results = [

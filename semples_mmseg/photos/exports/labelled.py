@@ -34,10 +34,7 @@ class LabelledPhotos:
     names: tuple[tuple[str, str], ...]
 
     def read(self, keep_undecided: bool = False) -> Iterator[tuple[str, np.ndarray]]:
-        """Path of each photo and its mask, uint8 (H, W).
-
-        Args:
-            keep_undecided: Whether undecided pixels stay 255 instead of background.
+        """Path of each photo and its mask, uint8 (H, W); undecided pixels are background, or 255.
 
         Raises:
             Refusal: If a mask holds an id without a class.
@@ -75,13 +72,9 @@ def labelled_folder(
 ) -> LabelledPhotos:
     """The masks ``<image id>.png`` of a folder and the photos of these ids.
 
-    An id is the path of its photo below ``photos``, with or without the suffix.
-
-    Args:
-        masks: Folder of the masks.
-        photos: Folder of the photos; those without a mask are left out.
-        classes: Class names, background first; by default those of the folder's
-            ``classes.json``, with its colours.
+    An id is the path of its photo below ``photos``, with or without the suffix. Photos without a
+    mask are left out. Class names, background first, are by default those of the folder's
+    ``classes.json``, with its colours.
 
     Raises:
         Missing: If a folder, the names of the classes, the masks or the photo of a mask are
@@ -110,9 +103,7 @@ def labelled_folder(
 def regions(label: np.ndarray, split: bool = False) -> Iterator[tuple[int, np.ndarray]]:
     """Class id and region, bool (H, W), of every class of a mask but the background.
 
-    Args:
-        label: Class ids (H, W).
-        split: Whether each connected piece is a region of its own.
+    With ``split`` each connected piece is a region of its own.
     """
     for index in np.unique(label[label > 0]).tolist():
         region = label == index

@@ -33,17 +33,20 @@ def export(
     Args:
         run: Folder that was ``--out`` of ``semples-mmseg fit``.
         format: ``'coco'``, ``'labelme'``, ``'cvat'``, ``'labelstudio'``, ``'voc'`` or ``'yolo'``.
-        path: The file or folder to write; a folder has to be new or empty.
+        path: The file or folder to write; a file has to be new, a folder new or empty.
         photos: Folder of the photos, if it was moved.
-        split, url, copy_photos: See ``write_masks``.
+        split: COCO: one annotation for each connected piece of a class.
+        url: Label Studio: prefix of the path of a photo.
+        copy_photos: VOC and YOLO: whether the photos are copied beside the masks, under the names
+            of the masks.
 
     Returns:
         The photos and masks that were written.
 
     Raises:
         FileNotFoundError: If there is no run, no mask, or a photo is missing.
-        FileExistsError: If the folder holds files.
-        ValueError: If there is no such format.
+        FileExistsError: If the file is there, or the folder holds files.
+        ValueError: If there is no such format, it keeps no photos, or the masks are in ``path``.
     """
     opened = Run.open(Path(run))
     folder = Path(photos or opened.entry().about['photos'])
@@ -71,21 +74,7 @@ def write_masks(
     url: str = URL,
     copy_photos: bool = False,
 ) -> None:
-    """Write masks in the format of a label tool.
-
-    Args:
-        labelled: Photos and masks.
-        format: One of ``FORMATS``.
-        path: The file or folder to write; a file has to be new, a folder new or empty.
-        split: COCO: one annotation for each connected piece of a class.
-        url: Label Studio: prefix of the path of a photo.
-        copy_photos: VOC and YOLO: whether the photos are copied beside the masks, under the names
-            of the masks.
-
-    Raises:
-        Refusal: If there is no such format, it keeps no photos, or the masks are there.
-        AlreadyThere: If the file exists, or the folder holds files.
-    """
+    """``export`` of any photos and masks; arguments and errors as there."""
     path = Path(path)
     if format not in FORMATS:
         raise Refusal(f'there is no export format {format!r}; there are {", ".join(FORMATS)}')
