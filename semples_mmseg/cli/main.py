@@ -37,14 +37,16 @@ def check(photos: Path, tags: Path | None, classes: Path | None, **settings: Any
     register_components()
     from rich.console import Console
 
-    from ..photos.fit import settings_for, show_settings
+    from ..photos.fit import show_settings
     from ..photos.inspection import inspect_photos, show_inspection
+    from ..photos.settings import choose_settings
 
     console = Console(soft_wrap=True)
     found = inspect_photos(photos, tags, classes)
     show_inspection(found, console)
     usable = found.usable(skip_unreadable=True, skip_rare=True)
-    show_settings(settings_for(found, usable, **settings), usable, console)
+    chosen = choose_settings(found.sizes.values(), **settings)
+    show_settings(chosen, len(usable.tags), console)
     findings = found.findings()
     console.print(f'findings: {len(findings)}' if findings else 'all is well')
     return int(bool(findings))

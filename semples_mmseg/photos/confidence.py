@@ -8,8 +8,8 @@ photos have a low IoU. docs/own_photos.md compares it with the true IoU on the d
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,8 +19,7 @@ from ..utils.parallel import parallel_map
 from .run import Run
 
 
-@dataclass(frozen=True)
-class Confidence:
+class Confidence(NamedTuple):
     """One row of ``confidence.csv``.
 
     Attributes:
@@ -42,12 +41,19 @@ def write_confidence(run: Run) -> None:
     Args:
         run: A run with pseudo masks and predictions.
     """
-    rows = sorted(measure_confidence(run), key=lambda row: (row.confidence, row.photo, row.tag))
+    names, labels = run.class_names(), run.labels()
+    jobs = []
+    for photo, tags in labels.items():
+        ids = [names.index(tag) + 1 for tag in tags]
+        jobs.append((mask_path(run.masks, photo), mask_path(run.predictions, photo), ids))
+    rows = []
+    for (photo, tags), found in zip(labels.items(), parallel_map(_agreement, jobs), strict=True):
+        rows += [(iou, photo, tag, share) for tag, (iou, share) in zip(tags, found, strict=True)]
     with atomic_write(run.confidence) as file:
         writer = csv.writer(file, lineterminator='\n')
-        writer.writerow(['photo', 'tag', 'confidence', 'share'])
-        for row in rows:
-            writer.writerow([row.photo, row.tag, f'{row.confidence:.4f}', f'{row.share:.4f}'])
+        writer.writerow(Confidence._fields)
+        for iou, photo, tag, share in sorted(rows):
+            writer.writerow([photo, tag, f'{iou:.4f}', f'{share:.4f}'])
 
 
 def read_confidence(run: Run) -> list[Confidence]:
@@ -57,27 +63,6 @@ def read_confidence(run: Run) -> list[Confidence]:
             Confidence(row['photo'], row['tag'], float(row['confidence']), float(row['share']))
             for row in csv.DictReader(file)
         ]
-
-
-def measure_confidence(run: Run) -> list[Confidence]:
-    """Compare pseudo masks with predictions, for the tags of every photo."""
-    names = run.class_names()
-    labels = {photo: tags for photo, tags in run.labels().items() if tags}
-    jobs = [
-        (
-            mask_path(run.masks, photo),
-            mask_path(run.predictions, photo),
-            [names.index(tag) + 1 for tag in tags],
-        )
-        for photo, tags in labels.items()
-    ]
-    return [
-        Confidence(photo, tag, iou, share)
-        for (photo, tags), values in zip(
-            labels.items(), parallel_map(_agreement, jobs), strict=True
-        )
-        for tag, (iou, share) in zip(tags, values, strict=True)
-    ]
 
 
 def _agreement(job: tuple[Path, Path, list[int]]) -> list[tuple[float, float]]:

@@ -14,7 +14,7 @@ from ..utils.io import atomic_write
 from ..utils.lists import image_ids
 from .run import Run
 from .settings import FitSettings, Length
-from .tags import TaggedPhotos, suffixes_of
+from .tags import TaggedPhotos
 
 DEIT = 'timm:deit_small_patch16_224.fb_in1k'
 _RATES = dict(classify=6e-4, match=5.12e-4, prompt=0.1, refine=5.12e-4)
@@ -28,20 +28,16 @@ def write_configs(run: Run, tagged: TaggedPhotos, fit: FitSettings) -> None:
     """Write ``configs/semples.py`` and ``configs/segmenter.py``.
 
     Folders of the run are relative to them, so that it can be moved.
-
-    Args:
-        run: The run.
-        tagged: Photos and classes.
-        fit: Settings and lengths of the trainings.
     """
     demo = fit.weights == 'demo'
-    weights = dict(
-        type='Pretrained', checkpoint=f'weights:{fit.backbone}' if fit.backbone else DEIT
-    )
+    weights = dict(type='Pretrained', checkpoint=DEIT)
+    if fit.backbone:
+        weights['checkpoint'] = f'weights:{fit.backbone}'
+    suffixes = {photo.removeprefix(name) for photo, name in image_ids(tagged.tags).items()}
     data: dict[str, Any] = dict(
         data_root='{{fileDirname}}/../data',
         class_names=list(tagged.classes),
-        img_suffix=suffixes_of(image_ids(tagged.tags)),
+        img_suffix=sorted(suffixes, key=len, reverse=True),
         data_prefix=dict(img_path=str(tagged.root.resolve())),
     )
     workers = dict(num_workers=fit.workers, persistent_workers=fit.workers > 0)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
-import shutil
 import tempfile
 import time
 import warnings
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -23,7 +20,7 @@ from ..utils.errors import AlreadyThere, Missing, Refusal
 from ..utils.io import check_writable
 from ..utils.label_png import class_colours, mask_path
 from ..utils.locks import folder_lock
-from ..utils.parallel import parallel_map, usable_cores
+from ..utils.parallel import parallel_map
 from ..utils.progress import progress
 from ..version import __version__
 from ..weights.hub import TIMM, find_tag, timm_file
@@ -41,8 +38,6 @@ _HINTS = (
     'memory: smaller photos; end other programs',
     'disk: fewer photos, another disk (--out)',
 )
-_MEGABYTES = {'pretrained': 3000, 'demo': 60}
-"""Megabytes of checkpoints and logs, without masks and predictions."""
 
 
 def fit(
@@ -103,10 +98,10 @@ def fit(
         )
     found = inspect_photos(photos, tags, classes, run.known_sizes(photos))
     usable = found.usable(skip_unreadable, skip_rare)
-    settings = settings_for(found, usable, weights, backbone, clip, seed, epochs)
+    settings = choose_settings(found.sizes.values(), weights, backbone, clip, seed, epochs)
     show_inspection(found, console)
     if dry_run or measure:
-        show_settings(settings, usable, console)
+        show_settings(settings, len(usable.tags), console)
         if measure:
             check_weights(settings)
             with tempfile.TemporaryDirectory(prefix='semples-forecast-') as folder:
@@ -117,8 +112,8 @@ def fit(
     check_weights(settings)
     check_writable(run.folder)
     with folder_lock(run.folder):
-        settings = begin(run, found, usable, settings, epochs)
-        show_settings(settings, usable, console)
+        settings = begin(run, found, usable, settings)
+        show_settings(settings, len(usable.tags), console)
         _finish(run, settings, console, verbose, overlays)
     return run
 
@@ -129,31 +124,6 @@ def label(*args: Any, **kwargs: Any) -> Run:
     return fit(*args, **kwargs)
 
 
-def settings_for(
-    found: Inspection,
-    usable: TaggedPhotos,
-    weights: str = 'pretrained',
-    backbone: Path | None = None,
-    clip: Path | None = None,
-    seed: int = 0,
-    epochs: int | None = None,
-) -> FitSettings:
-    """Choose the settings for this machine; for the arguments see ``fit``."""
-    settings = choose_settings(
-        len(usable.tags),
-        found.mean_pixels,
-        weights=weights,
-        backbone=None if backbone is None else str(Path(backbone).resolve()),
-        clip=None if clip is None else str(Path(clip).resolve()),
-        crf=importlib.util.find_spec('pydensecrf') is not None,
-        one_size=len(set(found.sizes.values())) == 1,
-        gpu=torch.cuda.is_available(),
-        cores=usable_cores(),
-        seed=seed,
-    )
-    return settings if epochs is None else settings.at_most(epochs)
-
-
 def check_weights(settings: FitSettings) -> None:
     """Check that the weights exist, or download them, before long work.
 
@@ -162,46 +132,33 @@ def check_weights(settings: FitSettings) -> None:
             where.
         Refusal: If files are given for the shipped models.
     """
-    files = {'--backbone': settings.backbone, '--clip': settings.clip}
-    given = {option: Path(file) for option, file in files.items() if file}
-    if settings.weights == 'demo':
-        if given:
-            raise Refusal(
-                f'{next(iter(given))} has no effect with --weights demo: leave one of them out'
-            )
-        return
-    for option, path in given.items():
-        if not path.is_file():
-            raise Missing(f'{option}: there is no file {path}')
     missing = []
-    for option, find, arguments in (
-        ('--backbone', timm_file, (DEIT.removeprefix(TIMM),)),
-        ('--clip', find_tag, ('ViT-B-32', 'openai')),
+    for option, given, find, arguments in (
+        ('--backbone', settings.backbone, timm_file, (DEIT.removeprefix(TIMM),)),
+        ('--clip', settings.clip, find_tag, ('ViT-B-32', 'openai')),
     ):
-        try:
-            if option not in given:
+        if given and settings.weights == 'demo':
+            raise Refusal(f'{option} has no effect with --weights demo: leave one of them out')
+        if given and not Path(given).is_file():
+            raise Missing(f'{option}: there is no file {given}')
+        if not given and settings.weights == 'pretrained':
+            try:
                 find(*arguments)
-        except FileNotFoundError as error:
-            missing.append(f'{error}, or give it with {option} FILE')
+            except FileNotFoundError as error:
+                missing.append(f'{error}, or give it with {option} FILE')
     if missing:
         raise Missing('; '.join(missing) + '. To try the program without them: --weights demo')
 
 
-def show_settings(settings: FitSettings, usable: TaggedPhotos, console: Console) -> None:
-    """Print the settings of ``fit`` for these photos."""
+def show_settings(settings: FitSettings, photos: int, console: Console) -> None:
+    """Print the settings of ``fit`` for a number of photos."""
     table = Table('', 'chosen', title='Settings')
-    for row in settings.rows(len(usable.tags)):
+    for row in settings.rows(photos):
         table.add_row(*row)
     console.print(table)
 
 
-def begin(
-    run: Run,
-    found: Inspection,
-    tagged: TaggedPhotos,
-    settings: FitSettings,
-    epochs: int | None = None,
-) -> FitSettings:
+def begin(run: Run, found: Inspection, tagged: TaggedPhotos, settings: FitSettings) -> FitSettings:
     """Record what a run is made from, and write its lists, labels and configs.
 
     Args:
@@ -209,46 +166,42 @@ def begin(
         found: All photos.
         tagged: Photos and tags to train on.
         settings: Settings of the trainings.
-        epochs: As the user has given them.
 
     Returns:
         The settings of the run; for an existing run, those that it was begun with.
 
     Raises:
         AlreadyThere: If the folder holds other files.
-        Refusal: If the run was made from something else, or the disk has too little room.
+        Refusal: If the run was made from something else.
     """
     record, root = run.record(), tagged.root.resolve()
     asked = dict(
         weights=settings.weights,
         seed=settings.seed,
-        epochs=epochs,
+        epochs=settings.epochs,
         classes=list(tagged.classes),
         labels=labels_of(tagged),
     )
     inputs = {f'{PHOTOS}{name}': root / name for name in tagged.tags}
-    files = dict(backbone=settings.backbone, clip=settings.clip)
+    files: dict[str, Any] = dict(backbone=settings.backbone, clip=settings.clip)
     inputs |= {name: Path(file) for name, file in files.items() if file}
+    moved = False
     if ENTRY in record:
         there = run.fit_settings()
-        settings = replace(there, backbone=settings.backbone, clip=settings.clip)
+        settings = replace(there, **files)
+        moved = settings != there or str(root) != record[ENTRY].about['photos']
     elif run.folder.is_dir() and any(path.name[0] != '.' for path in run.folder.iterdir()):
         raise AlreadyThere(
             f'{run.folder} holds files that are no run: choose a new folder with --out'
         )
-    else:
-        _check_room(run.folder, settings, len(tagged.tags))
     about: dict[str, Any] = dict(
         version=__version__,
         photos=str(root),
         form=tagged.form,
-        fit=settings.to_json(),
+        fit=asdict(settings),
         sizes={name: found.sizes[name] for name in tagged.tags},
     )
-    complete = record.state(ENTRY, asked, inputs) == 'complete'
-    places = ('photos', 'fit')
-    moved = complete and any(record[ENTRY].about[key] != about[key] for key in places)
-    if not complete or moved:
+    if record.state(ENTRY, asked, inputs) != 'complete' or moved:
         record.begin(ENTRY, asked, inputs, anew=moved, **about)
         lists = write_dataset(tagged, run.data)
         write_configs(run, tagged, settings)
@@ -269,12 +222,17 @@ def _finish(
         contextlib.redirect_stdout(log),
     ):
         model = write_model(run)
-    if overlays:
-        _write_overlays(run)
     minutes = (time.monotonic() - start) / 60
     table = Table(title=f'Finished after {minutes:.1f} minutes', show_header=False)
     table.add_row('masks', f'{run.masks} (ids and colours: classes.json)')
     if overlays:
+        palette = class_colours(len(run.class_names()) + 1)
+        jobs = [
+            (overlay_path(run.overlays, name), photo, mask_path(run.masks, name), palette)
+            for name, photo in run.photo_paths().items()
+        ]
+        for _ in progress(parallel_map(overlay_files, jobs), 'overlays', len(jobs)):
+            pass
         table.add_row('over photos', str(run.overlays))
     table.add_row('doubtful ones', f'{run.confidence}, least confident first')
     table.add_row('model', f'{run.model}: {", ".join(file.name for file in model)}')
@@ -298,27 +256,3 @@ def _recipe(run: Run, settings: FitSettings) -> Recipe:
     )
     places = dict(photos=run.entry().about['photos'])
     return read_recipe('photos', run.folder, places, values)
-
-
-def _write_overlays(run: Run) -> None:
-    """Write the pseudo masks over their photos."""
-    palette = class_colours(len(run.class_names()) + 1)
-    jobs = [
-        (overlay_path(run.overlays, name), photo, mask_path(run.masks, name), palette)
-        for name, photo in run.photo_paths().items()
-    ]
-    for _ in progress(parallel_map(overlay_files, jobs), 'overlays', len(jobs)):
-        pass
-
-
-def _check_room(folder: Path, settings: FitSettings, photos: int) -> None:
-    there = folder.resolve()
-    while not there.exists():
-        there = there.parent
-    needed = _MEGABYTES[settings.weights] + photos * 0.1
-    free = shutil.disk_usage(there).free / 2**20
-    if free < needed:
-        raise Refusal(
-            f'{there} has {free:.0f} MB free, a run takes about {needed:.0f}: make room, or choose '
-            'another disk with --out'
-        )

@@ -22,7 +22,10 @@ from .run import Run
 
 ENTRY = 'model'
 """Entry of the record."""
-FILES = ('segmenter.py', 'segmenter.pth', 'segmenter.onnx', 'classes.json')
+_KEPT = (
+    *('custom_imports', 'default_scope', 'env_cfg', 'randomness', 'default_hooks', 'vis_backends'),
+    *('visualizer', 'log_processor', 'log_level', 'crf', 'tta_model', 'tta_pipeline'),
+)
 
 
 def write_model(run: Run) -> list[Path]:
@@ -46,46 +49,36 @@ def write_model(run: Run) -> list[Path]:
         Refusal: If the model cannot be exported, or one of its files was changed.
         RunError: If the ONNX file does not agree with PyTorch.
     """
-    record, weights = run.record(), run.segmenter_weights
-    files = [run.model / name for name in FILES]
-    without = _no_export()
-    if without:
-        files.pop(2)
+    record, weights, without = run.record(), run.segmenter_weights, ''
+    try:
+        check_packages()
+    except MissingPackage as error:
+        without = str(error)
+    config, checkpoint, onnx, classes = (
+        run.model / name
+        for name in ('segmenter.py', 'segmenter.pth', 'segmenter.onnx', 'classes.json')
+    )
     made = record[ENTRY].outputs or {} if ENTRY in record else {}
     anew = not without and 'model/segmenter.onnx' not in made
     if record.begin(ENTRY, {}, {weights.name: weights}, anew=anew) == 'complete':
         return [run.folder / name for name in made]
     source = Config.fromfile(run.segmenter_config)
-    named = read_classes(source.model.class_names, 'model.class_names')
-    meta = model_metainfo(named)
-    with atomic_write(files[0]) as text:
+    meta = model_metainfo(read_classes(source.model.class_names, 'model.class_names'))
+    with atomic_write(config) as text:
         text.write(_inference_config(source, meta).pretty_text)
-    with atomic_write(files[1], 'wb') as stream:
+    with atomic_write(checkpoint, 'wb') as stream:
         state = read_checkpoint(weights)['state_dict']
         about = dict(dataset_meta=meta, semples_mmseg_version=__version__)
         torch.save(dict(state_dict=state, meta=about), stream)
     write_classes(run.model, meta['classes'], meta['palette'])
+    files = [config, checkpoint, classes]
     if without:
         print_log(f'no ONNX file was written: {without}', logger='current', level=logging.WARNING)
     else:
-        export_onnx(files[0], files[1], files[2])
+        export_onnx(config, checkpoint, onnx)
+        files.insert(2, onnx)
     record.finish(ENTRY, files)
     return files
-
-
-def _no_export() -> str:
-    """Why no ONNX file can be written; empty if it can."""
-    try:
-        check_packages()
-    except MissingPackage as error:
-        return str(error)
-    return ''
-
-
-_KEPT = (
-    *('custom_imports', 'default_scope', 'env_cfg', 'randomness', 'default_hooks', 'vis_backends'),
-    *('visualizer', 'log_processor', 'log_level', 'crf', 'tta_model', 'tta_pipeline'),
-)
 
 
 def _inference_config(source: Config, meta: dict[str, Any]) -> Config:
@@ -118,9 +111,9 @@ def _inference_config(source: Config, meta: dict[str, Any]) -> Config:
 
 def _without_weights(part: Any) -> Any:
     """A config without the files of initial weights."""
-    if isinstance(part, dict):
-        kept = {key: _without_weights(value) for key, value in part.items()}
-        if isinstance(kept.get('init_cfg'), dict) and kept['init_cfg'].get('type') == 'Pretrained':
-            del kept['init_cfg']
-        return kept
-    return part
+    if not isinstance(part, dict):
+        return part
+    kept = {key: _without_weights(value) for key, value in part.items()}
+    if isinstance(kept.get('init_cfg'), dict) and kept['init_cfg'].get('type') == 'Pretrained':
+        del kept['init_cfg']
+    return kept

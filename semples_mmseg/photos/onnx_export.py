@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import os
 import tempfile
 import warnings
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +37,7 @@ _EXAMPLE = (2, 3, 123, 97)
 
 
 def check_packages() -> None:
-    """Check that ONNX files can be written.
-
-    Raises:
-        ImportError: If a package is missing; the message tells how to install it.
-    """
+    """Raise ``MissingPackage`` where ONNX files cannot be written."""
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingPackage(
@@ -64,10 +62,10 @@ def export_onnx(
         out: The file.
 
     Raises:
-        ImportError: If a package is missing.
+        MissingPackage: If a package is missing.
         FileNotFoundError: If config or weights are missing.
-        ValueError: If the model or its test pipeline cannot be exported.
-        RuntimeError: If PyTorch and onnxruntime do not agree.
+        Refusal: If the model or its test pipeline cannot be exported.
+        RunError: If PyTorch and onnxruntime do not agree.
     """
     check_packages()
     config = config if isinstance(config, Config) else Config.fromfile(os.fspath(config))
@@ -85,11 +83,7 @@ def export_onnx(
 
 
 class Graph(nn.Module):
-    """From RGB images to logits of their size; this module becomes the graph.
-
-    Args:
-        model: An ``EncoderDecoder``.
-    """
+    """From RGB images to logits of their size, by an ``EncoderDecoder``; becomes the graph."""
 
     mean: Tensor
     std: Tensor
@@ -121,7 +115,7 @@ def settings_of(config: Config, trained: TorchModel) -> OnnxSettings:
     """The steps of prediction that the graph of a model does not contain.
 
     Raises:
-        ValueError: If ``OnnxModel`` cannot do one of them.
+        Refusal: If ``OnnxModel`` cannot do one of them.
     """
     model: Any = trained.model
     kind = type(model).__name__
@@ -192,7 +186,9 @@ def _write(graph: Graph, settings: OnnxSettings, file: Path) -> None:
     finally:
         logging.disable(logging.NOTSET)
     assert program is not None
-    program.model.metadata_props.update({KEY: settings.to_json(), 'version': __version__})
+    program.model.metadata_props.update(
+        {KEY: json.dumps(asdict(settings), ensure_ascii=False), 'version': __version__}
+    )
     program.save(str(file), external_data=False)
 
 

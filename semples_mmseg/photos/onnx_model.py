@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,25 +47,12 @@ class OnnxSettings:
     enlarge: bool = False
     align_corners: bool = False
 
-    def to_json(self) -> str:
-        """Text for the metadata of an ONNX file."""
-        return json.dumps(asdict(self), ensure_ascii=False)
-
     @classmethod
     def from_json(cls, text: str) -> OnnxSettings:
-        """Read what ``to_json`` has written.
-
-        Raises:
-            ValueError: If it is something else.
-        """
-        try:
-            content: dict[str, Any] = json.loads(text)
-            values: dict[str, Any] = {
-                k: tuple(v) if isinstance(v, list) else v for k, v in content.items()
-            }
-            return cls(**{**values, 'palette': tuple(map(tuple, content['palette']))})
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise Refusal(f'metadata {KEY!r} cannot be read ({error})') from error
+        """Read what ``dataclasses.asdict`` and JSON made of the settings."""
+        values: dict[str, Any] = json.loads(text)
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**{**values, 'palette': tuple(map(tuple, values['palette']))})
 
     def resized(self, size: tuple[int, int]) -> tuple[int, int]:
         """Height and width of an image (height, width) after MMCV's ``Resize``."""
@@ -92,47 +79,39 @@ class OnnxModel:
         max_side: As above; None for no limit.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ImportError: If onnxruntime is not installed.
-        ValueError: If it is no ONNX file, or none of this package.
+        Missing: If there is no such file.
+        MissingPackage: If onnxruntime is not installed.
+        Refusal: If it is no ONNX file, or none of this package.
     """
 
     def __init__(self, path: str | os.PathLike, max_side: int | None = None) -> None:
         if not Path(path).is_file():
             raise Missing(f'there is no model at {path}')
-        runtime = require_onnxruntime()
         try:
-            self._session = runtime.InferenceSession(
-                os.fspath(path), providers=runtime.get_available_providers()
+            import onnxruntime
+        except ImportError as error:
+            raise MissingPackage(
+                f'ONNX files are run by onnxruntime: pip install onnxruntime ({error})'
+            ) from error
+        try:
+            self._session = onnxruntime.InferenceSession(
+                os.fspath(path), providers=onnxruntime.get_available_providers()
             )
         except Exception as error:  # onnxruntime has no common type
             raise Refusal(f'{path} cannot be read as an ONNX file ({error})') from error
-        about = self._session.get_modelmeta().custom_metadata_map
-        if KEY not in about:
-            raise Refusal(
-                f'{path} has no metadata about classes and sizes: it was not written by '
-                'tools/export_onnx.py or semples-mmseg fit'
-            )
         try:
+            about = self._session.get_modelmeta().custom_metadata_map
             self._settings = OnnxSettings.from_json(about[KEY])
-        except ValueError as error:
-            raise Refusal(f'{path}: {error}; export it again') from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise Refusal(
+                f'{path} has no classes and sizes in its metadata {KEY!r} ({error!r}): export it '
+                'with tools/export_onnx.py'
+            ) from error
         self.classes, self.palette = self._settings.classes, self._settings.palette
         self.max_side = self._settings.max_side if max_side is None else max_side
 
     def predict(self, photo: str | os.PathLike | np.ndarray) -> np.ndarray:
-        """The label map of a photo.
-
-        Args:
-            photo: Path, or uint8 RGB of shape ``(H, W, 3)``.
-
-        Returns:
-            Class ids, uint8 of shape ``(H, W)``; ``classes`` names them.
-
-        Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If it cannot be read.
-        """
+        """Class ids, uint8 (H, W), of a photo: a path or uint8 RGB (H, W, 3)."""
         pixels, settings = photo_pixels(photo), self._settings
         size = pixels.shape[:2]
         limited = size if self.max_side is None else limited_size(size, self.max_side)
@@ -167,21 +146,6 @@ class OnnxModel:
         return self._session.run(None, inputs)[0][0]
 
 
-def require_onnxruntime() -> Any:
-    """Import onnxruntime.
-
-    Raises:
-        ImportError: If it is not installed; the message tells how to install it.
-    """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise MissingPackage(
-            f'ONNX files are run by onnxruntime: pip install onnxruntime ({error})'
-        ) from error
-    return onnxruntime
-
-
 def windows(
     size: tuple[int, int], window: Sequence[int], stride: Sequence[int]
 ) -> Iterator[tuple[slice, slice]]:
@@ -201,51 +165,36 @@ def windows(
 def resize_linear(
     planes: np.ndarray, size: tuple[int, int], align_corners: bool = False
 ) -> np.ndarray:
-    """Resize bilinearly without antialiasing, as PyTorch does.
-
-    Args:
-        planes: Floats of shape ``(C, H, W)``.
-        size: Height and width of the result.
-        align_corners: Whether the outermost pixels keep their places.
-    """
+    """Resize floats (C, H, W) bilinearly without antialiasing, as PyTorch does."""
     for axis, length in ((1, size[0]), (2, size[1])):
-        if planes.shape[axis] == length:
-            continue
-        low, high, share = _places(planes.shape[axis], length, align_corners)
-        first, second = planes.take(low, axis), planes.take(high, axis)
-        planes = first + (second - first) * (share[:, None] if axis == 1 else share)
+        if planes.shape[axis] != length:
+            low, high, share = _neighbours(planes.shape[axis], length, align_corners)
+            first, second = planes.take(low, axis), planes.take(high, axis)
+            planes = first + (second - first) * (share[:, None] if axis == 1 else share)
     return planes
 
 
 def resize_as_opencv(planes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resize bilinearly with the integers of OpenCV, which MMCV's ``Resize`` calls.
+    """Resize uint8 (C, H, W) with the integers of OpenCV, which MMCV's ``Resize`` calls.
 
-    Args:
-        planes: uint8 of shape ``(C, H, W)``.
-        size: Height and width of the result.
-
-    Returns:
-        uint8 (C, h, w). In random images, a few pixels in a thousand differ from OpenCV's by 1.
+    In random images, a few values in a thousand differ from OpenCV's by 1.
     """
     if planes.shape[1:] == tuple(size):
         return planes
-    low, high, share = _places(planes.shape[2], size[1])
-    first, second = np.rint((1 - share) * 2048), np.rint(share * 2048)
-    whole = planes.astype(np.int32)
-    rows = whole[:, :, low] * first.astype(np.int32) + whole[:, :, high] * second.astype(np.int32)
-    low, high, share = _places(planes.shape[1], size[0])
-    first, second = (np.rint(part * 2048).astype(np.int32)[:, None] for part in (1 - share, share))
-    upper, lower = (rows[:, low] >> 4) * first >> 16, (rows[:, high] >> 4) * second >> 16
+    (top, bottom, down), (left, right, along) = map(_neighbours, planes.shape[1:], size)
+    first, second = (np.rint(part * 2048).astype(np.int32) for part in (1 - along, along))
+    rows = planes[:, :, left] * first + planes[:, :, right] * second
+    first, second = (np.rint(part * 2048).astype(np.int32)[:, None] for part in (1 - down, down))
+    upper, lower = (rows[:, top] >> 4) * first >> 16, (rows[:, bottom] >> 4) * second >> 16
     return (upper + lower + 2 >> 2).astype(np.uint8)
 
 
-def _places(
+def _neighbours(
     given: int, length: int, align_corners: bool = False
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each of ``length`` pixels its two neighbours of ``given``, and the second one's share."""
+    at = ((np.arange(length) + 0.5) * (given / length) - 0.5).clip(0, given - 1)
     if align_corners:
         at = np.linspace(0, given - 1, length)
-    else:
-        at = ((np.arange(length) + 0.5) * (given / length) - 0.5).clip(0, given - 1)
     low = at.astype(np.int64)
     return low, np.minimum(low + 1, given - 1), (at - low).astype(np.float32)

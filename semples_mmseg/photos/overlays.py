@@ -45,12 +45,7 @@ def overlay_path(folder: Path, name: str) -> Path:
 def write_overlay(
     path: Path, photo: np.ndarray, label: np.ndarray, palette: Sequence[Sequence[int]]
 ) -> None:
-    """Write a mask over its photo as a JPEG of at most ``OVERLAY_SIDE``.
-
-    Args:
-        path: The file; its folder is made.
-        photo, label, palette: See ``overlay_mask``.
-    """
+    """Write ``overlay_mask`` as a JPEG of at most ``OVERLAY_SIDE``; its folder is made."""
     height, width = limited_size(label.shape, OVERLAY_SIDE)  # type: ignore[arg-type]
     small = np.asarray(Image.fromarray(label).resize((width, height), Image.Resampling.NEAREST))
     painted = overlay_mask(resize_bicubic(photo, (height, width)), small, palette)

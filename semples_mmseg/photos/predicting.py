@@ -5,11 +5,8 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..utils.errors import Missing, Refusal
 from ..utils.images import read_image
@@ -22,30 +19,16 @@ from ..utils.record import Record
 from .onnx_model import OnnxModel
 from .overlays import overlay_path, write_overlay
 
+if TYPE_CHECKING:
+    from .torch_model import TorchModel
+
 MASKS = 'predictions'
 """Entry of the record."""
-OVERLAYS = 'overlays'
-"""Subfolder for pictures of the masks over their photos."""
-
-
-class Model(Protocol):
-    """``OnnxModel`` or ``TorchModel``.
-
-    Attributes:
-        classes: Names of the ids, background first.
-        palette: RGB of the ids.
-    """
-
-    classes: tuple[str, ...]
-    palette: tuple[tuple[int, ...], ...]
-
-    def predict(self, photo: str | os.PathLike | np.ndarray) -> np.ndarray:
-        """Class ids, uint8 (H, W), of a photo: a path or uint8 RGB (H, W, 3)."""
 
 
 def load(
     run: str | os.PathLike, *, device: str | None = None, max_side: int | None = None
-) -> Model:
+) -> OnnxModel | TorchModel:
     """The model that a run has trained.
 
         model = semples_mmseg.load('run')
@@ -64,9 +47,9 @@ def load(
         (H, W); ``classes`` are their names, background first.
 
     Raises:
-        FileNotFoundError: If there is no model.
-        ValueError: If a file is no model.
-        ImportError: If onnxruntime is missing for an ONNX file.
+        Missing: If there is no model.
+        Refusal: If a file is no model.
+        MissingPackage: If onnxruntime is missing for an ONNX file.
     """
     files = model_files(run)
     if len(files) == 1:
@@ -80,11 +63,7 @@ def load(
 
 
 def model_files(run: str | os.PathLike) -> list[Path]:
-    """The files of a model: an ONNX file, or a config and a checkpoint.
-
-    Raises:
-        FileNotFoundError: If there are none.
-    """
+    """The files of a model: an ONNX file, or a config and a checkpoint; ``Missing`` if none."""
     path = Path(run)
     if path.is_file():
         if path.suffix.lower() == '.onnx':
@@ -102,15 +81,8 @@ def model_files(run: str | os.PathLike) -> list[Path]:
     return files
 
 
-@dataclass(frozen=True)
-class Predicted:
-    """What was done.
-
-    Attributes:
-        masks: Number of masks written now.
-        there: Number of masks that were there already.
-        unreadable: A message for every photo that could not be read.
-    """
+class Predicted(NamedTuple):
+    """Number of masks written now and before, and a message for every unreadable photo."""
 
     masks: int
     there: int
@@ -129,8 +101,8 @@ def named_photos(sources: Sequence[str | os.PathLike], out: str | os.PathLike) -
         photos differ only in it (``image_ids``).
 
     Raises:
-        FileNotFoundError: If a source is not there, or a folder holds no photo.
-        ValueError: If two photos have the same mask file, or a folder of photos is ``out``.
+        Missing: If a source is not there, or a folder holds no photo.
+        Refusal: If two photos have the same mask file, or a folder of photos is ``out``.
     """
     found: dict[str, Path] = {}
     for source in map(Path, sources):
@@ -155,7 +127,7 @@ def named_photos(sources: Sequence[str | os.PathLike], out: str | os.PathLike) -
 
 
 def predict_photos(
-    model: Model,
+    model: OnnxModel | TorchModel,
     photos: dict[str, Path],
     out: str | os.PathLike,
     settings: dict[str, Any],
@@ -177,7 +149,6 @@ def predict_photos(
     Raises:
         Refusal: If the folder holds masks of other settings or of other photos of these names, or
             a mask was changed.
-        OSError: If files cannot be written.
     """
     out = Path(out)
     check_num_classes(len(model.classes), 'the model')
@@ -206,7 +177,7 @@ def predict_photos(
             if name in missing:
                 write_mask(mask, label, model.palette)
             if overlays:
-                write_overlay(overlay_path(out / OVERLAYS, name), pixels, label, model.palette)
+                write_overlay(overlay_path(out / 'overlays', name), pixels, label, model.palette)
         if state != 'complete':
             masks = (mask_path(out, name) for name in record[MASKS].inputs)
             record.finish(MASKS, [path for path in masks if path.is_file()], unused=unreadable)

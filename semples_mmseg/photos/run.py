@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..utils.classes import label_name
-from ..utils.errors import Missing, Refusal
+from ..utils.errors import Missing
 from ..utils.lists import image_ids
 from ..utils.record import RECORD, Entry, Record
 from .settings import FitSettings
@@ -31,10 +31,6 @@ ENTRY = 'run'
 """Entry of the record with photos, tags, classes and settings."""
 PHOTOS = 'photos/'
 """Begin of the names of photos among the inputs of this entry."""
-_KINDS = {
-    'settings': dict(classes=list, labels=dict),
-    'about': dict(version=str, photos=str, form=str, fit=dict, sizes=dict),
-}
 
 
 class Run:
@@ -42,9 +38,6 @@ class Run:
 
     Args:
         folder: The folder itself.
-
-    Attributes:
-        segmenter_weights: Weights of the retrained Segmenter.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -68,18 +61,8 @@ class Run:
 
     @classmethod
     def open(cls, folder: Path) -> Run:
-        """Open the run in a folder.
-
-        Raises:
-            Missing: If the folder holds none.
-            Refusal: If its record is damaged.
-        """
+        """Open the run in a folder; raise ``Missing`` if it holds none."""
         run = cls(folder)
-        if ENTRY not in run.record():
-            raise Missing(
-                f'{folder} holds no run ({RECORD} has no entry {ENTRY!r}): give the folder that '
-                'was --out of semples-mmseg fit'
-            )
         run.entry()
         return run
 
@@ -97,25 +80,23 @@ class Run:
         see ``FitSettings``; ``sizes``, height and width of the photos.
 
         Raises:
+            Missing: If the folder holds no run.
             Refusal: If the record is damaged.
         """
-        entry = self.record()[ENTRY]
-        for part, kinds in _KINDS.items():
-            for key, kind in kinds.items():
-                found = getattr(entry, part).get(key)
-                if not isinstance(found, kind):
-                    raise Refusal(
-                        f'{self.folder / RECORD} is damaged: {ENTRY}.{part}.{key} is {found!r}; '
-                        'restore the file, or choose another --out'
-                    )
-        return entry
+        record = self.record()
+        if ENTRY not in record:
+            raise Missing(
+                f'{self.folder} holds no run ({RECORD} has no entry {ENTRY!r}): give the folder '
+                'that was --out of semples-mmseg fit'
+            )
+        return record[ENTRY]
 
     def known_sizes(self, photos: Path) -> dict[str, tuple[int, int]]:
         """Height and width of the photos below a folder that are as when the run was begun."""
         record = self.record()
         if ENTRY not in record:
             return {}
-        sizes = self.entry().about['sizes']
+        sizes = record[ENTRY].about['sizes']
         same = record.unchanged(ENTRY, {f'{PHOTOS}{name}': photos / name for name in sizes})
         return {name: (h, w) for name, (h, w) in sizes.items() if f'{PHOTOS}{name}' in same}
 

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
-STAGES = ('classify', 'match', 'prompt', 'refine')
+from ..utils.parallel import usable_cores
 
-WEIGHTS = ('pretrained', 'demo')
-"""``'pretrained'``: DeiT-S and CLIP ViT-B/32; ``'demo'``: the small models that are shipped."""
+WEIGHTS = {
+    'pretrained': 'DeiT-S (ImageNet) and CLIP ViT-B/32',
+    'demo': 'small models of the demo',
+}
+"""What training starts from; the models of ``'demo'`` are shipped."""
 
 _FEWEST_EPOCHS, _MOST_EPOCHS = 4, 200
 _SMALL_PHOTO = 256 * 256
 """Pixels of a photo that is loaded faster than a worker process passes it on."""
 
+# Batches, and steps as in the configs of the demo and of VOC 2012 (60 epochs of 10,582 photos).
+_DEMO = dict(
+    classify=(50, 48), match=(32, 108), prompt=(64, 72), refine=(32, 108), segmenter=(16, 370)
+)
+_GPU = dict(
+    classify=(64, 9900), match=(64, 9900), prompt=(128, 4950), refine=(64, 9900),
+    segmenter=(4, 40000),
+)  # fmt: skip
+# On a CPU a step of eight photos takes seconds: a tenth of the pairs, to finish within a day.
+_CPU = dict.fromkeys(('classify', 'match', 'prompt', 'refine'), (16, 1500)) | dict(
+    segmenter=(4, 3000)
+)
 
-@dataclass(frozen=True)
-class Length:
-    """Length of one training.
 
-    Attributes:
-        batch: Images of a step.
-        epochs: Passes through the photos.
-    """
+class Length(NamedTuple):
+    """Length of one training: images of a step, and passes through the photos."""
 
     batch: int
     epochs: int
@@ -40,8 +52,7 @@ class FitSettings:
 
     Attributes:
         weights: One of ``WEIGHTS``.
-        backbone: File of the backbone's weights, or None for those that ``weights`` means.
-        clip: File of CLIP's weights, or None for those that ``weights`` means.
+        backbone, clip: Files of weights in place of those that ``weights`` means, or None.
         stages: Length of each stage by name.
         segmenter: Length of the retraining.
         workers: Processes that load photos.
@@ -49,6 +60,7 @@ class FitSettings:
         crf: Whether pseudo masks are refined by the dense CRF.
         amp: Whether training uses bfloat16.
         seed: Seed of training.
+        epochs: Maximum number of epochs that the user has given, or None.
     """
 
     weights: str
@@ -61,41 +73,25 @@ class FitSettings:
     crf: bool
     amp: bool
     seed: int
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON."""
-        return asdict(self)
+    epochs: int | None
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> FitSettings:
-        """What ``to_json`` made."""
-        stages = {name: Length(**length) for name, length in content['stages'].items()}
-        return cls(**{**content, 'stages': stages, 'segmenter': Length(**content['segmenter'])})
-
-    def at_most(self, epochs: int) -> FitSettings:
-        """The same with at most this number of epochs for each training, for trials."""
-
-        def cut(length: Length) -> Length:
-            return replace(length, epochs=min(length.epochs, epochs))
-
-        stages = {name: cut(length) for name, length in self.stages.items()}
-        return replace(self, stages=stages, segmenter=cut(self.segmenter))
+        """What ``dataclasses.asdict`` and JSON made of the settings."""
+        stages = {name: Length(*length) for name, length in content['stages'].items()}
+        return cls(**{**content, 'stages': stages, 'segmenter': Length(*content['segmenter'])})
 
     def rows(self, photos: int) -> list[tuple[str, str]]:
         """The settings as pairs of name and text, for a table."""
-        models = dict(
-            pretrained='DeiT-S (ImageNet) and CLIP ViT-B/32', demo='small models of the demo'
-        )
         lengths = {f'stage {name}': length for name, length in self.stages.items()}
+        lengths['Segmenter'] = self.segmenter
+        rows = [('models', WEIGHTS[self.weights])]
+        for name, length in lengths.items():
+            epochs = count(length.epochs, 'epoch')
+            steps = count(length.steps(photos), 'step')
+            rows.append((name, f'{epochs}, batch {length.batch}: {steps}'))
         return [
-            ('models', models[self.weights]),
-            *(
-                (
-                    name,
-                    _work(length, photos),
-                )
-                for name, length in (lengths | dict(Segmenter=self.segmenter)).items()
-            ),
+            *rows,
             ('pseudo masks', 'dense CRF' if self.crf else 'CAMs without CRF'),
             ('precision', 'bfloat16' if self.amp else 'float32'),
             ('loading', f'{self.workers} processes' if self.workers else 'in the same process'),
@@ -103,68 +99,46 @@ class FitSettings:
         ]
 
 
-# Batches, and steps as in the configs of the demo and of VOC 2012 (60 epochs of 10,582 photos).
-_DEMO = dict(
-    classify=(50, 48), match=(32, 108), prompt=(64, 72), refine=(32, 108), segmenter=(16, 370)
-)
-_GPU = dict(
-    classify=(64, 9900), match=(64, 9900), prompt=(128, 4950), refine=(64, 9900),
-    segmenter=(4, 40000),
-)  # fmt: skip
-# On a CPU a step of eight photos takes seconds: a tenth of the pairs, to finish within a day.
-_CPU = dict.fromkeys(STAGES, (16, 1500)) | dict(segmenter=(4, 3000))
-
-
 def choose_settings(
-    photos: int,
-    mean_pixels: float,
-    *,
-    weights: str,
-    backbone: str | None = None,
-    clip: str | None = None,
-    crf: bool = False,
-    one_size: bool = False,
-    gpu: bool = False,
-    cores: int = 1,
+    sizes: Collection[tuple[int, int]],
+    weights: str = 'pretrained',
+    backbone: Path | None = None,
+    clip: Path | None = None,
     seed: int = 0,
+    epochs: int | None = None,
 ) -> FitSettings:
-    """Choose the settings.
+    """Choose the settings for some photos on this machine.
 
     The result of a training depends on its number of steps, so small sets are trained for more
     epochs: as many steps as on the data sets of the configs, but at least 4 and at most 200 epochs.
 
     Args:
-        photos: Number of photos.
-        mean_pixels: Mean number of pixels of a photo.
-        weights, backbone, clip, seed: See ``FitSettings``.
-        crf: Whether the dense CRF can be used.
-        one_size: Whether all photos have the same size.
-        gpu: Whether there is a GPU.
-        cores: CPU cores.
+        sizes: Height and width of every photo.
+        weights, backbone, clip, seed, epochs: See ``photos.fit.fit``.
     """
-    demo, small = weights == 'demo', mean_pixels <= _SMALL_PHOTO
+    from torch.cuda import is_available  # the command line reads WEIGHTS, which should be fast
+
+    demo, gpu, photos = weights == 'demo', is_available(), len(sizes)
+    small = sum(height * width for height, width in sizes) / photos <= _SMALL_PHOTO
     lengths = {}
     for name, (most, steps) in (_DEMO if demo else _GPU if gpu else _CPU).items():
         batch = min(most, photos)
-        epochs = math.ceil(steps / (photos // batch))
-        lengths[name] = Length(batch, min(max(epochs, _FEWEST_EPOCHS), _MOST_EPOCHS))
+        needed = math.ceil(steps / (photos // batch))
+        chosen = min(max(needed, _FEWEST_EPOCHS), _MOST_EPOCHS)
+        lengths[name] = Length(batch, chosen if epochs is None else min(chosen, epochs))
     return FitSettings(
         weights=weights,
-        backbone=backbone,
-        clip=clip,
+        backbone=None if backbone is None else str(backbone.resolve()),
+        clip=None if clip is None else str(clip.resolve()),
         segmenter=lengths.pop('segmenter'),
         stages=lengths,
-        workers=0 if small else min(cores, 8),
-        test_batch=50 if small and one_size else 1,
-        crf=crf and not demo,
+        workers=0 if small else min(usable_cores(), 8),
+        test_batch=50 if small and len(set(sizes)) == 1 else 1,
+        crf=importlib.util.find_spec('pydensecrf') is not None and not demo,
         amp=gpu,
         seed=seed,
+        epochs=epochs,
     )
-
-
-def _work(length: Length, photos: int) -> str:
-    steps = count(length.steps(photos), 'step')
-    return f'{count(length.epochs, "epoch")}, batch {length.batch}: {steps}'
 
 
 def count(number: int, noun: str) -> str:

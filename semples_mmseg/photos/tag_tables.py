@@ -3,8 +3,8 @@
 ===================== =========================================================================
 form                  looks like
 ===================== =========================================================================
-long CSV or TSV       ``image,tag`` and one row for every tag of a photo
-list CSV or TSV       ``image,tags`` and one row a photo, its tags separated by ``;`` or ``,``
+CSV or TSV            ``image,tag`` and a row for every tag of a photo, or one for all its tags,
+                      separated by ``;`` or ``,``
 one-hot CSV or TSV    ``image,cat,dog`` and 0 or 1 in every class column
 JSON                  ``{"a.jpg": ["cat"]}`` or ``[{"image": "a.jpg", "tags": ["cat"]}]``
 COCO JSON             ``images``, ``annotations``, ``categories``
@@ -20,10 +20,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..datasets.voc import read_object_names
 from ..prepare.cls_labels import read_cls_labels
@@ -31,50 +30,31 @@ from ..utils.errors import Missing, Refusal
 from ..utils.files import read_json, read_text
 from ..utils.images import PHOTO_SUFFIXES
 
-IMAGE_COLUMNS = frozenset(
-    (
-        'image', 'images', 'img', 'photo', 'photos', 'picture', 'file', 'filename', 'file_name',
-        'path', 'image_id', 'id', 'name',
-    )
-)  # fmt: skip
-TAG_COLUMNS = frozenset(
-    (
-        'tag', 'tags', 'label', 'labels', 'class', 'classes', 'category', 'categories', 'keyword',
-        'keywords',
-    )
-)  # fmt: skip
-_YES, _NO = frozenset(('1', '1.0', 'true', 'yes', 'x')), frozenset(('', '0', '0.0', 'false', 'no'))
+IMAGE_COLUMNS = {
+    'image', 'images', 'img', 'photo', 'photos', 'picture', 'file', 'filename', 'file_name', 'path',
+    'image_id', 'id', 'name',
+}  # fmt: skip
+TAG_COLUMNS = {
+    'tag', 'tags', 'label', 'labels', 'class', 'classes', 'category', 'categories', 'keyword',
+    'keywords',
+}  # fmt: skip
+_YES, _NO = {'1', '1.0', 'true', 'yes', 'x'}, {'', '0', '0.0', 'false', 'no'}
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One statement of a tag table.
-
-    Attributes:
-        where: File and row, for messages.
-        image: The photo, as the table names it.
-        tags: Its tags; empty where the table says that it shows none of the classes.
-    """
+class Entry(NamedTuple):
+    """One statement of a table: its file and row, the photo as it is named there, and its tags."""
 
     where: str
     image: str
-    tags: tuple[str, ...]
+    tags: Sequence[str]
 
 
-@dataclass(frozen=True)
-class TagTable:
-    """A tag table as it was read.
-
-    Attributes:
-        form: Name of its form.
-        entries: Its statements, in order; a photo may have several.
-        classes: Class names in the order of the table's columns or categories, else of first
-            occurrence.
-    """
+class TagTable(NamedTuple):
+    """A table: its form, its statements (a photo may have several), its class names in order."""
 
     form: str
-    entries: tuple[Entry, ...]
-    classes: tuple[str, ...]
+    entries: Sequence[Entry]
+    classes: tuple[str, ...] = ()
 
 
 def read_tags(
@@ -85,70 +65,51 @@ def read_tags(
     Args:
         source: File or folder; None for a folder per class.
         photos: See ``utils.lists.find_photos``.
-        classes: Class names in order; needed for ``cls_labels.npy``. With other forms they set the
-            order, and a tag that is not among them is an error.
+        classes: Class names in order, and no tag may be another one. Needed for
+            ``cls_labels.npy``; by default in the order of columns, categories or occurrence.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If no form fits; the message names file and row.
+        Missing: If there is no such file.
+        Refusal: If no form fits; the message names file and row.
     """
     if source is None:
         table = _folders(photos)
     elif source.is_dir():
         table = _voc(source)
-    elif not source.is_file():
-        raise Missing(f'there is no tag table at {source}')
-    else:
+    elif source.is_file():
         table = _read_file(source, classes)
+    else:
+        raise Missing(f'there is no tag table at {source}')
     if classes is None:
-        return table
-    unknown = next(
-        ((entry.where, tag) for entry in table.entries for tag in entry.tags if tag not in classes),
-        None,
-    )
-    if unknown:
-        raise Refusal(
-            f'{unknown[0]}: the tag {unknown[1]!r} is none of the classes {", ".join(classes)}'
-        )
-    return TagTable(table.form, table.entries, tuple(classes))
-
-
-def _ordered(tags: Iterable[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(tags))
-
-
-def _table(form: str, entries: Sequence[Entry], classes: Iterable[str] | None = None) -> TagTable:
-    if classes is None:
-        classes = (tag for entry in entries for tag in entry.tags)
-    return TagTable(form, tuple(entries), _ordered(classes))
+        named = table.classes or (tag for entry in table.entries for tag in entry.tags)
+        return table._replace(classes=tuple(dict.fromkeys(named)))
+    for entry in table.entries:
+        for tag in entry.tags:
+            if tag not in classes:
+                raise Refusal(
+                    f'{entry.where}: the tag {tag!r} is none of the classes {", ".join(classes)}'
+                )
+    return table._replace(classes=tuple(classes))
 
 
 def _folders(photos: Sequence[str]) -> TagTable:
-    entries = []
-    for photo in photos:
-        folder, *rest = photo.split('/')
-        if not rest:
-            raise Refusal(
-                f'{photo} lies in no class folder: give a tag table (--tags), or put every photo '
-                'into a folder named after its class'
-            )
-        entries.append(Entry(photo, photo, (folder,)))
-    return _table('a folder per class', entries)
+    if alone := [photo for photo in photos if '/' not in photo]:
+        raise Refusal(
+            f'{alone[0]} lies in no class folder: give a tag table (--tags), or put every photo '
+            'into a folder named after its class'
+        )
+    entries = [Entry(photo, photo, [photo.partition('/')[0]]) for photo in photos]
+    return TagTable('a folder per class', entries)
 
 
 def _voc(folder: Path) -> TagTable:
-    files = sorted(folder.rglob('*.xml'))
-    if not files:
+    entries = []
+    for file in sorted(folder.rglob('*.xml')):
+        name = file.relative_to(folder).with_suffix('').as_posix()
+        entries.append(Entry(str(file), name, read_object_names(str(file))))
+    if not entries:
         raise Refusal(f'{folder} is a folder without VOC annotations (.xml)')
-    entries = [
-        Entry(
-            str(file),
-            file.relative_to(folder).with_suffix('').as_posix(),
-            _ordered(read_object_names(str(file))),
-        )
-        for file in files
-    ]
-    return _table('VOC XML', entries)
+    return TagTable('VOC XML', entries)
 
 
 def _read_file(path: Path, classes: Sequence[str] | None) -> TagTable:
@@ -158,8 +119,7 @@ def _read_file(path: Path, classes: Sequence[str] | None) -> TagTable:
         if classes is None:
             raise Refusal(f'{path} has no class names: give them with --classes')
         labels = read_cls_labels(path, classes)
-        entries = [Entry(str(path), name, tuple(tags)) for name, tags in labels.items()]
-        return _table('cls_labels.npy', entries, classes)
+        return TagTable('cls_labels.npy', [Entry(str(path), *item) for item in labels.items()])
     if start.removeprefix(b'\xef\xbb\xbf').lstrip()[:1] in (b'{', b'['):
         return _json(path, read_json(path, 'tag table'))
     return _csv(path, read_text(path, 'tag table'))
@@ -168,29 +128,27 @@ def _read_file(path: Path, classes: Sequence[str] | None) -> TagTable:
 def _json(path: Path, content: Any) -> TagTable:
     if isinstance(content, dict) and {'images', 'annotations', 'categories'} <= content.keys():
         return _coco(path, content)
-    if isinstance(content, list):
-        content = list(_records(path, content))
-    elif isinstance(content, dict):
-        content = list(content.items())
     entries = []
-    for number, (image, tags) in enumerate(content, 1):
+    rows = content.items() if isinstance(content, dict) else content
+    for number, row in enumerate(rows, 1):
         where = f'{path}, entry {number}'
+        image, tags = row if isinstance(row, tuple) else _record(where, row)
         if isinstance(tags, str):
-            tags = _split(tags)
+            tags = _split([tags])
         if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
             raise Refusal(f'{where}: the tags of {image!r} have to be a list of names')
-        entries.append(Entry(where, str(image), _ordered(tag.strip() for tag in tags)))
-    return _table('JSON', entries)
+        entries.append(Entry(where, str(image), [tag.strip() for tag in tags]))
+    return TagTable('JSON', entries)
 
 
-def _records(path: Path, rows: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
-    for number, row in enumerate(rows, 1):
-        keys = row.keys() if isinstance(row, dict) else ()
-        image = next((key for key in keys if key.lower() in IMAGE_COLUMNS), None)
-        tags = next((key for key in keys if key.lower() in TAG_COLUMNS), None)
-        if image is None or tags is None:
-            raise Refusal(f'{path}, entry {number}: expected {{"image": ..., "tags": [...]}}')
-        yield row[image], row[tags]
+def _record(where: str, row: Any) -> tuple[Any, Any]:
+    """Image and tags of an object in a list."""
+    keys = row.keys() if isinstance(row, dict) else ()
+    image = next((key for key in keys if key.lower() in IMAGE_COLUMNS), None)
+    tags = next((key for key in keys if key.lower() in TAG_COLUMNS), None)
+    if image is None or tags is None:
+        raise Refusal(f'{where}: expected {{"image": ..., "tags": [...]}}')
+    return row[image], row[tags]
 
 
 def _coco(path: Path, content: Mapping[str, Any]) -> TagTable:
@@ -200,12 +158,12 @@ def _coco(path: Path, content: Mapping[str, Any]) -> TagTable:
         for annotation in content['annotations']:
             shown[annotation['image_id']].append(names[annotation['category_id']])
         entries = [
-            Entry(f'{path}, image {image["id"]}', image['file_name'], _ordered(shown[image['id']]))
+            Entry(f'{path}, image {image["id"]}', image['file_name'], shown[image['id']])
             for image in content['images']
         ]
     except (KeyError, TypeError) as error:
         raise Refusal(f'{path} is not a COCO annotation file: {error!r} is missing') from None
-    return _table('COCO JSON', entries, names.values())
+    return TagTable('COCO JSON', entries, tuple(names.values()))
 
 
 def _csv(path: Path, text: str) -> TagTable:
@@ -214,74 +172,64 @@ def _csv(path: Path, text: str) -> TagTable:
     if delimiter is None:
         raise Refusal(f'{path}, row 1: expected columns image and tag, got {head[:80]!r}')
     kind = 'TSV' if delimiter == '\t' else 'CSV'
-    rows = [
-        (number, [cell.strip() for cell in row])
-        for number, row in enumerate(csv.reader(io.StringIO(text), delimiter=delimiter), 1)
-        if any(cell.strip() for cell in row)
-    ]
-    (_, header), *body = rows
-    if PurePosixPath(header[0]).suffix.lower() in PHOTO_SUFFIXES:  # no header
-        return _tag_columns(path, f'{kind} without header', 0, None, rows)
+    rows = []
+    for number, row in enumerate(csv.reader(io.StringIO(text), delimiter=delimiter), 1):
+        cells = [cell.strip() for cell in row]
+        if any(cells):
+            rows.append((f'{path}, row {number}', cells))
+    header = rows[0][1]
+    if PurePosixPath(header[0]).suffix.lower() in PHOTO_SUFFIXES:
+        entries = [Entry(where, row[0], _split(row[1:])) for where, row in rows]
+        return TagTable(f'{kind} without header', entries)
+    image, column = _columns(path, header)
+    entries = []
+    for where, row in rows[1:]:
+        if any(row[len(header) :]) or (column is None and len(row) < len(header)):
+            raise Refusal(
+                f'{where}: {len(row)} cells where the header has {len(header)}; several tags in '
+                'one cell need quotes, and ; between them'
+            )
+        row += [''] * (len(header) - len(row))
+        if column is not None:
+            tags = _split([row[column]])
+        else:
+            pairs = enumerate(zip(header, row, strict=False))
+            tags = [name for i, (name, cell) in pairs if i != image and _is_one(cell, name, where)]
+        entries.append(Entry(where, row[image], tags))
+    if column is not None:
+        return TagTable(kind, entries)
+    classes = tuple(name for index, name in enumerate(header) if index != image)
+    return TagTable(f'one-hot {kind}', entries, classes)
+
+
+def _columns(path: Path, header: Sequence[str]) -> tuple[int, int | None]:
+    """Column of the photos, and of the tags; None where every class has a column."""
     names = [name.lower() for name in header]
-    images = [index for index, name in enumerate(names) if name in IMAGE_COLUMNS]
-    if not images:
+    image = next((index for index, name in enumerate(names) if name in IMAGE_COLUMNS), None)
+    if image is None:
         raise Refusal(
             f'{path}, row 1: no column is called image (or {", ".join(sorted(IMAGE_COLUMNS))}); '
             f'the columns are {", ".join(header)}'
         )
-    tags = [index for index, name in enumerate(names) if name in TAG_COLUMNS]
-    if tags:
-        unknown = [header[i] for i in range(len(names)) if i not in (images[0], *tags)]
-        if len(tags) > 1 or unknown:
-            extra = ', '.join(unknown or [header[i] for i in tags[1:]])
-            raise Refusal(f'{path}, row 1: unknown columns {extra}; expected image and tag')
-        return _tag_columns(path, kind, images[0], tags[0], body)
-    return _one_hot(path, kind, header, images[0], body)
+    tags = next((index for index, name in enumerate(names) if name in TAG_COLUMNS), None)
+    unknown = [name for index, name in enumerate(header) if index not in (image, tags)]
+    if tags is not None and unknown:
+        raise Refusal(
+            f'{path}, row 1: unknown columns {", ".join(unknown)}; expected image and tag'
+        )
+    return image, tags
 
 
-def _tag_columns(
-    path: Path, kind: str, image: int, column: int | None, rows: Sequence[tuple[int, list[str]]]
-) -> TagTable:
-    entries, listed = [], False
-    for number, row in rows:
-        where = f'{path}, row {number}'
-        if len(row) <= image or not row[image]:
-            raise Refusal(f'{where}: no photo is named')
-        if column is not None and len(row) > max(image, column) + 1 and any(row[column + 1 :]):
-            raise Refusal(
-                f'{where}: {len(row)} cells where the header has {max(image, column) + 1}; put '
-                'several tags into quotes, separated by ;'
-            )
-        cells = row[image + 1 :] if column is None else row[column : column + 1]
-        tags = _ordered(tag for cell in cells for tag in _split(cell))
-        listed = listed or len(tags) > 1
-        entries.append(Entry(where, row[image], tags))
-    return _table(f'{"list" if listed else "long"} {kind}', entries)
+def _is_one(cell: str, name: str, where: str) -> bool:
+    if cell.lower() not in _YES | _NO:
+        raise Refusal(
+            f'{where}: {cell!r} in the column {name!r} is neither 0 nor 1; a table of tags has a '
+            'column called tag'
+        )
+    return cell.lower() in _YES
 
 
-def _one_hot(
-    path: Path, kind: str, header: Sequence[str], image: int, rows: Sequence[tuple[int, list[str]]]
-) -> TagTable:
-    classes = {index: name for index, name in enumerate(header) if index != image}
-    entries = []
-    for number, row in rows:
-        where, tags = f'{path}, row {number}', []
-        if len(row) != len(header):
-            raise Refusal(f'{where}: {len(row)} cells where the header has {len(header)}')
-        for index, name in classes.items():
-            value = row[index].lower()
-            if value not in _YES | _NO:
-                raise Refusal(
-                    f'{where}: {row[index]!r} in the column {name!r} is neither 0 nor 1; a table '
-                    'of tags has a column called tag'
-                )
-            if value in _YES:
-                tags.append(name)
-        entries.append(Entry(where, row[image], tuple(tags)))
-    return _table(f'one-hot {kind}', entries, classes.values())
-
-
-def _split(cell: str) -> list[str]:
-    """Tags of a cell or text, separated by semicolons or commas."""
-    parts = cell.split(';') if ';' in cell else cell.split(',')
+def _split(cells: Iterable[str]) -> list[str]:
+    """Tags of cells or texts, separated by semicolons or commas."""
+    parts = [part for cell in cells for part in cell.split(';' if ';' in cell else ',')]
     return [part.strip() for part in parts if part.strip()]

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..utils.classes import label_name, prompt_name
-from ..utils.errors import Refusal
+from ..utils.classes import label_name, read_classes
+from ..utils.errors import Missing, Refusal
+from ..utils.files import read_lines
 from ..utils.io import atomic_write, write_json
-from ..utils.lists import folded, image_ids
-from .tag_tables import Entry, TagTable
+from ..utils.lists import find_photos, folded, image_ids
+from .tag_tables import Entry, TagTable, read_tags
 
 
 @dataclass(frozen=True)
@@ -33,38 +34,41 @@ class TaggedPhotos:
     untagged: tuple[str, ...]
 
 
-def match_photos(root: Path, photos: Sequence[str], table: TagTable) -> TaggedPhotos:
-    """Find the photo of every entry of a table.
+def read_tagged(root: Path, source: Path | None, classes: Path | None = None) -> TaggedPhotos:
+    """Find photos, and read their tags.
 
     A table may name a photo by its path below the folder, by its file name, with or without
     suffix, in any case and in either Unicode form of accents.
 
+    Args:
+        root: Folder of the photos.
+        source: Tag table, see ``tag_tables``; None for a folder per class.
+        classes: Text file of the class names, one a line.
+
     Raises:
-        ValueError: If an entry names a photo that is not there, or more than one; if a class name
-            is empty, ``background``, or differs from another one only in case; if nothing is
-            tagged.
+        Missing: If there are no photos, no such table or no such file of class names.
+        Refusal: If the table is wrong, names a photo that is not there, or more than one, or tags
+            nothing; if a class name is empty, ``background``, or differs from another one only in
+            case. The message names file and row.
     """
+    photos = find_photos(root)
+    if classes and not classes.is_file():
+        raise Missing(f'--classes: there is no file {classes}')
+    table = read_tags(source, photos, read_lines(classes, '--classes') if classes else None)
     _check_classes(table)
     by_name: dict[str, list[str]] = defaultdict(list)
     for photo in photos:
         path = PurePosixPath(photo)
         for name in {photo, str(path.with_suffix('')), path.name, path.stem}:
             by_name[folded(name)].append(photo)
-    tags: dict[str, list[str]] = {}
+    tags: dict[str, tuple[str, ...]] = {}
     for entry in table.entries:
         photo = _find(entry, by_name, root)
-        own = tags.setdefault(photo, [])
-        own.extend(tag for tag in entry.tags if tag not in own)
+        tags[photo] = tuple(dict.fromkeys((*tags.get(photo, ()), *entry.tags)))
     if not any(tags.values()):
         raise Refusal(f'{root}: no photo has a tag, so there is nothing to learn from')
     untagged = tuple(photo for photo in photos if photo not in tags)
-    frozen = {photo: tuple(own) for photo, own in sorted(tags.items())}
-    return TaggedPhotos(root, table.form, table.classes, frozen, untagged)
-
-
-def suffixes_of(ids: Mapping[str, str]) -> list[str]:
-    """The ``img_suffix`` by which a data set finds photos by their ids."""
-    return sorted({photo.removeprefix(name) for photo, name in ids.items()}, key=len, reverse=True)
+    return TaggedPhotos(root, table.form, table.classes, dict(sorted(tags.items())), untagged)
 
 
 def labels_of(tagged: TaggedPhotos) -> dict[str, list[str]]:
@@ -74,17 +78,10 @@ def labels_of(tagged: TaggedPhotos) -> dict[str, list[str]]:
 
 
 def write_dataset(tagged: TaggedPhotos, folder: Path) -> list[Path]:
-    """Write what a ``WeakLabelDataset`` reads.
+    """Write what a ``WeakLabelDataset`` reads, and return the files.
 
     ``list.txt`` has the ids of the tagged photos, see ``image_ids``; ``labels.json`` their class
     names; ``classes.txt`` the class names as they were written.
-
-    Args:
-        tagged: Photos and tags.
-        folder: Where the files go.
-
-    Returns:
-        The files.
     """
     labels = labels_of(tagged)
     for name, lines in (('list.txt', labels), ('classes.txt', tagged.classes)):
@@ -95,21 +92,22 @@ def write_dataset(tagged: TaggedPhotos, folder: Path) -> list[Path]:
 
 
 def _find(entry: Entry, by_name: Mapping[str, Sequence[str]], root: Path) -> str:
+    """The photo of an entry."""
     name = entry.image.replace('\\', '/').removeprefix('./')
     found = by_name.get(folded(name), [])
     if name in found:
         return name
-    if len(found) == 1:
-        return found[0]
-    if found:
+    if not found:
+        raise Refusal(
+            f'{entry.where}: there is no photo {entry.image!r} in {root}; remove the row or add '
+            'the photo'
+        )
+    if len(found) > 1:
         raise Refusal(
             f'{entry.where}: {entry.image!r} may be any of {", ".join(found[:3])}; give the path '
             f'below {root}, with suffix'
         )
-    raise Refusal(
-        f'{entry.where}: there is no photo {entry.image!r} in {root}; remove the row or add the '
-        'photo'
-    )
+    return found[0]
 
 
 def _check_classes(table: TagTable) -> None:
@@ -117,14 +115,7 @@ def _check_classes(table: TagTable) -> None:
     first = {tag: entry.where for entry in reversed(table.entries) for tag in entry.tags}
     for name in table.classes:
         where = first.get(name, 'the class names')
-        plain = label_name(name)
-        if not plain or not prompt_name(name):
-            raise Refusal(f'{where}: {name!r} is no class name')
-        if plain.casefold() == 'background':
-            raise Refusal(
-                f'{where}: background is not a tag; a photo that shows none of the classes has an '
-                'empty tag'
-            )
-        other = seen.setdefault(folded(plain), name)
+        read_classes([name], where)
+        other = seen.setdefault(folded(label_name(name)), name)
         if other != name:
             raise Refusal(f'{where}: the classes {other!r} and {name!r} have the same name')

@@ -35,8 +35,8 @@ class TorchModel:
 
     Raises:
         FileNotFoundError: If a file is missing.
-        ValueError: If the model needs tags, or the pipeline has no limit of sizes that
-            ``max_side`` could set.
+        Refusal: If the model needs tags, or the pipeline has no limit of sizes that ``max_side``
+            could set.
     """
 
     def __init__(
@@ -68,18 +68,7 @@ class TorchModel:
 
     @torch.no_grad()
     def predict(self, photo: str | os.PathLike | np.ndarray) -> np.ndarray:
-        """The label map of a photo.
-
-        Args:
-            photo: Path, or uint8 RGB of shape ``(H, W, 3)``.
-
-        Returns:
-            Class ids, uint8 of shape ``(H, W)``; ``classes`` names them.
-
-        Raises:
-            FileNotFoundError: If there is no such file.
-            ValueError: If it cannot be read.
-        """
+        """Class ids, uint8 (H, W), of a photo: a path or uint8 RGB (H, W, 3)."""
         pixels = photo_pixels(photo)[:, :, ::-1]
         size = pixels.shape[:2]
         item = dict(img=np.ascontiguousarray(pixels), img_shape=size, ori_shape=size)
@@ -91,7 +80,7 @@ def prediction_steps(config: Config) -> list[dict[str, Any]]:
     """The test pipeline of a config, without the transforms that load files.
 
     Raises:
-        ValueError: If the config has none.
+        Refusal: If the config has none.
     """
     content = config.to_dict()
     dataset = (content.get('test_dataloader') or {}).get('dataset') or {}

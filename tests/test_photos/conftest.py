@@ -9,9 +9,10 @@ from mmseg.registry import MODELS
 from PIL import Image
 
 from semples_mmseg.photos.confidence import write_confidence
-from semples_mmseg.photos.fit import begin, settings_for
+from semples_mmseg.photos.fit import begin
 from semples_mmseg.photos.inspection import inspect_photos
 from semples_mmseg.photos.run import Run
+from semples_mmseg.photos.settings import choose_settings
 from semples_mmseg.utils.label_png import write_mask
 from semples_mmseg.utils.record import Record
 
@@ -27,7 +28,7 @@ def explored(tmp_path_factory):
         Image.fromarray(coarse).resize((64, 48)).save(root / 'photos' / name)
     found = inspect_photos(root / 'photos', None)
     usable, run = found.usable(False, False), Run(root / 'run')
-    begin(run, found, usable, settings_for(found, usable, 'demo'))
+    begin(run, found, usable, choose_settings(found.sizes.values(), 'demo'))
     config = Config.fromfile(run.semples_config)
     init_default_scope('mmseg')
     torch.manual_seed(0)

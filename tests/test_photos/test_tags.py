@@ -9,10 +9,7 @@ from mmseg.registry import DATASETS
 from PIL import Image
 from run_tool import run_tool
 
-from semples_mmseg.photos.tag_tables import read_tags
-from semples_mmseg.photos.tags import match_photos
-from semples_mmseg.utils.classes import label_name, prompt_name
-from semples_mmseg.utils.lists import find_photos
+from semples_mmseg.photos.tags import read_tagged
 
 LABELS = {
     'a.jpg': ('cat',),
@@ -56,59 +53,55 @@ def photos(tmp_path: Path) -> Path:
     return root
 
 
-def tagged(root: Path, source: Path | None, classes: list[str] | None = None):
-    found = find_photos(root)
-    return match_photos(root, found, read_tags(source, found, classes))
-
-
 @pytest.mark.parametrize('name', ROWS)
 def test_all_forms_say_the_same(photos: Path, tmp_path: Path, name: str) -> None:
     table = tmp_path / 'a table'  # the form is told by the content alone
-    table.write_text(ROWS[name], encoding='utf-8')
-    result = tagged(photos, table)
-    assert dict(result.tags) == LABELS
-    assert result.classes == ('cat', 'dog')
-    assert result.untagged == ()
-
-
-def test_byte_order_mark_and_decomposed_accents(photos: Path, tmp_path: Path) -> None:
-    table = tmp_path / 'tags.csv'
-    text = ROWS['long.csv'].replace('ä', 'a\u0308')
-    table.write_text(text, encoding='utf-8-sig')
-    assert dict(tagged(photos, table).tags) == LABELS
+    for text, encoding in (
+        (ROWS[name], 'utf-8'),
+        (ROWS[name].replace('ä', 'a\u0308'), 'utf-8-sig'),
+    ):
+        table.write_text(text, encoding=encoding)
+        result = read_tagged(photos, table)
+        assert dict(result.tags) == LABELS
+        assert result.classes == ('cat', 'dog')
+        assert result.untagged == ()
 
 
 def test_voc_xml(photos: Path, tmp_path: Path) -> None:
     for name, tags in LABELS.items():
         file = (tmp_path / 'xml' / name).with_suffix('.xml')
         file.parent.mkdir(parents=True, exist_ok=True)
-        objects = ''.join(f'<object><name>{tag}</name></object>' for tag in tags)
+        objects = ''.join(f'<object><name>{tag}</name></object>' for tag in (*tags, *tags))
         file.write_text(f'<annotation>{objects}</annotation>')
-    assert dict(tagged(photos, tmp_path / 'xml').tags) == LABELS
+    assert dict(read_tagged(photos, tmp_path / 'xml').tags) == LABELS
 
 
-def test_cls_labels(photos: Path, tmp_path: Path) -> None:
-    file = tmp_path / 'cls_labels.npy'
-    vectors = {
-        name: np.array([float(c in tags) for c in ('cat', 'dog')]) for name, tags in LABELS.items()
-    }
-    np.save(file, {'a': vectors['a.jpg'], 'b': vectors['b.PNG'], 'far/c d': vectors['far/c d.jpg']})
+def test_cls_labels_and_a_list_of_classes(photos: Path, tmp_path: Path) -> None:
+    file, classes = tmp_path / 'cls_labels.npy', tmp_path / 'classes.txt'
+    np.save(file, {'a': np.array([0.0, 1]), 'b': np.ones(2), 'far/c d': np.zeros(2)})
     with pytest.raises(ValueError, match='--classes'):
-        tagged(photos, file)
-    result = tagged(photos, file, ['cat', 'dog'])
-    assert dict(result.tags) == {k: v for k, v in LABELS.items() if k != 'far/ä.jpeg'}
-    assert result.untagged == ('far/ä.jpeg',)
+        read_tagged(photos, file)
+    with pytest.raises(FileNotFoundError, match='--classes: there is no file'):
+        read_tagged(photos, file, classes)
+    classes.write_text('dog\ncat\n')
+    result = read_tagged(photos, file, classes)
+    assert dict(result.tags) == {'a.jpg': ('cat',), 'b.PNG': ('dog', 'cat'), 'far/c d.jpg': ()}
+    assert result.untagged == ('far/ä.jpeg',) and result.classes == ('dog', 'cat')
+    file.write_text('image,tag\na,cow\n')
+    with pytest.raises(ValueError, match="row 2.*'cow'"):
+        read_tagged(photos, file, classes)
 
 
 def test_a_folder_per_class(tmp_path: Path) -> None:
     for name in ('cat/1.jpg', 'cat/2.jpg', 'person|player/1.jpg'):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new('RGB', (8, 6)).save(tmp_path / name)
-    result = tagged(tmp_path, None)
+    result = read_tagged(tmp_path, None)
     assert result.classes == ('cat', 'person|player')
     assert result.tags['person|player/1.jpg'] == ('person|player',)
-    assert [label_name(c) for c in result.classes] == ['cat', 'person']
-    assert [prompt_name(c) for c in result.classes] == ['cat', 'player']
+    Image.new('RGB', (8, 6)).save(tmp_path / 'alone.jpg')
+    with pytest.raises(ValueError, match='alone.jpg.*--tags'):
+        read_tagged(tmp_path, None)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +127,7 @@ def test_errors_name_file_and_row(photos: Path, tmp_path: Path, text: str, words
     table = tmp_path / 'tags.csv'
     table.write_text(text)
     with pytest.raises(ValueError, match=words):
-        tagged(photos, table)
+        read_tagged(photos, table)
 
 
 def test_a_name_of_two_photos(photos: Path, tmp_path: Path) -> None:
@@ -142,9 +135,9 @@ def test_a_name_of_two_photos(photos: Path, tmp_path: Path) -> None:
     table = tmp_path / 'tags.csv'
     table.write_text('image,tag\na,cat\n')
     with pytest.raises(ValueError, match='row 2.*far/a.jpg'):
-        tagged(photos, table)
+        read_tagged(photos, table)
     table.write_text('image,tag\na.jpg,cat\nfar/a.jpg,dog\n')  # the path decides
-    assert dict(tagged(photos, table).tags) == {'a.jpg': ('cat',), 'far/a.jpg': ('dog',)}
+    assert dict(read_tagged(photos, table).tags) == {'a.jpg': ('cat',), 'far/a.jpg': ('dog',)}
 
 
 def test_the_tool_makes_a_data_set(photos: Path, tmp_path: Path) -> None:

@@ -32,24 +32,19 @@ def main() -> None:
     """Run the command."""
     args = build_parser().parse_args()
     register_components()
-    from semples_mmseg.photos.inspection import read_class_list
-    from semples_mmseg.photos.tag_tables import read_tags
-    from semples_mmseg.photos.tags import labels_of, match_photos, write_dataset
-    from semples_mmseg.utils.lists import find_photos
+    from semples_mmseg.photos.tags import labels_of, read_tagged, write_dataset
     from semples_mmseg.utils.record import Record
 
-    classes = read_class_list(args.classes) if args.classes else None
-    photos = find_photos(args.photos)
-    table = read_tags(args.tags, photos, classes)
-    tagged = match_photos(args.photos, photos, table)
+    tagged = read_tagged(args.photos, args.tags, args.classes)
     record = Record(args.out, 'choose another --out, or replace it (--overwrite)')
     if 'tags' not in record and (args.out / 'list.txt').exists() and not args.overwrite:
         raise AlreadyThere(f'{args.out} holds a list.txt already: {record.way}')
     settings = dict(classes=tagged.classes, labels=labels_of(tagged))
     if record.begin('tags', settings, {}, anew=args.overwrite) != 'complete':
         record.finish('tags', write_dataset(tagged, args.out))
+    photos = len(tagged.tags) + len(tagged.untagged)
     negatives = sum(not tags for tags in tagged.tags.values())
-    print(f'{tagged.form}: {len(tagged.tags)} of {len(photos)} photos, {negatives} of no class')
+    print(f'{tagged.form}: {len(tagged.tags)} of {photos} photos, {negatives} of no class')
     for name in tagged.classes:
         number = sum(name in tags for tags in tagged.tags.values())
         few = '  (too few to learn from)' if number < 2 else ''
