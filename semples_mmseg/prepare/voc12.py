@@ -23,15 +23,7 @@ CLASSES: tuple[str, ...] = tuple(WeakVOCDataset.METAINFO['classes'][1:])
 
 
 class PreparedVOC(NamedTuple):
-    """What ``prepare_voc`` found and wrote.
-
-    Attributes:
-        counts: Images of each split.
-        masks_made: Masks that were written; the others existed.
-        from_xml: Images whose labels come from their annotation.
-        from_masks: Images without annotation, whose labels come from their mask.
-        written: Lists and label files that were written; correct ones are kept.
-    """
+    """What was found and made now; images ``from_masks`` have no annotation."""
 
     counts: Mapping[str, int]
     masks_made: int
@@ -75,9 +67,6 @@ def prepare_voc(
                 'download'
             )
     train, val = (read_image_ids(str(lists / f'{split}.txt')) for split in ('train', 'val'))
-    both = sorted({*train} & {*val})
-    if both:
-        raise Refusal(f'{lists}: {name_some(both)} are in train.txt and in val.txt')
     sources = _sbd_sources(root, sbd, [*train, *val]) if sbd else _png_sources(root, masks)
     train_aug = sorted({*train, *sources} - {*val})
     counts = dict(train_aug=len(train_aug), train=len(train), val=len(val))

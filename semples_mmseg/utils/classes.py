@@ -14,7 +14,7 @@ class ObjectClasses(NamedTuple):
     Attributes:
         names: Their names in labels, masks and tables.
         prompts: Their names in CLIP's sentences.
-        palette: RGB of background and of each class; ``None`` for VOC's colours.
+        palette: RGB of background and of each class; None for VOC's colours.
     """
 
     names: tuple[str, ...]

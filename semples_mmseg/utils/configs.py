@@ -83,13 +83,7 @@ def parts(at: Any, where: str = '') -> Iterator[tuple[str, Any]]:
 
 
 def classes(kind: Any, where: str, scope: str) -> tuple[Callable, ...]:
-    """Classes that a type may mean; empty if there is none.
-
-    Args:
-        kind: Value of ``type``.
-        where: Dotted key of its dictionary.
-        scope: Default scope of the registries.
-    """
+    """Classes that a ``type`` may mean at a dotted key, by a default scope of the registries."""
     if not isinstance(kind, str):
         return (kind,) if callable(kind) else ()
     found: dict[Any, None] = {}

@@ -25,10 +25,7 @@ def read_bytes(
 ) -> bytes:
     """Read a file; symbolic links are followed.
 
-    Args:
-        path: The file, or an address.
-        kind: What the file should be, for error messages.
-        backend_args: Arguments of MMEngine's file backend.
+    ``kind`` says in messages what the file should be; ``backend_args`` are MMEngine's.
 
     Raises:
         OSError: If it is missing or cannot be read; the error has the file's name.

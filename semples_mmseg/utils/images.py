@@ -65,15 +65,8 @@ def open_image(
 ) -> Image.Image:
     """Open an image without decoding it, which may still fail.
 
-    Args:
-        content: The file.
-        path: Its name, for error messages.
-        kind: What the file should be, for error messages.
-        formats: Pillow's names of the formats to accept; ``photo_formats`` by default.
-
-    Raises:
-        Refusal: If it is empty, not an image of these formats, has more than ``max_pixels``
-            pixels, or holds several pictures (an animation, a TIFF of several pages).
+    Refused are empty files, other formats (``photo_formats`` by default), more than ``max_pixels``
+    pixels, and several pictures (an animation, a TIFF of several pages).
     """
     if not content:
         raise Refusal(f'{kind} {path} is empty; replace the file')
@@ -110,10 +103,7 @@ def decode_image(
         content: The file.
         path: Its name, for error messages.
         upright: Whether to turn the image as its EXIF orientation says.
-        rgb: Order of the channels; BGR if False.
-
-    Returns:
-        uint8 (H, W, 3).
+        rgb: Order of the channels of the result, uint8 (H, W, 3); BGR if False.
     """
     with open_image(content, path) as image:
         try:

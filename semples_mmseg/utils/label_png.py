@@ -74,10 +74,7 @@ def write_mask(
 ) -> None:
     """Write a label map as an 8-bit palette PNG, atomically.
 
-    Args:
-        path: The file; its folder is made if it is missing.
-        label: Ids 0..255, shape ``(H, W)``; others are refused.
-        palette: RGB of the first ids, see ``full_palette``.
+    Refused are other arrays than ids 0..255, (H, W). For ``palette`` see ``full_palette``.
     """
     if label.ndim != 2 or label.min(initial=0) < 0 or label.max(initial=0) > 255:
         raise Refusal(
@@ -130,11 +127,7 @@ def check_ids(
 ) -> None:
     """Refuse a mask with an id that is no class; on a GPU it causes an error without a name.
 
-    Args:
-        label: Ids, integers of any shape.
-        num_classes: Number of classes, background included.
-        path: The mask or its description, for the error message.
-        ignore_index: The id of pixels that do not count.
+    ``num_classes`` includes the background; ``path`` names the mask in the message.
     """
     wrong = label[((label < 0) | (label >= num_classes)) & (label != ignore_index)]
     if len(wrong):

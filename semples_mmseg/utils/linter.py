@@ -111,11 +111,7 @@ def _mistakes(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def merged(whole: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """A dictionary with changes merged into it by MMEngine's rules; both stay as they are.
-
-    Raises:
-        TypeError, KeyError: If they do not fit.
-    """
+    """A dictionary with changes merged into it by MMEngine's rules; both stay as they are."""
     both = Config(dict(it=copy.deepcopy(dict(whole))))
     both.merge_from_dict(dict(it=copy.deepcopy(dict(change))))
     return both.to_dict()['it']
@@ -161,15 +157,9 @@ def _unfit(part: Mapping[str, Any], where: str, known: Known, plain: bool = True
 
 
 def known(part: Mapping[str, Any], where: str, scope: str) -> list[Known]:
-    """What a part of a config may hold: one entry for each class that may be meant.
+    """What the part of a config at a dotted key may hold: an entry for each possible class.
 
-    Args:
-        part: A dictionary of a config.
-        where: Its dotted key.
-        scope: Default scope of the registries.
-
-    Returns:
-        Empty where nothing is known.
+    Empty where nothing is known; ``scope`` is the default scope of the registries.
     """
     last = where.rpartition('.')[2]
     if 'type' in part:

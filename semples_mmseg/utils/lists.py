@@ -52,15 +52,9 @@ def missing_files(paths: Iterable[str]) -> list[str]:
 def find_images(
     folder: str, img_ids: Sequence[str], suffixes: str | Sequence[str]
 ) -> tuple[list[str], list[str]]:
-    """Find the file of each image id on the local disk.
+    """A path for each image id on the local disk, and those paths that are not existing files.
 
-    Args:
-        folder: Folder of the images.
-        img_ids: Image ids.
-        suffixes: One suffix, or several: the first one that a file has is taken.
-
-    Returns:
-        A path for each id, and the paths that are not existing files.
+    Of several suffixes the first one that a file has is taken.
     """
     paths, missing = [], []
     for img_id in img_ids:

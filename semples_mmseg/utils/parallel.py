@@ -34,12 +34,8 @@ def parallel_map(
 ) -> Iterator[Any]:
     """Apply a function to every item in worker processes; yields the results in order.
 
-    Args:
-        function: See ``WorkerPool``.
-        items: Its arguments. Every worker gets 32 of them or more; a shorter list is processed in
-            this process.
-        num_workers: Largest number of processes; 0 computes in this process. All usable cores by
-            default.
+    Every worker gets 32 items or more; a shorter list is processed in this process, as with 0
+    workers. By default there are as many as usable cores; see ``WorkerPool`` for the function.
     """
     workers = usable_cores() if num_workers is None else num_workers
     with WorkerPool(function, min(workers, len(items) // ITEMS_PER_WORKER)) as pool:

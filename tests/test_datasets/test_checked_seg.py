@@ -54,15 +54,6 @@ def test_an_empty_folder_of_pseudo_masks_is_named_before_any_work(make_voc_tree)
         build(root, masks='empty')
 
 
-def test_a_missing_image_or_list_is_named(make_voc_tree):
-    root = make_voc_tree(IDS)
-    (root / 'JPEGImages/2007_000002.jpg').unlink()
-    with pytest.raises(FileNotFoundError, match=r'image missing: .*2007_000002.jpg'):
-        build(root, masks=None, pipeline=[])
-    with pytest.raises(FileNotFoundError, match='nowhere.txt'):
-        build(root, ann_file=str(root / 'nowhere.txt'))
-
-
 def test_images_without_masks(make_voc_tree):
     root = make_voc_tree(IDS)
     data = build(root, masks=None, test_mode=True, pipeline=[PIPELINE[0], PIPELINE[2]])

@@ -55,14 +55,6 @@ def test_pack() -> None:
     )
 
 
-def test_pack_without_labels_and_views() -> None:
-    item = results(img=random_image(4, 6)[:, ::-1, ::-1])
-    del item['image_labels']
-    packed = PackWeakInputs()(item)
-    assert np.array_equal(packed['inputs'].numpy().transpose(1, 2, 0), item['img'])
-    assert set(packed['data_samples'].keys()) == set()
-
-
 def test_scales_are_pil_bicubic_of_the_uint8_image() -> None:
     img = random_image(33, 47)
     packed = PackWeakInputs(scales=(1.0, 0.8, 1.2))(results(img=img))

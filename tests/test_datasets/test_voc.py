@@ -1,7 +1,6 @@
 """PASCAL VOC: labels from XML or JSON, masks for evaluation, and a few real files."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from PIL import Image
 from semples_mmseg.datasets import WeakVOCDataset
 
 REPO = Path(__file__).parents[2]
-SAMPLE = REPO.parent / 'shared' / 'voc_sample'
 CONFIG = REPO / 'configs/_base_/datasets/voc12_weak.py'
 LABELS = {'2007_000001': ['person', 'dog', 'person'], '2007_000002': ['tvmonitor']}
 SPLIT = 'ImageSets/Segmentation/train.txt'
@@ -122,28 +120,3 @@ def test_mmseg_inferencer_takes_the_test_pipeline(root: Path) -> None:
     path = str(root / 'JPEGImages/2007_000001.jpg')
     for source in (path, np.zeros((40, 60, 3), np.uint8)):
         assert [x.shape for x in pipeline(source)['inputs']] == [(3, 40, 60), (3, 48, 72)]
-
-
-@pytest.mark.skipif(not SAMPLE.is_dir(), reason='the sample of real VOC files is not there')
-def test_real_files(tmp_path: Path) -> None:
-    ids = sorted(path.stem for path in (SAMPLE / 'JPEGImages').glob('*.jpg'))
-    root = tmp_path / 'VOCdevkit/VOC2012'
-    for folder in ('JPEGImages', 'SegmentationClassAug'):
-        shutil.copytree(SAMPLE / folder, root / folder)
-    (root / 'ImageSets/Segmentation').mkdir(parents=True)
-    (root / 'ImageSets/Segmentation/sample.txt').write_text('\n'.join(ids))
-    labels = str(SAMPLE / 'labels_trainval.json')
-    _, train, val = config_datasets(root, 'ImageSets/Segmentation/sample.txt', labels)
-
-    assert len(train) == len(val) == len(ids) == 3
-    for i, img_id in enumerate(ids):
-        assert train[i]['inputs'].shape == (3, 224, 224)
-        sample, inputs = val[i]['data_samples'], val[i]['inputs']
-        mask = sample.gt_sem_seg.data[0].numpy()
-        assert sample.img_id == img_id and inputs[0].shape[1:] == mask.shape
-        assert inputs[1].shape[1:] == tuple(round(side * 1.2) for side in mask.shape)
-        # Labels count from the first object class, masks from background.
-        present = set(np.unique(mask).tolist()) - {0, 255}
-        assert set((np.flatnonzero(sample.image_labels) + 1).tolist()) == present
-        rgb = np.array(Image.open(SAMPLE / f'JPEGImages/{img_id}.jpg'))
-        assert np.array_equal(inputs[0].numpy()[::-1].transpose(1, 2, 0), rgb)

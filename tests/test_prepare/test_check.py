@@ -12,7 +12,6 @@ from mmengine.config import Config
 from PIL import Image
 from run_tool import run_tool
 
-from semples_mmseg.demo.world.sets import make_demo_set
 from semples_mmseg.prepare.check import FINDINGS, Report, check_dataset
 from semples_mmseg.prepare.named import dataset_of_folders, datasets_of_config
 from semples_mmseg.utils.label_png import write_mask
@@ -179,14 +178,6 @@ def test_suffixes_and_hidden_files(root: Path) -> None:
     assert 'there is a.JPG' in check(root).findings['images missing']['a']
 
 
-def test_demo_world(tmp_path: Path) -> None:
-    root = make_demo_set(tmp_path / 'demo', train=3, val=1)
-    options = dict(dataset='demo', label_file=None, masks='SegmentationClass')
-    report = check(root, ann_file='ImageSets/train.txt', **options)  # type: ignore[arg-type]
-    assert report.clean and report.images == 3 and report.labelled == report.masked
-    assert check(root, ann_file='', **options).images == 4  # type: ignore[arg-type]
-
-
 def test_data_sets_of_a_config(root: Path) -> None:
     config = Config.fromfile(REPO / 'configs/_base_/datasets/voc12_weak.py')
     for key in ('train', 'val', 'test', 'pseudo_mask'):
@@ -225,10 +216,8 @@ def test_command_line(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture)
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (['--list', 'none.txt'], 'none.txt does not exist'),
         (['--labels', 'none.json'], 'none.json does not exist'),
         (['--images', 'none'], 'none does not exist'),
-        (['--masks', 'none'], 'none does not exist'),
         (['--image-suffix', '.tif'], '.tif'),
         (['--dataset', 'vok'], "no weakly labelled data set is called 'vok'"),
         (['--classes', 'cup'], '--labels'),

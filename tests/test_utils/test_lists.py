@@ -83,6 +83,10 @@ def test_a_line_is_an_id_with_its_spaces(tmp_path):
     path = tmp_path / 'x.txt'
     path.write_text('my photo 1\nphoto 0\n  b c  \n')
     assert read_image_ids(str(path)) == ['my photo 1', 'photo 0', 'b c']
+    for text, words in {'\n \n': 'is empty', 'a\nb\na\n': 'lists a more than once'}.items():
+        path.write_text(text)
+        with pytest.raises(ValueError, match=f'x.txt {words}'):
+            read_image_ids(str(path))
     path.write_text('2007_000001 -1\n2007_000002  1\n')
     with pytest.raises(ValueError, match="x.txt: .*'2007_000001 -1'; this is a VOC list"):
         read_image_ids(str(path))

@@ -22,8 +22,6 @@ def parser():
         ("'quoted path'", 'quoted path'),
         ('1e-3', 1e-3),
         ('None', None),
-        ('True', True),
-        ('1,2', [1, 2]),
         ('[(0.9, 0.98), a]', [(0.9, 0.98), 'a']),
         ('a=b', 'a=b'),
     ],

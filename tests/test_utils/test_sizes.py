@@ -34,8 +34,7 @@ def test_a_class_that_wins_only_between_the_pixels_is_found():
     scores = np.array([[[1.0, 0.0]], [[0.0, 1.0]], [[0.6, 0.6]]], np.float32)
     assert enlarged_labels(scores, (1, 16))[0].tolist() == [0] * 7 + [2] * 2 + [1] * 7
 
-
-def test_of_equal_scores_the_first_class_wins_and_ruled_out_ones_never():
+    # of equal scores the first class wins, and those that are ruled out never
     scores = np.zeros((3, 2, 2), np.float32)
     assert not enlarged_labels(scores, (6, 6)).any()
     scores[0] = -np.inf
