@@ -44,14 +44,11 @@ def test_layout(root: Path) -> None:
         found = [OBJECTS[i - 1] for i in np.unique(np.asarray(mask)) if i]
         assert found == expected
     assert mask.getpalette()[: 3 * len(PALETTE)] == [v for colour in PALETTE for v in colour]
-
-
-def test_images_are_lossless(root: Path) -> None:
     scene = tagged_scene(scene_rng(0, 'val', 2))
     stored = np.asarray(Image.open(root / 'JPEGImages/val_00002.png'))
-    assert np.array_equal(stored, scene.image)
-    mask = np.asarray(Image.open(root / 'SegmentationClass/val_00002.png'))
-    assert np.array_equal(mask, np.where(scene.regions < 6, scene.regions + 1, 0))
+    assert np.array_equal(stored, scene.image)  # lossless
+    label = np.asarray(Image.open(root / 'SegmentationClass/val_00002.png'))
+    assert np.array_equal(label, np.where(scene.regions < 6, scene.regions + 1, 0))
 
 
 def test_deterministic_and_sizes_do_not_matter(root: Path, tmp_path: Path) -> None:
@@ -109,8 +106,7 @@ def test_dataset_draws_on_first_use(tmp_path: Path) -> None:
     info = dataset.get_data_info(0)
     tags = json.loads((tmp_path / 'new/labels.json').read_text())
     named = [OBJECTS[k] for k in np.flatnonzero(info['image_labels'])]
-    assert named == tags[info['img_id']]
-    assert 'seg_map_path' not in info
+    assert named == tags[info['img_id']] and 'seg_map_path' not in info
 
 
 def test_dataset_masks_only_for_evaluation(root: Path) -> None:

@@ -8,33 +8,21 @@ from pretraining import scenes
 
 from semples_mmseg.demo.world import BACKGROUNDS, HABITATS, NEUTRALS, OBJECTS, SIZE, TAGS
 from semples_mmseg.demo.world.objects import DRAWERS, TWO_TONES, draw_object
-from semples_mmseg.demo.world.scenes import render, scene_rng, tagged_scene
+from semples_mmseg.demo.world.scenes import scene_rng, tagged_scene
 from semples_mmseg.demo.world.textures import TEXTURES, draw_texture
 
 
 def test_everything_named_can_be_drawn() -> None:
-    assert tuple(TEXTURES) == BACKGROUNDS
+    assert tuple(TEXTURES) == BACKGROUNDS and len(HABITATS) == len(OBJECTS)
     assert tuple(DRAWERS) == tuple(TWO_TONES) == OBJECTS
-    assert len(HABITATS) == len(OBJECTS)
-
-
-@pytest.mark.parametrize('name', BACKGROUNDS)
-def test_texture(name: str) -> None:
-    first, second = (draw_texture(np.random.default_rng(seed), name) for seed in (0, 1))
-    assert first.shape == (SIZE, SIZE, 3)
-    assert first.dtype == np.float32
-    assert 0 <= first.min() < first.max() <= 1
-    assert not np.array_equal(first, second)
-    assert np.array_equal(first, draw_texture(np.random.default_rng(0), name))
-
-
-@pytest.mark.parametrize('name', OBJECTS)
-def test_object(name: str) -> None:
-    drawn = draw_object(np.random.default_rng(0), name, 40)
-    assert drawn.shape == (40, 40, 4)
-    alpha = drawn[..., 3]
-    assert 0.1 < (alpha > 0.5).mean() < 0.8
-    assert alpha[0, 0] == 0
+    for name in BACKGROUNDS:
+        first, other = (draw_texture(np.random.default_rng(seed), name) for seed in (0, 1))
+        assert first.shape == (SIZE, SIZE, 3) and first.dtype == np.float32, name
+        assert 0 <= first.min() < first.max() <= 1 and not np.array_equal(first, other), name
+    for name in OBJECTS:
+        drawn = draw_object(np.random.default_rng(0), name, 40)
+        assert drawn.shape == (40, 40, 4) and drawn[0, 0, 3] == 0, name
+        assert 0.1 < (drawn[..., 3] > 0.5).mean() < 0.8, name
 
 
 @pytest.mark.parametrize('draw', [tagged_scene, scenes.captioned_scene, scenes.photo])
@@ -47,15 +35,6 @@ def test_scene_is_its_generators_alone(draw) -> None:
     assert not np.array_equal(one.image, other.image)
     shown = {int(k) for k in np.unique(one.regions) if k < len(OBJECTS)}
     assert shown == set(one.objects)
-
-
-def test_regions_follow_the_image() -> None:
-    """On a plain white ground, what is not white is the object."""
-    scene = render(np.random.default_rng(0), [3], [0], (0.5, 0.6), plain=np.ones(3))
-    inside = scene.regions == 3
-    assert scene.image[~inside].mean() > 215
-    assert inside.mean() > 0.05
-    assert (np.abs(scene.image[inside].astype(int) - 255).sum(1) > 60).mean() > 0.9
 
 
 def test_statistics_of_the_tagged_set() -> None:
