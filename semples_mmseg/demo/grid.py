@@ -27,9 +27,7 @@ STAGES = dict(classify='after stage 0', match='after (a)', refine='after (c)')
 def draw_grid(folder: Path) -> None:
     """Write ``grid.png``: image, mask, CAMs of the stages, pseudo mask, Segmenter's prediction.
 
-    Args:
-        folder: Folder of a run of ``configs/runs/demo.py``; its configs are those that it was run
-            with, options included.
+    ``folder`` is that of a run of ``configs/runs/demo.py``, with the configs that were run.
     """
     semples = Config.fromfile(folder / 'semples' / 'demo_refine.py')
     segmenter = Config.fromfile(folder / 'segmenter' / 'segmenter_demo.py')
@@ -46,18 +44,15 @@ def draw_grid(folder: Path) -> None:
         cams = [sample.cams.data.numpy() for sample in found]
         columns[f'CAM {title}'] = [overlay_cam(*pair) for pair in zip(images, cams, strict=True)]
     names = [dataset.get_data_info(index)['img_id'] for index in chosen]
-    columns['pseudo mask'] = [
-        colour_label(read_mask(folder / 'pseudo_masks' / f'{name}.png'), palette) for name in names
-    ]
+    masks = [read_mask(folder / 'pseudo_masks' / f'{name}.png') for name in names]
+    columns['pseudo mask'] = [colour_label(mask, palette) for mask in masks]
     # The Segmenter's test set is the held-out scenes; the pseudo masks are of the training scenes.
     segmenter.test_dataloader.dataset.ann_file = segmenter.train_dataloader.dataset.ann_file
     dataset = DATASETS.build(segmenter.test_dataloader.dataset)
-    predicted = _predict(
-        segmenter, folder / 'segmenter' / 'weights.pth', [dataset[index] for index in chosen]
-    )
-    columns['Segmenter'] = [
-        colour_label(sample.pred_sem_seg.data[0].numpy(), palette) for sample in predicted
-    ]
+    items = [dataset[index] for index in chosen]
+    found = _predict(segmenter, folder / 'segmenter' / 'weights.pth', items)
+    masks = [sample.pred_sem_seg.data[0].numpy() for sample in found]
+    columns['Segmenter'] = [colour_label(mask, palette) for mask in masks]
     with atomic_write(folder / 'grid.png', 'wb') as file:
         Image.fromarray(picture_grid(columns)).save(file, format='PNG')
 

@@ -120,24 +120,18 @@ def choose_background(rng: np.random.Generator) -> int:
     return int(rng.integers(len(BACKGROUNDS)))
 
 
-def tagged_scene(
-    rng: np.random.Generator, co_occurrence: float = 0.9, two_objects: float = 0.25
-) -> Scene:
+def tagged_scene(rng: np.random.Generator) -> Scene:
     """Draw a scene of the weakly tagged set, where objects and backgrounds co-occur.
 
-    It has two regions: on a single texture, the min-max normalisation hides a CAM that covers the
-    background evenly.
-
-    Args:
-        rng: Random generator.
-        co_occurrence: Probability that the region of an object is its habitual background and that
-            a region without object is neutral; otherwise it is any of the ten backgrounds.
-        two_objects: Probability of a second object.
+    A quarter has two objects. In nine cases of ten the region of an object is its habitual
+    background and a region without object is neutral; otherwise it is any of the ten backgrounds.
+    There are two regions: on a single texture, the min-max normalisation hides a CAM that covers
+    the background evenly.
     """
-    objects = choose_objects(rng, 2 if rng.random() < two_objects else 1)
+    objects = choose_objects(rng, 2 if rng.random() < 0.25 else 1)
     backgrounds = []
     for region in range(2):
-        if rng.random() >= co_occurrence:
+        if rng.random() >= 0.9:
             backgrounds.append(choose_background(rng))
         elif region < len(objects):
             backgrounds.append(objects[region])
