@@ -8,5 +8,5 @@ _base_ = 'coco_refine.py'
 model = dict(image_head=dict(normalization='input'), losses=dict(refine=dict(weight=0.2)))
 # The cosine to zero lags one epoch behind.
 param_scheduler = dict(
-    _delete_=True, type='WarmupCosineLR', total=60, warmup=0, minimum=0, lag=True, by_epoch=True
+    _delete_=True, type='WarmupCosineLR', warmup=0, eta_min=0, lag=True, by_epoch=True
 )

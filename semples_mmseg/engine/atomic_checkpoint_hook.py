@@ -1,11 +1,12 @@
-"""Checkpoints that are complete or absent after a kill."""
+"""Checkpoints that are complete or absent after a kill, and what a resumed run cannot change."""
 
-from collections import deque
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.dist import is_main_process
+from mmengine.config import Config, ConfigDict
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import EpochBasedTrainLoop, Runner
@@ -13,7 +14,7 @@ from mmseg.registry import HOOKS
 
 from ..utils.errors import Refusal
 from ..utils.io import atomic_write, remove_leftovers, write_json
-from .resume import check_settings, is_staged, settings_of, source_of
+from ..utils.record import differences
 from .weights_file import save_weights
 
 WEIGHTS = 'weights.pth'
@@ -26,7 +27,6 @@ class AtomicBackend(LocalBackend):
     """MMEngine's local files, written to a temporary name and renamed."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write bytes; see ``atomic_write``."""
         with atomic_write(filepath, 'wb') as file:
             file.write(obj)
 
@@ -38,28 +38,28 @@ register_backend('atomic', AtomicBackend, force=True)
 class AtomicCheckpointHook(CheckpointHook):
     """MMEngine's ``CheckpointHook`` for runs that may be killed at any moment.
 
-    Checkpoints are written to temporary files, flushed to disk and renamed. An old checkpoint is
-    removed after the new one is written, so that ``max_keep_ckpts`` complete ones exist at every
-    moment. With two or more, a run whose last checkpoint is damaged later resumes from the one
-    before. Temporary files of killed runs are removed when training starts. At the end of a run
-    without stages the weights alone are written to ``weights.pth``, and their metrics to
-    ``metrics.json`` if the run validates.
+    Checkpoints are written to temporary files, flushed to disk and renamed. One more than
+    ``max_keep_ckpts`` is kept, because MMEngine removes the oldest before it writes the next: a run
+    whose last one is damaged resumes from the one before. Temporary files of killed runs are
+    removed when training starts. At the end of a run without stages the weights alone are written
+    to ``weights.pth``, and their metrics to ``metrics.json`` if the run validates.
 
     Args:
         **kwargs: As of ``CheckpointHook``.
 
     Raises:
-        ValueError: With ``by_epoch=False`` in training that counts epochs: such a run resumes at
-            the start of an epoch with weights from its middle.
+        Refusal: With ``by_epoch=False`` in training that counts epochs: such a run resumes at the
+            start of an epoch with weights from its middle. If ``save_best`` is no metric.
     """
 
     backend_args: dict[str, Any] | None
-    keep_ckpt_ids: deque[int]
     max_keep_ckpts: int
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._metrics: dict[str, float] = {}
+        if self.max_keep_ckpts > 0:
+            self.max_keep_ckpts += 1
         # Other backends, such as object stores, write whole files anyway.
         if self.backend_args is None and '://' not in str(self.out_dir):
             self.backend_args = dict(backend='atomic')
@@ -71,6 +71,8 @@ class AtomicCheckpointHook(CheckpointHook):
                 'default_hooks.checkpoint has by_epoch=False, but a checkpoint within an epoch '
                 'cannot be resumed exactly: set by_epoch=True and interval to a number of epochs'
             )
+        if self.save_best and self.save_best != ['auto'] and runner.val_loop is not None:
+            _check_metrics(runner, self.save_best)
         if is_main_process():
             for folder in {runner.work_dir, str(self.out_dir or runner.work_dir)}:
                 if '://' not in folder:
@@ -89,22 +91,21 @@ class AtomicCheckpointHook(CheckpointHook):
         info = hub['runtime_info'].items()
         hub['runtime_info'] = {k: v.item() if isinstance(v, np.generic) else v for k, v in info}
         hub['log_scalars'] = {}
-        resumed = hub['resumed_keys'].items()
-        hub['resumed_keys'] = {k: v for k, v in resumed if k in hub['runtime_info']}
+        hub['resumed_keys'] = dict.fromkeys(hub['runtime_info'], True)
         schedulers = checkpoint.get('param_schedulers')
-        if isinstance(schedulers, list):
+        for state in schedulers if isinstance(schedulers, list) else []:
             # The state of OneCycleLR contains methods; the new object has them too.
-            checkpoint['param_schedulers'] = [
-                {key: value for key, value in state.items() if not callable(value)}
-                for state in schedulers
-            ]
+            for key in [key for key, value in state.items() if callable(value)]:
+                del state[key]
         checkpoint['meta']['settings'] = settings_of(runner)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Refuse to resume from a file without state of training, or with other settings.
 
+        Stages that come after the checkpoint's may change.
+
         Raises:
-            ValueError: See `check_settings`; also if there is no state of training.
+            Refusal: The message names what differs, and what to do.
         """
         source = source_of(runner)
         if source is None:
@@ -116,8 +117,19 @@ class AtomicCheckpointHook(CheckpointHook):
                 f'{source} cannot be resumed: it has weights and no state of training. '
                 'Start a new run from it: load_from without --resume'
             )
-        if 'settings' in meta:
-            check_settings(meta['settings'], runner)
+        now = settings_of(runner)
+        saved = meta.get('settings', now)
+        if 'stages' in saved and 'stages' in now:
+            done = saved['stage'] + 1
+            saved, now = ({'stages': part['stages'][:done]} for part in (saved, now))
+        changes = [f'{key} {old} -> {new}' for key, old, new in differences(saved, now)]
+        if changes:
+            raise Refusal(
+                'this checkpoint was made with other settings, which resuming cannot change: '
+                f'{"; ".join(changes[:8])}. Resume with the old ones, or start a new run from its '
+                'weights: without --resume, in another --work-dir, with --cfg-options '
+                f'load_from={source}'
+            )
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Save a best checkpoint if one is wanted, and keep the metrics for the end."""
@@ -140,22 +152,57 @@ class AtomicCheckpointHook(CheckpointHook):
             path.unlink(missing_ok=True)  # the metrics of an earlier run
         runner.logger.info(f'weights saved as {WEIGHTS}')
 
-    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict[str, Any]) -> None:
-        """Save one checkpoint, then remove the oldest; MMEngine removes first."""
-        limit = self.max_keep_ckpts
-        if limit <= 0:
-            super()._save_checkpoint_with_step(runner, step, meta)
-            return
-        keep = [*(old for old in self.keep_ckpt_ids if old != step), step]
-        # One too many: if the run is killed before it is removed, the resumed run removes it.
-        runner.message_hub.update_info('keep_ckpt_ids', keep)
-        self.keep_ckpt_ids = deque(keep, limit)
-        self.max_keep_ckpts = -1
-        try:
-            super()._save_checkpoint_with_step(runner, step, meta)
-        finally:
-            self.max_keep_ckpts = limit
-        for old in keep[:-limit] if is_main_process() else []:
-            path = self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old))
-            if self.file_backend.isfile(path):
-                self.file_backend.remove(path)
+
+def is_staged(runner: Runner) -> bool:
+    """Whether a run is one of ``StagedTrainLoop``."""
+    return hasattr(runner.train_loop, 'plan')
+
+
+def source_of(runner: Runner) -> str | None:
+    """The checkpoint that a run is resumed from; None if it is a new one."""
+    return runner._load_from if runner._resume else None
+
+
+def settings_of(runner: Runner) -> dict[str, Any]:
+    """Settings that a checkpoint restores: length, optimizer, schedule, steps; as plain data.
+
+    Data, augmentation and settings of the model are not among them: they take effect when a run is
+    resumed. In a staged run: one entry a stage, and the position of the present stage.
+    """
+    loop: Any = runner.train_loop
+    if is_staged(runner):
+        return _plain(dict(stages=loop.settings(), stage=loop.current))
+    schedule = runner.cfg.get('param_scheduler')
+    return _plain(
+        dict(
+            # Without a schedule a run can be made longer.
+            train_cfg=dict(max_epochs=loop.max_epochs) if schedule else None,
+            optim_wrapper=runner.cfg.get('optim_wrapper'),
+            param_scheduler=schedule,
+            images_per_step=(loop.dataloader.batch_size or 0) * get_world_size(),
+            steps_per_epoch=len(loop.dataloader),
+        )
+    )
+
+
+def _plain(value: Any) -> Any:
+    value = value.to_dict() if isinstance(value, (Config, ConfigDict)) else value
+    return json.loads(json.dumps(value, default=str))
+
+
+def _check_metrics(runner: Runner, wanted: list[str]) -> None:
+    """Refuse metrics that validation does not give; they are tried on one batch."""
+    runner.logger.warning(
+        f'save_best={wanted} chooses weights by the labels of pixels of the validation images, '
+        'which is no weak supervision'
+    )
+    batch = next(iter(runner.val_dataloader))
+    runner.model.eval()
+    evaluator = runner.val_evaluator
+    evaluator.process(data_samples=runner.model.val_step(batch), data_batch=batch)
+    found = evaluator.evaluate((runner.val_dataloader.batch_size or 1) * get_world_size())
+    if lacking := [name for name in wanted if name not in found]:
+        raise Refusal(
+            f'default_hooks.checkpoint.save_best={lacking}: validation gives no such metric, it '
+            f'gives {", ".join(found)}'
+        )

@@ -20,12 +20,12 @@ def check_classes(model: nn.Module, dataset: Any) -> None:
         dataset: A data set with ``metainfo``.
 
     Raises:
-        ValueError: If they differ; the message has both lists.
+        Refusal: If they differ; the message has both lists.
     """
     while isinstance(inner := getattr(model, 'module', None), nn.Module):
         model = inner
     given = tuple(dataset.metainfo.get('classes') or ())
-    names = getattr(model, 'class_names', None)
+    names, number = (getattr(model, key, None) for key in ('class_names', 'num_classes'))
     if given and names is not None and given != ('background', *names):
         what = 'order' if {*given} == {'background', *names} else 'names'
         raise Refusal(
@@ -34,7 +34,6 @@ def check_classes(model: nn.Module, dataset: Any) -> None:
             f'  model:    {", ".join(("background", *names))}\n'
             'Give model.class_names and the class_names of all data sets the same value'
         )
-    number = getattr(model, 'num_classes', None)
     if given and names is None and number is not None:
         number += isinstance(model, CAMSegmentor)
         if len(given) != number:
@@ -51,15 +50,12 @@ class CheckClassesHook(Hook):
     priority = 'VERY_HIGH'
 
     def before_train(self, runner: Runner) -> None:
-        """Check the data sets of training and validation."""
         check_classes(runner.model, runner.train_dataloader.dataset)
         if runner.val_loop is not None:
             self.before_val(runner)
 
     def before_val(self, runner: Runner) -> None:
-        """Check the data set of validation."""
         check_classes(runner.model, runner.val_dataloader.dataset)
 
     def before_test(self, runner: Runner) -> None:
-        """Check the data set of the test."""
         check_classes(runner.model, runner.test_dataloader.dataset)

@@ -15,23 +15,24 @@ from mmseg.registry import HOOKS
 
 from ..utils.errors import Refusal
 
-_MODULUS = 2**32
-
 
 @HOOKS.register_module()
 class EpochSeedHook(Hook):
     """Make an epoch depend on nothing but the weights and its number.
 
     Python, numpy and torch are seeded from (seed, epoch, rank), so a run that is killed and resumed
-    at an epoch draws the same numbers as an unbroken one, without stored state. Groups of
-    accumulated gradients end with the epoch; the last one, which may be smaller, is divided by its
-    own size. ``seed_worker`` seeds the loader workers, and the order of the images
-    depends on (seed, epoch) too. ``SeedEachImage`` gets both. A run that is resumed with another
-    seed keeps that of its checkpoint.
+    at an epoch draws the same numbers as an unbroken one, without stored state; ``seed_worker``
+    seeds the loader workers. The order of the images and ``SeedEachImage`` depend on (seed, epoch).
+    A group of accumulated gradients ends with the epoch, divided by its own size. A run that is
+    resumed with another seed keeps that of its checkpoint.
     """
 
-    # Runs after the switch of stages, whose random numbers a resumed run may draw twice or never.
+    # Runs after stages are entered, whose random numbers a resumed run may draw twice or never.
     priority = 'HIGH'
+
+    def before_run(self, runner: Runner) -> None:
+        """Store the seed that samplers are made with; resuming may change that of the run."""
+        self._seed_of_config = runner.seed
 
     def before_train(self, runner: Runner) -> None:
         """Refuse a sampler whose epochs have no end."""
@@ -43,19 +44,14 @@ class EpochSeedHook(Hook):
                 'shuffle=True)'
             )
 
-    def before_run(self, runner: Runner) -> None:
-        """Store the seed that samplers are made with; resuming may change that of the run."""
-        self._seed_of_config = runner.seed
-
     def before_train_epoch(self, runner: Runner) -> None:
         """Seed all generators, and begin a group of accumulated gradients."""
+        loader: Any = runner.train_loop.dataloader
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
-            steps = len(runner.train_dataloader)
-            runner.optim_wrapper.initialize_count_status(runner.model, 0, steps)
-        sampler: Any = runner.train_loop.dataloader.sampler
-        if getattr(sampler, 'seed', None) == self._seed_of_config:
-            sampler.seed = runner.seed
-        for transform in _seeded_transforms(runner.train_loop.dataloader.dataset):
+            runner.optim_wrapper.initialize_count_status(runner.model, 0, len(loader))
+        if getattr(loader.sampler, 'seed', None) == self._seed_of_config:
+            loader.sampler.seed = runner.seed
+        for transform in _seeded_transforms(loader.dataset):
             transform.start_epoch(runner.seed or 0, runner.epoch)
         words = np.random.SeedSequence([runner.seed or 0, runner.epoch, get_rank()])
         seed = int(words.generate_state(1)[0])
@@ -69,8 +65,7 @@ def _seeded_transforms(dataset: Any) -> Iterator[Any]:
     inner = getattr(dataset, 'dataset', None)
     for part in getattr(dataset, 'datasets', [] if inner is None else [inner]):
         yield from _seeded_transforms(part)
-    pipeline = getattr(dataset, 'pipeline', None)
-    for transform in getattr(pipeline, 'transforms', ()):
+    for transform in getattr(getattr(dataset, 'pipeline', None), 'transforms', ()):
         if hasattr(transform, 'start_epoch'):
             yield transform
 
@@ -83,6 +78,5 @@ def seed_worker(worker_id: int) -> None:
     random numbers in every epoch.
     """
     del worker_id  # part of torch's seed already
-    seed = torch.initial_seed() % _MODULUS
-    random.seed(seed)
-    np.random.seed(seed)
+    random.seed(torch.initial_seed() % 2**32)
+    np.random.seed(torch.initial_seed() % 2**32)

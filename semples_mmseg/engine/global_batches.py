@@ -4,35 +4,25 @@ from mmengine.dataset import DefaultSampler
 from torch.utils.data import DataLoader
 
 
-def _dropping_sampler(loader: DataLoader) -> DefaultSampler | None:
-    """The sampler, if it distributes images and incomplete batches are dropped."""
+def steps_of_epoch(loader: DataLoader, size: int) -> int:
+    """Steps of an epoch with ``size`` images a step of this process."""
     sampler = loader.sampler
-    return sampler if loader.drop_last and isinstance(sampler, DefaultSampler) else None
-
-
-def images_each(loader: DataLoader) -> int:
-    """Images of one process in an epoch, with an incomplete last batch."""
-    sampler = _dropping_sampler(loader)
-    if sampler is not None:
-        return len(sampler.dataset) // sampler.world_size
-    return len(loader.sampler)  # type: ignore[arg-type]
+    if loader.drop_last and isinstance(sampler, DefaultSampler):
+        return len(sampler.dataset) // (size * sampler.world_size)
+    images = len(sampler)  # type: ignore[arg-type]
+    return images // size if loader.drop_last else -(-images // size)
 
 
 def keep_whole_batches(loader: DataLoader) -> None:
-    """Give the processes only whole batches of an epoch.
+    """Give the processes only whole batches of an epoch, where incomplete ones are dropped.
 
     MMEngine's ``DefaultSampler`` distributes images one by one, so the n-th batches of all
     processes together are the n-th batch of a single process. At the end of an epoch it repeats
-    images until each process has the same number; with ``drop_last`` they can complete a batch
-    that a single process drops.
-
-    Args:
-        loader: Of this process, with its share of the batch size; its sampler is changed. Without
-            ``drop_last``, or with another sampler, it stays as it is.
+    images until each process has the same number; they can complete a batch that a single process
+    drops.
     """
-    sampler, size = _dropping_sampler(loader), loader.batch_size
-    if sampler is None or size is None:
-        return
-    each = len(sampler.dataset) // (size * sampler.world_size) * size
-    sampler.round_up = False
-    sampler.num_samples, sampler.total_size = each, each * sampler.world_size
+    sampler, size = loader.sampler, loader.batch_size
+    if loader.drop_last and size and isinstance(sampler, DefaultSampler):
+        sampler.round_up = False
+        sampler.num_samples = steps_of_epoch(loader, size) * size
+        sampler.total_size = sampler.num_samples * sampler.world_size

@@ -12,14 +12,13 @@ from ..utils.errors import Refusal
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
-    """MMEngine's constructor, without the parameters that need no gradient."""
+    """MMEngine's constructor, without the parameters that need no gradient.
+
+    Raises:
+        Refusal: If nothing in the model trains.
+    """
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
-        """Build the optimizer wrapper.
-
-        Raises:
-            ValueError: If nothing in the model trains.
-        """
         logger = MMLogger.get_current_instance()
         names = [name for name, _ in model.named_parameters()]
         for key in self.paramwise_cfg.get('custom_keys') or {}:
@@ -37,9 +36,7 @@ class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             logger.setLevel(level)
         groups = wrapper.optimizer.param_groups
         for group in groups:
-            group['params'] = [
-                parameter for parameter in group['params'] if parameter.requires_grad
-            ]
+            group['params'] = [p for p in group['params'] if p.requires_grad]
         groups[:] = [group for group in groups if group['params']]
         if not groups:
             raise Refusal('nothing in the model trains: check the stage and what it `trains`')

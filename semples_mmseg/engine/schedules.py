@@ -3,16 +3,12 @@
 import math
 from typing import Any
 
-from mmengine.optim import PolyLR
-from mmengine.optim.scheduler.lr_scheduler import LRSchedulerMixin
-from mmengine.optim.scheduler.param_scheduler import _ParamScheduler
+from mmengine.optim import CosineAnnealingLR, PolyLR
 from mmseg.registry import PARAM_SCHEDULERS
-
-from ..utils.errors import Refusal
 
 
 @PARAM_SCHEDULERS.register_module()
-class WarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
+class WarmupCosineLR(CosineAnnealingLR):
     """WeakTr's stage 0: linear warm-up, then a cosine that is *not* shifted by the warm-up.
 
     With base rate b, W warm-up epochs and T epochs in all, epoch t has
@@ -22,49 +18,41 @@ class WarmupCosineLR(LRSchedulerMixin, _ParamScheduler):
 
     Args:
         optimizer: The optimizer or its wrapper.
-        *args: As of MMEngine's schedulers.
-        total: T.
+        *args: As of ``CosineAnnealingLR``.
         warmup: W.
         start: s.
-        minimum: m.
+        eta_min: m.
         lag: Whether epoch t uses f(max(t - 1, 0)), as the published runs do.
-        **kwargs: As of MMEngine's schedulers; ``by_epoch=True`` steps once an epoch.
-
-    Raises:
-        Refusal: If the warm-up is not shorter than the whole.
+        **kwargs: As of ``CosineAnnealingLR``; ``T_max`` is T, by default ``end - begin``, the
+            length of the stage.
     """
 
     def __init__(
         self,
         optimizer: Any,
         *args: Any,
-        total: int,
         warmup: int = 5,
         start: float = 1e-6,
-        minimum: float = 1e-5,
+        eta_min: float = 1e-5,
         lag: bool = False,
         **kwargs: Any,
     ) -> None:
-        if not 0 <= warmup < total:
-            raise Refusal(f'a warm-up of {warmup} does not fit in {total} epochs')
-        self.total, self.warmup, self.start, self.minimum = total, warmup, start, minimum
-        self.lag = lag
-        super().__init__(optimizer, *args, **kwargs)
+        self.warmup, self.start, self.lag = warmup, start, lag
+        super().__init__(optimizer, *args, eta_min=eta_min, **kwargs)
 
     def _get_value(self) -> list[float]:
         t = max(self.last_step - 1, 0) if self.lag else self.last_step
         if t < self.warmup:
             return [self.start + t * (b - self.start) / self.warmup for b in self.base_values]
-        cosine = (1 + math.cos(math.pi * t / self.total)) / 2
-        return [self.minimum + (b - self.minimum) * cosine for b in self.base_values]
+        cosine = (1 + math.cos(math.pi * t / self.T_max)) / 2
+        return [self.eta_min + (b - self.eta_min) * cosine for b in self.base_values]
 
 
 @PARAM_SCHEDULERS.register_module()
 class PolyRatioLR(PolyLR):
     """MMEngine's ``PolyLR`` whose minimum is a ratio and not a number.
 
-    ``PolyLR`` has one ``eta_min`` for all parameters, so with ``lr_mult`` their curves have
-    different shapes. Here the multiplier applies to the whole curve, its minimum too:
+    So the curves of parameters with another ``lr_mult`` have the same shape:
     lr(s) = base * (r + (1 - r) * (1 - s / S) ** power), with S = end - begin - 1 steps, so that the
     last step has the minimum.
 
@@ -75,9 +63,6 @@ class PolyRatioLR(PolyLR):
         reach_minimum: ``False`` takes S = end - begin as published, so that the minimum is that of
             the step after the last.
         **kwargs: As of ``PolyLR``, without ``eta_min``.
-
-    Raises:
-        Refusal: If ``eta_min_ratio`` is not in [0, 1].
     """
 
     def __init__(
@@ -88,19 +73,15 @@ class PolyRatioLR(PolyLR):
         reach_minimum: bool = True,
         **kwargs: Any,
     ) -> None:
-        if not 0 <= eta_min_ratio <= 1:
-            raise Refusal(f'eta_min_ratio must be in [0, 1], got {eta_min_ratio}')
         self.eta_min_ratio = eta_min_ratio
         super().__init__(optimizer, *args, **kwargs)
         self.total_iters += not reach_minimum
 
     def _get_value(self) -> list[float]:
         """One step from the current values, so that it combines with other schedulers."""
+        values = [group[self.param_name] for group in self.optimizer.param_groups]
         if self.last_step == 0:
-            return [group[self.param_name] for group in self.optimizer.param_groups]
+            return values
         shrink = (1 - 1 / (self.total_iters - self.last_step + 1)) ** self.power
-        return [
-            (group[self.param_name] - self.eta_min_ratio * base) * shrink
-            + self.eta_min_ratio * base
-            for group, base in zip(self.optimizer.param_groups, self.base_values, strict=True)
-        ]
+        least = [self.eta_min_ratio * base for base in self.base_values]
+        return [(now - low) * shrink + low for now, low in zip(values, least, strict=True)]

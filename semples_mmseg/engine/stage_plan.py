@@ -51,8 +51,7 @@ class StageSpec:
 
     def schedulers_config(self, config: Mapping[str, Any]) -> list[dict[str, Any]] | None:
         """The schedules of this stage, or else of a config, as long as the stage."""
-        given = self.param_scheduler
-        given = config.get('param_scheduler') if given is None else given
+        given = self.param_scheduler or config.get('param_scheduler')
         if given is None:
             return None
         entries = [dict(entry) for entry in (given if isinstance(given, list) else [given])]
@@ -64,7 +63,6 @@ class StageSpec:
 
 STAGE_KEYS = tuple(part.name for part in fields(Stage) if part.name != 'name')
 RUN_KEYS = tuple(part.name for part in fields(StageSpec) if part.name not in ('stage', 'epochs'))
-_KEYS = ('name', 'epochs', *STAGE_KEYS, *RUN_KEYS)
 
 
 class StagePlan:
@@ -93,36 +91,27 @@ class StagePlan:
         return bisect_right(self.ends, epoch)
 
     def file_name(self, index: int) -> str:
-        """Name of the file of weights that a stage leaves: ``refine.pth``.
-
-        Where a stage occurs more than once, its position in the list (from 1) is added:
-        ``refine_3.pth`` and ``refine_5.pth``.
-        """
+        """The file of weights that a stage leaves: ``refine.pth``; ``refine_3.pth`` of several."""
         name = self.specs[index].name
         alone = [spec.name for spec in self.specs].count(name) == 1
         return f'{name}.pth' if alone else f'{name}_{index + 1}.pth'
 
     def own_files(self, index: int) -> dict[str, str]:
-        """Names of this run's files that a stage reads, by the modules that it starts again.
-
-        The weights at the start of a stage are those at the end of the one before, or ``START``.
-        """
+        """Names of this run's files that a stage reads, by the modules that it starts again."""
+        # What a stage begins with is what the one before has left.
+        left = [START, *(self.file_name(before) for before in range(index))]
         names = [spec.name for spec in self.specs[:index]]
-        first = {name: names.index(name) for name in names}
-        return {
-            module: self.file_name(first[source] - 1) if first[source] else START
-            for module, source in self.specs[index].restore.items()
-            if source in first
-        }
+        restore = self.specs[index].restore.items()
+        return {module: left[names.index(name)] for module, name in restore if name in names}
 
 
 def _read(where: str, entry: dict[str, Any]) -> StageSpec:
     if 'name' not in entry or 'epochs' not in entry:
         raise Refusal(f'{where} needs a name and epochs, got {entry}; e.g. {_EXAMPLE}')
     where = f'{where} ({entry["name"]})'
-    unknown = entry.keys() - set(_KEYS)
-    if unknown:
-        raise Refusal(f'{where}: unknown keys {sorted(unknown)}; known are {", ".join(_KEYS)}')
+    keys = ('name', 'epochs', *STAGE_KEYS, *RUN_KEYS)
+    if unknown := sorted(entry.keys() - {*keys}):
+        raise Refusal(f'{where}: unknown keys {unknown}; known are {", ".join(keys)}')
     given = {key: value for key, value in entry.items() if value is not None}
     for key in ('epochs', 'batch_size'):
         value = given.get(key, 1)

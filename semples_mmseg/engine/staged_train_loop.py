@@ -1,75 +1,99 @@
-"""The stages of a run, one after another: the plan, its checks, and the files that stages leave."""
+"""The stages of a run, one after another: their checks, entering and ending each, its files."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.dist import get_world_size, is_main_process
-from mmengine.hooks import CheckpointHook, EarlyStoppingHook
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook, EMAHook, Hook
+from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
-from mmseg.registry import LOOPS
+from mmseg.registry import HOOKS, LOOPS
+from torch.utils.data import DataLoader
 
 from ..utils.errors import Missing, Refusal
 from ..utils.files import file_digest, read_json
 from ..utils.io import write_json
 from ..utils.linter import lint
-from ..weights import resolve
-from .atomic_checkpoint_hook import AtomicCheckpointHook
+from ..weights import load_weights, resolve
+from .atomic_checkpoint_hook import AtomicCheckpointHook, is_staged, source_of
 from .check_classes_hook import CheckClassesHook, check_classes
 from .epoch_seed_hook import EpochSeedHook
 from .finite_step_hook import FiniteStepHook
-from .global_batches import images_each
+from .global_batches import keep_whole_batches, steps_of_epoch
 from .stage_plan import START, StagePlan, StageSpec
-from .stage_switch_hook import StageSwitchHook
 from .weights_file import bare, save_tensors, save_weights
+
+
+@HOOKS.register_module()
+class StageSwitchHook(Hook):
+    """Keep the position of a ``StagedTrainLoop`` in checkpoints, so that any stage is resumed.
+
+    The loop brings this hook if a config has none; with another loop it refuses to train.
+    """
+
+    priority = 'VERY_HIGH'
+
+    def before_train(self, runner: Runner) -> None:
+        """Refuse another loop, which would train one stage or none."""
+        if not is_staged(runner):
+            raise Refusal(
+                f'{type(runner.train_loop).__name__} does not go through the stages of the config: '
+                "set train_cfg=dict(_delete_=True, type='StagedTrainLoop')"
+            )
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Note the position of the run in the plan, and its files."""
+        loop: Any = runner.train_loop
+        name = loop.plan.specs[loop.current].name
+        checkpoint['meta']['stage'] = dict(index=loop.current, name=name, files=loop.files)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Enter the stage that a resumed checkpoint was saved in."""
+        if source_of(runner) is not None and is_staged(runner):
+            loop: Any = runner.train_loop
+            loop.resume(checkpoint.get('meta', {}).get('stage'))
 
 
 @LOOPS.register_module()
 class StagedTrainLoop(EpochBasedTrainLoop):
     """Train through the ``stages`` of the config; see ``StagePlan``.
 
-    The loop brings the hooks that it needs and the config lacks: ``StageSwitchHook``, which enters
-    each stage, and those of seeds, checkpoints and finite steps. Epochs are counted through all
-    stages. At the end of a stage the loop validates, saves the weights and adds a line to
-    ``stages.json``. A module that a later stage starts again (``restore``) is read from the file of
-    an earlier stage, or from ``start.pth``, the weights before the first step.
-
-    A ``batch_size`` of the training loader is for stages without one.
+    The loop brings the hooks that it needs and the config lacks: ``StageSwitchHook``, and those of
+    seeds, checkpoints, classes and finite steps. Epochs are counted through all stages. At the end
+    of a stage the loop validates, saves the weights and adds a line to ``stages.json``. A module
+    that a later stage starts again (``restore``) is read from the file of an earlier stage, or from
+    ``start.pth``, the weights before the first step.
 
     Args:
         runner: The runner; its config has ``stages``.
-        dataloader: The training loader or its config.
+        dataloader: Config of the training loader; its ``batch_size`` is for stages without one.
         val_interval: Epochs between two validations; one more is at the end of each stage.
-        max_epochs: Refused: the length of a stage is its ``epochs``.
 
     Attributes:
         plan: The stages.
-        given_loader: The training loader of the config.
         current: Position of the present stage; None before the first.
         files: Digests of the files of weights that this run has written, by name.
 
     Raises:
-        Refusal: If the model or the data set cannot do a stage, or a setting has no effect in a
-            run of stages.
+        Refusal: If the model or the data set cannot do a stage, or a setting has no effect.
     """
 
-    def __init__(
-        self, runner: Runner, dataloader: Any, val_interval: int = 1, max_epochs: int | None = None
-    ) -> None:
-        _refuse_settings(runner, max_epochs)
+    def __init__(self, runner: Runner, dataloader: Any, val_interval: int = 1) -> None:
+        _refuse_settings(runner)
         lint(runner.cfg)
         self.plan = StagePlan(runner.cfg.get('stages'))
         super().__init__(runner, dataloader, self.plan.ends[-1], val_interval=val_interval)
-        self.given_loader = self.dataloader
         self.current: int | None = None
         self.files: dict[str, str] = {}
         self._check(bare(runner.model))
-        self._steps = sum(spec.epochs * self.steps_per_epoch(spec) for spec in self.plan.specs)
         _bring_hooks(runner)
 
     @property
     def max_iters(self) -> int:
         """Steps of all stages."""
-        return self._steps
+        return sum(spec.epochs * self._steps(spec) for spec in self.plan.specs)
 
     def run(self) -> Any:
         """Train all stages, or what is left of them."""
@@ -79,6 +103,9 @@ class StagedTrainLoop(EpochBasedTrainLoop):
         elif self.epoch == self.plan.ends[self.current]:
             self._end_stage()  # killed between its last checkpoint and its end
         while self.epoch < self.max_epochs:
+            index = self.plan.index_at(self.epoch)
+            if index != self.current:
+                self.enter(index)
             self.run_epoch()
             if self.epoch in self.plan.ends:
                 self._end_stage()
@@ -87,44 +114,87 @@ class StagedTrainLoop(EpochBasedTrainLoop):
         self.runner.call_hook('after_train')
         return self.runner.model
 
-    def restored(self, index: int) -> dict[str, str]:
-        """The file that each module a stage starts again is read from, by the module's path."""
-        own = self.plan.own_files(index)
-        own = {module: str(Path(self.runner.work_dir) / name) for module, name in own.items()}
-        return {**self.plan.specs[index].restore, **own}
+    def enter(self, index: int, resumed: bool = False) -> None:
+        """Enter a stage; its weights may come from a checkpoint of it already (``resumed``)."""
+        runner, spec, model = self.runner, self.plan.specs[index], bare(self.runner.model)
+        self.current = index
+        model.set_stage(spec.stage)
+        if not resumed:
+            own = self.plan.own_files(index)
+            for module, source in spec.restore.items():
+                path = str(self._path(own[module])) if module in own else source
+                runner.logger.info(f'stage {spec.name}: {module} starts again from {path}')
+                load_weights(model.get_submodule(module), path, module)
+            for hook in runner.hooks:
+                if isinstance(hook, EMAHook):
+                    hook.ema_model.steps.zero_()  # averages start again with each stage
+        if is_model_wrapper(runner.model):
+            # A distributed wrapper handles only the parameters that trained when it was made.
+            runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model)
+        self.dataloader = self._loader(spec)
+        runner.optim_wrapper = runner.build_optim_wrapper(spec.optimizer_config(runner.cfg))
+        schedulers = spec.schedulers_config(runner.cfg)
+        runner.param_schedulers = schedulers and runner.build_param_scheduler(schedulers)
+        runner.optim_wrapper.initialize_count_status(runner.model, self.iter, self.max_iters)
+        runner.message_hub.update_info('stage', spec.name)
+        # Smoothed losses and rates of the stage before are not logged for this one.
+        scalars = runner.message_hub.log_scalars
+        for key in [key for key in scalars if key.startswith('train/') and 'time' not in key]:
+            del scalars[key]
+        trained = [p for p in model.parameters() if p.requires_grad]
+        runner.logger.info(
+            f'stage {spec.name} ({index + 1}/{len(self.plan.specs)}) up to epoch '
+            f'{self.plan.ends[index]}: losses {", ".join(spec.stage.losses)}; trains '
+            f'{", ".join(model.trained_by(spec.stage))}, {sum(p.numel() for p in trained):,} '
+            'parameters'
+        )
 
-    def check_files(self) -> None:
-        """Check the files that stages to come read, in a resumed run.
-
-        Raises:
-            Refusal: If one is missing, or is not the one that the run wrote.
-        """
-        assert self.current is not None
-        to_come = range(self.current + 1, len(self.plan.specs))
-        not_yet = {self.plan.file_name(index) for index in (self.current, *to_come)}
-        for index in to_come:
+    def resume(self, saved: dict[str, Any] | None) -> None:
+        """Enter the stage that a checkpoint was saved in, by the note of ``StageSwitchHook``."""
+        if saved is None:
+            raise Refusal('this checkpoint cannot be resumed: it was not saved by a staged run')
+        names, current = [spec.name for spec in self.plan.specs], saved['index']
+        if names[current : current + 1] != [saved['name']]:
+            raise Refusal(
+                f'the checkpoint was saved in stage {current} ({saved["name"]}), but the config '
+                f'has the stages {names}: resume with the config it was trained with'
+            )
+        self.files = dict(saved.get('files', {}))
+        self.enter(current, resumed=True)
+        not_yet = {self.plan.file_name(index) for index in range(current, len(names))}
+        for index in range(current + 1, len(names)):
             for module, name in self.plan.own_files(index).items():
-                path = Path(self.runner.work_dir) / name
+                path = self._path(name)
                 there = path.is_file() and file_digest(path) == self.files.get(name)
                 if not there and name not in not_yet:
                     raise Refusal(
-                        f'stage {self.plan.specs[index].name!r} starts {module} again from {path}, '
-                        'which is missing or is not what this run wrote: copy it there from where '
-                        f'the run began, or name another file, stages.{index}.restore.{module}=FILE'
+                        f'stage {names[index]!r} starts {module} again from {path}, which is '
+                        'missing or is not what this run wrote: copy it there from where the run '
+                        f'began, or name another file, stages.{index}.restore.{module}=FILE'
                     )
 
-    def batch_size(self, spec: StageSpec) -> int:
-        """Images of a step of one process.
+    def settings(self) -> list[dict[str, Any]]:
+        """Settings of each stage that a checkpoint fixes: length, steps, optimizer and schedule."""
+        return [
+            dict(
+                vars(spec),
+                stage=vars(spec.stage),
+                train_pipeline=None,
+                batch_size=self._images_each(spec) * get_world_size(),
+                steps_per_epoch=self._steps(spec),
+                optim_wrapper=spec.optimizer_config(self.runner.cfg),
+                param_scheduler=spec.schedulers_config(self.runner.cfg),
+            )
+            for spec in self.plan.specs
+        ]
 
-        Raises:
-            Refusal: If there is none, or the processes cannot share it.
-        """
+    def _path(self, name: str) -> Path:
+        return Path(self.runner.work_dir) / name
+
+    def _images_each(self, spec: StageSpec) -> int:
+        """Images of a step of one process."""
         if spec.batch_size is None:
-            if 'batch_size' not in (self.runner.cfg.get('train_dataloader') or {}):
-                raise Refusal(
-                    f'stage {spec.name!r} has no batch_size, and neither has train_dataloader'
-                )
-            return self.given_loader.batch_size or 1
+            return self.runner.cfg.train_dataloader.get('batch_size', 1)
         each, rest = divmod(spec.batch_size, get_world_size())
         if rest:
             raise Refusal(
@@ -133,64 +203,52 @@ class StagedTrainLoop(EpochBasedTrainLoop):
             )
         return each
 
-    def steps_per_epoch(self, spec: StageSpec) -> int:
-        """Steps of an epoch.
-
-        Raises:
-            Refusal: If there are fewer images than a batch has.
-        """
-        each, images = self.batch_size(spec), images_each(self.given_loader)
-        steps = images // each if self.given_loader.drop_last else -(-images // each)
+    def _steps(self, spec: StageSpec) -> int:
+        """Steps of an epoch."""
+        each = self._images_each(spec)
+        steps = steps_of_epoch(self.dataloader, each)
         if steps == 0:
             raise Refusal(
-                f'stage {spec.name!r}: a batch of {each} images is more than the {images} there '
-                'are, and the last incomplete batch is dropped: lower batch_size'
+                f'stage {spec.name!r}: there are fewer images than a batch of {each} in each '
+                'process, and the last incomplete batch is dropped: lower batch_size'
             )
         return steps
 
-    def settings(self) -> list[dict[str, Any]]:
-        """Settings of each stage that a checkpoint fixes: length, steps, optimizer and schedule."""
-        model = bare(self.runner.model)
-        return [
-            dict(
-                name=spec.name,
-                epochs=spec.epochs,
-                batch_size=self.batch_size(spec) * get_world_size(),
-                steps_per_epoch=self.steps_per_epoch(spec),
-                losses=spec.stage.losses,
-                trains=model.trained_by(spec.stage),
-                restore=spec.restore,
-                optim_wrapper=spec.optimizer_config(self.runner.cfg),
-                param_scheduler=spec.schedulers_config(self.runner.cfg),
-            )
-            for spec in self.plan.specs
-        ]
+    def _loader(self, spec: StageSpec) -> DataLoader:
+        """The training loader with a stage's pipeline and batch size."""
+        runner, config = self.runner, copy.deepcopy(self.runner.cfg.train_dataloader)
+        if spec.train_pipeline is not None:
+            _set_pipeline(config.dataset, spec.train_pipeline)
+        config.batch_size = self._images_each(spec)
+        config.setdefault('pin_memory', torch.cuda.is_available())
+        different = runner.cfg.get('randomness', {}).get('diff_rank_seed', False)
+        loader = runner.build_dataloader(config, seed=runner.seed, diff_rank_seed=different)
+        keep_whole_batches(loader)
+        return loader
 
     def _check(self, model: Any) -> None:
-        check_classes(model, self.given_loader.dataset)
-        given = (self.runner.cfg.get('train_dataloader') or {}).get('batch_size')
+        """Refuse, before any work, what the model or the data set cannot do."""
+        check_classes(model, self.dataloader.dataset)
+        given = self.runner.cfg.train_dataloader.get('batch_size')
         if given is not None and all(spec.batch_size for spec in self.plan.specs):
             self.runner.logger.warning(
                 f'train_dataloader.batch_size={given} has no effect: every stage has its own, '
                 'stages.N.batch_size'
             )
         for index, spec in enumerate(self.plan.specs):
-            self.steps_per_epoch(spec)
-            model.set_stage(spec.stage)  # refuses what the model cannot do, before any work
+            self._steps(spec)
+            model.set_stage(spec.stage)
             for module, source in spec.restore.items():
                 where = f'stages.{index}.restore.{module}'
                 if module not in dict(model.named_modules()):
-                    raise Refusal(
-                        f'{where}: the model has no such module; it has '
-                        f'{", ".join(name for name, _ in model.named_children())}'
-                    )
+                    parts = ', '.join(name for name, _ in model.named_children())
+                    raise Refusal(f'{where}: the model has no such module; it has {parts}')
                 if module not in self.plan.own_files(index) and '://' not in source:
                     try:
                         resolve(source)
                     except Missing as error:
                         raise Refusal(
-                            f'{where}={source} is neither an earlier stage of this run nor a file: '
-                            'name the file of weights that this stage starts from'
+                            f'{where}={source} is no earlier stage of this run, and {error}'
                         ) from error
 
     def _save_start(self) -> None:
@@ -211,15 +269,23 @@ class StagedTrainLoop(EpochBasedTrainLoop):
         """Validate, and save the weights and a record of the stage that ends."""
         assert self.current is not None
         metrics = self._validate()
-        index, spec = self.current, self.plan.specs[self.current]
-        name, folder = self.plan.file_name(index), Path(self.runner.work_dir)
+        spec, name = self.plan.specs[self.current], self.plan.file_name(self.current)
         self.files[name] = save_weights(self.runner, name)
         if is_main_process():
-            path = folder / 'stages.json'
-            records = read_json(path)[:index] if path.exists() else []
+            path = self._path('stages.json')
+            records = read_json(path)[: self.current] if path.exists() else []
             entry = dict(stage=spec.name, epochs=spec.epochs, checkpoint=name, metrics=metrics)
             write_json(path, [*records, entry])
         self.runner.logger.info(f'stage {spec.name}: weights saved as {name}')
+
+
+def _set_pipeline(dataset: Any, pipeline: Any) -> None:
+    """Replace the pipeline in a data set's config, inside wrappers such as ConcatDataset too."""
+    if 'pipeline' in dataset:
+        dataset.pipeline = pipeline
+        return
+    for part in dataset.get('datasets') or [dataset.dataset]:
+        _set_pipeline(part, pipeline)
 
 
 def _bring_hooks(runner: Runner) -> None:
@@ -237,18 +303,12 @@ def _bring_hooks(runner: Runner) -> None:
             runner.logger.info('AtomicCheckpointHook takes the place of CheckpointHook')
 
 
-def _refuse_settings(runner: Runner, max_epochs: int | None) -> None:
+def _refuse_settings(runner: Runner) -> None:
     """Refuse settings that have no effect, or another one, in a run of stages."""
-    if max_epochs is not None:
-        raise Refusal(
-            'train_cfg.max_epochs has no effect in a run of stages: set stages.0.epochs and those '
-            'of the other stages'
-        )
     if runner.cfg.get('compile'):
         raise Refusal(
-            'compile is refused in a run of stages: MMEngine compiles the whole training step, '
-            'again for every image path in it, and keeps the compiled step when the next stage '
-            'trains other modules: set compile=False'
+            'compile is refused in a run of stages, because MMEngine keeps the compiled step when '
+            'the next stage trains other modules: set compile=False'
         )
     if (runner.cfg.get('auto_scale_lr') or {}).get('enable'):
         raise Refusal(

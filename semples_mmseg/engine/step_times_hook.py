@@ -18,9 +18,8 @@ from ..utils.io import write_json
 class StepTimesHook(Hook):
     """Write the moments of a run to a JSON file: ``{"moments": [[name, seconds], ...], ...}``.
 
-    The names are MMEngine's for its hook points, ``before_train_iter`` and so on; the seconds
-    count from an arbitrary start. ``gpu_megabytes`` is the largest amount of memory that PyTorch
-    held on this process's GPU, 0 without one.
+    The names are MMEngine's for its hook points; the seconds count from an arbitrary start.
+    ``gpu_megabytes`` is the most memory that PyTorch held on this process's GPU, 0 without one.
 
     Args:
         out: The file; the main process writes it when training or testing ends.
@@ -42,8 +41,6 @@ class StepTimesHook(Hook):
             write_json(self.out, dict(moments=self._moments, gpu_megabytes=gpu), indent=None)
 
 
-for _name in (
-    *('before_train', 'before_train_epoch', 'before_train_iter', 'after_train_iter'),
-    *('after_train_epoch', 'before_val', 'after_val', 'before_test', 'after_test', 'after_train'),
-):
-    setattr(StepTimesHook, _name, partialmethod(StepTimesHook.note, _name))
+for _part in ('train', 'train_epoch', 'train_iter', 'val', 'test'):
+    for _name in (f'before_{_part}', f'after_{_part}'):
+        setattr(StepTimesHook, _name, partialmethod(StepTimesHook.note, _name))

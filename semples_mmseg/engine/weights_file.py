@@ -20,17 +20,10 @@ def bare(model: Any) -> Any:
 
 
 def save_weights(runner: Runner, name: str) -> str:
-    """Write the model's weights to the work folder.
+    """Write the model's weights to the work folder, and return the file's digest.
 
     Unlike a checkpoint to resume from, the file has no optimizer state: tensors, the number of
     epochs and the data set's ``metainfo``. ``torch.load(weights_only=True)`` reads it.
-
-    Args:
-        runner: The runner, in training.
-        name: Name of the file.
-
-    Returns:
-        The file's digest.
     """
     metainfo = getattr(runner.train_loop.dataloader.dataset, 'metainfo', {})
     checkpoint = dict(

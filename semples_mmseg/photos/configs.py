@@ -85,10 +85,8 @@ def _stage(name: str, length: Length, demo: bool) -> dict[str, Any]:
     if not demo:
         changed['optim_wrapper'] = dict(optimizer=dict(lr=_RATES[name] * length.batch / 512))
         if name == 'classify':
-            total = length.epochs
-            changed['param_scheduler'] = dict(
-                type='WarmupCosineLR', by_epoch=True, total=total, warmup=min(5, total - 1)
-            )
+            warmup = min(5, length.epochs - 1)
+            changed['param_scheduler'] = dict(type='WarmupCosineLR', by_epoch=True, warmup=warmup)
     return changed
 
 

@@ -8,7 +8,7 @@ from multiprocessing.sharedctypes import RawArray
 
 from mmengine.runner import EpochBasedTrainLoop, TestLoop, ValLoop
 
-from semples_mmseg.engine import StagedTrainLoop, StageSwitchHook
+from semples_mmseg.engine import StagedTrainLoop
 
 STEP, SWITCH, VALIDATION, PREDICTION = 'step', 'switch', 'validation', 'prediction'
 WRITING, WRITTEN, RENAMED = 'writing', 'written', 'renamed'
@@ -52,7 +52,7 @@ class Points:
         _around(EpochBasedTrainLoop, 'run_iter', lambda *_: self.reach(STEP))
         _around(ValLoop, 'run_iter', lambda *_: self.reach(VALIDATION))
         _around(TestLoop, 'run_iter', lambda *_: self.reach(PREDICTION))
-        _around(StageSwitchHook, 'enter', self._enter, both=True)
+        _around(StagedTrainLoop, 'enter', self._switch, both=True)
         _around(StagedTrainLoop, '_end_stage', self._switch, both=True)
         fsync, replace = os.fsync, os.replace
 
@@ -80,9 +80,6 @@ class Points:
         self.board.write(' '.join(filter(None, (self.stage, kind, what))))
         if last:
             os.kill(os.getpid(), signal.SIGKILL)
-
-    def _enter(self, _, runner, *__):
-        self._switch(runner.train_loop)
 
     def _switch(self, loop, *_):
         if loop.current is not None:

@@ -95,9 +95,10 @@ def test_two_whole_checkpoints_at_every_moment(tmp_path):
         mock.patch.object(os, 'remove', look(os.remove)),
     ):
         run(tmp_path, 5, max_keep_ckpts=2)
-    # three are there after each renaming, until the oldest is removed
-    assert seen == [0, 1, *[2, 3] * 3, 2]  # the last one for the weights alone
-    assert names(tmp_path) == ['epoch_4.pth', 'epoch_5.pth', 'last_checkpoint', 'weights.pth']
+    # three are there until the oldest is removed, before the next is written
+    assert seen == [0, 1, 2, *[3, 2] * 2, 3]  # the last one for the weights alone
+    files = [f'epoch_{epoch}.pth' for epoch in (3, 4, 5)]
+    assert names(tmp_path) == [*files, 'last_checkpoint', 'weights.pth']
     assert latest_whole_checkpoint(tmp_path) == str(tmp_path / 'epoch_5.pth')
 
 
@@ -105,25 +106,18 @@ class Full(Exception):
     pass
 
 
-def test_a_failed_write_leaves_the_checkpoints_as_they_were(tmp_path):
+def test_a_failed_write_leaves_whole_checkpoints_and_what_it_leaves_behind_goes(tmp_path):
     run(tmp_path, 3, max_keep_ckpts=2)
     before = {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
+    resumed = dict(max_keep_ckpts=2, resume_from=str(tmp_path / 'epoch_3.pth'))
     with mock.patch.object(os, 'fsync', side_effect=Full), pytest.raises(Full):
-        run(tmp_path, 4, max_keep_ckpts=2, resume_from=str(tmp_path / 'epoch_3.pth'))
+        run(tmp_path, 4, **resumed)
+    del before['epoch_1.pth']
     assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == before
-
-
-def test_what_a_killed_run_leaves_behind_goes(tmp_path):
-    class Killed(BaseException):
-        pass
-
-    with mock.patch.object(os, 'remove', side_effect=Killed), pytest.raises(Killed):
-        run(tmp_path, 3, max_keep_ckpts=2)
     for name in ('.epoch_4.pth.ab_d3f6x.tmp', '.stages.json.00000000.tmp'):
         (tmp_path / name).write_text('part')
-    assert (tmp_path / 'epoch_1.pth').exists()
-    run(tmp_path, 4, max_keep_ckpts=2, resume_from=str(tmp_path / 'epoch_3.pth'))
-    assert names(tmp_path) == ['epoch_3.pth', 'epoch_4.pth', 'last_checkpoint', 'weights.pth']
+    run(tmp_path, 4, **resumed)
+    assert names(tmp_path) == sorted({*before, 'epoch_4.pth'})
 
 
 def test_checkpoints_elsewhere_and_all_of_them(tmp_path):
@@ -133,9 +127,14 @@ def test_checkpoints_elsewhere_and_all_of_them(tmp_path):
     assert Path(last) == tmp_path / 'out/run/epoch_2.pth'
 
 
-def test_checkpoints_within_an_epoch_are_refused(tmp_path):
+def test_settings_are_checked_before_the_first_step(tmp_path):
     with pytest.raises(ValueError, match='by_epoch=False, but a checkpoint within an epoch'):
         run(tmp_path, 1, by_epoch=False)
+    with pytest.raises(ValueError, match=r"save_best=\['mIoU'\]: .* gives height"):
+        run(tmp_path, 1, validates=True, save_best=['mIoU', 'height'], rule='greater')
+    assert not list(tmp_path.glob('*.pth'))
+    run(tmp_path, 2, validates=True, save_best='height', rule='greater')
+    assert list(tmp_path.glob('best_height_*.pth'))
 
 
 def test_leftovers_are_told_from_other_files(tmp_path):
@@ -151,18 +150,11 @@ def test_leftovers_are_told_from_other_files(tmp_path):
     assert remove_leftovers(tmp_path / 'gone') == 0
 
 
-def test_the_weights_alone_are_left_at_the_end(tmp_path):
-    run(tmp_path, 1)
-    saved = torch.load(tmp_path / 'weights.pth', weights_only=True)
-    assert saved.keys() == {'meta', 'state_dict'} and saved['state_dict'].keys() == {
-        'slope.weight',
-        'slope.bias',
-    }
-
-
 def test_the_metrics_of_the_weights_are_left_beside_them(tmp_path):
     run(tmp_path, 3, validates=True)
-    state = torch.load(tmp_path / 'weights.pth', weights_only=True)['state_dict']
+    saved = torch.load(tmp_path / 'weights.pth', weights_only=True)
+    assert saved.keys() == {'meta', 'state_dict'}
+    state = saved['state_dict']
     height = state['slope.weight'].item() + state['slope.bias'].item()
     path = tmp_path / 'metrics.json'
     assert json.loads(path.read_text()) == dict(height=pytest.approx(height, rel=1e-5))
@@ -180,18 +172,15 @@ def cosine(end):
     return dict(type='CosineAnnealingLR', T_max=end, end=end)
 
 
-@pytest.mark.parametrize(
-    ('changes', 'words'),
-    [
-        (dict(epochs=6, schedule=cosine(6)), 'train_cfg.max_epochs 3 -> 6.*param_scheduler.end'),
-        (dict(epochs=3, schedule=cosine(3), lr=0.2), 'optim_wrapper.optimizer.lr 0.1 -> 0.2'),
-    ],
-)
-def test_settings_that_a_checkpoint_restores_cannot_change(tmp_path, changes, words):
+def test_settings_that_a_checkpoint_restores_cannot_change(tmp_path):
     run(tmp_path, 3, schedule=cosine(3))
     last = str(tmp_path / 'epoch_3.pth')
-    with pytest.raises(ValueError, match=f'{words}.*load_from={last}'):
-        run(tmp_path, resume_from=last, **changes)
+    for words, epochs, lr in (
+        ('train_cfg.max_epochs 3 -> 6.*param_scheduler.end', 6, 0.1),
+        ('optim_wrapper.optimizer.lr 0.1 -> 0.2', 3, 0.2),
+    ):
+        with pytest.raises(ValueError, match=f'{words}.*load_from={last}'):
+            run(tmp_path, epochs, schedule=cosine(epochs), lr=lr, resume_from=last)
     with pytest.raises(ValueError, match='weights.pth cannot be resumed'):
         run(tmp_path, 3, schedule=cosine(3), resume_from=str(tmp_path / 'weights.pth'))
 

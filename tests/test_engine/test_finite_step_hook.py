@@ -14,14 +14,13 @@ from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapperDict
 from mmengine.optim.optimizer import amp_optimizer_wrapper
 from mmengine.registry import MODELS
-from mmengine.runner import Runner, load_checkpoint
+from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from mmseg.registry import HOOKS
 from torch import nn
 
 from semples_mmseg.engine import FiniteStepHook
 from semples_mmseg.engine.finite_step_hook import NotFiniteError
-from semples_mmseg.utils.configs import read_options
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 NAN, INF = float('nan'), float('inf')
@@ -95,7 +94,10 @@ def make_runner(tmp_path):
             train_cfg=dict(by_epoch=True, max_epochs=2),
             optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.01), **wrapper),
             param_scheduler=dict(type='LinearLR', start_factor=0.1, end=100, by_epoch=False),
-            default_hooks=dict(finite_steps=dict(type='FiniteStepHook', patience=patience)),
+            default_hooks=dict(
+                finite_steps=dict(type='FiniteStepHook', patience=patience),
+                checkpoint=dict(type='AtomicCheckpointHook', interval=1),
+            ),
             custom_hooks=[*hooks, *([dict(type='EMAHook', momentum=0.1)] if average else [])],
             default_scope='mmseg',
             log_level='WARNING',
@@ -138,7 +140,6 @@ def test_a_step_that_is_not_finite_leaves_no_trace(make_runner, capsys, value):
     text = capsys.readouterr().out
     assert 'step 3 is left out: its loss or gradients are not finite; loss ' in text
     assert 'images 4.jpg, 5.jpg. 1 in a row, 1 in all' in text
-    assert '2 of 8 training steps were left out' in text
 
 
 def test_finite_steps_are_those_of_a_run_without_the_hook(make_runner):
@@ -166,11 +167,11 @@ def test_a_streak_ends_the_run_and_keeps_the_checkpoint(make_runner, tmp_path):
         runner.train()
     message = str(error.value)
     assert message.startswith('3 training steps in a row had a loss or gradients that are not ')
-    for words in ('step 5', 'loss_line nan', '0.jpg, 1.jpg', 'learning rate (now ', 'patience'):
+    for words in ('step 5', 'loss_line nan', '0.jpg, 1.jpg', 'learning rate', 'patience'):
         assert words in message, words
     assert [path.name for path in tmp_path.glob('*.pth')] == ['epoch_1.pth']
-    saved = load_checkpoint(Line(), str(tmp_path / 'epoch_1.pth'))
-    assert all(value.isfinite().all() for value in saved['state_dict'].values())
+    saved = torch.load(tmp_path / 'epoch_1.pth', weights_only=True)['state_dict']
+    assert all(value.isfinite().all() for value in saved.values())
 
 
 def test_a_good_step_ends_a_streak(make_runner):
@@ -260,14 +261,11 @@ def test_gradients_that_no_scale_helps_are_counted(scaled):
     assert step(0.0)
 
 
-def test_refusals(make_runner):
-    with pytest.raises(ValueError, match='patience must be at least 1, got 0'):
-        FiniteStepHook(patience=0)
+def test_several_optimizers_are_not_watched():
     runner = types.SimpleNamespace(optim_wrapper=OptimWrapperDict())
     with pytest.raises(ValueError, match='default_hooks.finite_steps.patience=None'):
         FiniteStepHook().before_train_iter(runner, 0)
-    read = read_options(['default_hooks.finite_steps.patience=None'])
-    unwatched = FiniteStepHook(*read.values())
+    unwatched = FiniteStepHook(patience=None)
     unwatched.before_train(runner)
     unwatched.before_train_iter(runner, 0)
     unwatched.after_train_iter(runner, 0)
@@ -278,12 +276,3 @@ def test_every_config_without_stages_has_it():
     for path in (CONFIGS / 'segmenter').glob('*.py'):
         hooks = Config.fromfile(path).get('default_hooks', {})
         assert hooks.get('finite_steps', {}).get('type') == 'FiniteStepHook', path
-
-
-def test_parameters_without_gradients_are_no_reason_to_leave_a_step_out():
-    optimizer = torch.optim.SGD(nn.Linear(2, 1).parameters(), lr=0.1)
-    hook = FiniteStepHook()
-    for finite in (True, False):
-        hook._losses_finite = [torch.tensor(finite)]
-        hook._before_step(optimizer)
-        assert hook._decided == (finite, True)

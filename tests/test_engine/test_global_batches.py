@@ -4,7 +4,7 @@ import pytest
 from mmengine.dataset import DefaultSampler
 from torch.utils.data import DataLoader, SequentialSampler
 
-from semples_mmseg.engine.global_batches import images_each, keep_whole_batches
+from semples_mmseg.engine.global_batches import keep_whole_batches, steps_of_epoch
 
 
 def batches(number, images, drop_last=True, batch_size=6):
@@ -20,7 +20,7 @@ def batches(number, images, drop_last=True, batch_size=6):
         loader = DataLoader(
             data, batch_size // number, sampler=sampler, drop_last=drop_last, collate_fn=list
         )
-        steps = images_each(loader) // loader.batch_size
+        steps = steps_of_epoch(loader, loader.batch_size)
         keep_whole_batches(loader)
         if drop_last:
             assert steps == len(loader)
@@ -43,4 +43,4 @@ def test_without_drop_last_every_image_comes():
 def test_other_samplers_are_left_alone():
     loader = DataLoader(range(9), 2, sampler=SequentialSampler(range(9)), drop_last=True)
     keep_whole_batches(loader)
-    assert images_each(loader) == 9 and len(loader) == 4
+    assert steps_of_epoch(loader, 2) == len(loader) == 4

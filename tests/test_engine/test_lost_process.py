@@ -12,21 +12,13 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from semples_mmseg.engine.processes import process_group
 
 # Two steps an epoch.
-STAGES = [
-    dict(name='match', epochs=2, batch_size=4),
-    dict(name='prompt', epochs=1, batch_size=4),
-]
+STAGES = [dict(name='match', epochs=2, batch_size=4), dict(name='prompt', epochs=1, batch_size=4)]
 
 
-@pytest.fixture
-def data(tmp_path):
-    """Eight images."""
+def test_a_killed_process_has_the_job_started_again(tmp_path):
     draw_images(tmp_path / 'data', 8)
-    return tmp_path / 'data'
-
-
-def test_a_killed_process_has_the_job_started_again(data, tmp_path):
-    config = write_config(tmp_path, data, STAGES, [dict(type='Killer', rank=1, steps=(3,))])
+    hooks = [dict(type='Killer', rank=1, steps=(3,))]
+    config = write_config(tmp_path, tmp_path / 'data', STAGES, hooks)
     launch(2, tool, 'train.py', config, '--resume', restarts=1)
     run = tmp_path / 'run'
     # It goes on from the checkpoint of the first epoch.

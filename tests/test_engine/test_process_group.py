@@ -68,14 +68,9 @@ def test_options_of_the_wrapper_are_kept(monkeypatch):
         assert config.model_wrapper_cfg == expected
 
 
-@pytest.mark.parametrize(
-    ('launcher', 'message'),
-    [
-        ('pytorch', 'needs RANK, .*MASTER_PORT in the environment: .*torchrun'),
-        ('slurm', '--launcher slurm needs GPUs: .*torchrun'),
-    ],
-)
-def test_a_launcher_that_has_not_launched(launcher, message):
+@pytest.mark.parametrize('launcher', ['pytorch', 'slurm'])
+def test_a_launcher_that_has_not_launched(launcher):
+    message = f'--launcher {launcher}.* torchrun'
     with pytest.raises(ValueError, match=message), process_group(Config(dict(launcher=launcher))):
         pass
 

@@ -98,7 +98,7 @@ def test_a_mistake_names_the_key_and_the_right_one(change, key, right):
         (dict(optim_wrapper=dict(optimizer=dict(lrr=1))), 'optim_wrapper.optimizer.lrr', 'lr'),
         (dict(optim_wrapper=dict(optimizer=dict(type='AdmW'))), 'optim_wrapper.optimizer', 'AdamW'),
         (dict(optim_wrapper=dict(optimizer=dict(lr=-1))), 'optim_wrapper.optimizer', '-1'),
-        (dict(param_scheduler=dict(type='WarmupCosineLR', minimum=0)), 'param_scheduler', 'total'),
+        (dict(param_scheduler=dict(type='PolyRatioLR')), 'param_scheduler', 'eta_min_ratio'),
         (
             dict(train_pipeline=[dict(type='RandomChoice', transforms=[[dict(type='RandmFlip')]])]),
             'train_pipeline.0.transforms.0.0.type',

@@ -5,5 +5,5 @@ stage_0 = dict(
     epochs=60,
     batch_size=64,
     optim_wrapper=dict(optimizer=dict(lr=6e-4 * 64 / 512)),
-    param_scheduler=dict(type='WarmupCosineLR', total=60, by_epoch=True),
+    param_scheduler=dict(type='WarmupCosineLR', by_epoch=True),
 )

@@ -6,7 +6,7 @@ epochs = 60
 optim_wrapper = dict(
     type='OptimWrapper', optimizer=dict(type='AdamW', lr=lr, weight_decay=0.03)
 )
-param_scheduler = dict(type='WarmupCosineLR', total=epochs, by_epoch=True)
+param_scheduler = dict(type='WarmupCosineLR', by_epoch=True)
 custom_hooks = [dict(type='StageSwitchHook')]
 stages = [dict(name='classify', epochs=epochs, batch_size=64)]
 train_cfg = dict(type='StagedTrainLoop', val_interval=10)
