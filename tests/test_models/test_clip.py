@@ -198,15 +198,9 @@ def test_both_heads_share_a_clip_that_is_read_once(tiny_clip, weights, monkeypat
     assert len(reads) == 1
 
 
-def test_a_config_in_a_file(tiny_clip, weights, tmp_path):
-    clip, path = weights
-    (tmp_path / 'clip.json').write_text(json.dumps(tiny_clip))
-    got, images = build_clip(str(tmp_path / 'clip.json'), path), torch.randn(1, 3, 32, 32)
-    torch.testing.assert_close(got.encode_image(images), clip.encode_image(images))
-
-
 def test_coca_is_loaded_whole_whatever_shape_its_scale_has(tiny_clip, tmp_path):
-    config = of_kind(tiny_clip, 'coca')
+    (tmp_path / 'clip.json').write_text(json.dumps(of_kind(tiny_clip, 'coca')))
+    config = str(tmp_path / 'clip.json')
     clip = random_clip(config)
     state = dict(clip.state_dict(), logit_scale=clip.logit_scale.detach()[None])
     save_file(
@@ -227,14 +221,10 @@ def test_missing_weights(tmp_path):
         build_clip('ViT-B-32', 'opnai')
 
 
-@pytest.fixture
-def empty_caches(monkeypatch, tmp_path):
+def test_no_network_is_said_within_seconds(monkeypatch, tmp_path):
+    """A server that never answers is as good as none; a download that fails says why."""
     monkeypatch.setenv('HOME', str(tmp_path))
     monkeypatch.setattr(huggingface_hub, 'try_to_load_from_cache', lambda *_: None)
-
-
-def test_no_network_is_said_within_seconds(empty_caches, monkeypatch):
-    """A server that never answers is as good as none."""
     monkeypatch.setenv('no_proxy', '127.0.0.1')
     monkeypatch.setattr(hub, 'PATIENCE', 0.3)
     with socket.create_server(('127.0.0.1', 0)) as server:
@@ -245,8 +235,6 @@ def test_no_network_is_said_within_seconds(empty_caches, monkeypatch):
             build_clip('ViT-B-32', 'openai')
         assert time.monotonic() - begin < 4
 
-
-def test_a_download_that_fails_says_why(empty_caches, monkeypatch):
     def fail(known):
         raise ConnectionError('reset by peer')
 
@@ -405,7 +393,7 @@ def test_room_for_prompts_in_other_contexts(tiny_clip):
             head.encode_prompts(torch.rand(1, 5, 32))
 
 
-@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('kind', ['resnet', 'coca', 'siglip'])
 def test_three_stages_with_other_clips(tiny_clip, make_samples, kind):
     """An epoch of two steps each; what trains gets gradients through CLIP, and moves."""
     torch.manual_seed(0)

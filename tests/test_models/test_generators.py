@@ -63,10 +63,17 @@ def test_the_three_stages_and_a_prediction(name, make_samples):
     model = build(GENERATORS[name])
     images, samples = torch.randn(2, 3, 64, 64), make_samples([1, 0, 1], [0, 1, 0])
     roles = model.roles()
-    for stage, role in (('match', 'masks'), ('prompt', 'prompts'), ('refine', 'masks')):
+    both = roles['masks'] + roles['prompts']
+    for stage, modules in (
+        ('match', roles['masks']),
+        ('prompt', roles['prompts']),
+        ('refine', roles['masks']),
+        ('joint', both),
+    ):
         model.set_stage(STAGES[stage])
         changed = changed_by_a_step(model, images, samples)
-        assert changed and all(key.startswith(roles[role]) for key in changed), (stage, changed)
+        assert changed and all(key.startswith(modules) for key in changed), (stage, changed)
+    assert any(key.startswith(roles['prompts']) for key in changed)
     model.set_stage(STAGES['classify'])
     changed = changed_by_a_step(model, images, samples)
     assert any(key.startswith(roles['features']) for key in changed)

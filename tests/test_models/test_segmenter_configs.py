@@ -141,6 +141,8 @@ def test_variants_differ_from_each_other_in_what_they_say_alone(name):
     config, reference = load(name), load('segmenter_deit-s_voc12.py')
     for key in ('train_pipeline', 'test_pipeline', 'tta_sizes', 'tta_model', 'val_evaluator'):
         assert config[key] == reference[key]
+    ratios = (0.5, 0.75, 1, 1.25, 1.5, 1.75)
+    assert [size.scale for size in config.tta_sizes] == [(4160 * r, 520 * r) for r in ratios]
     assert config.model.type == 'WindowedEncoderDecoder'
     assert config.model.test_cfg == reference.model.test_cfg
     assert config.model.decode_head.loss_decode == reference.model.decode_head.loss_decode

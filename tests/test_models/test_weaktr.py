@@ -82,19 +82,6 @@ def test_the_backward_pass_keeps_the_attention_itself_and_no_copy():
     assert fused.requires_grad and copies == []
 
 
-def test_fusion_layers_have_the_published_names_and_biases():
-    fusion = AdaptiveAttentionFusion(6, 12, 64)
-    shapes = {name: tuple(p.shape) for name, p in fusion.named_parameters()}
-    assert shapes == {
-        'attn_feat_ffn.0.weight': (8, 64),
-        'attn_feat_ffn.0.bias': (8,),
-        'attn_feat_ffn.1.weight': (1, 8),
-        'attn_feat_ffn.1.bias': (1,),
-        'attn_head_ffn.0.weight': (9, 72),
-        'attn_head_ffn.2.weight': (72, 9),
-    }
-
-
 def test_fusion_errors():
     with pytest.raises(ValueError, match="'max' or 'mean', got 'sum'"):
         AdaptiveAttentionFusion(3, 2, 8, 2, 2, 'sum')

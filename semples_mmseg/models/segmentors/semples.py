@@ -1,9 +1,11 @@
 """SemPLeS: a mask generator taught by CLIP, in stages."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from mmengine.logging import MessageHub, print_log
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor, nn
@@ -12,10 +14,13 @@ from ...utils.classes import read_classes
 from ...utils.errors import Refusal
 from ..clip.loading import as_clip
 from ..clip.prompts import ManualPrompts, PromptLearner
-from ..losses.pairs import FEATURES, Pairs
+from ..losses.pairs import FEATURES, MIN_SIMILARITY, Pairs
 from ..soft_masks import soft_masks
 from ..stages import Stage, resolve_stage
 from .cam_segmentor import CAMSegmentor
+
+_WATCHED = 50
+"""Steps that a warning looks back on."""
 
 
 @MODELS.register_module()
@@ -85,6 +90,7 @@ class SemPLeS(CAMSegmentor):
         # Identifies the CLIP and the names that a checkpoint was trained with.
         self.register_buffer('clip_fingerprint', self.text_head.class_features.clone())
         self._prompt_features: Tensor | None = None
+        self._clamped: Tensor | None = None
         self.set_stage(resolve_stage(stage or 'match'))
         self._in_stage = stage is not None
 
@@ -92,7 +98,7 @@ class SemPLeS(CAMSegmentor):
         """Choose losses and freeze what does not train; see ``CAMSegmentor``."""
         super().set_stage(stage)
         self._prompt_features = None
-        self._in_stage = True
+        self._in_stage, self._warned = True, False
 
     def roles(self) -> dict[str, tuple[str, ...]]:
         """Dotted paths of the modules of each role; manual prompts have no ``'prompts'``."""
@@ -118,7 +124,33 @@ class SemPLeS(CAMSegmentor):
             return super().loss(inputs, data_samples)
         images, classes = self.image_labels(data_samples).nonzero(as_tuple=True)
         pairs = self._pairs(inputs, images, classes) if len(images) else self._no_pairs(classes)
+        seen = pairs.v_b if pairs.v_f is None else pairs.v_f
+        if seen is not None and pairs.u_f is not None:
+            cosines = (seen.detach() * pairs.u_f.detach()).sum(-1)
+            self._clamped = (cosines <= MIN_SIMILARITY).float().sum() / max(len(cosines), 1)
         return {f'loss_{name}': self.losses[name](pairs) for name in self.stage.losses}
+
+    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Sum the losses; ``clamped`` is logged too.
+
+        It is the share of pairs whose image is so unlike its class name for CLIP that the losses
+        are flat (``similarity``). A warning says once a stage if it stays near 1, by values that
+        were logged before: the device is not waited for.
+        """
+        hub = MessageHub.get_current_instance().log_scalars.get('train/clamped')
+        last = () if hub is None else hub.data[0][-_WATCHED:]
+        if not self._warned and len(last) == _WATCHED and sum(last) / _WATCHED > 0.95:
+            self._warned = True
+            print_log(
+                f'{sum(last) / _WATCHED:.0%} of the pairs are clamped: this CLIP finds the images '
+                'unlike their class names, so the losses do not train; set model.clip (model, '
+                'pretrained, quick_gelu) and model.text_head.template to ones that fit',
+                'current',
+                logging.WARNING,
+            )
+        clamped = {} if self._clamped is None else dict(clamped=self._clamped)
+        self._clamped = None
+        return super().parse_losses(losses | clamped)
 
     def _pairs(self, inputs: Tensor, images: Tensor, classes: Tensor) -> Pairs:
         """The record of pairs of images (by their index in the batch) and classes."""
