@@ -123,13 +123,7 @@ class OurCRF(_CRF):
         super().__init__(setting)
         self.processes = setting.processes if processes is None else processes
         self.out = self.out.with_name(f'{self.out.name}{self.processes}')
-        self.write = partial(
-            write_refined,
-            refine=self.refine,
-            palette=(),
-            num_classes=NUM_OBJECTS + 1,
-            ignore_index=255,
-        )
+        self.write = partial(write_refined, refine=self.refine, palette=())
         self.pool: WorkerPool | None = None
         self.tasks = []
         for index, (name, label) in enumerate(zip(self.data.names, self.labels, strict=True)):
@@ -138,7 +132,7 @@ class OurCRF(_CRF):
                 img_path=str(self.data.file('image', index)),
                 cam_classes=self.data.present[index],
             )
-            self.tasks.append((self.out / f'{name}.png', label, label.shape, sample, None))
+            self.tasks.append((self.out / f'{name}.png', label, label.shape, sample))
 
     def prepare(self) -> None:
         """Start the workers: a whole data set pays for that once."""

@@ -115,21 +115,15 @@ def crf_on_labels(
 ) -> np.ndarray:
     """Refine a label map; possible labels are background and the classes of the image's tags.
 
-    Every pixel has its label with probability ``certainty``, background pixels too; the other
-    labels share the rest.
-
     Args:
         image: uint8 RGB, ``(H, W, 3)``.
         label: Label ids, 0 for background, integer ``(H, W)``.
         present: Label ids of the tags, without the background.
         parameters: Of the CRF.
-        certainty: Probability of the given label, between 0 and 1.
+        certainty: Probability of a pixel's given label, background too; the others share the rest.
 
     Returns:
         Label ids of the same shape and type.
-
-    Raises:
-        ImportError: If pydensecrf is missing.
     """
     ids = np.array(sorted({0, *present}), label.dtype)
     if len(ids) == 1:  # only background is possible
@@ -154,16 +148,13 @@ def crf_on_probabilities(
 
     Args:
         image: uint8 RGB, ``(H, W, 3)``.
-        probabilities: Class probabilities, ``(C, H, W)``, summing to 1 over C.
+        probabilities: Of C <= 256 classes, ``(C, H, W)``, summing to 1 over C.
         parameters: Of the CRF, e.g. ``TEST_TIME_CRF['voc']``.
         predicted_only: Whether to choose only among classes that are the most probable one in some
             pixel, as the published code does; otherwise among all classes of non-zero probability.
 
     Returns:
         Class ids 0..C - 1, uint8 ``(H, W)``.
-
-    Raises:
-        ImportError: If pydensecrf is missing.
     """
     if predicted_only:
         present = np.unique(probabilities.argmax(0))

@@ -181,14 +181,8 @@ def _begin(
     order: Sequence[int],
     palette: Sequence[Sequence[int]],
 ) -> list[int]:
-    """Compare with what the masks of the folder were made from, and record what is added.
-
-    Returns:
-        Positions of the images without a mask.
-
-    Raises:
-        Refusal: If settings, checkpoint, a photo, its tags or a mask have changed.
-    """
+    """Compare with what the masks were made from, record what is added, and return what is missing:
+    positions of the images without a mask."""
     inputs, tags, missing = dict(checkpoint=weights), {}, []
     for position in order:
         info = images.get_data_info(position)
@@ -221,10 +215,7 @@ def _finish(record: Record) -> None:
 
 
 def _in_main_process(function: Callable[[], Result]) -> Result:
-    """Call a function only in the main process; all processes get its result or error.
-
-    Another process could list the folder after the first masks are written.
-    """
+    """Call a function only in the main process, before any writes; all get its result or error."""
     found: list[Any] = [None]
     if is_main_process():
         try:

@@ -72,12 +72,11 @@ def refine_scores(
     Args:
         image: Colours in any range, float (B, 3, H, W).
         scores: Soft scores, float (B, C, H, W).
-        dilations: See ``pixel_affinity``.
+        dilations: See ``pixel_affinity``, as ``bandwidth``.
         iterations: Number of repetitions.
-        bandwidth: See ``pixel_affinity``.
 
     Returns:
-        (B, C, H, W), float32 or better, within the range of ``scores``.
+        (B, C, H, W), within the range of ``scores``.
     """
     weights = pixel_affinity(image, dilations, bandwidth)
     for _ in range(iterations):
@@ -92,10 +91,8 @@ def refine_scores(
 class PAMR:
     """Refines the CAMs of the present classes by colour before pixels are labelled.
 
-    The background score t is constant, and a weighted mean does not change it. So only the CAMs are
-    iterated, and a pixel's label is the best of [t, refined CAMs].
-
-    It runs on the device of the CAMs, in the model's process.
+    A weighted mean does not change the background score, so only the CAMs are iterated. It runs on
+    their device, in the model's process.
 
     Args:
         dilations: Distances of the 8 neighbours, in pixels of the original image.

@@ -91,11 +91,10 @@ class DenseCRF:
     Args:
         preset: Published parameter set: ``'voc'`` or ``'coco'``.
         certainty: Probability that the label of a pixel is right, between 0 and 1.
-        **overrides: Other values for some fields of ``CRFParameters``, e.g.
-            ``bilateral_srgb=3``.
+        **overrides: Other values for some fields of ``CRFParameters``.
 
     Raises:
-        ImportError: If pydensecrf is missing; the message tells how to install it.
+        ImportError: If pydensecrf is missing.
         ValueError: If there is no such set or parameter, or a number is out of range.
 
     Example:
@@ -129,8 +128,8 @@ class CRFEvaluator(Evaluator):
 
     The unary term is the softmax of the sample's ``seg_logits`` (mean probabilities under
     ``ProbabilityTTA``), the colours are those of the image file. Logits that are smaller than
-    their photo are refined at their own size, and the labels are enlarged. The CRF runs in worker
-    processes while the model predicts; samples reach the metrics in their order.
+    their photo are refined at their own size, and the labels are enlarged. Samples reach the
+    metrics in their order.
 
     Args:
         metrics: The metrics, as in any evaluator.

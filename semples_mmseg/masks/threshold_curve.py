@@ -1,9 +1,8 @@
-"""Confusion counts of CAM label maps for every background score at once.
+"""Confusion counts of CAM label maps for every background score t at once.
 
-The label of a pixel is the argmax over [background score t, CAMs of the present classes]. The best
-class does not depend on t; only the comparison of its score with t does. A histogram over (best
-class, true class, number of thresholds below the best score) therefore gives the counts for all t
-after one pass.
+The best class of a pixel does not depend on t; only the comparison of its score with t does. A
+histogram over (best class, true class, number of thresholds below the best score) therefore gives
+the counts for all t after one pass.
 """
 
 from __future__ import annotations
@@ -45,9 +44,6 @@ class ThresholdCurve:
         counts: int64 histogram of shape ``(K + 1, K + 1, T + 1)``: [best label, true label,
             number of thresholds below the best score]. Best label 0 stands for an image without
             present classes.
-
-    Raises:
-        ValueError: If ``thresholds`` is empty or not strictly ascending.
 
     Example:
         >>> curve = ThresholdCurve(num_objects=1, thresholds=[0.3, 0.6])
@@ -163,11 +159,9 @@ class CAMMetric(BaseMetric):
     Each sample needs ``cams`` (float (n, h, w), the n present classes; they are enlarged to
     ``ori_shape``, the size of the photo), ``cam_classes`` (int64 (n,)) and ``gt_sem_seg`` (label
     ids 0..K, 255 ignored), where K is the number of the data set's ``classes`` without background.
-
-    The metric returns, in percent and at the best threshold of the sweep: ``seed_mIoU``, ``FP``,
-    ``FN``, ``precision``, ``recall``; further ``threshold`` (0..1), and ``mIoU`` at
-    ``background_score`` if that is given. ``segmentation_scores`` has which classes count in which
-    mean.
+    Returned are ``seed_mIoU``, ``FP``, ``FN``, ``precision`` and ``recall`` (percent, see
+    ``segmentation_scores``) at the best ``threshold`` of the sweep, and ``mIoU`` at
+    ``background_score`` if that is given.
 
     Args:
         thresholds: Background scores to sweep, ascending.
@@ -179,8 +173,8 @@ class CAMMetric(BaseMetric):
         kwargs: Of ``mmengine.evaluator.BaseMetric``.
 
     Raises:
-        ValueError: For a sample whose ground truth has another size than its CAMs or values
-            outside 0..K and 255 (the image is named), or without CAMs or ground truth.
+        ValueError: For thresholds that do not ascend, and for a sample without CAMs or ground
+            truth, or whose ground truth has another size or ids than its CAMs.
     """
 
     default_prefix = ''  # none, without MMEngine's warning

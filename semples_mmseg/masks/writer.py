@@ -20,7 +20,6 @@ from ..utils.parallel import WorkerPool, usable_cores
 from ..utils.sizes import resized_label
 from .prediction_writer import image_id
 from .refinement import Refinement
-from .scores import confusion_matrix, segmentation_scores
 
 _FOR_WORKERS = ('img_id', 'img_path', 'ori_shape', 'cam_classes')
 
@@ -35,10 +34,7 @@ class PseudoMaskWriter(BaseMetric):
     written atomically.
 
     A refinement on the CPU runs in worker processes while the model predicts; at most twice as many
-    images as there are workers are queued.
-
-    Returns ``masks``, the number of images; and, if the samples have a ground truth,
-    ``mask_mIoU`` in percent: a diagnostic that training must not use.
+    images as there are workers are queued. Returns ``masks``, the number of images.
 
     Args:
         out_dir: Folder of the masks.
@@ -46,7 +42,6 @@ class PseudoMaskWriter(BaseMetric):
             preset='voc')``, the object, or None.
         num_workers: Processes for a refinement that works in workers; by default one for every
             CPU core that the run may use. 0 refines in the model's process.
-        ignore_index: Value of ground truth that is not evaluated.
         kwargs: Of ``mmengine.evaluator.BaseMetric``.
 
     Raises:
@@ -61,7 +56,6 @@ class PseudoMaskWriter(BaseMetric):
         out_dir: str,
         refine: Refinement | Mapping[str, Any] | None = None,
         num_workers: int | None = None,
-        ignore_index: int = 255,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -71,20 +65,14 @@ class PseudoMaskWriter(BaseMetric):
         )
         self.in_workers = self.refine is not None and self.refine.in_workers
         self.num_workers = usable_cores() if num_workers is None else num_workers
-        self.ignore_index = ignore_index
         self._pool: WorkerPool | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Write the masks of a batch, or pass them to the workers."""
-        assert self.dataset_meta is not None, 'the evaluator sets `dataset_meta`'
         if self._pool is None:
-            write = partial(
-                write_refined,
-                refine=self.refine,
-                palette=self.dataset_meta.get('palette') or (),
-                num_classes=len(self.dataset_meta['classes']),
-                ignore_index=self.ignore_index,
-            )
+            assert self.dataset_meta is not None, 'the evaluator sets `dataset_meta`'
+            palette = self.dataset_meta.get('palette') or ()
+            write = partial(write_refined, refine=self.refine, palette=palette)
             self._pool = WorkerPool(write, self.num_workers if self.in_workers else 0)
         for sample in data_samples:
             name = image_id(sample)
@@ -93,21 +81,17 @@ class PseudoMaskWriter(BaseMetric):
                     f'PseudoMaskWriter: image {name!r} has no `cams`; use a model that predicts '
                     'CAMs.'
                 )
-            predicted = sample['pred_sem_seg']['data'].squeeze(0)
+            predicted, cams = sample['pred_sem_seg']['data'].squeeze(0), sample['cams']['data']
             size = tuple(predicted.shape)
-            cams = sample['cams']['data']
             if self.refine is not None and cams.shape[-2:] != size:
                 predicted = label_map(cams, sample['cam_classes'], sample['background_score'])
             label = predicted.to(torch.uint8).cpu().numpy()
-            target = None
-            if 'gt_sem_seg' in sample:
-                target = sample['gt_sem_seg']['data'].squeeze(0).cpu()
             known = dict(sample, img_id=name)
             if self.in_workers:  # the CAMs are large
                 known = {key: known.get(key) for key in _FOR_WORKERS}
                 known['cam_classes'] = sample['cam_classes'].cpu().numpy()
             path = mask_path(self.out_dir, name)
-            self.results += self._pool.put(path, label, size, known, target)
+            self.results += self._pool.put(path, label, size, known)
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Wait for the workers, then evaluate as MMEngine does."""
@@ -123,25 +107,17 @@ class PseudoMaskWriter(BaseMetric):
             self._pool = None
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Count the masks and, with a ground truth, measure them."""
-        assert self.dataset_meta is not None
-        metrics: dict[str, float] = dict(masks=len(results))
-        number = len(self.dataset_meta['classes'])
-        confusion = np.zeros((number, number), np.int64)
-        for where, values, _ in results:
-            confusion.reshape(-1)[where] += values
+        """Count the masks."""
         logger = MMLogger.get_current_instance()
         logger.info(f'{len(results)} pseudo masks are in {self.out_dir}.')
-        shown = [shows for *_, shows in results if shows is not None]
-        if shown and shown.count(False) > len(shown) / 2:
+        empty = [shows for tagged, shows in results if tagged].count(False)
+        tagged = sum(tagged for tagged, _ in results)
+        if empty > tagged / 2:
             logger.warning(
-                f'{shown.count(False)} of {len(shown)} images with classes have a mask of '
-                'background alone: lower --background-score'
+                f'{empty} of {tagged} images with classes have a mask of background alone: lower '
+                '--background-score'
             )
-        if confusion.any():
-            metrics['mask_mIoU'] = float(segmentation_scores(confusion)['mIoU'])
-            logger.info('mask_mIoU uses pixel labels: a diagnostic, not weak supervision.')
-        return metrics
+        return dict(masks=len(results))
 
 
 def write_refined(
@@ -149,28 +125,15 @@ def write_refined(
     label: np.ndarray,
     size: tuple[int, int],
     sample: Mapping[str, Any],
-    target: torch.Tensor | None,
     refine: Refinement | None,
     palette: Sequence[Sequence[int]],
-    num_classes: int,
-    ignore_index: int,
-) -> tuple[np.ndarray, np.ndarray, bool | None]:
-    """Refine and write one mask, and compare it with its ground truth.
+) -> tuple[bool, bool]:
+    """Refine a label map and write it as a mask of a size.
 
     Returns:
-        Positions in the flattened confusion matrix ``(C, C)`` that are not zero, and their values,
-        empty without a ground truth; and whether the mask shows an object, None for an image
-        without classes. (Never just None, which MMEngine drops when it collects the results of
-        several processes.)
+        Whether the image has classes, and whether its mask shows one.
     """
     if refine is not None:
         label = resized_label(refine(label, sample), size)
     write_mask(path, label, palette)
-    shows = bool(label.any()) if len(sample['cam_classes']) else None
-    confusion = np.zeros((num_classes, num_classes), np.int64)
-    if target is not None:
-        confusion = confusion_matrix(
-            torch.from_numpy(label), target, num_classes, ignore_index, str(sample['img_id'])
-        )
-    where = np.flatnonzero(confusion)
-    return where, confusion.reshape(-1)[where], shows
+    return len(sample['cam_classes']) > 0, bool(label.any())

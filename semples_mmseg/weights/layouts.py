@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -125,32 +126,19 @@ def _segmenter_name(key: str) -> str | None:
     return _renamed(key, _DECODER_KEYS)
 
 
-@dataclass(frozen=True)
-class _Layout:
-    """A published layout: title, how its names are recognised, and our name of each or None."""
+class _Layout(NamedTuple):
+    """A published layout: title, how some of its names begin, and our name of each or None."""
 
     title: str
-    recognises: Callable[[str], bool]
+    begins: str
     name: Callable[[str], str | None]
 
 
 _LAYOUTS = {
-    'weaktr': _Layout(
-        'WeakTr or SemPLeS mask generator', lambda key: key.startswith(_FUSION), _weaktr_name
-    ),
-    'prompts': _Layout(
-        'SemPLeS prompts',
-        lambda key: key == 'prompts',
-        lambda key: f'prompt_learner.{key}' if key == 'prompts' else None,
-    ),
-    'segmenter': _Layout(
-        'Segmenter (WeakTr)', lambda key: key.startswith('encoder.blocks.'), _segmenter_name
-    ),
-    'deit': _Layout(
-        'vision transformer of timm or torch-hub (DeiT)',
-        lambda key: key.startswith('blocks.'),
-        _vit_name,
-    ),
+    'weaktr': _Layout('WeakTr or SemPLeS mask generator', _FUSION, _weaktr_name),
+    'prompts': _Layout('SemPLeS prompts', 'prompts', lambda key: f'prompt_learner.{key}'),
+    'segmenter': _Layout('Segmenter (WeakTr)', 'encoder.blocks.', _segmenter_name),
+    'deit': _Layout('vision transformer of timm or torch-hub (DeiT)', 'blocks.', _vit_name),
 }
 KINDS = ('auto', *_LAYOUTS)
 
@@ -174,7 +162,9 @@ def read_weights(path: str | Path, kind: str = 'auto') -> Weights:
 
 def name_weights(path: Path, found: dict[str, Tensor], kind: str = 'auto') -> Weights:
     """Rename the tensors of a file to our names; see ``read_weights``."""
-    kinds = [k for k, layout in _LAYOUTS.items() if any(map(layout.recognises, found))]
+    kinds = [
+        k for k, layout in _LAYOUTS.items() if any(key.startswith(layout.begins) for key in found)
+    ]
     if kind == 'auto' and not kinds:
         return Weights(path, 'names as they are', found, {key: key for key in found})
     if kind not in ('auto', *kinds):

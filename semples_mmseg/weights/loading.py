@@ -63,7 +63,7 @@ def load_weights(module: nn.Module, path: str, prefix: str | None = None) -> Non
         )
     try:
         missing = module.load_state_dict(tensors, strict=False).missing_keys
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, AssertionError) as error:  # the last of MMPretrain's
         raise Refusal(
             f'{weights.path} ({weights.layout}) does not fit {type(module).__name__}: '
             f'{misfit(tensors, own) or error}'

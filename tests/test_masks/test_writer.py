@@ -12,23 +12,19 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from semples_mmseg.masks.scores import confusion_matrix, segmentation_scores
-from semples_mmseg.masks.writer import PseudoMaskWriter
 from semples_mmseg.models.soft_masks import label_map
 from semples_mmseg.utils.label_png import read_mask
 
 META = dict(classes=('background', 'cat', 'dog'), palette=[[9, 9, 9], [1, 2, 3], [4, 5, 6]])
 
 
-def make_sample(seed, classes=(0, 1), target=False):
+def make_sample(seed, classes=(0, 1)):
     rng = torch.Generator().manual_seed(seed)
     sample = SegDataSample(metainfo=dict(img_id=f'image_{seed}'))
     sample.cams = PixelData(data=torch.rand((len(classes), 4, 5), generator=rng))
     sample.set_data(dict(cam_classes=torch.tensor(classes, dtype=torch.int64)))
     sample.pred_sem_seg = PixelData(data=label_map(sample.cams.data, sample.cam_classes, 0.5)[None])
     sample.set_metainfo(dict(background_score=0.5))
-    if target:
-        sample.gt_sem_seg = PixelData(data=torch.randint(0, 3, (1, 4, 5), generator=rng))
     return sample
 
 
@@ -55,14 +51,6 @@ def test_masks_are_the_label_maps_of_the_cams(tmp_path):
             assert image.getpalette()[:9] == [9, 9, 9, 1, 2, 3, 4, 5, 6]
 
 
-def test_every_image_leaves_a_result_that_is_not_none(tmp_path):
-    # MMEngine drops None when it collects the results of several processes, and miscounts
-    writer = PseudoMaskWriter(str(tmp_path))
-    writer.dataset_meta = META
-    writer.process(None, [make_sample(i, target=i == 1).to_dict() for i in range(3)])
-    assert [len(where) > 0 for where, *_ in writer.results] == [False, True, False]
-
-
 def test_masks_of_background_alone_are_said(tmp_path, caplog):
     samples = [make_sample(0), make_sample(1), make_sample(2, ()), make_sample(3)]
     logger = MMLogger.get_current_instance()
@@ -74,16 +62,6 @@ def test_masks_of_background_alone_are_said(tmp_path, caplog):
     write(tmp_path, samples)
     logger.removeHandler(caplog.handler)
     assert '2 of 3 images with classes have a mask of background alone' in caplog.text
-
-
-def test_ground_truth_gives_the_miou_of_the_files(tmp_path):
-    samples = [make_sample(i, target=True) for i in range(3)]
-    metrics = write(tmp_path, samples)
-    confusion = sum(
-        confusion_matrix(torch.from_numpy(expected_label(s)), s.gt_sem_seg.data[0], num_classes=3)
-        for s in samples
-    )
-    assert metrics == dict(masks=3, mask_mIoU=float(segmentation_scores(confusion)['mIoU']))
 
 
 class Shift:
@@ -117,16 +95,17 @@ def with_image(sample, folder):
     return sample
 
 
-def test_workers_write_the_same_masks_and_counts(tmp_path):
+def test_workers_write_the_same_masks(tmp_path):
     pytest.importorskip('pydensecrf.densecrf')
-    samples = [with_image(make_sample(i, target=True), tmp_path) for i in range(7)]
+    samples = [with_image(make_sample(i), tmp_path) for i in range(7)]
     refine = dict(type='DenseCRF', preset='coco', bilateral_srgb=200)
     inline = write(tmp_path / 'inline', samples, refine=refine, num_workers=0)
     pooled = write(tmp_path / 'pooled', samples, refine=refine, num_workers=1)
     assert pooled == inline and inline['masks'] == 7
     assert files(tmp_path / 'inline') == files(tmp_path / 'pooled')
     assert len(files(tmp_path / 'inline')) == 7
-    assert write(tmp_path / 'plain', samples) != inline  # there was something to refine
+    write(tmp_path / 'plain', samples)
+    assert files(tmp_path / 'plain') != files(tmp_path / 'inline')  # there was something to refine
 
 
 @pytest.mark.parametrize('function', ['replace', 'fsync'])
