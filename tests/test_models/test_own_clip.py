@@ -16,7 +16,7 @@ from semples_mmseg.models.stages import resolve_stage
 LEFT_ALONE = dict(
     image_head=dict(streamline=False),
     text_head=dict(streamline=False),
-    losses=dict(cosine=dict(type='CosineLoss')),
+    losses=TINY_SEMPLES['losses'] | dict(cosine=dict(type='CosineLoss')),
 )
 
 
@@ -38,7 +38,7 @@ class CosineLoss(torch.nn.Module):
 
 def own_clip(stage, **changes):
     clip = dict(TINY_SEMPLES['clip'], type='adapted_clip')
-    torch.manual_seed(3)
+    torch.manual_seed(2)
     model = MODELS.build(copy.deepcopy(TINY_SEMPLES) | LEFT_ALONE | dict(clip=clip) | changes)
     model.init_weights()
     model.mask_generator.head.weight.data *= 50
