@@ -31,10 +31,7 @@ segmenter_options = [
     'test_dataloader.dataset.data_prefix.seg_map_path={val_masks}',
     '{segmenter_options}',
 ]
-# Disk: weights in fp32, 21.8 M and 25.9 M parameters; a checkpoint of a training also holds the
-# optimizer's two moments. Lengths: thousands of images in the training of a stage, on VOC; those of
-# other steps by calculation.
-generator_mb, segmenter_mb = 87, 104
+# Lengths: thousands of images in the training of a stage, on VOC; of other steps by calculation.
 steps = [
     dict(
         name='data',
@@ -42,7 +39,6 @@ steps = [
         arguments=['{data}', '{convert}'],
         inputs='{sources}',
         outputs='{prepared}',
-        work='lists, image-level labels, masks for evaluation',
         length=5,
     ),
     dict(
@@ -55,7 +51,6 @@ steps = [
         inputs='{labels}',
         outputs=[stage_0],
         folder='{run}/weaktr',
-        megabytes=generator_mb * (1 + 2 * 3),
         length=200,
     ),
     dict(
@@ -73,7 +68,6 @@ steps = [
         inputs=[stage_0, '{labels}'],
         outputs=[final, '{run}/semples/stages.json'],
         folder='{run}/semples',
-        megabytes=generator_mb * (3 + 2),
         length=1900,
     ),
     dict(
@@ -84,7 +78,6 @@ steps = [
         arguments=[final, '--metrics', '{run}/seeds.json', '--work-dir', '{run}/test'],
         inputs=[final],
         outputs=['{run}/seeds.json'],
-        work='{views} views of each image that has a mask',
         length=12,
     ),
     dict(
@@ -96,9 +89,6 @@ steps = [
         inputs=[final, '{labels}'],
         outputs=['{run}/pseudo_masks'],
         folder='{run}/pseudo_masks',
-        work='{views} views of each image, and their refinement',
-        # the mean of the 2913 masks of VOC's train and val
-        image_megabytes=0.0032,
         length=100,
     ),
     dict(
@@ -123,7 +113,6 @@ steps = [
         inputs=['{run}/pseudo_masks'],
         outputs=['{run}/segmenter/weights.pth'],
         folder='{run}/segmenter',
-        megabytes=segmenter_mb * 2 * 2,
         length=2100,
     ),
     dict(
@@ -137,7 +126,6 @@ steps = [
         ],
         inputs=['{run}/segmenter/weights.pth'],
         outputs=['{run}/val.json'],
-        work='test-time augmentation and CRF',
         length=60,
     ),
 ]

@@ -22,7 +22,6 @@ values = dict(
     val_masks='masks/val2014',
     measured_when='{data}/masks/train2014',
     classes='coco',
-    views=6,
     weaktr='weaktr/weaktr_deit-s_coco14.py',
     semples='semples/coco_refine.py',
     segmenter='segmenter/segmenter_deit-s_coco14.py',

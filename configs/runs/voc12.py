@@ -24,7 +24,6 @@ values = dict(
     val_masks='SegmentationClassAug',
     measured_when='{data}',
     classes='voc',
-    views=4,
     weaktr='weaktr/weaktr_deit-s_voc12.py',
     semples='semples/voc_refine.py',
     segmenter='segmenter/segmenter_deit-s_voc12.py',
@@ -46,7 +45,6 @@ steps = _base_.steps + [
         ],
         inputs=[weights, '{data}/image_labels.json'],
         outputs=['{run}/labelled_train.json'],
-        work='test-time augmentation and CRF',
         length=60,
     ),
     dict(
@@ -66,7 +64,6 @@ steps = _base_.steps + [
         inputs=[weights],
         outputs=['{run}/test/comp6_test_cls.tar.gz'],
         when=lists + 'test.txt',
-        work='the images of test.txt',
         length=50,
     ),
 ]

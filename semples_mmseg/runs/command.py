@@ -9,7 +9,7 @@ from typing import Any
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that every run has."""
+    """Add the options that every run of a recipe has."""
     parser.add_argument('--work-dir', help='folder of the results (default: work_dirs/NAME)')
     parser.add_argument('--data-root', help='folder of the data')
     parser.add_argument('--seed', type=int, default=0, help='seed of training')
@@ -55,7 +55,7 @@ def run_recipe(
     from ..utils.io import check_writable
     from ..utils.locks import folder_lock
     from .forecast import forecast, show_forecast
-    from .recipe import Recipe, read_recipe
+    from .recipe import read_recipe
     from .results import report_results
     from .steps import run_steps, show_plan
 
@@ -63,16 +63,13 @@ def run_recipe(
     places = dict(data=args.data_root) if args.data_root else {}
     names = ('seed', 'semples_options', 'segmenter_options')
     given = {name: getattr(args, name) for name in names} | dict(values or {})
-
-    def read(folder: str) -> Recipe:
-        return read_recipe(name, folder, places, given, gpus)
-
-    recipe = read(args.work_dir or f'work_dirs/{name}')
+    recipe = read_recipe(name, args.work_dir or f'work_dirs/{name}', places, given, gpus)
     if args.dry_run or args.measure:
         show_plan(recipe, console)
         if args.measure:
             with tempfile.TemporaryDirectory(prefix='semples-forecast-') as short:
-                show_forecast(forecast(read(short), console), console)
+                few = read_recipe(name, short, places, given, gpus)
+                show_forecast(forecast(few, console), console)
         return
     check_writable(recipe.folder, '--work-dir')
     with folder_lock(recipe.folder):

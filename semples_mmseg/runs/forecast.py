@@ -8,8 +8,10 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -18,9 +20,8 @@ from ..masks.generate import IMAGES_TO_CHOOSE_BY
 from ..utils.errors import RunError
 from ..utils.files import read_json
 from ..utils.lists import read_image_ids
-from .child import start_child
 from .recipe import Recipe, Step
-from .steps import end_of_log
+from .steps import end_of_log, start_child
 from .time_left import duration
 
 BATCHES = 3
@@ -62,40 +63,35 @@ def forecast(recipe: Recipe, console: Console) -> list[Cost]:
         recipe: The recipe of the real run, in an empty folder.
         console: Where progress is shown.
 
-    Returns:
-        The cost of each step.
-
     Raises:
         RunError: If a step fails on the few images.
     """
-    costs: list[Cost] = []
+    costs = []
     for number, step in enumerate(recipe.steps, 1):
-        if not step.config:
+        if not step.loader:
             costs.append(Cost(step.name))
             continue
+        few = _few(step, step.loader)
+        if step.loader == 'pseudo_mask':  # the trainings after it need masks of their images
+            later = [one for one in recipe.steps[number:] if one.loader == 'train']
+            few = max([few, *(_few(one, 'train') for one in later)])
         with console.status(f'[{number}/{len(recipe.steps)}] {step.name}: a few images'):
-            later = [one for one in recipe.steps[number:] if one.tool == 'train.py']
-            few = _few(step, later)
             options = _short(step, few, recipe.folder)
-            moments, cost = _measure(step, options, recipe.folder, number)
-            images = step.images() or few
-            scale = _training if step.tool == 'train.py' else _prediction
-            seconds = scale(step, moments, cost.seconds, min(few, images), images)
-            disk = step.megabytes + step.image_megabytes * images or _disk(step, images)
-            costs.append(replace(cost, images=images, seconds=seconds, disk=disk))
+            seconds, memory, noted = _measure(step, options, recipe.folder / f'few_{number}')
+        images = step.images() or few
+        moments: Moments = noted['moments']
+        inside = moments[-1][1] - moments[0][1]
+        scale = _training if step.loader == 'train' else _prediction
+        seconds += scale(step, moments, min(few, images), images) - inside
+        gpu, disk = noted['gpu_megabytes'], _disk(step, images)
+        costs.append(Cost(step.name, images, seconds, memory, gpu, disk))
     return costs
 
 
-def _few(step: Step, later: Sequence[Step] = ()) -> int:
-    """Number of images of a short run; pseudo masks are made for the trainings after it too."""
-    if step.tool == 'train.py':
+def _few(step: Step, loader: str) -> int:
+    """Number of images of a short run."""
+    if loader == 'train':
         return BATCHES * max(batch for _, batch in _stages(step))
-    if step.tool == 'make_pseudo_masks.py':
-        return max([_few_of(step, 'pseudo_mask'), *map(_few, later)])
-    return _few_of(step, 'test')
-
-
-def _few_of(step: Step, loader: str) -> int:
     batch = step.resolved[f'{loader}_dataloader'].get('batch_size', 1)
     return max(BATCHES * batch, _LEAST_IMAGES)
 
@@ -111,10 +107,10 @@ def _stages(step: Step) -> list[tuple[int, int]]:
 
 def _short(step: Step, few: int, folder: Path) -> list[str]:
     """Options for a short run; a training has one epoch and a validation for each stage."""
+    options = [f'+{step.loader}_dataloader.dataset.indices={few}']
+    if step.loader != 'train':
+        return options
     config = step.resolved
-    if step.tool != 'train.py':
-        loader = 'pseudo_mask' if step.tool == 'make_pseudo_masks.py' else 'test'
-        return [f'+{loader}_dataloader.dataset.indices={few}']
     dataset = config.train_dataloader.dataset
     if dataset.get('data_prefix', {}).get('seg_map_path'):
         # A data set with masks checks that all of them are there.
@@ -122,65 +118,19 @@ def _short(step: Step, few: int, folder: Path) -> list[str]:
         short = folder / 'few.txt'
         short.write_text(''.join(f'{name}\n' for name in listed[:few]), encoding='utf-8')
         options = [f'train_dataloader.dataset.ann_file={short}']
-    else:
-        options = [f'+train_dataloader.dataset.indices={few}']
     if config.get('stages'):
         options += [f'stages.{index}.epochs=1' for index in range(len(config.stages))]
     else:
         options += ['train_cfg.max_epochs=1', '+train_cfg.val_interval=1']
     if config.get('val_dataloader'):
-        options.append(f'+val_dataloader.dataset.indices={_few_of(step, "val")}')
+        options.append(f'+val_dataloader.dataset.indices={_few(step, "val")}')
     return options
 
 
-def _between(moments: Moments, start: str, end: str) -> float:
-    """Seconds from the first moment of a name to the last of another."""
-    first = next(at for name, at in moments if name == start)
-    return [at for name, at in moments if name == end][-1] - first
-
-
-def _prediction(step: Step, moments: Moments, whole: float, few: int, images: int) -> float:
-    """Seconds for all images; a background score is chosen by some of them before."""
-    inside = _between(moments, 'before_test', 'after_test')
-    seconds = whole - inside + inside * images / few
-    if step.tool == 'make_pseudo_masks.py':
-        more = min(images, IMAGES_TO_CHOOSE_BY) - min(few, IMAGES_TO_CHOOSE_BY)
-        seconds += inside / few * more
-    return seconds
-
-
-def _training(step: Step, moments: Moments, whole: float, few: int, images: int) -> float:
-    """Seconds of a whole training.
-
-    Times of waiting for a batch are averaged, because workers load the first batches of an epoch
-    together; of computing times the median is taken, because the first step of a stage is slower.
-    """
-    parts: list[dict[str, list[float]]] = []
-    for (before, start), (name, end) in zip(moments, moments[1:], strict=False):
-        if name == 'before_train_epoch':
-            parts.append(defaultdict(list))
-        elif parts and (name != 'after_val' or before == 'before_val'):
-            parts[-1][name].append(end - start)
-    config, stages = step.resolved, _stages(step)
-    total = whole - _between(moments, 'before_train', 'after_train')
-    for part, (epochs, batch) in zip(parts, stages, strict=True):
-        wait = statistics.mean(part['before_train_iter'])
-        compute = statistics.median(part['after_train_iter'])
-        # The checkpoint of an epoch is written before 'after_train_epoch'.
-        total += epochs * (images // batch * (wait + compute) + sum(part['after_train_epoch']))
-    if config.get('val_dataloader'):
-        interval = config.train_cfg.get('val_interval', 1)
-        times = len(stages) + sum((epochs - 1) // interval for epochs, _ in stages)
-        validated = step.images('val') or few
-        seconds = statistics.mean(part['after_val'][0] for part in parts)
-        total += times * seconds * validated / min(_few_of(step, 'val'), validated)
-    return total
-
-
-def _measure(step: Step, options: Sequence[str], folder: Path, number: int) -> tuple[Moments, Cost]:
-    """Run a step with more options, and read the file of the hook."""
-    times, log = folder / f'times_{number}.json', folder / f'forecast_{number}.log'
-    hook = 'default_hooks.step_times'
+def _measure(step: Step, options: Sequence[str], file: Path) -> tuple[float, float, dict[str, Any]]:
+    """Run a step with more options; return seconds, megabytes and the hook's file."""
+    times, log = file.with_suffix('.json'), file.with_suffix('.log')
+    hook = '+default_hooks.step_times'
     options = [*options, f'{hook}.type=StepTimesHook', f'{hook}.out={times}']
     start = time.monotonic()
     with open(log, 'wb') as output:
@@ -192,19 +142,53 @@ def _measure(step: Step, options: Sequence[str], folder: Path, number: int) -> t
             f'step {step.name!r} fails on a few images already. The end of its output:\n'
             + end_of_log(log)
         )
-    content = read_json(times)
-    moments = [(name, at) for name, at in content['moments']]
-    memory = dict(megabytes=usage.ru_maxrss / 2**10, gpu_megabytes=content['gpu_megabytes'])
-    return moments, Cost(step.name, seconds=seconds, **memory)
+    return seconds, usage.ru_maxrss / 2**10, read_json(times)
+
+
+def _prediction(step: Step, moments: Moments, few: int, images: int) -> float:
+    """Seconds for all images; a background score is chosen by some of them before."""
+    inside = moments[-1][1] - moments[0][1]
+    if step.loader == 'pseudo_mask':
+        images += min(images, IMAGES_TO_CHOOSE_BY) - min(few, IMAGES_TO_CHOOSE_BY)
+    return inside * images / few
+
+
+def _training(step: Step, moments: Moments, few: int, images: int) -> float:
+    """Seconds of a whole training.
+
+    Times of waiting for a batch are averaged, because workers load the first batches of an epoch
+    together; of computing times the median is taken, because the first step of a stage is slower.
+    """
+    parts: list[dict[str, list[float]]] = []
+    for (before, start), (name, end) in pairwise(moments):
+        if name == 'before_train_epoch':
+            parts.append(defaultdict(list))
+        elif parts and (name != 'after_val' or before == 'before_val'):
+            parts[-1][name].append(end - start)
+    config, stages, total = step.resolved, _stages(step), 0.0
+    for part, (epochs, batch) in zip(parts, stages, strict=True):
+        wait = statistics.mean(part['before_train_iter'])
+        compute = statistics.median(part['after_train_iter'])
+        # The checkpoint of an epoch is written before 'after_train_epoch'.
+        total += epochs * (images // batch * (wait + compute) + sum(part['after_train_epoch']))
+    if config.get('val_dataloader'):
+        interval = config.train_cfg.get('val_interval', 1)
+        times = len(stages) + sum((epochs - 1) // interval for epochs, _ in stages)
+        validated = step.images('val') or few
+        seconds = statistics.mean(part['after_val'][0] for part in parts)
+        total += times * seconds * validated / min(_few(step, 'val'), validated)
+    return total
 
 
 def _disk(step: Step, images: int) -> float:
     """Megabytes of the outputs and of the step's folder; masks in proportion."""
-    paths = [Path(step.fill(step.folder))] if step.folder else step.paths(step.outputs).values()
-    files = [file for path in paths for file in ([path] if path.is_file() else path.rglob('*'))]
-    sizes = [file.stat().st_size for file in files if file.is_file()]
+    paths = step.paths([step.folder] if step.folder else step.outputs).values()
+    files = [file for path in paths for file in (path, *path.rglob('*')) if file.is_file()]
+    # A short run of one stage has one checkpoint; a long run keeps the last two.
+    epochs = [file for file in files if file.match('epoch_*.pth')]
+    size = sum(file.stat().st_size for file in files + (epochs if len(epochs) == 1 else []))
     masks = sum(file.suffix == '.png' for file in files)
-    return sum(sizes) / 2**20 * (images / masks if masks else 1)
+    return size / 2**20 * (images / masks if masks else 1)
 
 
 def show_forecast(
@@ -214,16 +198,15 @@ def show_forecast(
 ) -> None:
     """Print the costs as a table, with their sum (of memory, the largest), and hints below it."""
     known = [cost for cost in costs if cost.images is not None]
-    gpu = max(cost.gpu_megabytes for cost in known)
     total = Cost(
-        name='all',
+        'all',
         seconds=sum(cost.seconds for cost in known),
         megabytes=max(cost.megabytes for cost in known),
-        gpu_megabytes=gpu,
+        gpu_megabytes=max(cost.gpu_megabytes for cost in known),
         disk=sum(cost.disk for cost in known),
     )
     table = Table('step', title='Forecast for this machine, from a few steps of each')
-    for column in ('images', 'time', 'memory', *(['GPU memory'] if gpu else []), 'disk'):
+    for column in ('images', 'time', 'memory', 'disk'):
         table.add_column(column, justify='right')
     for cost in [*costs, total]:
         if cost is total:
@@ -231,10 +214,11 @@ def show_forecast(
         elif cost not in known:
             table.add_row(cost.name, 'not measured')
             continue
-        sizes = [cost.megabytes, *([cost.gpu_megabytes] if gpu else []), cost.disk]
         images = '' if cost.images is None else str(cost.images)
-        cells = (images, duration(cost.seconds), *(f'{size:.0f} MB' for size in sizes))
-        table.add_row(cost.name, *cells)
+        memory = f'{cost.megabytes:.0f} MB'
+        if cost.gpu_megabytes:
+            memory += f', GPU {cost.gpu_megabytes:.0f} MB'
+        table.add_row(cost.name, images, duration(cost.seconds), memory, f'{cost.disk:.0f} MB')
     console.print(table)
     for hint in hints:
         console.print(f'- {hint}', markup=False)

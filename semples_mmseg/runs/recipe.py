@@ -19,10 +19,9 @@ element of a list becomes elements of it. ``root`` is the folder of ``configs`` 
 
 from __future__ import annotations
 
-import math
-import re
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,6 @@ from ..utils.configs import read_config
 from ..utils.errors import Missing, Refusal
 from ..utils.lists import read_image_ids
 
-_NAME = re.compile(r'\{(\w+)\}')
 _LOADERS = {'train.py': 'train', 'test.py': 'test', 'make_pseudo_masks.py': 'pseudo_mask'}
 
 
@@ -45,8 +43,8 @@ class Step:
     Attributes:
         name: Unique within the recipe.
         tool: File below ``tools``, or the name of a module for ``python -m``.
-        places: Folders by the names of places.
-        gpus: Processes of a step that has a config, one per GPU.
+        places: Folders by the names of places; not a key of recipes.
+        gpus: Processes of a step that has a config, one per GPU; not a key of recipes.
         config: Config below ``configs``, the first argument of the tool; none if empty. The result
             depends on its content.
         options: ``key=value`` settings of the config.
@@ -57,10 +55,7 @@ class Step:
         folder: The folder that this step alone writes to, from which a tool resumes. It is removed
             when the step is made anew; empty if there is none.
         when: A path; without it the run has no such step. Empty for every run.
-        work: Amount of work, shown in the plan; by default the epochs of a training.
-        megabytes: Approximate size of the outputs, without what is in proportion to the images.
-        image_megabytes: Approximate size of the outputs for one image.
-        length: Length relative to the other steps, for the time left of all; 0 if not known.
+        length: Length relative to the other steps, for the time left of all.
     """
 
     name: str
@@ -75,26 +70,20 @@ class Step:
     outputs: Sequence[str] = ()
     folder: str = ''
     when: str = ''
-    work: str = ''
-    megabytes: float = 0.0
-    image_megabytes: float = 0.0
-    length: float = 0.0
+    length: float = 1.0
 
     def fill(self, text: str) -> str:
         """A text with the folders of the places in it."""
-        return _NAME.sub(lambda found: str(self.places.get(found[1], found[0])), text)
+        for name, place in self.places.items():
+            text = text.replace(f'{{{name}}}', str(place))
+        return text
 
     def paths(self, texts: Sequence[str]) -> dict[str, Path]:
         """Paths by their texts."""
         return {text: Path(self.fill(text)) for text in texts}
 
     def command(self, options: Sequence[str] = (), resume: bool = False) -> list[str]:
-        """Arguments of the Python interpreter.
-
-        Args:
-            options: More settings of the config.
-            resume: Whether to add the arguments for it.
-        """
+        """Arguments of the Python interpreter, with more settings of the config."""
         command = [*self.arguments, *(self.resume if resume else ())]
         if settings := [*self.options, *options]:
             command += ['--cfg-options', *settings]
@@ -120,47 +109,30 @@ class Step:
         return read_config(self.config_file, [self.fill(text) for text in self.options])
 
     def settings(self) -> dict[str, Any]:
-        """What the result depends on beside the inputs, without folders of this machine."""
-        settings = dict(tool=self.tool, arguments=[*self.arguments])
-        if self.config:
-            settings['config'] = self.resolved.to_dict()
-        return self._named(settings)
+        """What the result depends on beside the inputs, as JSON data.
 
-    def images(self, loader: str = '') -> int | None:
-        """Number of images that the step goes through; None where no list of them is there yet.
-
-        Args:
-            loader: ``'val'`` for the images of the validation.
+        The names of places stand for their folders, so that a run can be moved.
         """
-        if not self.config or self.tool not in _LOADERS:
-            return None
-        dataset = self.resolved[f'{loader or _LOADERS[self.tool]}_dataloader'].dataset
-        listed = Path(dataset.get('data_root') or '') / dataset.get('ann_file', '')
-        return len(read_image_ids(str(listed))) if listed.is_file() else None
-
-    def epochs(self) -> str:
-        """Epochs of a training, as text."""
-        if self.tool != 'train.py':
-            return ''
-        if stages := self.resolved.get('stages'):
-            return 'epochs: ' + ', '.join(f'{stage.name} {stage.epochs}' for stage in stages)
-        return f'epochs: {self.resolved.train_cfg.max_epochs}'
-
-    def _named(self, value: Any) -> Any:
-        """JSON data in which the names of places stand for their folders."""
-        if isinstance(value, Mapping):
-            return {str(key): self._named(part) for key, part in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [self._named(part) for part in value]
-        if value is None or isinstance(value, (bool, int)):
-            return value
-        if isinstance(value, float) and math.isfinite(value):
-            return value
-        text = str(value)
+        config = self.resolved.to_dict() if self.config else {}
+        settings = dict(tool=self.tool, arguments=[*self.arguments], config=config)
+        text = json.dumps(settings, default=str)
         # A place may be inside another one.
         for name, place in sorted(self.places.items(), key=lambda item: -len(str(item[1]))):
-            text = text.replace(str(place), f'{{{name}}}')
-        return text
+            text = text.replace(json.dumps(str(place))[1:-1], f'{{{name}}}')
+        return json.loads(text, parse_constant=str)
+
+    @property
+    def loader(self) -> str:
+        """Name of the data loader that the step goes through; empty if there is none."""
+        return _LOADERS.get(self.tool, '') if self.config else ''
+
+    def images(self, loader: str = '') -> int | None:
+        """Number of images of a data loader, by default the step's; None without a list of them."""
+        if not (loader := loader or self.loader):
+            return None
+        dataset = self.resolved[f'{loader}_dataloader'].dataset
+        listed = Path(dataset.get('data_root') or '') / dataset.get('ann_file', '')
+        return len(read_image_ids(str(listed))) if listed.is_file() else None
 
 
 @dataclass(frozen=True)
@@ -171,7 +143,7 @@ class Recipe:
         title: What is run.
         folder: Folder of the run.
         steps: The steps in order.
-        columns: Titles of the columns of the table of results; without any there is no table.
+        columns: Titles of the columns of the table of results.
         rows: Its rows.
     """
 
@@ -179,7 +151,16 @@ class Recipe:
     folder: Path
     steps: Sequence[Step]
     columns: Sequence[str] = ()
-    rows: Sequence[Sequence[Any]] = field(default_factory=list)
+    rows: Sequence[Sequence[Any]] = ()
+
+    def given(self, step: Step) -> dict[str, Path]:
+        """Inputs of a step that no step before it makes, by their texts."""
+        before = self.steps[: self.steps.index(step)]
+        made = {path for one in before for path in one.paths(one.outputs).values()}
+        inputs = step.paths(step.inputs)
+        return {
+            text: path for text, path in inputs.items() if made.isdisjoint([path, *path.parents])
+        }
 
 
 def read_recipe(
@@ -203,73 +184,50 @@ def read_recipe(
         Refusal: If the recipe is wrong, or a place or a value is not of the recipe.
     """
     root = environment.clone_or_installed().resolve()
-    file = Path(name)
-    if not file.suffix:
-        file = root / 'configs' / 'runs' / f'{name}.py'
+    file = Path(name) if Path(name).suffix else root / 'configs' / 'runs' / f'{name}.py'
     if not file.is_file():
         raise Missing(f'there is no recipe {file}')
     content = read_config(file).to_dict()
-    given = [('places', places or {}), ('values', values or {})]
-    for key, changes in given:
-        if unknown := [name for name in changes if name not in content.get(key, {})]:
-            raise Refusal(f'{file} has no {unknown[0]!r} in its {key}')
-    own = {**content.get('places', {}), **(places or {})}
-    folders = {key: Path(place).resolve() for key, place in own.items()}
+    known: dict[str, dict[str, Any]] = {}
+    for key, changes in dict(places=places or {}, values=values or {}).items():
+        known[key] = content.get(key, {})
+        if unknown := changes.keys() - known[key].keys():
+            raise Refusal(f'{file} has no {min(unknown)!r} in its {key}')
+        known[key].update(changes)
+    folders = {key: Path(place).resolve() for key, place in known['places'].items()}
     folders |= dict(run=Path(run).resolve(), root=root)
-    known = {**content.get('values', {}), **(values or {})}
+    names = {key: f'{{{key}}}' for key in folders} | known['values']
     steps = []
     for settings in content['steps']:
-        filled = {key: _filled(value, known, folders, file) for key, value in settings.items()}
-        wrong = filled.keys() - {f.name for f in fields(Step)} | filled.keys() & {'places', 'gpus'}
-        if wrong:
-            raise Refusal(f'{file}: step {settings.get("name")!r} has no key {min(wrong)!r}')
-        step = Step(places=folders, gpus=gpus, **filled)
+        try:
+            filled = {key: _filled(value, names) for key, value in settings.items()}
+            step = Step(places=folders, gpus=gpus, **filled)
+        except KeyError as error:
+            where = f'{file}: {error} in step {settings.get("name")!r}'
+            raise Refusal(f'{where} is no place and no value') from None
+        except TypeError as error:
+            raise Refusal(f'{file}: step {settings.get("name")!r}: {error}') from None
         if not step.when or Path(step.fill(step.when)).exists():
             steps.append(step)
-    _check_inputs(steps, content.get('needed', ''))
-    title, columns, rows = content['title'], content.get('columns', ()), content.get('rows', ())
-    return Recipe(title, folders['run'], steps, columns, rows)
+    table = {key: content[key] for key in ('columns', 'rows') if key in content}
+    recipe = Recipe(content['title'], folders['run'], steps, **table)
+    given = [path for step in steps for path in recipe.given(step).values()]
+    if missing := [str(path) for path in given if not path.exists()]:
+        more = f' and {len(missing) - 5} more' if len(missing) > 5 else ''
+        advice = content.get('needed', '')
+        raise Missing(f'missing: {", ".join(missing[:5])}{more}. {advice}'.rstrip('. '))
+    return recipe
 
 
-def _filled(value: Any, values: Mapping[str, Any], places: Mapping[str, Path], file: Path) -> Any:
-    """A value of a step with all values filled in; the names of places stay."""
+def _filled(value: Any, names: Mapping[str, Any]) -> Any:
+    """A value of a step with all values filled in; ``names`` has the places as ``{NAME}``."""
     if isinstance(value, (list, tuple)):
-        parts = [(part, _filled(part, values, places, file)) for part in value]
-        return [
-            one
-            for part, found in parts
-            for one in (found if isinstance(part, str) and isinstance(found, list) else [found])
-        ]
+        parts: list[Any] = []
+        for part in value:
+            found = _filled(part, names)
+            parts += found if isinstance(found, (list, tuple)) else [found]
+        return parts
     if not isinstance(value, str):
         return value
-    alone = _NAME.fullmatch(value)
-    if alone and alone[1] in values:
-        found = values[alone[1]]
-        return [*found] if isinstance(found, (list, tuple)) else found
-
-    def named(match: re.Match) -> str:
-        if match[1] in places:
-            return match[0]
-        if match[1] not in values:
-            raise Refusal(f'{file}: {value!r} names {match[0]}, which is no place and no value')
-        return str(values[match[1]])
-
-    return _NAME.sub(named, value)
-
-
-def _check_inputs(steps: Sequence[Step], advice: str) -> None:
-    """Check that every input is there or the output of an earlier step.
-
-    Raises:
-        Missing: If not; the message names all of them.
-    """
-    made: set[Path] = set()
-    missing: list[str] = []
-    for step in steps:
-        for path in step.paths(step.inputs).values():
-            if made.isdisjoint([path, *path.parents]) and not path.exists():
-                missing.append(str(path))
-        made.update(step.paths(step.outputs).values())
-    if missing:
-        more = f' and {len(missing) - 5} more' if len(missing) > 5 else ''
-        raise Missing(f'missing: {", ".join(missing[:5])}{more}. {advice}'.rstrip('. '))
+    alone = value[1:-1]
+    return names[alone] if value == f'{{{alone}}}' and alone in names else value.format_map(names)

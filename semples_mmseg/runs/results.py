@@ -24,42 +24,33 @@ RESULTS = 'results.json'
 
 
 def report_results(recipe: Recipe, console: Console) -> dict[str, Any]:
-    """Print the table of results, and write ``results.json``.
+    """Print the table of results, and write and return the content of ``results.json``.
 
-    Args:
-        recipe: The recipe, whose steps are complete.
-        console: Where the table is printed.
-
-    Returns:
-        Content of ``results.json``: ``columns``, the cells of ``rows`` by title, mIoU in percent;
-        ``differs_from_paper`` of the configs by file name; ``versions``.
+    That is the title, ``columns`` and the cells of ``rows`` by title, mIoU in percent;
+    ``differs_from_paper`` of the configs by file name; ``versions``.
     """
+    table = Table('', title=f'{recipe.title}, mIoU in %')
+    for column in recipe.columns:
+        table.add_column(column, justify='right')
     rows: dict[str, list[float | None]] = {}
     for title, *cells in recipe.rows:
         found = [_figure(recipe.folder, cell) for cell in cells]
         read = [value for cell, value in zip(cells, found, strict=True) if isinstance(cell, str)]
-        if any(value is not None for value in read):
+        if read.count(None) < len(read):
             rows[title] = found
+            table.add_row(title, *('' if value is None else f'{value:.1f}' for value in found))
     configs = {step.config_file.stem: step.resolved for step in recipe.steps if step.config}
+    differs = {name: config.get('differs_from_paper') for name, config in configs.items()}
     results = dict(
         title=recipe.title,
         columns=[*recipe.columns],
         rows=rows,
-        differs_from_paper={
-            name: config.differs_from_paper
-            for name, config in configs.items()
-            if config.get('differs_from_paper')
-        },
+        differs_from_paper={name: lines for name, lines in differs.items() if lines},
         versions=dict(
             python=platform.python_version(), torch=torch.__version__, mmengine=mmengine.__version__
         ),
     )
     write_json(recipe.folder / RESULTS, results)
-    table = Table(title=f'{recipe.title}, mIoU in %')
-    for column in ('', *recipe.columns):
-        table.add_column(column, justify='right' if column else 'left')
-    for title, found in rows.items():
-        table.add_row(title, *('' if value is None else f'{value:.1f}' for value in found))
     console.print(table)
     console.print(
         'Seeds are cut at the background score with the best mIoU, which needs pixel labels: '
@@ -67,6 +58,9 @@ def report_results(recipe: Recipe, console: Console) -> dict[str, Any]:
         style='dim',
     )
     console.print(f'figures: {recipe.folder / RESULTS}', markup=False)
+    last = recipe.steps[-1]
+    for path in last.paths(last.outputs).values():
+        console.print(f'{last.name}: {path}', markup=False)
     return results
 
 

@@ -5,19 +5,23 @@ What each result was made from stands in ``record.json`` of the run's folder (``
 
 from __future__ import annotations
 
+import ctypes
+import os
 import re
 import shutil
+import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import IO
 
 from rich.console import Console
 from rich.table import Table
 
 from ..utils.errors import AlreadyThere, Missing, Refusal, RunError
 from ..utils.record import Record
-from .child import start_child
 from .recipe import Recipe, Step
 from .time_left import Progress, logged_eta
 
@@ -26,127 +30,35 @@ TAIL = 20
 WAY = 'choose another --work-dir'
 
 
-class RunRecord:
-    """What the steps of a run were made from.
-
-    Args:
-        recipe: The recipe.
-        way: What a user can do where a result was made from something else.
-    """
-
-    def __init__(self, recipe: Recipe, way: str = WAY) -> None:
-        self.recipe = recipe
-        self.record = Record(recipe.folder, way)
-        self.way = way
-
-    def state(self, step: Step) -> str:
-        """State of a step: ``'new'``, ``'unfinished'``, ``'complete'`` or ``'anew'``.
-
-        ``'anew'``: it was begun or made, and since then inputs that earlier steps of this run make
-        have other content, and nothing else differs.
-
-        Raises:
-            Refusal: If the step was made from something else; see ``Record.state``.
-            AlreadyThere: If a step that was never begun would write into a folder that holds files.
-        """
-        settings, inputs = step.settings(), step.paths(step.inputs)
-        try:
-            state = self.record.state(step.name, settings, inputs)
-        except Missing:
-            raise
-        except Refusal:
-            made = self._made_before(step)
-            rest = {name: path for name, path in inputs.items() if not _is_in(path, made)}
-            if len(rest) == len(inputs):
-                raise
-            self.record.state(step.name, settings, rest, grows=True)
-            return 'anew'
-        if state == 'new' and step.folder:
-            folder = Path(step.fill(step.folder))
-            if folder.is_dir() and any(folder.iterdir()):
-                raise AlreadyThere(
-                    f'{folder} holds files that step {step.name!r} has not made: remove them, or '
-                    f'{self.way}'
-                )
-        return state
-
-    def begin(self, step: Step) -> str:
-        """Record that a step begins, unless it is complete; return its state before."""
-        state = self.state(step)
-        if state == 'anew':
-            for text in {step.folder, *step.outputs} - {''}:
-                _remove(Path(step.fill(text)))
-        self.record.begin(
-            step.name,
-            step.settings(),
-            step.paths(step.inputs),
-            anew=state == 'anew',
-            gpus=step.gpus,
-        )
-        return state
-
-    def finish(self, step: Step, seconds: float) -> None:
-        """Record that a step is complete."""
-        outputs = step.paths(step.outputs).values()
-        self.record.finish(step.name, outputs, seconds=round(seconds, 1))
-
-    def seconds(self, step: Step) -> float:
-        """Seconds that a complete step took."""
-        return self.record[step.name].about.get('seconds', 0.0)
-
-    def _made_before(self, step: Step) -> list[Path]:
-        """Outputs of the earlier steps."""
-        steps = self.recipe.steps
-        earlier = steps[: [one.name for one in steps].index(step.name)]
-        return [path for one in earlier for path in one.paths(one.outputs).values()]
-
-
-def _is_in(path: Path, folders: Iterable[Path]) -> bool:
-    return any(folder in (path, *path.parents) for folder in folders)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def show_plan(recipe: Recipe, console: Console, way: str = WAY) -> None:
-    """Print the steps and their states without running anything.
-
-    Args:
-        recipe: The recipe.
-        console: Where the plan is printed.
-        way: See ``RunRecord``.
-    """
-    record = RunRecord(recipe, way)
+def show_plan(recipe: Recipe, console: Console) -> None:
+    """Print the steps and their states without running anything."""
+    record = Record(recipe.folder, WAY)
     table = Table(title=f'The plan; results go to {recipe.folder}')
-    for column in ('', 'step', 'images', 'work', 'disk', 'state'):
-        right = column in ('images', 'disk')
-        table.add_column(column, justify='right' if right else 'left')
-    total, reasons = 0.0, []
+    for column in ('', 'step', 'images', 'epochs', 'state'):
+        table.add_column(column, justify='right' if column == 'images' else 'left')
+    reasons = []
     for number, step in enumerate(recipe.steps, 1):
-        images = step.images()
-        disk = step.megabytes + step.image_megabytes * (images or 0)
-        total += disk
         try:
-            state = record.state(step)
+            state = _state(record, recipe, step).removeprefix('new')
         except Missing:  # an input that an earlier step makes
-            state = 'new'
+            state = ''
         except Refusal as error:
             state = 'refused'
             reasons.append(str(error))
+        images = step.images()
         shown = '' if images is None else str(images)
-        size = f'{disk:.0f} MB' if disk else ''
-        shown_state = '' if state == 'new' else state
-        table.add_row(str(number), step.name, shown, step.work or step.epochs(), size, shown_state)
-    if total:
-        table.add_section()
-        table.add_row('', 'all', '', '', f'{total:.0f} MB', '')
+        table.add_row(str(number), step.name, shown, _epochs(step), state)
     console.print(table)
     for reason in reasons:
         console.print(reason, markup=False)
+
+
+def _epochs(step: Step) -> str:
+    if step.tool != 'train.py':
+        return ''
+    stages = step.resolved.get('stages') or ()
+    staged = ', '.join(f'{stage.name} {stage.epochs}' for stage in stages)
+    return staged or str(step.resolved.train_cfg.max_epochs)
 
 
 def run_steps(
@@ -155,30 +67,30 @@ def run_steps(
     """Run the steps that are not complete, each in a process of its own.
 
     Their output goes to ``logs/NN-name.log`` in the folder of the run. A terminal shows a line with
-    the running step, the share done and the time left of all steps (of the running one, if lengths
-    are not known); without a terminal such a line is printed every minute.
+    the running step, the share done and the time left of all steps; without a terminal such a line
+    is printed every minute.
 
     Args:
         recipe: The recipe. The caller holds the lock of its folder.
         console: Where progress is shown.
         verbose: Show the output of the steps too.
-        way: See ``RunRecord``.
+        way: What a user can do where a result was made from something else.
 
     Raises:
-        Refusal: If a result in the folder was made from something else.
+        Refusal: If a result in the folder was made from something else, or a step that was never
+            begun would write into a folder that holds files.
         RunError: If a step fails or does not write its outputs; complete steps stay complete.
     """
     console = console or Console()
-    record = RunRecord(recipe, way)
+    record = Record(recipe.folder, way)
     logs = recipe.folder / 'logs'
     logs.mkdir(parents=True, exist_ok=True)
-    lengths = [step.length for step in recipe.steps]
-    with Progress(console, lengths, plain=verbose) as progress:
+    with Progress(console, [step.length for step in recipe.steps], plain=verbose) as progress:
         for number, step in enumerate(recipe.steps, 1):
             title = f'[{number}/{len(recipe.steps)}] {step.name}'
-            state = record.begin(step)
+            state = _begin(record, recipe, step)
             if state == 'complete':
-                progress.finish(record.seconds(step))
+                progress.finish(record[step.name].about['seconds'])
                 console.print(f'{title}: complete, skipped', markup=False)
                 continue
             slug = '-'.join(re.findall('[a-z0-9]+', step.name.lower()))
@@ -194,11 +106,48 @@ def run_steps(
             resume = state == 'unfinished'
             code = _run([sys.executable, *step.command(resume=resume)], log, resume, show)
             _check(step, code, log)
-            seconds = time.monotonic() - start
-            record.finish(step, seconds)
+            seconds = round(time.monotonic() - start, 1)
+            record.finish(step.name, step.paths(step.outputs).values(), seconds=seconds)
             progress.finish(seconds)
             console.print(f'{title}: {seconds:.0f} s', markup=False)
     console.print('all steps are complete')
+
+
+def _state(record: Record, recipe: Recipe, step: Step) -> str:
+    """State of a step: ``'new'``, ``'unfinished'``, ``'complete'`` or ``'anew'``.
+
+    ``'anew'``: it was begun or made, and since then inputs that earlier steps of this run make have
+    other content, and nothing else differs.
+    """
+    settings, inputs, given = step.settings(), step.paths(step.inputs), recipe.given(step)
+    try:
+        state = record.state(step.name, settings, inputs)
+    except Refusal as error:
+        if isinstance(error, Missing) or len(given) == len(inputs):
+            raise
+        record.state(step.name, settings, given, grows=True)
+        return 'anew'
+    folder = Path(step.fill(step.folder)) if step.folder else None
+    if state == 'new' and folder and folder.is_dir() and any(folder.iterdir()):
+        raise AlreadyThere(
+            f'{folder} holds files that step {step.name!r} has not made: remove them, or '
+            f'{record.way}'
+        )
+    return state
+
+
+def _begin(record: Record, recipe: Recipe, step: Step) -> str:
+    """Record that a step begins, unless it is complete; return its state before."""
+    state, inputs = _state(record, recipe, step), step.paths(step.inputs)
+    if state == 'anew':
+        for path in step.paths([*{step.folder, *step.outputs} - {''}]).values():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    if state != 'complete':
+        record.begin(step.name, step.settings(), inputs, anew=state == 'anew', gpus=step.gpus)
+    return state
 
 
 def _run(command: Sequence[str], log: Path, append: bool, show: Callable[[str], None]) -> int:
@@ -222,7 +171,24 @@ def _run(command: Sequence[str], log: Path, append: bool, show: Callable[[str], 
     return process.returncode
 
 
+def start_child(command: Sequence[str], output: IO[bytes]) -> subprocess.Popen:
+    """Start a command, on Linux one that gets SIGTERM when this process dies.
+
+    Otherwise it would work on beside the one that the next run starts in the same folder.
+    """
+    parent = os.getpid()
+
+    def end_with_parent() -> None:
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1: PR_SET_PDEATHSIG
+        if os.getppid() != parent:  # it died before the request
+            os._exit(1)
+
+    before = end_with_parent if sys.platform == 'linux' else None
+    return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, preexec_fn=before)
+
+
 def _check(step: Step, code: int, log: Path) -> None:
+    """Raise RunError if a step has failed, with the end of its log."""
     missing = [str(path) for path in step.paths(step.outputs).values() if not path.exists()]
     if not code and not missing:
         return

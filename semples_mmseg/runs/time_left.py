@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
+import math
 import re
 import time
 from collections.abc import Sequence
-from types import TracebackType
+from contextlib import ExitStack
+from datetime import timedelta
 
 from rich.console import Console
 from rich.status import Status
@@ -28,62 +29,31 @@ def logged_eta(text: str) -> float | None:
 
 def duration(seconds: float) -> str:
     """As hours, minutes and seconds, ``0:01:20``."""
-    return str(datetime.timedelta(seconds=round(seconds)))
+    return str(timedelta(seconds=round(seconds)))
 
 
-def seconds_left(
-    lengths: Sequence[float], spent: Sequence[float], elapsed: float, own: float | None
-) -> float | None:
-    """Seconds until the last step ends; None as long as nothing is known.
+class Progress(ExitStack):
+    """Shows the line on a terminal while steps run; without a terminal it is printed every minute.
 
     The pace, in seconds per unit of length, is measured on the finished steps and the running one,
-    so every finished step corrects the estimate.
-
-    Args:
-        lengths: Length of each step, in any common unit; 0 if not known: the time left is then that
-            of the running step.
-        spent: Seconds of the finished steps, the first of all.
-        elapsed: Seconds since the running step began, the one after them.
-        own: Seconds until it ends, if it has logged them.
-    """
-    running = len(spent)
-    done, length = sum(lengths[:running]), lengths[running]
-    if own is None:
-        if not done:
-            return None
-        own = max(sum(spent) / done * length - elapsed, 0.0)
-    known = done + length
-    pace = (sum(spent) + elapsed + own) / known if known else 0.0
-    return own + pace * sum(lengths[running + 1 :])
-
-
-class Progress:
-    """Shows the line on a terminal while steps run; without a terminal it is printed every minute.
+    so every finished step corrects the time left.
 
     Args:
         console: Where it is shown.
-        lengths: See ``seconds_left``.
+        lengths: Length of each step, in any common unit.
         plain: Print lines on a terminal too, because it shows the output of the steps.
     """
 
     def __init__(self, console: Console, lengths: Sequence[float], plain: bool = False) -> None:
+        super().__init__()
         self._console, self._lengths, self._spent = console, lengths, list[float]()
-        self._status = None if plain or not console.is_terminal else Status('', console=console)
-
-    def __enter__(self) -> Progress:
-        if self._status:
-            self._status.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: object, trace: TracebackType | None
-    ) -> None:
-        if self._status:
-            self._status.stop()
+        self._status = None
+        if console.is_terminal and not plain:
+            self._status = self.enter_context(Status('', console=console))
 
     def begin(self, title: str) -> None:
         """A step begins, with this title."""
-        self._title, self._ends = title, list[float]()
+        self._title, self._ends = title, math.nan
         self._start = self._printed = time.monotonic()
         self._show(title)
 
@@ -91,17 +61,21 @@ class Progress:
         """Update the line, often; ``eta`` is the time that the step has just logged, if any."""
         now = time.monotonic()
         if eta is not None:
-            self._ends = [now + eta]
+            self._ends = now + eta
         if self._status is None and now - self._printed < PAUSE:
             return
-        self._printed, elapsed = now, now - self._start
-        own = max(self._ends[0] - now, 0.0) if self._ends else None
-        left, line = seconds_left(self._lengths, self._spent, elapsed, own), self._title
-        if left is not None:
-            of_all = all(self._lengths)
-            spent = elapsed + (sum(self._spent) if of_all else 0.0)
-            unit = 'left' if of_all else 'left in this step'
-            line += f': {100 * spent / (spent + left or 1):.0f} %, {duration(left)} {unit}'
+        self._printed, elapsed, line = now, now - self._start, self._title
+        running, spent = len(self._spent), sum(self._spent)
+        done, length = sum(self._lengths[:running]), self._lengths[running]
+        own = self._ends - now
+        if done and math.isnan(own):
+            own = spent / done * length - elapsed
+        if not math.isnan(own):
+            own = max(own, 0.0)
+            pace = (spent + elapsed + own) / (done + length)
+            left = own + pace * sum(self._lengths[running + 1 :])
+            share = (spent + elapsed) / (spent + elapsed + left or 1)
+            line += f': {100 * share:.0f} %, {duration(left)} left'
         self._show(line)
 
     def finish(self, seconds: float) -> None:

@@ -60,11 +60,11 @@ def test_few_images_are_scaled_up(read, tmp_path, monkeypatch):
     testing = [('before_test', 0.0), ('after_test', 15.0)]
     asked = []
 
-    def measure(step, options, folder, number):
+    def measure(step, options, file):
         asked.append((step.name, list(options)))
         if step.name == 'SemPLeS training':
-            return training, Cost(step.name, None, training[-1][1] + 7, 900.0)
-        return testing, Cost(step.name, None, 15 + 8, 800.0)
+            return training[-1][1] + 7, 900.0, dict(moments=training, gpu_megabytes=0.0)
+        return 15 + 8, 800.0, dict(moments=testing, gpu_megabytes=0.0)
 
     monkeypatch.setattr(module, '_measure', measure)
     trained, seeds, masks, measured = forecast(
@@ -96,9 +96,12 @@ def test_a_step_is_run(read):
 
 
 def test_a_step_that_fails_is_named_with_its_output(read, tmp_path):
-    (tmp_path / 'bad.py').write_text('raise SystemExit("the cause")')
+    (tmp_path / 'tools').mkdir()
+    (tmp_path / 'tools/test.py').write_text('raise SystemExit("the cause")')
     recipe = read('seeds')
-    step = replace(recipe.steps[0], tool=str(tmp_path / 'bad.py'))
+    (step,) = recipe.steps
+    places = {**step.places, 'root': tmp_path}
+    step = replace(step, config=str(step.config_file), places=places)
     with pytest.raises(RuntimeError, match='(?s)step .seeds. fails on a few images.*the cause'):
         forecast(replace(recipe, steps=[step]), quiet())
 

@@ -1,22 +1,21 @@
 """The runner: steps are skipped, resumed, refused or made anew by what they were made from."""
 
 import shutil
-import subprocess
 import sys
 import time
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from semples_mmseg.runs import child
 from semples_mmseg.runs.recipe import read_recipe
-from semples_mmseg.runs.steps import run_steps, show_plan
+from semples_mmseg.runs.steps import run_steps, show_plan, start_child
 from semples_mmseg.utils.errors import Missing, Refusal, RunError
 
 COPY = """
 import pathlib, sys
-source, target, log, *rest = sys.argv[1:]
+source, target, log, *rest = (text for text in sys.argv[1:] if not text.endswith('main.py'))
 with open(log, 'a') as file:
     file.write(' '.join([pathlib.Path(target).parent.name, *rest]) + '\\n')
 text = pathlib.Path(source).read_text()
@@ -30,8 +29,8 @@ print('eta: 0:10:00')
 RECIPE = """
 title = 'two copies'
 places = dict(data='nowhere')
-values = dict(rate=1, script='', more=[])
-copy = dict(tool='{script}', resume=['--resume'], length=3)
+values = dict(rate=1, script='', config='', more=[])
+copy = dict(tool='{script}', config='{config}', resume=['--resume'], length=3)
 steps = [
     dict(
         name='One (first)',
@@ -70,12 +69,12 @@ class Copies:
         run = run or self.run_folder
         return read_recipe(self.folder / 'recipe.py', run, dict(data=self.data), values)
 
-    def __call__(self, run=None, **values):
+    def __call__(self, run=None, verbose=False, **values):
         """Run it; return the steps that ran, with their last arguments."""
         self.log.unlink(missing_ok=True)
         console = Console(record=True, width=200, file=open('/dev/null', 'w'))  # noqa: SIM115
         try:
-            run_steps(self.read(run, **values), console)
+            run_steps(self.read(run, **values), console, verbose)
         finally:
             self.text = console.export_text()
         return self.log.read_text().splitlines() if self.log.exists() else []
@@ -111,6 +110,31 @@ def test_what_differs_is_refused_by_name(copies):
     console = Console(record=True, width=200)
     show_plan(copies.read(), console)
     assert 'refused' in (text := console.export_text()) and 'other content' in text
+
+
+def test_a_setting_of_a_base_config_counts_and_a_comment_does_not(copies):
+    base, config = copies.folder / 'base.py', copies.folder / 'main.py'
+    base.write_text('speed = 1')
+    config.write_text("_base_ = 'base.py'")
+    copies(config=str(config))
+    base.write_text('speed = 1  # slow')
+    assert copies(config=str(config)) == []
+    base.write_text('speed = 2')
+    with pytest.raises(Refusal, match=r'config\.speed 1 there, 2 now'):
+        copies(config=str(config))
+
+
+def test_an_input_that_changed_while_a_step_ran_is_noticed(copies):
+    change = "\nif 'data/source' in source:\n    pathlib.Path(source).write_text('new')\n"
+    (copies.folder / 'copy.py').write_text(COPY + change)
+    copies()
+    with pytest.raises(Refusal, match=r'\{data\}/source has other content'):
+        copies()
+
+
+def test_the_output_of_the_steps_is_shown_if_asked_for(copies):
+    copies(verbose=True)
+    assert copies.text.count('eta: 0:10:00') == 2
 
 
 def test_an_output_that_was_changed_is_refused_and_one_that_is_gone_is_made_again(copies):
@@ -171,7 +195,7 @@ def test_mistakes_of_a_recipe_are_told(copies):
         copies.read(colour='red')
     file = copies.folder / 'recipe.py'
     for old, new, told in (
-        ('{rate}', '{rates}', r'\{rates\}, which is no place'),
+        ('{rate}', '{rates}', "'rates' in step .* no place"),
         ('outputs=', 'output=', "'output'"),
         ('{run}/one/file', '{run}/1/file', r'missing: .*run/one/file'),
     ):
@@ -184,21 +208,23 @@ def test_mistakes_of_a_recipe_are_told(copies):
 @pytest.mark.skipif(sys.platform != 'linux', reason='only Linux ends children with their parent')
 def test_a_step_ends_with_the_run_that_was_killed(tmp_path):
     """Else it would work on beside the next try."""
-    pid = tmp_path / 'pid'
-    script = tmp_path / 'long.py'
-    script.write_text(
-        'import os, pathlib, time\n'
-        f'pathlib.Path({str(tmp_path / "part")!r}).write_text(str(os.getpid()))\n'
-        f'os.rename({str(tmp_path / "part")!r}, {str(pid)!r})\n'
-        'time.sleep(100)\n'
-    )
-    code = f'import sys; sys.path.insert(0, {str(Path(child.__file__).parent)!r})\n'
-    code += f'from child import start_child; start_child([sys.executable, {str(script)!r}]).wait()'
-    run = subprocess.Popen([sys.executable, '-c', code])
-    wait_until(pid.exists)
-    run.kill()
-    run.wait()
-    wait_until(lambda: not is_running(int(pid.read_text())))
+    log = tmp_path / 'log'
+    command = [
+        sys.executable,
+        '-c',
+        'import os, time; print(os.getpid(), flush=True); time.sleep(99)',
+    ]
+
+    def run():
+        with open(log, 'wb') as output:
+            start_child(command, output).wait()
+
+    process = get_context('fork').Process(target=run)
+    process.start()
+    wait_until(lambda: log.is_file() and log.read_text().endswith('\n'))
+    process.kill()
+    process.join()
+    wait_until(lambda: not is_running(int(log.read_text())))
 
 
 def wait_until(condition):

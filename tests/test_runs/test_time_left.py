@@ -6,17 +6,7 @@ import pytest
 from rich.console import Console
 
 from semples_mmseg.runs import time_left
-from semples_mmseg.runs.time_left import Progress, logged_eta, seconds_left
-
-
-def test_steps_that_end_correct_the_time_left():
-    lengths = [10, 30, 60]
-    assert seconds_left(lengths, [], 2.0, None) is None
-    assert seconds_left(lengths, [], 2.0, 8.0) == 8 + 90
-    # twice as long as thought
-    assert seconds_left(lengths, [20.0], 5.0, None) == 55 + 120
-    assert seconds_left(lengths, [20.0], 5.0, 25.0) == pytest.approx(25 + 50 / 40 * 60)
-    assert seconds_left(lengths, [20.0, 30.0], 0.0, 7.0) == 7
+from semples_mmseg.runs.time_left import Progress, logged_eta
 
 
 def test_the_time_left_is_read_from_a_log():
@@ -26,39 +16,39 @@ def test_the_time_left_is_read_from_a_log():
 
 @pytest.mark.parametrize('terminal', [True, False])
 def test_step_percent_and_time_left_are_shown(terminal, monkeypatch):
+    """The second step takes as long for its length as the first, until it logs its own time."""
     now = [0.0]
     monkeypatch.setattr(time_left.time, 'monotonic', lambda: now[0])
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=terminal, width=120)
-    with Progress(console, [3, 3]) as progress:
-        progress.begin('[1/2] one')
-        for seconds in (10.0, 70.0, 75.0, 140.0):
+    with Progress(console, [3, 3, 6]) as progress:
+
+        def update(seconds, eta):
             now[0] = seconds
-            progress.update(200.0 - seconds)
+            progress.update(eta)
             if progress._status:
                 progress._status._live.refresh()
-        progress.finish(200.0)
-        now[0] = 200.0
-        progress.begin('[2/2] two')
-        now[0] = 300.0
-        progress.update(None)
+
+        progress.begin('[1/3] one')
+        update(10, None)
+        update(70, 130)
+        update(75, 125)
+        update(140, 60)
+        progress.finish(200)
+        now[0] = 200
+        progress.begin('[2/3] two')
+        update(300, None)
+        update(360, 240)
     shown = screen.getvalue()
-    assert '[1/2] one: 18 %, 0:05:30 left' in shown and '[2/2] two' in shown
-    if not terminal:  # a line a minute
-        assert shown.splitlines() == [
-            '[1/2] one',
-            '[1/2] one: 18 %, 0:05:30 left',
-            '[1/2] one: 35 %, 0:04:20 left',
-            '[2/2] two',
-            '[2/2] two: 75 %, 0:01:40 left',
-        ]
-
-
-def test_without_lengths_it_is_that_of_the_step():
-    console = Console(record=True, width=120)
-    progress = Progress(console, [0, 0], plain=True)
-    progress.begin('[1/2] one')
-    progress._printed -= 60
-    progress._start -= 60
-    progress.update(60.0)
-    assert '50 %, 0:01:00 left in this step' in console.export_text()
+    lines = [
+        '[1/3] one',
+        '[1/3] one: 9 %, 0:12:10 left',
+        '[1/3] one: 18 %, 0:11:00 left',
+        '[2/3] two',
+        '[2/3] two: 38 %, 0:08:20 left',
+        '[2/3] two: 30 %, 0:14:00 left',
+    ]
+    if terminal:
+        assert all(line in shown for line in lines)
+    else:  # a line a minute
+        assert shown.splitlines() == lines
