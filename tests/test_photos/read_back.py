@@ -62,7 +62,8 @@ def voc(folder):
         for mask in item.annotations:
             if label is None:
                 label = np.zeros(mask.image.shape, int)
-            label[mask.image > 0] = CLASSES.index(names[mask.label].name)
+            name = names[mask.label].name
+            label[mask.image > 0] = 255 if name == 'ignored' else CLASSES.index(name)
         yield item.id, np.zeros(0) if label is None else label
 
 

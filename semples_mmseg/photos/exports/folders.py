@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from ...utils.errors import Refusal
 from ...utils.io import atomic_write
-from ...utils.label_png import full_palette, write_mask
+from ...utils.label_png import IGNORED, full_palette, write_mask
 from .labelled import LabelledPhotos, regions
 
 _MOST_PIECES = 254
@@ -25,13 +25,16 @@ _LIST = 'ImageSets/Segmentation/default.txt'
 def write_voc(labelled: LabelledPhotos, folder: Path) -> None:
     """PASCAL VOC: ``SegmentationClass/<stem>.png`` in palette mode, a list, ``labelmap.txt``.
 
-    Undecided pixels stay 255.
+    Undecided pixels stay 255; ``labelmap.txt`` then has their colour too, as Datumaro asks.
     """
-    stems = labelled.flat_names()
-    _write(folder / 'labelmap.txt', _label_map(labelled))
+    stems, lines, ignored = labelled.flat_names(), _label_map(labelled), False
     _write(folder / _LIST, stems.values())
     for photo, label in labelled.read(keep_undecided=True):
+        ignored |= bool((label == IGNORED).any())
         write_mask(folder / 'SegmentationClass' / f'{stems[photo]}.png', label, labelled.palette)
+    if ignored:
+        lines.append(f'ignored:{",".join(map(str, full_palette()[-3:]))}::')
+    _write(folder / 'labelmap.txt', lines)
 
 
 def write_cvat(labelled: LabelledPhotos, archive: Path) -> None:
