@@ -1,9 +1,6 @@
 """Published WeakTr and SemPLeS checkpoints and prompts: files of their layout, made here."""
 
 import argparse
-import re
-import runpy
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,20 +9,16 @@ import torch
 import torch.nn.functional as F
 from mmengine.runner import load_checkpoint
 from mmseg.registry import MODELS
+from run_tool import run_tool
+from torchvision.models.detection import FasterRCNN_ResNet50_FPN_Weights
 
 import semples_mmseg.weights.loading as loading
 from semples_mmseg.models.stages import STAGES
 from semples_mmseg.weights import COCO_CATEGORY_IDS, convert_file, read_weights
 
-TOOL = Path(__file__).parents[2] / 'tools/model_converters/convert_weights.py'
-# fmt: off
-COCO_80 = (
-    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 27, 28,
-    31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 46, 47, 48, 49, 50, 51, 52, 53, 54,
-    55, 56, 57, 58, 59, 60, 61, 62, 63, 64, 65, 67, 70, 72, 73, 74, 75, 76, 77, 78, 79, 80, 81,
-    82, 84, 85, 86, 87, 88, 89, 90,
-)
-# fmt: on
+# by category id, with "N/A" for the ids that were never annotated
+_COCO = FasterRCNN_ResNet50_FPN_Weights.DEFAULT.meta['categories']
+COCO_80 = tuple(id_ for id_, name in enumerate(_COCO) if name not in ('__background__', 'N/A'))
 
 
 @pytest.fixture
@@ -47,28 +40,20 @@ def build(config, classes=3):
 
 def published(generator):
     """Tensors of a generator of ours under WeakTr's names."""
-    names = {
-        'backbone.cls_token': 'cls_token',
-        'backbone.pos_embed': 'pos_embed',
-        'backbone.patch_embed.projection.weight': 'patch_embed.proj.weight',
-        'backbone.patch_embed.projection.bias': 'patch_embed.proj.bias',
-        'head.weight': 'head.weight',
-        'head.bias': 'head.bias',
-    }
-    pairs = dict(ln1='norm1', ln2='norm2') | {
-        'attn.qkv': 'attn.qkv',
-        'attn.proj': 'attn.proj',
+    theirs = {
+        'backbone.layers': 'blocks',
+        'backbone.': '',
+        'projection': 'proj',
+        'ln1': 'norm1',
+        'ln2': 'norm2',
         'ffn.layers.0.0': 'mlp.fc1',
         'ffn.layers.1': 'mlp.fc2',
+        'fusion.': 'adaptive_attention_fusion.',
     }
-    for i in range(2):
-        for ours, theirs in pairs.items():
-            for kind in ('weight', 'bias'):
-                names[f'backbone.layers.{i}.{ours}.{kind}'] = f'blocks.{i}.{theirs}.{kind}'
-    for part in ('attn_feat_ffn.0', 'attn_feat_ffn.1', 'attn_head_ffn.0', 'attn_head_ffn.2'):
-        for kind in ('weight', 'bias') if 'feat' in part else ('weight',):
-            names[f'fusion.{part}.{kind}'] = f'adaptive_attention_fusion.{part}.{kind}'
-    state = {names[key]: value for key, value in generator.state_dict().items()}
+    state = dict(generator.state_dict())
+    for ours, name in theirs.items():
+        state = {key.replace(ours, name): value for key, value in state.items()}
+    assert {'blocks.1.norm2.bias', 'patch_embed.proj.weight', 'pos_embed'} < state.keys()
     return state | {'norm.weight': torch.ones(24), 'norm.bias': torch.zeros(24)}
 
 
@@ -131,12 +116,9 @@ def test_token_and_coarse_predictions_equal_timms_blocks(tiny_generator, tmp_pat
     torch.testing.assert_close(logits['coarse'], coarse, rtol=1e-5, atol=1e-5)
 
 
-def test_the_80_categories_of_coco():
-    assert COCO_CATEGORY_IDS == COCO_80 and len(COCO_80) == 80
-
-
 def test_ninety_coco_outputs_become_eighty(tiny_generator, tmp_path, told):
     """Index = category id - 1; the ten that do not exist are cut from all that counts classes."""
+    assert COCO_CATEGORY_IDS == COCO_80 and len(COCO_80) == 80
     ninety = published(build(tiny_generator, 90))
     unannotated = [id_ - 1 for id_ in range(1, 91) if id_ not in COCO_80]
     state = dict(ninety)
@@ -219,12 +201,10 @@ def test_other_classes_widths_and_lengths_are_refused(tiny_generator, tiny_sempl
             MODELS.build(tiny_semples).init_weights()
 
 
-def test_the_tool_converts_and_reports(tiny_semples, tmp_path, monkeypatch, capsys):
+def test_the_tool_converts_and_reports(tiny_semples, tmp_path, capsys):
     source = build(tiny_semples['mask_generator'])
     save(published(source), tmp_path / 'weaktr.pth')
-    files = [str(tmp_path / 'weaktr.pth'), str(tmp_path / 'ours.pth')]
-    monkeypatch.setattr('sys.argv', [str(TOOL), *files])
-    runpy.run_path(str(TOOL), run_name='__main__')
+    run_tool('model_converters/convert_weights.py', tmp_path / 'weaktr.pth', tmp_path / 'ours.pth')
     printed = capsys.readouterr().out
     assert 'weaktr.pth: WeakTr or SemPLeS mask generator\nused (36): ' in printed
     assert 'unused (2): norm.bias, norm.weight\n' in printed
@@ -243,7 +223,7 @@ def test_conversion_errors_leave_nothing_behind(tiny_generator, tmp_path, monkey
     with pytest.raises(ValueError, match='would overwrite'):
         convert_file(path, path)
     torch.save(build(tiny_generator).state_dict(), tmp_path / 'own.pth')
-    with pytest.raises(ValueError, match=re.escape('own.pth is of no published layout')):
+    with pytest.raises(ValueError, match='own.pth is of no published layout'):
         convert_file(tmp_path / 'own.pth', tmp_path / 'ours.pth')
 
     def disk_full(content, file):

@@ -74,19 +74,18 @@ def save_timm(vit, path):
 
 def save_mmpretrain(vit, path):
     """As MMPretrain saves a classifier, named here by hand."""
-    names = {'patch_embed.proj': 'patch_embed.projection', 'norm': 'ln1', 'head': 'head'}
-    for i in range(2):
-        ours, theirs = f'layers.{i}', f'blocks.{i}'
-        names[f'{theirs}.norm1'], names[f'{theirs}.norm2'] = f'{ours}.ln1', f'{ours}.ln2'
-        names[f'{theirs}.attn.qkv'] = f'{ours}.attn.qkv'
-        names[f'{theirs}.attn.proj'] = f'{ours}.attn.proj'
-        names[f'{theirs}.mlp.fc1'] = f'{ours}.ffn.layers.0.0'
-        names[f'{theirs}.mlp.fc2'] = f'{ours}.ffn.layers.1'
-    state = {}
-    for key, value in vit.state_dict().items():
-        module, _, kind = key.rpartition('.')
-        name = f'{names[module]}.{kind}' if module else kind
-        state[f'head.layers.{name}' if module == 'head' else f'backbone.{name}'] = value
+    parts = {
+        'blocks': 'layers', 'patch_embed.proj': 'patch_embed.projection', 'norm.': 'ln1.',
+        'norm1': 'ln1', 'norm2': 'ln2', 'mlp.fc1': 'ffn.layers.0.0', 'mlp.fc2': 'ffn.layers.1',
+    }  # fmt: skip
+    state = dict(vit.state_dict())
+    for theirs, ours in parts.items():
+        state = {key.replace(theirs, ours): value for key, value in state.items()}
+    assert {'layers.1.ffn.layers.0.0.bias', 'layers.0.ln2.weight', 'ln1.bias'} < state.keys()
+    state = {
+        f'head.layers.{key}' if key.startswith('head') else f'backbone.{key}': value
+        for key, value in state.items()
+    }
     torch.save(dict(state_dict=state, meta=dict(epoch=300)), path)
 
 
