@@ -28,7 +28,7 @@ from .confidence import write_confidence
 from .configs import DEIT, write_configs
 from .inspection import Inspection, inspect_photos, show_inspection
 from .model_out import write_model
-from .overlays import overlay_files, overlay_path
+from .overlays import overlay_files
 from .run import ENTRY, PHOTOS, Run
 from .settings import FitSettings, choose_settings
 from .tags import TaggedPhotos, labels_of, write_dataset
@@ -228,7 +228,7 @@ def _finish(
     if overlays:
         palette = class_colours(len(run.class_names()) + 1)
         jobs = [
-            (overlay_path(run.overlays, name), photo, mask_path(run.masks, name), palette)
+            (run.overlays, name, photo, mask_path(run.masks, name), palette)
             for name, photo in run.photo_paths().items()
         ]
         for _ in progress(parallel_map(overlay_files, jobs), 'overlays', len(jobs)):

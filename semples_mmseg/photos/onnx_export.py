@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
-import os
 import tempfile
 import warnings
 from dataclasses import asdict
@@ -46,9 +45,7 @@ def check_packages() -> None:
         )
 
 
-def export_onnx(
-    config: Config | str | os.PathLike, checkpoint: str | os.PathLike, out: str | os.PathLike
-) -> None:
+def export_onnx(config: str | Path, checkpoint: str | Path, out: str | Path) -> None:
     """Write a model as an ONNX file that ``OnnxModel`` runs like the test pipeline.
 
     The graph takes ``image`` (batch, 3, height, width), RGB in 0..255, float32, normalises it and
@@ -57,7 +54,7 @@ def export_onnx(
     before it is put in its place.
 
     Args:
-        config: The config of an ``EncoderDecoder``, or its path.
+        config: Path of the config of an ``EncoderDecoder``.
         checkpoint: Path of the weights.
         out: The file.
 
@@ -68,11 +65,10 @@ def export_onnx(
         RunError: If PyTorch and onnxruntime do not agree.
     """
     check_packages()
-    config = config if isinstance(config, Config) else Config.fromfile(os.fspath(config))
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         expected = TorchModel(config, checkpoint, device='cpu')
-    settings = settings_of(config, expected)
+    settings = settings_of(Config.fromfile(config), expected)
     graph = Graph(expected.model).eval()
     with tempfile.TemporaryDirectory(dir=Path(out).absolute().parent) as folder:
         file = Path(folder) / 'model.onnx'
@@ -121,15 +117,8 @@ def settings_of(config: Config, trained: TorchModel) -> OnnxSettings:
     kind = type(model).__name__
     if not isinstance(model, EncoderDecoder) or isinstance(model.decode_head, nn.ModuleList):
         raise Refusal(f'{kind} cannot be exported: only models of the kind EncoderDecoder can')
-    if model.out_channels != model.num_classes or model.num_classes > 255:
-        raise Refusal(
-            f'a model of {model.num_classes} classes and {model.out_channels} outputs cannot be '
-            'exported: it has to have one output for each of at most 255 classes'
-        )
     if model.test_cfg.get('restrict_to_image_labels'):
         raise Refusal('test_cfg.restrict_to_image_labels needs tags: take it out to export')
-    if getattr(model.data_preprocessor, 'test_cfg', None):
-        raise Refusal('data_preprocessor.test_cfg (padding) cannot be exported: take it out')
     graph = Graph(model)
     mean = graph.mean.flatten().tolist()
     sizes: dict[str, Any] = {}

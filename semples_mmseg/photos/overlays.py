@@ -37,23 +37,22 @@ def overlay_mask(
     return np.where((label > 0)[..., None], mixed, photo)
 
 
-def overlay_path(folder: Path, name: str) -> Path:
-    """Where the overlay of a photo is: ``<folder>/<name>.jpg``."""
-    return mask_path(folder, name).with_suffix('.jpg')
-
-
 def write_overlay(
-    path: Path, photo: np.ndarray, label: np.ndarray, palette: Sequence[Sequence[int]]
+    folder: Path,
+    name: str,
+    photo: np.ndarray,
+    label: np.ndarray,
+    palette: Sequence[Sequence[int]],
 ) -> None:
-    """Write ``overlay_mask`` as a JPEG of at most ``OVERLAY_SIDE``; its folder is made."""
+    """Write ``overlay_mask`` as ``<folder>/<name>.jpg`` of at most ``OVERLAY_SIDE``."""
     height, width = limited_size(label.shape, OVERLAY_SIDE)  # type: ignore[arg-type]
     small = np.asarray(Image.fromarray(label).resize((width, height), Image.Resampling.NEAREST))
     painted = overlay_mask(resize_bicubic(photo, (height, width)), small, palette)
-    with atomic_write(path, 'wb') as file:
+    with atomic_write(mask_path(folder, name).with_suffix('.jpg'), 'wb') as file:
         Image.fromarray(painted).save(file, 'JPEG', quality=90)
 
 
-def overlay_files(job: tuple[Path, Path, Path, Sequence[Sequence[int]]]) -> None:
-    """``write_overlay`` for files: target, photo, mask, and palette."""
-    path, photo, mask, palette = job
-    write_overlay(path, read_image(photo), read_mask(mask), palette)
+def overlay_files(job: tuple[Path, str, Path, Path, Sequence[Sequence[int]]]) -> None:
+    """``write_overlay`` of files: folder and name, photo, mask, and palette."""
+    folder, name, photo, mask, palette = job
+    write_overlay(folder, name, read_image(photo), read_mask(mask), palette)

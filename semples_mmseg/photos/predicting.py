@@ -17,7 +17,7 @@ from ..utils.locks import folder_lock
 from ..utils.progress import progress
 from ..utils.record import Record
 from .onnx_model import OnnxModel
-from .overlays import overlay_path, write_overlay
+from .overlays import write_overlay
 
 if TYPE_CHECKING:
     from .torch_model import TorchModel
@@ -177,7 +177,7 @@ def predict_photos(
             if name in missing:
                 write_mask(mask, label, model.palette)
             if overlays:
-                write_overlay(overlay_path(out / 'overlays', name), pixels, label, model.palette)
+                write_overlay(out / 'overlays', name, pixels, label, model.palette)
         if state != 'complete':
             masks = (mask_path(out, name) for name in record[MASKS].inputs)
             record.finish(MASKS, [path for path in masks if path.is_file()], unused=unreadable)

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from semples_mmseg.photos.overlays import overlay_mask, overlay_path, write_overlay
+from semples_mmseg.photos.overlays import overlay_mask, write_overlay
 
 PALETTE = [(0, 0, 0), (200, 0, 100)]
 
@@ -16,9 +16,9 @@ def test_objects_are_coloured_and_the_background_stays():
 
 
 def test_a_large_photo_gives_a_smaller_jpeg(tmp_path):
-    path = overlay_path(tmp_path, 'a/b.c')
-    assert path == tmp_path / 'a/b.c.jpg'
-    write_overlay(path, np.zeros((20, 3200, 3), np.uint8), np.ones((20, 3200), np.uint8), PALETTE)
+    label = np.ones((20, 3200), np.uint8)
+    write_overlay(tmp_path, 'a/b.c', np.zeros((20, 3200, 3), np.uint8), label, PALETTE)
+    path = tmp_path / 'a/b.c.jpg'
     with Image.open(path) as image:
         assert image.format == 'JPEG' and image.size == (1600, 10)
         assert np.abs(np.asarray(image).astype(int) - (110, 0, 55)).max() < 4

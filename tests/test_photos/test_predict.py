@@ -22,7 +22,7 @@ import semples_mmseg
 from semples_mmseg.cli.main import main
 from semples_mmseg.photos.model_out import write_model
 from semples_mmseg.photos.onnx_model import OnnxModel
-from semples_mmseg.utils.label_png import class_colours, read_mask
+from semples_mmseg.utils.label_png import class_colours, read_class_colours, read_mask
 
 pytest.importorskip('onnx')
 pytest.importorskip('onnxscript')
@@ -77,6 +77,12 @@ def photos(tmp_path):
     return folder
 
 
+def predict(*words):
+    with pytest.raises(SystemExit) as end:
+        main(['predict', *map(str, words)])
+    return end.value.code
+
+
 def masks_below(folder):
     return {
         path.relative_to(folder).as_posix().removesuffix('.png'): read_mask(path)
@@ -101,32 +107,22 @@ def test_mmsegs_interfaces_take_the_files_from_any_folder(
     found = inferencer(str(photos / 'large.tif'))['predictions']
     assert np.array_equal(found, expected)
     # weights alone: no optimizer, no code
-    content = torch.load(weights, weights_only=True)
-    assert set(content) == {'state_dict', 'meta'}
-    named = json.loads((model_folder / 'classes.json').read_text())
-    assert [entry['name'] for entry in named] == list(CLASSES)
-    assert [entry['colour'] for entry in named] == class_colours(4)
+    assert set(torch.load(weights, weights_only=True)) == {'state_dict', 'meta'}
+    assert read_class_colours(model_folder) == ([*CLASSES], class_colours(4))
 
 
-def test_mmsegs_test_tool_measures_it(model_folder, photos, tmp_path):
+def test_mmsegs_test_tool_measures_it(model_folder, photos, tmp_path, monkeypatch):
     data = tmp_path / 'data'
     shutil.copytree(photos / 'a', data / 'images')
     (data / 'masks').mkdir()
     model = semples_mmseg.load(model_folder)
     for photo in (data / 'images').iterdir():
         Image.fromarray(model.predict(photo)).save(data / 'masks' / f'{photo.stem}.png')
-    done = subprocess.run(
-        [
-            *(sys.executable, MMSEG_TOOLS / 'test.py', model_folder / 'segmenter.py'),
-            *(model_folder / 'segmenter.pth', '--work-dir', tmp_path / 'work'),
-        ],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, 'DATA_ROOT': str(data)},
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert 'aAcc: 100.0000' in done.stdout
+    monkeypatch.setenv('DATA_ROOT', str(data))
+    files = (model_folder / 'segmenter.py', model_folder / 'segmenter.pth')
+    run_tool(MMSEG_TOOLS / 'test.py', *files, '--work-dir', tmp_path / 'work')
+    (scores,) = (tmp_path / 'work').rglob('*.json')
+    assert json.loads(scores.read_text())['aAcc'] == 100
 
 
 def test_onnx_labels_are_those_of_pytorch(model_folder, photos):
@@ -151,12 +147,9 @@ def test_onnx_labels_are_those_of_pytorch(model_folder, photos):
 
 def test_masks_of_a_folder_and_going_on(model_folder, photos, tmp_path, capsys):
     out = tmp_path / 'masks'
-    command = ['predict', str(model_folder), str(photos), '--out', str(out)]
 
-    def run(*options):
-        with pytest.raises(SystemExit) as end:
-            main([*command, *options])
-        return end.value.code, capsys.readouterr()
+    def run(*options, out=out):
+        return predict(model_folder, photos, '--out', out, *options), capsys.readouterr()
 
     code, said = run('--device', 'cpu')
     assert code == 0 and f'6 masks written to {out};' in said.out
@@ -166,7 +159,7 @@ def test_masks_of_a_folder_and_going_on(model_folder, photos, tmp_path, capsys):
     assert np.array_equal(masks['a/two'], model.predict(photos / 'a/two.PNG'))
     with Image.open(out / 'large.png') as image:
         assert image.mode == 'P' and image.getpalette()[:6] == [0, 0, 0, 128, 0, 0]
-    assert [e['name'] for e in json.loads((out / 'classes.json').read_text())] == list(CLASSES)
+    assert read_class_colours(out)[0] == [*CLASSES]
 
     (out / 'large.png').unlink()
     (photos / 'broken.jpg').write_bytes(b'no photo')
@@ -181,44 +174,40 @@ def test_masks_of_a_folder_and_going_on(model_folder, photos, tmp_path, capsys):
 
     code, said = run('--max-side', '80')
     assert code == 2 and 'max_side None there, 80 now' in said.err and '--out' in said.err
-    command[-1] = str(photos)
-    assert 'is the folder of the photos' in run()[1].err
-    command[-1] = str(photos / 'masks')
-    assert run('--skip-unreadable')[0] == run('--skip-unreadable')[0] == 0
+    assert 'is the folder of the photos' in run(out=photos)[1].err
+    for _ in range(2):
+        assert run('--skip-unreadable', out=photos / 'masks')[0] == 0
     assert masks_below(photos / 'masks').keys() == NAMES  # no masks of masks
 
 
 def test_a_replaced_photo_and_a_changed_mask_are_noticed(model_folder, photos, tmp_path, capsys):
     out = tmp_path / 'masks'
 
-    def predict():
-        with pytest.raises(SystemExit) as end:
-            main(['predict', str(model_folder / 'segmenter.onnx'), str(photos), '--out', str(out)])
-        return end.value.code, capsys.readouterr()
+    def run():
+        onnx = model_folder / 'segmenter.onnx'
+        return predict(onnx, photos, '--out', out), capsys.readouterr()
 
-    assert predict()[0] == 0
+    assert run()[0] == 0
     Image.fromarray(picture(30, 40)).save(photos / 'new.png')
-    code, said = predict()
+    code, said = run()
     assert code == 0 and '1 masks written' in said.out
     Image.fromarray(read_mask(out / 'new.png')).save(out / 'new.png')  # without colours
-    code, said = predict()
+    code, said = run()
     assert code == 2 and f'{out / "new.png"} was changed' in said.err
     (out / 'new.png').unlink()  # as the message says
-    assert predict()[0] == 0
+    assert run()[0] == 0
     Image.fromarray(picture(50, 20)).save(photos / 'new.png')
-    code, said = predict()
+    code, said = run()
     assert code == 2 and 'new has other content' in said.err
     for content in ('[]', '3', '{'):
         (out / 'record.json').write_text(content)
-        code, said = predict()
+        code, said = run()
         assert code == 2 and 'record.json' in said.err and 'Traceback' not in said.err
 
 
 def test_what_cannot_be_predicted_is_named(model_folder, photos, tmp_path, capsys):
     def error(*words):
-        with pytest.raises(SystemExit) as end:
-            main(['predict', *map(str, words), '--out', str(tmp_path / 'out')])
-        assert end.value.code == 2
+        assert predict(*words, '--out', tmp_path / 'out') == 2
         return capsys.readouterr().err
 
     (tmp_path / 'empty').mkdir()
