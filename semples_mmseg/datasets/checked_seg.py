@@ -89,7 +89,8 @@ class CheckedSegDataset(BaseSegDataset):
         """Read the list and check the files; MMSeg's items with ``img_id``."""
         items = self._read_items()
         if masks := self._checkable_masks(items):
-            check_masks_have_classes(masks, len(self.metainfo['classes']), self._renamed_ids())
+            renamed = renamed_ids(self.reduce_zero_label, self.label_map)
+            check_masks_have_classes(masks, len(self.metainfo['classes']), renamed)
         return items
 
     def prepare_data(self, idx: int) -> Any:
@@ -155,9 +156,6 @@ class CheckedSegDataset(BaseSegDataset):
         if not self._local or not self.seg_map_suffix.endswith('.png'):
             return []
         return [item['seg_map_path'] for item in items if 'seg_map_path' in item]
-
-    def _renamed_ids(self) -> Any:
-        return renamed_ids(self.reduce_zero_label, self.label_map)
 
     def _ids_in(self, folder: str) -> list[str]:
         """Image ids of all images of a folder, and a warning of those with another suffix."""

@@ -50,12 +50,12 @@ class WeakVOCDataset(WeakLabelDataset):
         label_file: JSON file of the labels, see ``WeakLabelDataset``. None reads the XML
             annotations.
         xml_prefix: Folder of the XML annotations, relative to ``data_root``.
-        data_prefix: Folders of images and, for evaluation, masks. The plain download has its masks
-            in ``SegmentationClass``; ``SegmentationClassAug`` also covers the images of SBD.
-        **kwargs: Passed on to ``WeakLabelDataset``.
+        **kwargs: Passed on to ``WeakLabelDataset``. For the masks of the plain download set
+            ``seg_map_path`` of ``data_prefix`` to ``SegmentationClass``.
     """
 
     METAINFO = PascalVOCDataset.METAINFO
+    DATA_PREFIX = dict(img_path='JPEGImages', seg_map_path='SegmentationClassAug')
     # Names that CLIP reads in place of the data set's (published settings of SemPLeS).
     PROMPT_NAMES: ClassVar = dict(
         diningtable='dining table',
@@ -70,18 +70,10 @@ class WeakVOCDataset(WeakLabelDataset):
         label_file: str | None = None,
         xml_prefix: str = 'Annotations',
         data_root: str | None = None,
-        data_prefix: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
         self.xml_prefix = fileio.join_path(data_root, xml_prefix) if data_root else xml_prefix
-        super().__init__(
-            ann_file=ann_file,
-            label_file=label_file,
-            data_root=data_root,
-            data_prefix=data_prefix
-            or dict(img_path='JPEGImages', seg_map_path='SegmentationClassAug'),
-            **kwargs,
-        )
+        super().__init__(ann_file, label_file, data_root=data_root, **kwargs)
 
     def load_image_labels(self, img_ids: Sequence[str]) -> Mapping[str, Sequence[Label]]:
         """Labels from ``label_file`` or the XML annotations of the given images."""
@@ -95,6 +87,5 @@ class WeakVOCDataset(WeakLabelDataset):
 
     @property
     def _label_source(self) -> str:
-        if self.label_file:
-            return super()._label_source
-        return f'annotations {self.xml_prefix}/*.xml'
+        xml = f'annotations {self.xml_prefix}/*.xml'
+        return super()._label_source if self.label_file else xml

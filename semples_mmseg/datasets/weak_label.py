@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from mmengine import fileio
@@ -13,7 +13,7 @@ from mmseg.registry import DATASETS
 from ..utils.errors import Refusal
 from ..utils.lists import name_absent, name_some
 from .checked_seg import CheckedSegDataset
-from .checks import check_masks_show_labels
+from .checks import check_masks_show_labels, renamed_ids
 from .labels import Label, class_names_of, read_label_file
 from .pipelines import annotation_loaders
 
@@ -60,6 +60,9 @@ class WeakLabelDataset(CheckedSegDataset):
         'val_evaluator=None; to predict without masks give tools/test.py --out FOLDER'
     )
 
+    DATA_PREFIX: ClassVar[Mapping[str, str]] = {}
+    """Default folders of a subclass."""
+
     def __init__(
         self,
         ann_file: str = '',
@@ -70,7 +73,7 @@ class WeakLabelDataset(CheckedSegDataset):
         test_mode: bool = False,
         **kwargs: Any,
     ) -> None:
-        prefix = dict(dict(img_path=''), **(data_prefix or {}))
+        prefix = dict(img_path='') | dict(data_prefix or self.DATA_PREFIX)
         if not test_mode:
             prefix.pop('seg_map_path', None)
         if label_file and data_root and not os.path.isabs(label_file):
@@ -148,7 +151,8 @@ class WeakLabelDataset(CheckedSegDataset):
             return self._training_images(items)
         if masks := self._checkable_masks(items):
             multi_hots = [item['image_labels'] for item in items]
-            check_masks_show_labels(masks, multi_hots, self.object_classes, self._renamed_ids())
+            renamed = renamed_ids(self.reduce_zero_label, self.label_map)
+            check_masks_show_labels(masks, multi_hots, self.object_classes, renamed)
         return items
 
     def _training_images(self, data_list: list[dict]) -> list[dict]:

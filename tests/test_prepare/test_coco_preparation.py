@@ -47,7 +47,8 @@ def test_lists_labels_and_masks(tree):
         }
     assert not (tree / 'masks/train2014').exists()
 
-    infos = WeakCOCODataset(data_root=str(tree)).load_data_list()
+    data = WeakCOCODataset('ImageSets/train.txt', 'labels_train.json', data_root=str(tree))
+    infos = data.load_data_list()
     assert [info['img_id'] for info in infos] == [stem(n, 'train') for n in (1, 2, 4)]
     assert [info['image_labels'].sum() for info in infos] == [3, 3, 1]
     assert infos[2]['image_labels'].nonzero()[0].tolist() == [COCO_CLASSES.index('tv')]
