@@ -7,16 +7,6 @@ from torch import Tensor, nn
 
 from ..utils.errors import Refusal
 
-# Tensors with one entry for each class, and the axis of the classes.
-_CLASS_AXES = {
-    'cls_token': 1,
-    'cls_emb': 1,
-    'mask_norm.weight': 0,
-    'conv_seg.weight': 0,
-    'head.weight': 0,
-    'prompts': 0,
-}
-
 
 def misfit(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
     """Name the tensors of a file whose shape is not the model's own, or return an empty text.
@@ -29,19 +19,13 @@ def misfit(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
         one_token = name.endswith('cls_token') and there[1:2] == (1,)
         if here == there or one_token or name.endswith('pos_embed'):
             continue
-        axis = next((a for end, a in _CLASS_AXES.items() if name.endswith(end)), None)
-        if axis is not None and len(here) == len(there) and here[axis] != there[axis]:
-            return (
-                f'{name} is {(*there,)} there and {(*here,)} here: it is for {there[axis]} '
-                f'classes, the model has {here[axis]}'
-            )
         found.append(f'{name} is {(*there,)} there and {(*here,)} here')
     if not found:
         return ''
     more = f' and {len(found) - 3} more' if len(found) > 3 else ''
     return (
-        f'{"; ".join(found[:3])}{more}. Widths, patches or lengths differ: take the file of this '
-        'model, or change the config'
+        f'{"; ".join(found[:3])}{more}. The number of classes, the width, patches or lengths '
+        'differ: take the file of this model, or change the config'
     )
 
 

@@ -13,7 +13,6 @@ import zlib
 import numpy as np
 import pytest
 import scipy.io
-from damage import damage
 from PIL import Image
 
 from semples_mmseg.datasets.labels import read_label_file
@@ -30,30 +29,39 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (31, 23, 3), np.uint8)
 CLASSES = ('cat', 'dog')
 
 
+NASTY = (b'\0', b'\xff' * 8, b'\xff\xff\xff\x7f', b'\0\0\0\x80', b'%s', b'\n' * 50, b'\xed\xa0\x80')
+
+
+def damage(content: bytes, rng: random.Random) -> bytes:
+    """Change a file in one to four places: bits, bytes, lengths, cuts, repetitions."""
+    data = bytearray(content)
+    for _ in range(rng.randint(1, 4)):
+        if not data:
+            break
+        place = rng.randrange(min(len(data), 200) if rng.random() < 0.5 else len(data))
+        end, new = rng.choice(
+            [
+                (place + 1, bytes([data[place] ^ 1 << rng.randrange(8)])),
+                (place + 1, rng.randbytes(1)),
+                (place + 4, rng.choice((b'\xff' * 4, b'\x7f\xff\xff\xff', b'\0' * 4))),
+                (len(data), b''),
+                (place + rng.randint(1, 40), b''),
+                (place, rng.choice(NASTY)),
+                (place, data[place : place + rng.randint(1, 200)] * rng.randint(1, 20)),
+            ]
+        )
+        data[place:end] = new
+    return bytes(data)
+
+
+def written(write, *arguments, **options) -> bytes:
+    stream = io.BytesIO()
+    write(stream, *arguments, **options)
+    return stream.getvalue()
+
+
 def image(kind: str, **options) -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(PIXELS).save(stream, kind, **options)
-    return stream.getvalue()
-
-
-def mask() -> bytes:
-    stream = io.BytesIO()
-    Image.fromarray(PIXELS[..., 0] % 3).save(stream, 'PNG')
-    return stream.getvalue()
-
-
-def sbd() -> bytes:
-    stream = io.BytesIO()
-    content = dict(GTcls=dict(Segmentation=PIXELS[..., 0] % 21))
-    scipy.io.savemat(stream, content, do_compression=True)  # as SBD's are, so with a checksum
-    return stream.getvalue()
-
-
-def pickled() -> bytes:
-    stream = io.BytesIO()
-    labels = {f'2007_00000{i}': np.eye(2, dtype=np.float32)[i % 2] for i in range(4)}
-    np.save(stream, np.array(labels, object), allow_pickle=True)
-    return stream.getvalue()
+    return written(Image.fromarray(PIXELS).save, kind, **options)
 
 
 def recompressed(content: bytes, rng: random.Random) -> bytes:
@@ -70,6 +78,11 @@ def recompressed(content: bytes, rng: random.Random) -> bytes:
     return b''.join(parts)
 
 
+MASK = PIXELS[..., 0] % 3
+# compressed, as SBD's are, so with a checksum
+SBD = dict(mdict=dict(GTcls=dict(Segmentation=PIXELS[..., 0] % 21)), do_compression=True)
+VECTORS = {f'2007_00000{i}': np.eye(2, dtype=np.float32)[i % 2] for i in range(4)}
+PICKLE = written(np.save, np.array(VECTORS, object))
 LABELS = json.dumps({'a': ['cat'], 'b/c': ['dog', 'cat'], 'é': []}).encode()
 XML = b'<annotation><object><name>cat</name></object><object><name>dog</name></object></annotation>'
 READERS = {
@@ -83,12 +96,15 @@ READERS = {
     'ppm': (image('PPM'), read_image),
     'jpeg2000': (image('JPEG2000'), read_image),
     'avif': (image('AVIF'), read_image),
-    'mask': (mask(), read_mask),
-    'sbd': (sbd(), read_sbd_mask),
+    'mask': (written(Image.fromarray(MASK).save, 'PNG'), read_mask),
+    'sbd': (written(scipy.io.savemat, **SBD), read_sbd_mask),
     'list': (b'a\nb/c\nmy photo 1\n', lambda path: read_image_ids(str(path))),
     'labels': (LABELS, lambda path: read_label_file(str(path), 3)),
     'xml': (XML, lambda path: read_object_names(str(path))),
-    'pickle': (pickled(), lambda path: read_cls_labels(path, CLASSES)),
+    'pickle': (
+        written(np.save, np.array(VECTORS, object)),
+        lambda path: read_cls_labels(path, CLASSES),
+    ),
 }
 
 

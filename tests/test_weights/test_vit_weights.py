@@ -168,7 +168,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
     save_torch_hub(timm_vit(), tmp_path / 'deit.pth')
     file = re.escape(f'{tmp_path}/deit.pth')
     wide = dict(ARCH, embed_dims=48)
-    with pytest.raises(ValueError, match=rf'(?s){file}.*does not fit VisionTransformer: .*Widths'):
+    with pytest.raises(ValueError, match=rf'(?s){file}.*does not fit VisionTransformer: .*width'):
         encoder(tmp_path / 'deit.pth', arch=wide)
     with pytest.raises(ValueError, match=rf'(?s){file}.*projection.weight is .*16, 16.* there and'):
         generator_backbone(tmp_path / 'deit.pth', patch_size=8)
