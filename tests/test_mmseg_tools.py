@@ -94,14 +94,14 @@ def model(request, trained):
     return (request.param, *trained[request.param])
 
 
-def test_test(model):
+def test_test_and_confusion_matrix(model):
     name, config, checkpoint = model
     shown = f'shown/{name}'
     # The official MMSeg paints every 50th batch, OneDL's fork every one.
     often = ('--cfg-options', 'default_hooks.visualization.interval=1')
-    options = ('--work-dir', f'tested/{name}', '--show-dir', shown, *often)
+    folders = ('--work-dir', f'tested/{name}', '--out', f'out/{name}', '--show-dir', shown)
     # A process of its own: what is painted depends on visualizers that were made before.
-    command = [sys.executable, MMSEG_TOOLS / 'test.py', config, checkpoint, *options]
+    command = [sys.executable, MMSEG_TOOLS / 'test.py', config, checkpoint, *folders, *often]
     subprocess.run([*map(str, command)], check=True)
     (metrics,) = Path(f'tested/{name}').glob('*/*.json')
     values = json.loads(metrics.read_text())
@@ -109,6 +109,8 @@ def test_test(model):
     painted = list(Path(shown).rglob('*.png'))
     assert len(painted) == {'semples': 12, 'segmenter': 5}[name]
     assert Image.open(painted[0]).size[0] >= 64
+    run('analysis_tools/confusion_matrix.py', config, f'out/{name}', f'matrix/{name}')
+    assert Image.open(f'matrix/{name}/confusion_matrix.png').size[0] > 0
 
 
 def test_python_interface(model):
@@ -151,13 +153,6 @@ def test_benchmark(model, capsys):
     name, config, checkpoint = model
     run('analysis_tools/benchmark.py', config, checkpoint, '--work-dir', f'speed/{name}')
     assert len(list(Path(f'speed/{name}').glob('fps_*.json'))) == 1
-
-
-def test_confusion_matrix(model):
-    name, config, checkpoint = model
-    run('test.py', config, checkpoint, '--work-dir', f'tested/{name}', '--out', f'out/{name}')
-    run('analysis_tools/confusion_matrix.py', config, f'out/{name}', f'matrix/{name}')
-    assert Image.open(f'matrix/{name}/confusion_matrix.png').size[0] > 0
 
 
 def test_publish_model(model):

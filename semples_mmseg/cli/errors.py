@@ -21,7 +21,6 @@ import os
 import re
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Iterator
 from typing import NoReturn
@@ -83,9 +82,11 @@ def exit_codes() -> Iterator[None]:
     Raises:
         SystemExit: With the exit code; its cause is the error.
     """
+    before = signal.getsignal(signal.SIGTERM)
+    if _processes() == 1:
+        signal.signal(signal.SIGTERM, _terminate)
     try:
-        with _terminable():
-            yield
+        yield
     except KeyboardInterrupt as error:
         by, code = ('SIGTERM', 143) if isinstance(error, Terminated) else ('Ctrl-C', 130)
         _end(f'stopped: by {by}. {_RESUME}', code, error)
@@ -102,6 +103,8 @@ def exit_codes() -> Iterator[None]:
             raise
         traceback.print_exception(error)
         _end(f'error: {known}. {_RESUME}', 1, error)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def advice(error: BaseException) -> str | None:
@@ -124,24 +127,15 @@ def advice(error: BaseException) -> str | None:
     return None
 
 
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    alone = int(os.environ.get('WORLD_SIZE') or 1) == 1
-    if not alone or threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def _processes() -> int:
+    return int(os.environ.get('WORLD_SIZE') or 1)
 
-    def terminate(*_: object) -> None:
-        raise Terminated
 
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _terminate(*_: object) -> NoReturn:
+    raise Terminated
 
 
 def _end(text: str, code: int, error: BaseException) -> NoReturn:
-    rank = os.environ.get('RANK') if int(os.environ.get('WORLD_SIZE') or 1) > 1 else None
-    print(text if rank is None else f'[process {rank}] {text}', file=sys.stderr, flush=True)
+    which = f'[process {os.environ.get("RANK")}] ' if _processes() > 1 else ''
+    print(which + text, file=sys.stderr, flush=True)
     raise SystemExit(code) from error

@@ -12,13 +12,13 @@ from mmengine.config import Config
 from ..datasets.pipelines import set_max_side
 from ..engine.stage_plan import RUN_KEYS, STAGE_KEYS, StagePlan
 from ..utils.configs import read_config, read_options
-from ..utils.errors import Missing, Refusal
+from ..utils.errors import Refusal
 from ..utils.io import check_writable
 from ..utils.linter import TOP, hint, known, lint, uses
 from ..weights import forbid_code, read_checkpoint, resolve, trust_checkpoints, with_scheme
 from ..weights.latest_checkpoint import latest_whole_checkpoint
 
-_LEAST_SHARED = 16 * 2**20
+_LEAST_SHARED = 16 * 2**20  # bytes; without room, workers wait forever
 # Hooks of MMEngine's that it leaves out where the config has None; it stops at other names.
 _REMOVABLE = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 
@@ -51,8 +51,6 @@ def load_config(args: argparse.Namespace, *needs: str) -> Config:
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     trust_checkpoints() if args.trust_checkpoint else forbid_code()
-    if not Path(args.config).is_file():
-        raise Missing(f'no config at {args.config}')
     if args.data_root:
         os.environ['DATA_ROOT'] = args.data_root
     config = TextOnceConfig()
@@ -90,8 +88,13 @@ def load_config(args: argparse.Namespace, *needs: str) -> Config:
     hooks = config.get('default_hooks') or {}
     for name in [name for name, hook in hooks.items() if hook is None and name not in _REMOVABLE]:
         del hooks[name]
-    if workers:
-        check_shared_memory()
+    shared = '/dev/shm'
+    if workers and Path(shared).is_dir() and shutil.disk_usage(shared).free < _LEAST_SHARED:
+        raise Refusal(
+            f'the workers of data loaders need shared memory, and {shared} has less than '
+            f'{_LEAST_SHARED // 2**20} MiB free: make it larger (docker run --shm-size=8g, or '
+            '--ipc=host), or set num_workers=0 of all data loaders with --cfg-options'
+        )
     return config
 
 
@@ -162,16 +165,6 @@ def _check_effect(config: Config, key: str) -> None:
         raise Refusal(
             f'--cfg-options {key} has no effect: each stage has a batch size of its own, '
             'stages.0.batch_size and so on'
-        )
-
-
-def check_shared_memory(folder: str = '/dev/shm') -> None:
-    """Refuse loader workers that could pass no images on: without room they wait forever."""
-    if Path(folder).is_dir() and shutil.disk_usage(folder).free < _LEAST_SHARED:
-        raise Refusal(
-            f'the workers of data loaders need shared memory, and {folder} has less than '
-            f'{_LEAST_SHARED // 2**20} MiB free: make it larger (docker run --shm-size=8g, or '
-            '--ipc=host), or set num_workers=0 of all data loaders with --cfg-options'
         )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from .. import environment, register_components
 from ..photos.settings import WEIGHTS
 from ..runs.command import add_dry_run, add_run_options
+from ..utils.errors import Refusal
 from ..version import __version__
 from .arguments import add_export_options, add_flag, add_max_side, positive
 from .errors import exit_codes
@@ -68,7 +69,7 @@ def predict(
     overlays: bool,
     skip_unreadable: bool,
     device: str | None,
-) -> int:
+) -> None:
     """Write masks of new photos, without tags."""
     from ..photos.predicting import load, model_files, named_photos, predict_photos
     from ..utils.files import file_digest
@@ -81,14 +82,11 @@ def predict(
     print(f'{done.masks} masks written to {out}{there}; classes.json names their ids')
     for message in done.unreadable:
         print(f'left out: {message}', file=sys.stderr)
-    if not done.unreadable or skip_unreadable:
-        return 0
-    print(
-        f'error: {len(done.unreadable)} of {len(named)} photos could not be read. Repair them '
-        'and run the same command again, or add --skip-unreadable',
-        file=sys.stderr,
-    )
-    return 2
+    if done.unreadable and not skip_unreadable:
+        raise Refusal(
+            f'{len(done.unreadable)} of {len(named)} photos could not be read. Repair them '
+            'and run the same command again, or add --skip-unreadable'
+        )
 
 
 def export(folder: Path, format: str, out: Path, **options: Any) -> None:
@@ -158,7 +156,33 @@ def build_parser() -> argparse.ArgumentParser:
         of[run].set_defaults(run=run)
 
     for command in (of[check], of[fit]):
-        _add_photo_options(command)
+        command.add_argument(
+            'photos', type=Path, metavar='PHOTOS', help='folder, sub-folders included'
+        )
+        command.add_argument(
+            '--tags',
+            type=Path,
+            help='tag table: CSV, TSV, JSON, COCO JSON, a folder of VOC XML, cls_labels.npy '
+            '(default: every sub-folder is a class)',
+        )
+        command.add_argument(
+            '--classes', type=Path, help='text file: one class name a line, in order'
+        )
+        command.add_argument(
+            '--weights',
+            choices=WEIGHTS,
+            default='pretrained',
+            help='what training starts from: DeiT-S and CLIP ViT-B/32, downloaded once; or the '
+            'small models of the demo, to try the program offline (default: %(default)s)',
+        )
+        for name, model in (('--backbone', 'DeiT-S'), ('--clip', 'CLIP ViT-B/32')):
+            command.add_argument(name, type=Path, help=f'file of {model}, in place of the download')
+        command.add_argument('--seed', type=int, default=0, help='seed of training')
+        command.add_argument(
+            '--epochs',
+            type=positive,
+            help='maximum number of epochs of each training (default: by number of photos)',
+        )
     of[fit].add_argument('--out', type=Path, required=True, metavar='RUN', help='folder of the run')
     add_flag(of[fit], '--skip-unreadable', 'leave out photos that cannot be read')
     add_flag(of[fit], '--skip-rare', 'leave out classes of fewer than two photos')
@@ -198,29 +222,3 @@ def build_parser() -> argparse.ArgumentParser:
 
     add_run_options(of[demo])
     return parser
-
-
-def _add_photo_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument('photos', type=Path, metavar='PHOTOS', help='folder, sub-folders included')
-    command.add_argument(
-        '--tags',
-        type=Path,
-        help='tag table: CSV, TSV, JSON, COCO JSON, a folder of VOC XML, cls_labels.npy '
-        '(default: every sub-folder is a class)',
-    )
-    command.add_argument('--classes', type=Path, help='text file: one class name a line, in order')
-    command.add_argument(
-        '--weights',
-        choices=WEIGHTS,
-        default='pretrained',
-        help='what training starts from: DeiT-S and CLIP ViT-B/32, downloaded once; or the small '
-        'models of the demo, to try the program offline (default: %(default)s)',
-    )
-    for name, model in (('--backbone', 'DeiT-S'), ('--clip', 'CLIP ViT-B/32')):
-        command.add_argument(name, type=Path, help=f'file of {model}, in place of the download')
-    command.add_argument('--seed', type=int, default=0, help='seed of training')
-    command.add_argument(
-        '--epochs',
-        type=positive,
-        help='maximum number of epochs of each training (default: by number of photos)',
-    )
