@@ -108,7 +108,10 @@ class CheckedSegDataset(BaseSegDataset):
         except Refusal:
             raise
         except Exception as error:  # of other libraries; a worker loses the number of an OSError
-            raise RunError(f'{files} failed: {type(error).__name__}: {error}') from error
+            # Pillow and MMCV raise these for a damaged image, the system an OSError with a number.
+            damage = isinstance(error, (OSError, ValueError, AssertionError))
+            kind = Refusal if damage and not getattr(error, 'errno', None) else RunError
+            raise kind(f'{files} failed: {type(error).__name__}: {error}') from error
         if data is None:
             raise RunError(f'{files}: the pipeline returned None')
         samples = data.get('data_samples', ()) if isinstance(data, Mapping) else ()

@@ -141,8 +141,9 @@ def test_a_failure_says_what_to_do_and_leaves_the_last_checkpoint(start, kind, c
     assert text.endswith('good to epoch 1\n'), text[-500:]
 
 
-def test_a_damaged_photo_read_by_a_worker_is_one_line(start):
-    code, text = start('photo', 'train_dataloader.dataset.pipeline.0.type=LoadCheckedImage')
+@pytest.mark.parametrize('loader', ['LoadCheckedImage', 'LoadImageFromFile'])
+def test_a_damaged_photo_read_by_a_worker_is_one_line(start, loader):
+    code, text = start('photo', f'train_dataloader.dataset.pipeline.0.type={loader}')
     assert code == 2 and 'Traceback' not in text, text
     (line,) = [line for line in text.splitlines() if line.startswith('error: ')]
     assert 'img02.png' in line
