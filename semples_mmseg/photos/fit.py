@@ -45,10 +45,10 @@ def fit(
     tags: str | Path | None = None,
     out: str | Path = 'run',
     *,
-    classes: Path | None = None,
+    classes: str | Path | None = None,
     weights: str = 'pretrained',
-    backbone: Path | None = None,
-    clip: Path | None = None,
+    backbone: str | Path | None = None,
+    clip: str | Path | None = None,
     seed: int = 0,
     epochs: int | None = None,
     skip_unreadable: bool = False,
@@ -89,14 +89,14 @@ def fit(
         RunError: If a step fails.
     """
     console = Console(soft_wrap=True)
-    run = Run(Path(out))
-    photos, tags = Path(photos), None if tags is None else Path(tags)
-    if run.folder.resolve().is_relative_to(photos.resolve()):
+    run, root = Run(Path(out)), Path(photos)
+    tags, classes = (None if path is None else Path(path) for path in (tags, classes))
+    if run.folder.resolve().is_relative_to(root.resolve()):
         raise Refusal(
             f'{out} is inside the folder of photos, so its masks would be used as photos: '
             'choose another folder with --out'
         )
-    found = inspect_photos(photos, tags, classes, run.known_sizes(photos))
+    found = inspect_photos(root, tags, classes, run.known_sizes(root))
     usable = found.usable(skip_unreadable, skip_rare)
     settings = choose_settings(found.sizes.values(), weights, backbone, clip, seed, epochs)
     show_inspection(found, console)
@@ -160,12 +160,6 @@ def show_settings(settings: FitSettings, photos: int, console: Console) -> None:
 
 def begin(run: Run, found: Inspection, tagged: TaggedPhotos, settings: FitSettings) -> FitSettings:
     """Record what a run is made from, and write its lists, labels and configs.
-
-    Args:
-        run: Its folder may be new, empty, or hold a run of these photos and tags.
-        found: All photos.
-        tagged: Photos and tags to train on.
-        settings: Settings of the trainings.
 
     Returns:
         The settings of the run; for an existing run, those that it was begun with.

@@ -102,8 +102,8 @@ class FitSettings:
 def choose_settings(
     sizes: Collection[tuple[int, int]],
     weights: str = 'pretrained',
-    backbone: Path | None = None,
-    clip: Path | None = None,
+    backbone: str | Path | None = None,
+    clip: str | Path | None = None,
     seed: int = 0,
     epochs: int | None = None,
 ) -> FitSettings:
@@ -128,8 +128,8 @@ def choose_settings(
         lengths[name] = Length(batch, chosen if epochs is None else min(chosen, epochs))
     return FitSettings(
         weights=weights,
-        backbone=None if backbone is None else str(backbone.resolve()),
-        clip=None if clip is None else str(clip.resolve()),
+        backbone=None if backbone is None else str(Path(backbone).resolve()),
+        clip=None if clip is None else str(Path(clip).resolve()),
         segmenter=lengths.pop('segmenter'),
         stages=lengths,
         workers=0 if small else min(usable_cores(), 8),

@@ -20,8 +20,10 @@ from tiny_run import CLASSES, MAX_SIDE, make_run, picture
 
 import semples_mmseg
 from semples_mmseg.cli.main import main
+from semples_mmseg.photos import model_out
 from semples_mmseg.photos.model_out import write_model
 from semples_mmseg.photos.onnx_model import OnnxModel
+from semples_mmseg.utils.errors import MissingPackage
 from semples_mmseg.utils.label_png import class_colours, read_class_colours, read_mask
 
 pytest.importorskip('onnx')
@@ -66,6 +68,23 @@ def model_folder(tmp_path_factory):
     shutil.move(run.model, moved)
     shutil.rmtree(run.folder)
     return moved
+
+
+def test_a_cut_file_of_the_model_is_noticed_and_made_again(tmp_path, monkeypatch):
+    def check_packages():
+        raise MissingPackage('no onnx')
+
+    monkeypatch.setattr(model_out, 'check_packages', check_packages)
+    run = make_run(tmp_path / 'run')
+    files = write_model(run)
+    assert [file.name for file in files] == ['segmenter.py', 'segmenter.pth', 'classes.json']
+    whole = files[1].read_bytes()
+    files[1].write_bytes(whole[:-100])
+    with pytest.raises(ValueError, match=r'segmenter\.pth was changed.*delete it'):
+        write_model(run)
+    files[1].unlink()
+    assert write_model(run) == files
+    assert len(files[1].read_bytes()) == len(whole)
 
 
 @pytest.fixture
