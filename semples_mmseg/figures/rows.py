@@ -88,10 +88,8 @@ def read_photos(
         ValueError: If a tag is no class, an image cannot be read, or numbers differ.
     """
     files = [image for image in images if Path(image).is_file()]
-    if len(tags) not in ({0} if not files else {1, len(files)}) or len(masks) not in (
-        0,
-        len(files),
-    ):
+    tagged = {1, len(files)} if files else {0}
+    if len(tags) not in tagged or len(masks) not in (0, len(files)):
         raise Refusal(
             f'--tags has {len(tags)} and --masks {len(masks)} entries for {len(files)} image '
             'files: give tags and masks of each file, or the tags of all files once'

@@ -12,9 +12,7 @@ def min_max(maps: Tensor, eps: float) -> Tensor:
 
     Minimum and maximum are not detached.
 
-    Args:
-        maps: (..., H, W).
-        eps: Absolute; maps whose range is far below it become nearly zero.
+    Maps (..., H, W) whose range is far below ``eps`` become nearly zero.
     """
     low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
     return (maps - low) / (high - low + eps)

@@ -24,10 +24,6 @@ def test_overlay_shows_the_highest_class_and_resizes():
     np.testing.assert_array_equal(overlay_cam(image, both), overlay_cam(image, both[1]))
     none = overlay_cam(image, np.zeros((0, 2, 2)))
     np.testing.assert_array_equal(none, overlay_cam(image, np.zeros((8, 6))))
-
-
-def test_overlay_refuses_what_is_no_cam():
-    image = np.zeros((2, 2, 3), np.uint8)
     with pytest.raises(ValueError, match=r'scores in \[0, 1\]'):
         overlay_cam(image, np.full((2, 2), 1.5))
 

@@ -144,7 +144,7 @@ def test_parts_of_a_batch_have_the_gradients_of_the_whole(tiny_clip, weights):
         CLIPImageHead(dict(model=tiny_clip, pretrained=None), max_batch=0)
 
 
-@pytest.mark.parametrize('kind', ['vit', 'resnet', 'convnext', 'coca'])
+@pytest.mark.parametrize('kind', ['vit', 'resnet', 'coca'])
 def test_rounded_weights_compute_what_autocast_computes(tiny_clip, kind):
     """Bit for bit: features, and gradients with respect to pixels and prompts."""
     clip = random_clip(of_kind(tiny_clip, kind))
@@ -190,11 +190,9 @@ def test_folded_quick_gelu_keeps_less(tiny_clip, weights):
 
 
 def test_both_heads_share_a_clip_that_is_read_once(tiny_clip, weights, monkeypatch):
-    path = weights[1]
-    reads = []
-    read = loading.read_state_dict
+    reads, read = [], loading.read_state_dict
     monkeypatch.setattr(loading, 'read_state_dict', lambda p: reads.append(p) or read(p))
-    MODELS.build(dict(TINY_SEMPLES, clip=dict(model=tiny_clip, pretrained=path)))
+    MODELS.build(dict(TINY_SEMPLES, clip=dict(model=tiny_clip, pretrained=weights[1])))
     assert len(reads) == 1
 
 
@@ -380,7 +378,7 @@ def test_images_of_other_clips(tiny_clip, kind):
 
 
 def test_room_for_prompts_in_other_contexts(tiny_clip):
-    rooms = dict(vit=71, coca=70, siglip=58, perception=26, cut_tokens=27)
+    rooms = dict(coca=70, siglip=58, cut_tokens=27)
     for kind, room in rooms.items():
         head = CLIPTextHead(NAMES, random_clip(of_kind(tiny_clip, kind)))
         assert head.max_prompt_tokens == room

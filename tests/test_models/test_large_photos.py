@@ -76,17 +76,13 @@ def test_cams_have_the_limited_size_and_labels_the_original_one(photo, cam_model
 
 def test_a_limited_photo_is_that_photo_made_small_beforehand(photo, cam_model, tmp_path):
     pack = dict(type='PackWeakInputs')
+    sample = predicted(cam_model, packed(photo, 120, pack, labels=(0, 0, 0)))
+    assert sample.cams.shape == SMALL and not sample.pred_sem_seg.data.any()
     Image.open(photo).resize(SMALL[::-1], Image.Resampling.BICUBIC).save(tmp_path / 'small.png')
     small = predicted(cam_model, packed(str(tmp_path / 'small.png'), 120, pack))
     torch.testing.assert_close(
         predicted(cam_model, packed(photo, 120, pack)).cams.data, small.cams.data
     )
-
-
-def test_without_tags_there_are_no_cams_and_all_is_background(photo, cam_model):
-    sample = predicted(cam_model, packed(photo, 120, dict(type='PackWeakInputs'), labels=(0, 0, 0)))
-    assert sample.cams.shape == SMALL
-    assert sample.pred_sem_seg.shape == SIZE and not sample.pred_sem_seg.data.any()
 
 
 def test_metric_and_pseudo_masks_take_them(photo, cam_model, tmp_path):

@@ -241,10 +241,7 @@ def test_class_names_are_named_once(tiny_semples):
     assert model.dataset_meta['classes'] == ('background', 'cat', 'dog', 'tvmonitor')
     assert model.dataset_meta['palette'][:2] == [[0, 0, 0], [128, 0, 0]]
     for wrong, message in (
-        ('water', "'water' is not a registered data set"),
         ([], 'expected class names'),
-        (['cat', 'cat'], 'names a class twice'),
-        (['a|b|c'], 'expected class names'),
         (['background', 'cat'], 'background is not an object class'),
         ('CityscapesDataset', 'do not begin with background'),
     ):

@@ -181,12 +181,7 @@ def test_stage_0_gradients(tiny_generator):
             if p.grad is not None and p.grad.abs().sum() > 0
         }
     assert reached == dict(token={'backbone'}, coarse={'backbone', 'head'}, fine={'fusion'})
-
-
-def test_frozen_backbone_keeps_the_graph_of_head_and_fusion(tiny_generator):
-    generator = MODELS.build(tiny_generator)
-    generator.init_weights()
-    wake(generator)
+    generator.zero_grad()
     generator.backbone.requires_grad_(False)
     generator(torch.randn(1, 3, 64, 64)).cams.sum().backward()
     assert generator.head.weight.grad.abs().sum() > 0

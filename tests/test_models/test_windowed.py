@@ -118,6 +118,8 @@ def test_strips_are_padded_to_a_window(make_voc_tree):
     torch.testing.assert_close(logits, expected, atol=1e-5, rtol=1e-4)
     with torch.no_grad():
         assert model.slide_inference(torch.randn(1, 3, 20, 2000), [dict()]).shape[-2:] == (20, 2000)
+    with pytest.raises(ValueError, match='padding'):
+        model.slide_inference(torch.zeros(1, 3, 40, 50), [dict(img_padding_size=[0, 4, 0, 0])])
 
 
 def test_images_of_a_batch_may_differ_in_size(make_voc_tree):
@@ -132,13 +134,6 @@ def test_images_of_a_batch_may_differ_in_size(make_voc_tree):
         apart = [model.module.test_step(pseudo_collate([item]))[0] for item in data]
     for one, other in zip(together, apart, strict=True):
         assert torch.equal(one.pred_sem_seg.data, other.pred_sem_seg.data)
-
-
-def test_enlarging_refuses_padded_images(make_voc_tree):
-    model, _ = build('segmenter_deit-s_voc12.py', make_voc_tree({'2007_000001': ['cat']}))
-    meta = dict(img_padding_size=[0, 4, 0, 0])
-    with pytest.raises(ValueError, match='padding'):
-        model.module.slide_inference(torch.zeros(1, 3, 40, 50), [meta])
 
 
 @pytest.mark.parametrize('views', ['one', 'many'])
@@ -172,11 +167,9 @@ def test_restriction_says_what_is_missing(make_voc_tree):
     root = make_voc_tree({'2007_000001': ['cat']})
     restricted = {'model.test_cfg.restrict_to_image_labels': True}
     model, data = build('segmenter_deit-s_voc12.py', root, restricted)
-    with pytest.raises(ValueError, match='image-level labels'):
-        model.module.postprocess_result(
-            torch.zeros(1, 21, 8, 8), [SegDataSample(metainfo=dict(ori_shape=(8, 8)))]
-        )
     sample = SegDataSample(metainfo=dict(ori_shape=(8, 8)))
+    with pytest.raises(ValueError, match='image-level labels'):
+        model.module.postprocess_result(torch.zeros(1, 21, 8, 8), [sample])
     sample.image_labels = torch.ones(80)
     with pytest.raises(ValueError, match='80 object classes'):
         model.module.postprocess_result(torch.zeros(1, 21, 8, 8), [sample])

@@ -43,7 +43,7 @@ class Encoder(nn.Module):
         return self._held[0]
 
     def run_in(self, dtype: str | None, option: str) -> None:
-        """Run in half precision from now on; ``None`` changes nothing.
+        """Run in half precision (a ``dtype``) from now on.
 
         Frozen weights of matrix products and convolutions are rounded once; autocast, with the same
         results, rounds them in every call, because it keeps copies only of trained ones.

@@ -76,14 +76,7 @@ class CLIPImageHead(nn.Module):
         self.register_buffer('shift', shift.view(1, 3, 1, 1), persistent=False)
 
     def prepare(self, images: Tensor) -> Tensor:
-        """Bring images to CLIP's normalisation and input size.
-
-        Args:
-            images: (B, 3, H, W), normalised with ``input_mean`` and ``input_std``.
-
-        Returns:
-            (B, 3, s, s) with s = ``input_size``.
-        """
+        """Bring images (B, 3, H, W) to CLIP's normalisation and input size (B, 3, s, s)."""
         images = images * self.scale + self.shift
         if tuple(images.shape[-2:]) != self.input_size:
             images = F.interpolate(
@@ -92,24 +85,12 @@ class CLIPImageHead(nn.Module):
         return images
 
     def forward(self, images: Tensor) -> Tensor:
-        """Encode prepared, masked images.
-
-        Args:
-            images: (P, 3, s, s) from ``prepare``, times their masks; P > 0.
-
-        Returns:
-            (P, D) unit vectors.
-        """
+        """Unit vectors (P, D) of P > 0 images (P, 3, s, s) from ``prepare``, times their masks."""
         if self.max_batch is None or len(images) <= self.max_batch:
             return self._encode(images)
+        random = not self.encoder.frozen
         parts = [
-            # Nothing in a frozen encoder is random.
-            checkpoint(
-                self._encode,
-                part,
-                use_reentrant=False,
-                preserve_rng_state=not self.encoder.frozen,
-            )
+            checkpoint(self._encode, part, use_reentrant=False, preserve_rng_state=random)
             for part in images.split(self.max_batch)
         ]
         return torch.cat(parts)

@@ -108,9 +108,6 @@ class CLIPTextHead(nn.Module):
         streamline: Whether the text side of ``clip`` is frozen, see ``CLIPImageHead``. With
             ``False`` features of classes and prompts are computed again in every step.
 
-    Raises:
-        ValueError: If the sentence of a class is longer than CLIP's context, or the text encoder is
-            not one of open_clip's, or has another vocabulary than the tokenizer.
     """
 
     class_features: Tensor
@@ -180,12 +177,7 @@ class CLIPTextHead(nn.Module):
         return ids[len(start) :]
 
     def encode_sentences(self, sentences: Sequence[str]) -> Tensor:
-        """Unit vectors (n, D) of n ordinary sentences, as of open_clip's ``encode_text``.
-
-        Raises:
-            ValueError: If a sentence does not fit CLIP's context, or the tokenizer is of another
-                CLIP.
-        """
+        """Unit vectors (n, D) of n ordinary sentences, as of open_clip's ``encode_text``."""
         ids = self._tokenizer(list(sentences))
         room = self.context_length
         longer = self._tokenizer(list(sentences), context_length=room + 1)
@@ -211,10 +203,8 @@ class CLIPTextHead(nn.Module):
         """
         count, tokens, width = prompts.shape
         if tokens > self.max_prompt_tokens or width != self.width:
-            raise Refusal(
-                f'prompts of {tokens} x {width} do not fit this CLIP text encoder: at most '
-                f'{self.max_prompt_tokens} tokens of width {self.width}'
-            )
+            most = f'{self.max_prompt_tokens} tokens of width {self.width}'
+            raise Refusal(f'prompts of {tokens} x {width} do not fit this CLIP: at most {most}')
         row = [*self._before, *[self._word] * tokens, *self._after]
         row += [self._pad] * (self.context_length - len(row))
         ids, places = self.encoder.network.reading(torch.tensor([row] * count))

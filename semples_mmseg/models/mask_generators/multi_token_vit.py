@@ -17,10 +17,8 @@ class BlockTrace(NamedTuple):
 
     Attributes:
         attention: (B, heads, K + N, K + N), rows sum to one; after softmax, before dropout.
-            ``None`` without maps; then ``query`` and ``key`` are set.
+            ``None`` without maps; then ``query`` and ``key`` (B, heads, K + N, C / heads) are set.
         features: (B, K + N, C), output of the attention branch after its projection.
-        query: (B, heads, K + N, C / heads), or ``None``.
-        key: Like ``query``.
     """
 
     attention: Any
@@ -130,56 +128,35 @@ class MultiTokenViT(_VisionTransformer):
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
 
     def position_embedding(self, image_size: tuple[int, int], grid: tuple[int, int]) -> Tensor:
-        """Position embeddings for a grid of patches.
+        """Position embeddings (1, K + h * w, C) for a grid (h, w) of patches.
 
         Square images of the trained grid use them as they are. Otherwise the patch part is resized
         bicubically *by scale factor* ((h + 0.1) / g, (w + 0.1) / g), which also sets the sample
         coordinates: published checkpoints were trained this way.
-
-        Args:
-            image_size: Height and width of the image in pixels.
-            grid: Height and width (h, w) of the grid of patches.
-
-        Returns:
-            (1, K + h * w, C).
         """
         trained = self.patch_resolution
         if image_size[0] == image_size[1] and tuple(grid) == tuple(trained):
             return self.pos_embed
-        tokens, patches = self.pos_embed.split(
-            [self.num_cls_tokens, trained[0] * trained[1]], dim=1
-        )
+        tokens, patches = self.pos_embed.tensor_split([self.num_cls_tokens], dim=1)
         plane = patches.reshape(1, *trained, -1).permute(0, 3, 1, 2).float()
-        plane = F.interpolate(
-            plane,
-            scale_factor=((grid[0] + 0.1) / trained[0], (grid[1] + 0.1) / trained[1]),
-            mode='bicubic',
-            align_corners=False,
-            recompute_scale_factor=False,
-        )
+        scale = (grid[0] + 0.1) / trained[0], (grid[1] + 0.1) / trained[1]
+        plane = F.interpolate(plane, scale_factor=scale, mode='bicubic', align_corners=False)
         return torch.cat([tokens, plane.flatten(2).transpose(1, 2).to(tokens.dtype)], dim=1)
 
     def forward(
         self, x: Tensor, maps: bool = True
     ) -> tuple[Tensor, tuple[int, int], list[BlockTrace]]:
-        """Encode images.
-
-        Args:
-            x: (B, 3, H, W), normalised.
-            maps: Whether the traces have attention maps. Without them attention is fused, which is
-                faster.
+        """Encode normalised images (B, 3, H, W); without ``maps`` attention is fused, and faster.
 
         Returns:
             The tokens (B, K + h * w, C), class tokens first; the grid (h, w); one trace per block.
         """
-        image_size = (x.shape[-2], x.shape[-1])
-        if min(image_size) < self.patch_size:
-            # One patch has to fit.
-            image_size = (max(image_size[0], self.patch_size), max(image_size[1], self.patch_size))
-            x = F.interpolate(x, image_size, mode='bilinear', align_corners=False)
+        if min(x.shape[-2:]) < self.patch_size:  # one patch has to fit
+            size = [max(side, self.patch_size) for side in x.shape[-2:]]
+            x = F.interpolate(x, size, mode='bilinear', align_corners=False)
         patches, grid = self.patch_embed(x)
         tokens = torch.cat([self.cls_token.expand(len(x), -1, -1), patches], dim=1)
-        tokens = tokens + self.position_embedding(image_size, grid)
+        tokens = tokens + self.position_embedding((x.shape[-2], x.shape[-1]), grid)
         tokens = self.pre_norm(self.drop_after_pos(tokens))
         traces = []
         for block in self.layers:
@@ -195,9 +172,8 @@ class MultiTokenViT(_VisionTransformer):
         found = state_dict[token_key].shape[1]
         if found not in (1, self.num_cls_tokens):
             raise Refusal(
-                f'the checkpoint has {found} class tokens at {token_key!r}, this model has '
-                f'{self.num_cls_tokens} classes: load a checkpoint of the same classes, or an '
-                'ImageNet one with a single class token'
+                f'the checkpoint has {found} class tokens at {token_key!r}, this model '
+                f'{self.num_cls_tokens} classes: load one of these classes, or of ImageNet'
             )
         if found != self.num_cls_tokens:
             state_dict[token_key] = state_dict[token_key].repeat(1, self.num_cls_tokens, 1)

@@ -167,12 +167,7 @@ class CAMSegmentor(BaseSegmentor):
         return labels
 
     def loss(self, inputs: Tensor, data_samples: Sequence[SegDataSample]) -> dict[str, Tensor]:
-        """Stage 0: multi-label soft margin of every prediction of the generator.
-
-        Args:
-            inputs: (B, 3, H, W), normalised.
-            data_samples: With ``image_labels`` (K,) each.
-        """
+        """Stage 0: multi-label soft margin of every prediction of the generator."""
         labels = self.image_labels(data_samples)
         output = self.mask_generator(inputs, detach_coarse=True)
         return {

@@ -106,15 +106,7 @@ class SemPLeS(CAMSegmentor):
         return super().roles() | (dict(prompts=('prompt_learner',)) if learned else {})
 
     def loss(self, inputs: Tensor, data_samples: Sequence[SegDataSample]) -> dict[str, Tensor]:
-        """The losses of the current stage.
-
-        Args:
-            inputs: (B, 3, H, W), normalised.
-            data_samples: With ``image_labels`` (K,) each.
-
-        Returns:
-            ``loss_match`` and so on for the losses that the stage names.
-        """
+        """``loss_match`` and so on, the losses of the stage, of normalised images (B, 3, H, W)."""
         if not self._in_stage:
             raise Refusal(
                 'the model is in no stage: train it with stages and '

@@ -115,10 +115,8 @@ class WindowedEncoderDecoder(EncoderDecoder):
             )
         labels = sample.image_labels
         if len(labels) + 1 != len(logits):
-            raise Refusal(
-                f'the data set has {len(labels)} object classes, the model predicts '
-                f'{len(logits) - 1} and background'
-            )
+            own = len(logits) - 1
+            raise Refusal(f'the data set has {len(labels)} object classes, the model {own}')
         allowed = torch.cat([labels.new_ones(1), labels]).to(logits.device) > 0
         logits = logits.masked_fill(~allowed[:, None, None], -torch.inf)
         sample.seg_logits = PixelData(data=logits)
@@ -150,7 +148,7 @@ class ProbabilityTTA(SegTTAModel):
 
 
 def _label_at(size: tuple[int, int], scores: Tensor) -> PixelData:
-    """The label map at the photo's own size, from scores (C, h, w) that may be smaller."""
+    """The label map at a photo's own size, from scores (C, h, w) that may be smaller."""
     if scores.shape[1:] == tuple(size):
         return PixelData(data=scores.argmax(0, keepdim=True))
     return PixelData(data=best_classes(scores, size)[None])
