@@ -1,13 +1,17 @@
 """A checkpoint that would run code, given to the tools on every path that loads one."""
 
 import contextlib
+import copy
+import json
 import os
 import pickle
 import shutil
 
 import pytest
 import torch
+from mmengine.config import Config
 from run_tool import run_tool
+from tiny import TINY_SEMPLES
 
 
 class Evil:
@@ -32,6 +36,55 @@ def evil(tmp_path, mark):
     content = dict(state_dict=dict(x=torch.ones(1)), meta=dict(epoch=0, iter=0), extra=Evil(mark))
     torch.save(content, tmp_path / 'evil.pth')
     return tmp_path / 'evil.pth'
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch):
+    """The tools set these variables for their process."""
+    for name in ('TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'):
+        monkeypatch.setenv(name, '')
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def make_config(make_voc_tree, tmp_path):
+    """Return a function that writes the config of a small run."""
+    labels = {f'img{n}': [name] for n, name in enumerate(['cat', 'dog'] * 2)}
+    dataset = dict(
+        type='WeakVOCDataset',
+        data_root=str(make_voc_tree(labels)),
+        data_prefix=dict(img_path='JPEGImages'),
+        ann_file='ImageSets/Segmentation/train.txt',
+        metainfo=dict(classes=('background', 'cat', 'dog', 'tvmonitor'), palette=[[0] * 3] * 4),
+        pipeline=[dict(type='LoadImageFromFile'), dict(type='PackWeakInputs')],
+    )
+    sampler = dict(type='DefaultSampler', shuffle=False)
+    loader = dict(batch_size=1, num_workers=0, sampler=sampler, dataset=dataset)
+
+    def make(**changes):
+        config = Config(
+            dict(
+                custom_imports=dict(imports=['semples_mmseg']),
+                default_scope='mmseg',
+                work_dir=str(tmp_path / 'run'),
+                model=copy.deepcopy(TINY_SEMPLES),
+                train_dataloader=loader,
+                train_cfg=dict(type='StagedTrainLoop'),
+                optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.01)),
+                stages=[dict(name='match', epochs=1)],
+                test_dataloader=loader,
+                test_cfg=dict(),
+                test_evaluator=dict(type='PredictionMetric'),
+                pseudo_mask_dataloader=dict(loader, dataset=dict(dataset, test_mode=True)),
+                pseudo_mask_evaluator=dict(background_score=0.4),
+                log_level='WARNING',
+            )
+        )
+        config.merge_from_dict(changes)
+        (tmp_path / 'config.json').write_text(json.dumps(config.to_dict()))
+        return tmp_path / 'config.json'
+
+    return make
 
 
 def initialise(module, prefix=''):
