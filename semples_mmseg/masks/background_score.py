@@ -59,13 +59,12 @@ def foreground_fit(
 def choose_background_score(
     model: Any, batches: Iterable[dict[str, Any]], scores: Sequence[float] = SCORES
 ) -> float:
-    """Choose a background score by how well the foregrounds fit their tags.
+    """Choose a background score by how well the foregrounds fit their tags, without pixel labels.
 
     The fit is flat near its maximum, so the position of the maximum is random. Therefore each
     candidate has a weight, softmax(fit / ``SOFTNESS``), and a quantile of these weights is chosen,
     which hardly changes with the images. It is above the median, because some background around an
-    object hardly changes CLIP's features. No pixel label is used. CLIP gets the first scale of
-    each image.
+    object hardly changes CLIP's features. CLIP gets the first scale of each image.
 
     Args:
         model: A ``SemPLeS`` after prompt learning, on the device to work on; it is put in eval

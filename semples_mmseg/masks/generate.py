@@ -51,14 +51,12 @@ def make_pseudo_masks(
 
     The images come from the dataloader under ``dataloader_key``, which needs image-level labels
     but no masks; the refinement and the writer's other options from ``pseudo_mask_evaluator``, if
-    the config has one. Images whose mask is finished are not predicted again.
+    the config has one. With a launcher, every process predicts its share of the images.
 
-    The folder is locked, so that no other run writes to it at the same time. Its record (see
-    ``utils.record``) has what the masks were made from, as the entry ``masks``: settings
-    (background score, refinement, flip, pipeline, classes), checkpoint and photos; other ones are
-    refused, but photos may be added. ``classes.json`` has name and colour of each id.
-
-    With a launcher, every process predicts its share of the missing images.
+    The record of the folder (see ``utils.record``) has what the masks were made from, as the entry
+    ``masks``: settings (background score, refinement, flip, pipeline, classes), checkpoint and
+    photos; other ones are refused, but photos may be added, and finished masks are not made again.
+    ``classes.json`` has name and colour of each id.
 
     Args:
         config: Config of the model that predicts CAMs. It is not changed.

@@ -33,13 +33,11 @@ def _shifted(maps: Tensor, dilations: Sequence[int]) -> list[Tensor]:
 def pixel_affinity(
     image: Tensor, dilations: Sequence[int] = DILATIONS, bandwidth: float = 0.1
 ) -> Tensor:
-    """Weights of every pixel's neighbours, from the colours.
+    """Weights of every pixel's neighbours, from the colours, dark or bright.
 
         weight(p, q) = softmax over q in N(p) of mean over c of -|I_pc - I_qc| / (b σ_pc)
 
-    where I_pc is colour c of pixel p and σ_pc the standard deviation of that colour over the
-    neighbours N(p). Differences are divided by it, so they have the same weight in dark and bright
-    images.
+    where I_pc is colour c of pixel p and σ_pc its standard deviation over the neighbours N(p).
 
     Args:
         image: Colours in any range, float (B, 3, H, W).

@@ -82,13 +82,10 @@ def confusion_matrix(
         target: True class ids of the same shape.
         num_classes: Number of classes C, background included.
         ignore_index: True value of the pixels that are left out.
-        name: The image, for the error messages.
+        name: The image, for the error messages: shapes that differ, a value that is no class.
 
     Returns:
         int64 counts, shape ``(C, C)``: rows true, columns predicted.
-
-    Raises:
-        ValueError: If the shapes differ or a value is no class.
     """
     if predicted.shape != target.shape:
         raise Refusal(
@@ -111,17 +108,7 @@ def confusion_matrix(
 
 
 def class_names(classes: str | None, num_classes: int | None) -> list[str]:
-    """Names of the label ids, background first.
-
-    Args:
-        classes: ``'voc'``, ``'coco'``, or a text file with one name a line, background first.
-        num_classes: Number of classes, background included, in place of ``classes``.
-
-    Raises:
-        ValueError: Unless exactly one of the two is given, or if there are too few or too many, a
-            name twice, or one that is no name.
-        FileNotFoundError: If there is no such file.
-    """
+    """Names of the label ids, background first, by ``--classes`` or ``--num-classes``."""
     if num_classes is not None and classes is None:
         names = ['background', *(f'class {index}' for index in range(1, num_classes))]
     elif num_classes is not None or classes is None:

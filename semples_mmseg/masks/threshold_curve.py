@@ -77,14 +77,10 @@ class ThresholdCurve:
             cams: Scores of the n present classes, shape ``(n, H, W)``; n may be 0.
             cam_classes: Their object classes 0..K-1, int64 of shape ``(n,)``.
             target: True label ids 0..K or ``ignore_index``, shape ``(H, W)`` or ``(1, H, W)``.
-            name: The image, for the error messages.
+            name: The image, for the errors: sizes that differ, ids out of range, NaN.
 
         Returns:
             The positions in the flattened ``counts`` that are not zero, and their values.
-
-        Raises:
-            ValueError: If sizes differ, a class or a true label is out of range, or a score is
-                not finite.
         """
         if target.shape[-2:] != cams.shape[-2:] or target.numel() != cams.shape[-2:].numel():
             raise Refusal(

@@ -77,8 +77,8 @@ class PretrainedWeights(PretrainedInit):
     """``dict(type='Pretrained', checkpoint='weights:PATH', prefix=...)`` in MMSeg's scope.
 
     For ``weights:PATH`` and ``timm:NAME`` (weights by their name in timm, see ``timm_file``) every
-    tensor must fit; see ``load_weights``. MMEngine loads all other paths, and only warns where
-    shapes differ. The name must be ``Pretrained``, because MMEngine initialises such modules last.
+    tensor must fit; see ``load_weights``. MMEngine loads all other paths, and initialises modules
+    of the name ``Pretrained`` last.
     """
 
     def __call__(self, module: nn.Module) -> None:
@@ -117,9 +117,8 @@ def convert_file(source: str | Path, target: str | Path, kind: str = 'auto') -> 
     plain data, readable with ``torch.load(weights_only=True)`` and by MMEngine.
 
     Args:
-        source: See ``read_weights``.
+        source: See ``read_weights``, as ``kind``.
         target: The file to write, atomically.
-        kind: See ``read_weights``.
 
     Raises:
         FileNotFoundError: If ``source`` is not there.
