@@ -142,7 +142,7 @@ def arguments(built: Callable) -> Known:
     if inspect.isclass(built):
         calls = [vars(base)['__init__'] for base in built.__mro__ if '__init__' in vars(base)]
     ours = str(built.__module__).startswith('semples_mmseg.')
-    known = Known(frozenset(), False, built.__name__)
+    known = Known(frozenset(), False, getattr(built, '__name__', str(built)))
     for call in calls:
         try:
             given = [*inspect.signature(call).parameters.values()]

@@ -124,7 +124,7 @@ def _below(at: Any, where: str, scope: str, plain: bool = True) -> Iterator[str]
         plain = plain and not where.endswith(_LAYERS)
         yield from _part(at, where, scope, plain)
         for built in classes(at.get('type'), where, scope):
-            if built.__name__ == 'Albu':  # builds by another library
+            if getattr(built, '__name__', '') == 'Albu':  # builds by another library
                 return
             plain = plain and str(built.__module__).split('.')[0] in _PLAIN
     for key, child in parts(at, where):

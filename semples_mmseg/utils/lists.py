@@ -84,7 +84,8 @@ def files_below(folder: str | os.PathLike, suffix: str | Sequence[str]) -> list[
         raise error
 
     found, seen = [], set()
-    for place, folders, names in os.walk(os.fspath(folder), onerror=fail, followlinks=True):
+    root = os.fspath(folder) or '.'
+    for place, folders, names in os.walk(root, onerror=fail, followlinks=True):
         status = os.stat(place)
         folders[:] = [name for name in folders if not name.startswith('.')]
         if (status.st_dev, status.st_ino) in seen:
@@ -92,7 +93,7 @@ def files_below(folder: str | os.PathLike, suffix: str | Sequence[str]) -> list[
             continue
         seen.add((status.st_dev, status.st_ino))
         shown = [name for name in names if not name.startswith('.')]
-        below = Path(place).relative_to(folder)
+        below = Path(place).relative_to(root)
         found += [(below / name).as_posix() for name in shown if name.endswith(suffix_list(suffix))]
     return sorted(found)
 

@@ -1,5 +1,6 @@
 """Mistakes in configs are found at once, and what MMEngine builds is never refused."""
 
+import functools
 import re
 from pathlib import Path
 
@@ -128,6 +129,7 @@ class Own(nn.Module):
         {'optim_wrapper.optimizer.fused': True, 'optim_wrapper._scope_': 'mmseg'},
         {'model.backbone': dict(type=Own, anything=3), 'model.type': Own},
         {'model.type': Own, 'model.norm_cfg': dict(type='SyncBN', requires_grad=True)},
+        {'model.type': functools.partial(Own, 1), 'model.width': 3},
         {'model.type': 'notinstalled.Segmentor', 'model.width': 3},
         {'model.type': 'RegisteredLater', 'model.width': 3},
         {'test_pipeline.1': dict(type='mmpretrain.RandomResizedCrop', scale=64)},
@@ -145,11 +147,11 @@ def test_what_builds_is_not_refused(change):
 
 def test_configs_of_mmseg_and_mmpretrain_are_not_refused():
     checked = 0
-    for path in OTHERS[::25]:
+    for path in OTHERS[::40]:
         try:
             config = Config.fromfile(path)
         except Exception:  # needs a package that is not installed, or is no config by itself
             continue
         lint(config)
         checked += 1
-    assert checked > 40
+    assert checked > 25

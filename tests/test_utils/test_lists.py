@@ -114,11 +114,13 @@ def test_a_folder_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
         files_below(tmp_path, '')
 
 
-def test_hidden_files_are_no_images(tmp_path):
+def test_hidden_files_are_no_images(tmp_path, monkeypatch):
     (tmp_path / '.ipynb_checkpoints').mkdir()
     for name in ('a.jpg', '._a.jpg', 'b.png', '.ipynb_checkpoints/a-checkpoint.jpg', 'b.JPG'):
         (tmp_path / name).touch()
     assert files_below(tmp_path, '.jpg') == ['a.jpg']
+    monkeypatch.chdir(tmp_path)
+    assert files_below('', '.jpg') == ['a.jpg']
     assert files_below(tmp_path, ('.jpg', '.JPG')) == ['a.jpg', 'b.JPG']
     paths, missing = find_images(str(tmp_path), 'abc', ['.jpg', '.JPG', '.png'])
     assert [os.path.basename(path) for path in paths] == ['a.jpg', 'b.JPG', 'c.jpg']
