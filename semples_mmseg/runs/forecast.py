@@ -28,9 +28,6 @@ BATCHES = 3
 _LEAST_IMAGES = 12
 """Images of a test, whose batches may have one image."""
 
-Moments = list[tuple[str, float]]
-"""Hook points of a run and their seconds, see ``StepTimesHook``."""
-
 
 @dataclass(frozen=True)
 class Cost:
@@ -79,10 +76,15 @@ def forecast(recipe: Recipe, console: Console) -> list[Cost]:
             options = _short(step, few, recipe.folder)
             seconds, memory, noted = _measure(step, options, recipe.folder / f'few_{number}')
         images = step.images() or few
-        moments: Moments = noted['moments']
+        moments, few = noted['moments'], min(few, images)
         inside = moments[-1][1] - moments[0][1]
-        scale = _training if step.loader == 'train' else _prediction
-        seconds += scale(step, moments, min(few, images), images) - inside
+        if step.loader == 'train':
+            seconds += _training(step, moments, few, images) - inside
+        else:
+            more = images - few
+            if step.loader == 'pseudo_mask':  # a score is chosen by some of them before
+                more += min(images, IMAGES_TO_CHOOSE_BY) - min(few, IMAGES_TO_CHOOSE_BY)
+            seconds += inside / few * more
         gpu, disk = noted['gpu_megabytes'], _disk(step, images)
         costs.append(Cost(step.name, images, seconds, memory, gpu, disk))
     return costs
@@ -145,16 +147,8 @@ def _measure(step: Step, options: Sequence[str], file: Path) -> tuple[float, flo
     return seconds, usage.ru_maxrss / 2**10, read_json(times)
 
 
-def _prediction(step: Step, moments: Moments, few: int, images: int) -> float:
-    """Seconds for all images; a background score is chosen by some of them before."""
-    inside = moments[-1][1] - moments[0][1]
-    if step.loader == 'pseudo_mask':
-        images += min(images, IMAGES_TO_CHOOSE_BY) - min(few, IMAGES_TO_CHOOSE_BY)
-    return inside * images / few
-
-
-def _training(step: Step, moments: Moments, few: int, images: int) -> float:
-    """Seconds of a whole training.
+def _training(step: Step, moments: Sequence[Any], few: int, images: int) -> float:
+    """Seconds of a whole training, from hook points and their seconds (``StepTimesHook``).
 
     Times of waiting for a batch are averaged, because workers load the first batches of an epoch
     together; of computing times the median is taken, because the first step of a stage is slower.

@@ -34,16 +34,19 @@ def training_moments(waits, computes, rest, validating):
 
 @pytest.fixture
 def read(tmp_path):
-    """Return a function that reads the demo with fewer scenes, without some of its steps."""
-    options = [
-        f'{loader}_dataloader.dataset.num_{part}={number}'
-        for loader in ('train', 'val', 'test', 'pseudo_mask')
-        for part, number in (('train', 320), ('val', 20))
-    ]
-    places, values = dict(data=tmp_path / 'data'), dict(semples_options=options)
+    """Return a function that reads some steps of the demo, with fewer scenes."""
     (tmp_path / 'short').mkdir()
 
-    def make(*names):
+    def make(*names, train=320, options=()):
+        options = [
+            *options,
+            *(
+                f'{loader}_dataloader.dataset.num_{part}={number}'
+                for loader in ('train', 'val', 'test', 'pseudo_mask')
+                for part, number in (('train', train), ('val', 20))
+            ),
+        ]
+        places, values = dict(data=tmp_path / 'data'), dict(semples_options=options)
         recipe = read_recipe('demo', tmp_path / 'short', places, values)
         return replace(recipe, steps=[step for step in recipe.steps if step.name in names])
 
@@ -87,12 +90,10 @@ def test_few_images_are_scaled_up(read, tmp_path, monkeypatch):
 
 
 def test_a_step_is_run(read):
-    recipe = read('SemPLeS training')
     options = [f'stages.{n}.batch_size=4' for n in range(4)]
     options.append('val_dataloader.batch_size=4')
-    step = replace(recipe.steps[0], options=[*recipe.steps[0].options, *options])
-    (cost,) = forecast(replace(recipe, steps=[step]), quiet())
-    assert cost.images == 320 and cost.seconds > 1 and cost.megabytes > 100 and cost.disk > 1
+    (cost,) = forecast(read('SemPLeS training', train=16, options=options), quiet())
+    assert cost.images == 16 and cost.seconds > 1 and cost.megabytes > 100 and cost.disk > 1
 
 
 def test_a_step_that_fails_is_named_with_its_output(read, tmp_path):

@@ -1,7 +1,6 @@
 """``tools/run_pipeline.py``: options of each pipeline, plans."""
 
-import subprocess
-import sys
+import fcntl
 
 import pytest
 from run_tool import run_tool
@@ -29,20 +28,11 @@ def test_the_plan_of_the_demo_runs_nothing(tmp_path, capsys):
 
 def test_a_folder_in_use_is_refused(tmp_path):
     """A second pipeline would interleave its checkpoints with those of the first."""
-    code = (
-        'import sys; from filelock import FileLock\n'
-        'with FileLock(sys.argv[1] + "/.lock"): print("locked", flush=True); sys.stdin.read()'
-    )
-    command = [sys.executable, '-c', code, str(tmp_path)]
-    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    given = ('demo', '--work-dir', tmp_path, '--data-root', tmp_path / 'data')
-    with subprocess.Popen(command, **pipes) as process:
-        try:
-            assert process.stdout.readline().strip().endswith(b'locked')
-            with pytest.raises(ValueError, match=str(tmp_path)):
-                run_tool('run_pipeline.py', *given)
-        finally:
-            process.kill()
+    with open(tmp_path / '.lock', 'w') as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        given = ('demo', '--work-dir', tmp_path, '--data-root', tmp_path / 'data')
+        with pytest.raises(ValueError, match=str(tmp_path)):
+            run_tool('run_pipeline.py', *given)
     assert not (tmp_path / 'record.json').exists()
 
 

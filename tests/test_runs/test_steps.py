@@ -175,13 +175,6 @@ def test_a_folder_that_a_step_has_not_made_is_refused(copies):
         copies()
 
 
-def test_a_run_of_an_older_version_is_refused(copies):
-    copies.run_folder.mkdir()
-    (copies.run_folder / 'pipeline.json').write_text('{}')
-    with pytest.raises(Refusal, match=r'pipeline\.json.*0\.3\.0'):
-        copies()
-
-
 def test_a_step_must_leave_its_output(copies):
     copies.source.write_text('lazy')
     with pytest.raises(RunError, match=r'(?s)did not write .*one/file.*delete .*run/one\.'):
