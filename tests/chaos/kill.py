@@ -139,7 +139,9 @@ class Runs:
         log = self.folder / f'{run.name}.log'
         process = context.Process(target=work, args=(self.target, run, log, kind, number, send))
         process.start()
-        process.join(seconds)
+        # join(seconds) would wait for the end of the pipeline, whose process has another program.
+        while process.exitcode is None and time.monotonic() - begin < (seconds or 1e9):
+            time.sleep(0.01)
         if process.exitcode is None:
             process.kill()
             process.join()
