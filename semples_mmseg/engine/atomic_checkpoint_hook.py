@@ -17,10 +17,8 @@ from ..utils.io import atomic_write, remove_leftovers, write_json
 from ..utils.record import differences
 from .weights_file import save_weights
 
-WEIGHTS = 'weights.pth'
-"""Weights that a run without stages leaves at its end."""
-METRICS = 'metrics.json'
-"""Their metrics on the validation images."""
+# What a run without stages leaves at its end, and the metrics on the validation images.
+WEIGHTS, METRICS = 'weights.pth', 'metrics.json'
 
 
 class AtomicBackend(LocalBackend):
@@ -80,17 +78,13 @@ class AtomicCheckpointHook(CheckpointHook):
         super().before_train(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Keep only tensors and plain data, which PyTorch's weights-only loading accepts.
-
-        The histories of logged values are removed, because they are objects of MMEngine: a resumed
-        run starts the running means of its log anew. NumPy's numbers become Python's.
-        """
+        """Keep only tensors and plain data, which PyTorch's weights-only loading accepts."""
         hub = checkpoint.get('message_hub')
         if hub is None:  # the weights at the end of a stage
             return
         info = hub['runtime_info'].items()
         hub['runtime_info'] = {k: v.item() if isinstance(v, np.generic) else v for k, v in info}
-        hub['log_scalars'] = {}
+        hub['log_scalars'] = {}  # objects of MMEngine: running means of the log start anew
         hub['resumed_keys'] = dict.fromkeys(hub['runtime_info'], True)
         schedulers = checkpoint.get('param_schedulers')
         for state in schedulers if isinstance(schedulers, list) else []:
@@ -100,13 +94,7 @@ class AtomicCheckpointHook(CheckpointHook):
         checkpoint['meta']['settings'] = settings_of(runner)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Refuse to resume from a file without state of training, or with other settings.
-
-        Stages that come after the checkpoint's may change.
-
-        Raises:
-            Refusal: The message names what differs, and what to do.
-        """
+        """Refuse to resume without a state of training, or with other settings."""
         source = source_of(runner)
         if source is None:
             return
@@ -120,7 +108,7 @@ class AtomicCheckpointHook(CheckpointHook):
         now = settings_of(runner)
         saved = meta.get('settings', now)
         if 'stages' in saved and 'stages' in now:
-            done = saved['stage'] + 1
+            done = saved['stage'] + 1  # later stages may change
             saved, now = ({'stages': part['stages'][:done]} for part in (saved, now))
         changes = [f'{key} {old} -> {new}' for key, old, new in differences(saved, now)]
         if changes:
@@ -164,11 +152,7 @@ def source_of(runner: Runner) -> str | None:
 
 
 def settings_of(runner: Runner) -> dict[str, Any]:
-    """Settings that a checkpoint restores: length, optimizer, schedule, steps; as plain data.
-
-    Data, augmentation and settings of the model are not among them: they take effect when a run is
-    resumed. In a staged run: one entry a stage, and the position of the present stage.
-    """
+    """Settings that a checkpoint restores, as plain data; those of data and model may change."""
     loop: Any = runner.train_loop
     if is_staged(runner):
         return _plain(dict(stages=loop.settings(), stage=loop.current))

@@ -65,15 +65,14 @@ class FiniteStepHook(Hook):
         for hook in runner.hooks:
             if isinstance(hook, EMAHook):
                 models.append(hook.ema_model)
-                hook.ema_model.update_parameters = self._unless_skipped(
-                    hook.ema_model.update_parameters
-                )
+                self._guard(hook.ema_model)
         layers = [layer for model in models for layer in model.modules()]
         layers = [layer for layer in layers if hasattr(layer, 'running_mean')]
         self._buffers = [buffer for layer in layers for buffer in layer.buffers(recurse=False)]
 
-    def _unless_skipped(self, update: Any) -> Any:
-        return lambda model: None if self._skipped else update(model)
+    def _guard(self, average: Any) -> None:
+        update = average.update_parameters
+        average.update_parameters = lambda model: None if self._skipped else update(model)
 
     def _add_loss(self, model: Any, inputs: Any, output: Any) -> None:
         if model.training and isinstance(output, Mapping):
@@ -83,11 +82,7 @@ class FiniteStepHook(Hook):
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Mapping[str, Any] | None = None
     ) -> None:
-        """Watch the optimizer, which changes with the stage.
-
-        Raises:
-            Refusal: If there are several optimizers.
-        """
+        """Watch the optimizer, which changes with the stage; several are refused."""
         if not self.patience:
             return
         wrapper: Any = runner.optim_wrapper
@@ -129,11 +124,7 @@ class FiniteStepHook(Hook):
         data_batch: Mapping[str, Any] | None = None,
         outputs: Mapping[str, Any] | None = None,
     ) -> None:
-        """Count a step that was left out.
-
-        Raises:
-            NotFiniteError: After ``patience`` of them in a row.
-        """
+        """Count a step that was left out; ``patience`` of them in a row raise NotFiniteError."""
         if not self.patience or not self._wrapper.should_update():
             return
         # A loss scaler that has found an overflow does not call the optimizer.
@@ -141,22 +132,21 @@ class FiniteStepHook(Hook):
         self._skipped = not (loss and gradients)
         if not self._skipped:
             self._streak = 0
-        for buffer, value in zip(self._buffers, self._statistics, strict=True):
-            if self._skipped:
+        else:
+            for buffer, value in zip(self._buffers, self._statistics, strict=True):
                 buffer.copy_(value)
-        images, counted = self._images, self._skipped and (not loss or self._scale <= 1)
+            if not loss or self._scale <= 1:
+                self._count(runner, outputs or {})
         self._begin()
-        if counted:
-            self._count(runner, outputs or {}, images)
 
-    def _count(self, runner: Runner, losses: Mapping[str, Any], images: list[str]) -> None:
+    def _count(self, runner: Runner, losses: Mapping[str, Any]) -> None:
         self._streak += 1
         hub = runner.message_hub
         hub.update_info(_SKIPPED, hub.get_info(_SKIPPED, 0) + 1)
         stage = hub.get_info('stage')
         where = f'step {runner.iter + 1}' + (f' (stage {stage})' if stage else '')
         what = ', '.join(f'{name} {value.item():.4g}' for name, value in losses.items())
-        what += f', images {name_some(images)}' if images else ''
+        what += f', images {name_some(self._images)}' if self._images else ''
         runner.logger.warning(
             f'{where} is left out: its loss or gradients are not finite; {what}. '
             f'{self._streak} in a row, {hub.get_info(_SKIPPED)} in all'
@@ -171,11 +161,7 @@ class FiniteStepHook(Hook):
             )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Do not save weights that are not finite.
-
-        Raises:
-            NotFiniteError: If there are any; the message names them.
-        """
+        """Do not save weights that are not finite."""
         tensors = checkpoint['state_dict'].items()
         bad = [key for key, v in tensors if v.is_floating_point() and not v.isfinite().all()]
         if bad:

@@ -80,11 +80,9 @@ def _wrap_on_cpu(config: Config) -> None:
 
 
 def _store_of_attempt(limit: dict[str, Any]) -> dict[str, Any]:
-    """Options that give each attempt of torchrun on one machine its own part of the store.
-
-    torchrun has one store for all attempts, in which restarted processes can find the addresses of
-    dead ones. (Agents of several machines count their attempts differently.)
-    """
+    """Options that give each attempt of torchrun on one machine its own part of the store."""
+    # Restarted processes can find the addresses of dead ones in the store of all attempts. (Agents
+    # of several machines count their attempts differently.)
     attempt = os.environ.get('TORCHELASTIC_RESTART_COUNT')
     if attempt is None or os.environ.get('GROUP_WORLD_SIZE') != '1':
         return {}

@@ -41,7 +41,6 @@ class StageSpec:
 
     @property
     def name(self) -> str:
-        """Name of the stage."""
         return self.stage.name
 
     def optimizer_config(self, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -189,7 +189,7 @@ class StagedTrainLoop(EpochBasedTrainLoop):
         ]
 
     def _path(self, name: str) -> Path:
-        return Path(self.runner.work_dir) / name
+        return Path(self.runner.work_dir, name)
 
     def _images_each(self, spec: StageSpec) -> int:
         """Images of a step of one process."""
@@ -274,8 +274,8 @@ class StagedTrainLoop(EpochBasedTrainLoop):
         if is_main_process():
             path = self._path('stages.json')
             records = read_json(path)[: self.current] if path.exists() else []
-            entry = dict(stage=spec.name, epochs=spec.epochs, checkpoint=name, metrics=metrics)
-            write_json(path, [*records, entry])
+            record = dict(stage=spec.name, epochs=spec.epochs, checkpoint=name, metrics=metrics)
+            write_json(path, [*records, record])
         self.runner.logger.info(f'stage {spec.name}: weights saved as {name}')
 
 
@@ -293,30 +293,24 @@ def _bring_hooks(runner: Runner) -> None:
     for kind in (StageSwitchHook, EpochSeedHook, FiniteStepHook, CheckClassesHook):
         if not any(isinstance(hook, kind) for hook in runner.hooks):
             runner.register_hook(kind())
-            runner.logger.info(f'{kind.__name__} is added, because stages need it')
+    given = (runner.cfg.get('default_hooks') or {}).get('checkpoint') or {}
     for hook in list(runner.hooks):
         if isinstance(hook, CheckpointHook) and not isinstance(hook, AtomicCheckpointHook):
-            given = (runner.cfg.get('default_hooks') or {}).get('checkpoint') or {}
-            options = {key: value for key, value in given.items() if key != 'type'}
             runner.hooks.remove(hook)
-            runner.register_hook(AtomicCheckpointHook(**dict(interval=1) | options))
-            runner.logger.info('AtomicCheckpointHook takes the place of CheckpointHook')
+            runner.register_hook(dict(dict(interval=1) | given, type='AtomicCheckpointHook'))
 
 
 def _refuse_settings(runner: Runner) -> None:
     """Refuse settings that have no effect, or another one, in a run of stages."""
     if runner.cfg.get('compile'):
-        raise Refusal(
-            'compile is refused in a run of stages, because MMEngine keeps the compiled step when '
-            'the next stage trains other modules: set compile=False'
-        )
+        raise Refusal('compile keeps what trains in the first stage: set compile=False')
     if (runner.cfg.get('auto_scale_lr') or {}).get('enable'):
         raise Refusal(
             'auto_scale_lr has no effect in a run of stages, each of which has its own batch size: '
-            'set stages.0.optim_wrapper.optimizer.lr and those of the other stages'
+            'set stages.N.optim_wrapper.optimizer.lr'
         )
     if any(isinstance(hook, EarlyStoppingHook) for hook in runner.hooks):
         raise Refusal(
-            'EarlyStoppingHook is refused in a run of stages, because it would end the whole run '
-            'in one of them: take it out of custom_hooks and set stages.N.epochs'
+            'EarlyStoppingHook is refused in a run of stages, because it would end all of them: '
+            'take it out of custom_hooks and set stages.N.epochs'
         )

@@ -20,11 +20,7 @@ def bare(model: Any) -> Any:
 
 
 def save_weights(runner: Runner, name: str) -> str:
-    """Write the model's weights to the work folder, and return the file's digest.
-
-    Unlike a checkpoint to resume from, the file has no optimizer state: tensors, the number of
-    epochs and the data set's ``metainfo``. ``torch.load(weights_only=True)`` reads it.
-    """
+    """Write weights and the data set's ``metainfo`` to the work folder; return the digest."""
     metainfo = getattr(runner.train_loop.dataloader.dataset, 'metainfo', {})
     checkpoint = dict(
         meta=dict(epoch=runner.epoch, iter=runner.iter, dataset_meta=copy.deepcopy(metainfo)),

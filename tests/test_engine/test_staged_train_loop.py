@@ -168,23 +168,12 @@ def test_three_stages(make_config, tmp_path):
     assert seen == [*of_generator, (0.2, prompts, 4), (0.1, prompts, 4), *of_generator]
 
 
-def test_a_module_starts_again_from_the_weights_before_the_first_step(make_config, tmp_path):
-    stages = [*SHORT[:2], dict(SHORT[2], optim_wrapper=STILL)]
-    train(no_validation(make_config(stages=stages)))
-    start = weights(tmp_path / 'run/start.pth')
-    assert {key.split('.')[0] for key in start} == {'mask_generator'}
-    assert changed(start, weights(tmp_path / 'run/match.pth')) == HEAD_AND_FUSION
-    assert not changed(start, weights(tmp_path / 'run/refine.pth'))
-    train(no_validation(make_config('short', stages=SHORT[:2])))
-    assert not (tmp_path / 'short/start.pth').exists()  # nothing starts again
-
-
 def test_a_module_starts_again_from_the_file_of_an_earlier_stage(make_config, tmp_path):
     classify = dict(name='classify', epochs=1)
     stages = [classify, SHORT[0], dict(SHORT[2], optim_wrapper=STILL)]
     train(no_validation(make_config(stages=stages)))
     files = {path.name for path in (tmp_path / 'run').glob('[!e]*.pth')}
-    assert files == {'classify.pth', 'match.pth', 'refine.pth'}
+    assert files == {'classify.pth', 'match.pth', 'refine.pth'}  # start.pth is read by none
     classify, match, refine = (weights(tmp_path / 'run' / n) for n in sorted(files))
     assert changed(classify, match) == HEAD_AND_FUSION and not changed(classify, refine)
 
@@ -193,10 +182,12 @@ def test_the_second_round_goes_on_from_the_first(make_config, tmp_path):
     """Alternating: prompts go on, on the refined generator; refinement starts anew."""
     second = [dict(stage, optim_wrapper=STILL) for stage in SHORT[1:]]
     train(no_validation(make_config(stages=[*SHORT, *second])))
-    start, refine, prompt_again, refine_again = (
+    start, match, refine, prompt_again, refine_again = (
         weights(tmp_path / f'run/{name}.pth')
-        for name in ('start', 'refine_3', 'prompt_4', 'refine_5')
+        for name in ('start', 'match', 'refine_3', 'prompt_4', 'refine_5')
     )
+    assert {key.split('.')[0] for key in start} == {'mask_generator'}
+    assert changed(start, match) == HEAD_AND_FUSION
     assert not changed(refine, prompt_again)
     assert changed(refine, refine_again) == HEAD_AND_FUSION
     assert not changed(start, refine_again)
@@ -274,8 +265,6 @@ def test_each_stage_in_a_run_of_its_own_equals_the_whole_run(make_config, tmp_pa
 @pytest.mark.parametrize(
     ('changes', 'message'),
     [
-        (dict(stages=[]), 'no stages'),
-        (dict(stages=[dict(name='mtach', epochs=1)]), "'mtach'"),
         (
             dict(stages=[STAGES[2]]),
             r'stages\.0\.restore\.mask_generator=match is no earlier stage .* no weights',
@@ -306,7 +295,7 @@ def test_each_stage_in_a_run_of_its_own_equals_the_whole_run(make_config, tmp_pa
             'differ in their names:\n.*tvmonitor\n.*tv\n',
         ),
         (dict(auto_scale_lr=dict(enable=True, base_batch_size=8)), 'auto_scale_lr has no effect'),
-        (dict(compile=dict(backend='eager')), 'compile is refused .*compile=False'),
+        (dict(compile=dict(backend='eager')), 'set compile=False'),
         (
             dict(custom_hooks=[dict(type='EarlyStoppingHook', monitor='seed_mIoU')]),
             'EarlyStoppingHook is refused .*custom_hooks',
@@ -379,17 +368,6 @@ def test_a_file_that_a_later_stage_reads_has_to_be_that_of_the_run(make_config, 
         train(config)
     file.write_bytes(good)
     assert train(config).epoch == 3
-
-
-@pytest.mark.parametrize('gpu', [True, False])
-def test_images_are_pinned_where_there_is_a_gpu(make_config, monkeypatch, gpu):
-    config = no_validation(make_config(stages=[dict(STAGES[0], batch_size=4)]))
-    runner = Runner.from_cfg(config)
-    (spec,) = runner.train_loop.plan.specs
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: gpu)
-    assert runner.train_loop._loader(spec).pin_memory == gpu
-    runner.cfg.train_dataloader.pin_memory = False
-    assert not runner.train_loop._loader(spec).pin_memory
 
 
 def test_stages_of_a_balanced_data_set(make_config):
