@@ -8,7 +8,8 @@ from .mixed_precision import MixedPrecisionOptimWrapper
 from .optim_constructor import TrainableOptimWrapperConstructor
 from .schedules import PolyRatioLR, WarmupCosineLR
 from .stage_plan import StagePlan, StageSpec
-from .staged_train_loop import StagedTrainLoop, StageSwitchHook
+from .stage_switch_hook import StageSwitchHook
+from .staged_train_loop import StagedTrainLoop
 from .step_times_hook import StepTimesHook
 
 __all__ = [

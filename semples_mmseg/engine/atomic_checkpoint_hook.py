@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmengine.config import Config, ConfigDict
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
@@ -46,8 +45,8 @@ class AtomicCheckpointHook(CheckpointHook):
         **kwargs: As of ``CheckpointHook``.
 
     Raises:
-        Refusal: With ``by_epoch=False`` in training that counts epochs: such a run resumes at the
-            start of an epoch with weights from its middle. If ``save_best`` is no metric.
+        Refusal: With ``by_epoch=False`` in training that counts epochs; if ``save_best`` is no
+            metric of the validation.
     """
 
     backend_args: dict[str, Any] | None
@@ -66,8 +65,8 @@ class AtomicCheckpointHook(CheckpointHook):
         """Refuse settings that cannot be resumed, and remove files of killed runs."""
         if not self.by_epoch and isinstance(runner.train_loop, EpochBasedTrainLoop):
             raise Refusal(
-                'default_hooks.checkpoint has by_epoch=False, but a checkpoint within an epoch '
-                'cannot be resumed exactly: set by_epoch=True and interval to a number of epochs'
+                'default_hooks.checkpoint: a checkpoint within an epoch (by_epoch=False) cannot be '
+                'resumed exactly: set by_epoch=True and interval to a number of epochs'
             )
         if self.save_best and self.save_best != ['auto'] and runner.val_loop is not None:
             _check_metrics(runner, self.save_best)
@@ -134,10 +133,10 @@ class AtomicCheckpointHook(CheckpointHook):
             runner.val_loop.run()
         save_weights(runner, WEIGHTS)
         path = Path(runner.work_dir) / METRICS
-        if self._metrics and is_main_process():
-            write_json(path, self._metrics)
-        elif is_main_process():
+        if is_main_process():
             path.unlink(missing_ok=True)  # the metrics of an earlier run
+            if self._metrics:
+                write_json(path, self._metrics)
         runner.logger.info(f'weights saved as {WEIGHTS}')
 
 
@@ -155,10 +154,10 @@ def settings_of(runner: Runner) -> dict[str, Any]:
     """Settings that a checkpoint restores, as plain data; those of data and model may change."""
     loop: Any = runner.train_loop
     if is_staged(runner):
-        return _plain(dict(stages=loop.settings(), stage=loop.current))
-    schedule = runner.cfg.get('param_scheduler')
-    return _plain(
-        dict(
+        settings = dict(stages=loop.settings(), stage=loop.current)
+    else:
+        schedule = runner.cfg.get('param_scheduler')
+        settings = dict(
             # Without a schedule a run can be made longer.
             train_cfg=dict(max_epochs=loop.max_epochs) if schedule else None,
             optim_wrapper=runner.cfg.get('optim_wrapper'),
@@ -166,12 +165,7 @@ def settings_of(runner: Runner) -> dict[str, Any]:
             images_per_step=(loop.dataloader.batch_size or 0) * get_world_size(),
             steps_per_epoch=len(loop.dataloader),
         )
-    )
-
-
-def _plain(value: Any) -> Any:
-    value = value.to_dict() if isinstance(value, (Config, ConfigDict)) else value
-    return json.loads(json.dumps(value, default=str))
+    return json.loads(json.dumps(settings, default=str))
 
 
 def _check_metrics(runner: Runner, wanted: list[str]) -> None:

@@ -31,13 +31,10 @@ class FiniteStepHook(Hook):
     accumulation one such loss leaves out the whole step. All processes decide the same, by one
     all-reduction a step. Each such step is logged and counted; the count is in the checkpoints.
     After ``patience`` of them in a row the run ends. Weights that are not finite are never saved.
-
-    A loss scaler leaves out steps whose *scaled* gradients overflow in order to find its scale.
-    They are not counted as long as the loss is finite and the scale is above 1.
+    Steps that a loss scaler leaves out to find its scale do not count (finite loss, scale above 1).
 
     Args:
-        patience: Steps in a row that end the run; a resumed run starts to count at 0. None: steps
-            are not watched.
+        patience: Steps in a row that end the run. None: steps are not watched.
     """
 
     priority = 'HIGH'  # before the hooks that average, log and save
@@ -154,10 +151,9 @@ class FiniteStepHook(Hook):
         if self._streak >= (self.patience or 0):
             raise NotFiniteError(
                 f'{self._streak} training steps in a row had a loss or gradients that are not '
-                f'finite, the last one at {where}; {what}. They were left out, so weights and '
-                f'checkpoints are good. Lower the learning rate, look at these images, or '
-                'train with --amp bfloat16 or without --amp. default_hooks.finite_steps.patience '
-                'sets the number of steps'
+                f'finite, the last one at {where}; {what}. They were left out, weights are good. '
+                'Lower the learning rate, look at these images, or train with --amp bfloat16 or '
+                'without --amp (default_hooks.finite_steps.patience sets the number of steps)'
             )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:

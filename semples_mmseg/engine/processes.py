@@ -21,10 +21,9 @@ from ..utils.errors import Refusal, RunError
 def process_group(config: Config) -> Iterator[None]:
     """Join the processes that the config's launcher has started, for the duration of a block.
 
-    MMEngine's Runner joins them only if every process has a GPU. Without GPUs this function joins
-    those of torchrun by gloo, and the model's wrapper gets no device (``model_wrapper_cfg``). The
-    config's ``env_cfg.dist_cfg.timeout`` (seconds) applies to both. Nothing happens without a
-    launcher, or where the processes are joined already.
+    Without GPUs, where MMEngine's Runner does not, it joins those of torchrun by gloo, and the
+    model's wrapper gets no device (``model_wrapper_cfg``). ``env_cfg.dist_cfg.timeout`` (seconds)
+    applies to both. Nothing happens without a launcher, or where they are joined already.
 
     Raises:
         Refusal: If torchrun has not started this process, or it has no GPU where others have.
@@ -38,8 +37,8 @@ def process_group(config: Config) -> Iterator[None]:
         return
     if 'RANK' not in os.environ and (launcher == 'pytorch' or device == 'cpu'):
         raise Refusal(
-            f'--launcher {launcher}: torchrun has not started this process (no RANK in the '
-            'environment): start with torchrun or tools/dist_train.sh, and --launcher pytorch'
+            f'--launcher {launcher}, but nothing has set RANK in the environment: start with '
+            'torchrun or tools/dist_train.sh, and --launcher pytorch'
         )
     local, gpus = int(os.environ.get('LOCAL_RANK', 0)), torch.cuda.device_count()
     if launcher == 'pytorch' and device == 'cuda' and local >= gpus:

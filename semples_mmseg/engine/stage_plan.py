@@ -23,8 +23,7 @@ class StageSpec:
         stage: Losses, and what trains.
         epochs: Its length.
         optim_wrapper: Changes to the config's ``optim_wrapper``, merged into it.
-        param_scheduler: Replaces the config's ``param_scheduler``.
-        train_pipeline: Replaces the training pipeline.
+        param_scheduler, train_pipeline: Replace those of the config.
         batch_size: Images of a step, all processes together; replaces the loader's.
         restore: Dotted path of a module -> name of an earlier stage, or a file. The module starts
             again, from the weights that it had at the (first) start of that stage, or from the
@@ -50,14 +49,12 @@ class StageSpec:
 
     def schedulers_config(self, config: Mapping[str, Any]) -> list[dict[str, Any]] | None:
         """The schedules of this stage, or else of a config, as long as the stage."""
-        given = self.param_scheduler or config.get('param_scheduler')
-        if given is None:
-            return None
+        given = self.param_scheduler or config.get('param_scheduler') or []
         entries = [dict(entry) for entry in (given if isinstance(given, list) else [given])]
         for entry in entries:
             if entry.get('by_epoch', True):
                 entry.setdefault('end', self.epochs)
-        return entries
+        return entries or None
 
 
 STAGE_KEYS = tuple(part.name for part in fields(Stage) if part.name != 'name')
@@ -91,9 +88,9 @@ class StagePlan:
 
     def file_name(self, index: int) -> str:
         """The file of weights that a stage leaves: ``refine.pth``; ``refine_3.pth`` of several."""
-        name = self.specs[index].name
-        alone = [spec.name for spec in self.specs].count(name) == 1
-        return f'{name}.pth' if alone else f'{name}_{index + 1}.pth'
+        names = [spec.name for spec in self.specs]
+        name = names[index]
+        return f'{name}.pth' if names.count(name) == 1 else f'{name}_{index + 1}.pth'
 
     def own_files(self, index: int) -> dict[str, str]:
         """Names of this run's files that a stage reads, by the modules that it starts again."""

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 from mmengine.dist import get_world_size, is_main_process
-from mmengine.hooks import CheckpointHook, EarlyStoppingHook, EMAHook, Hook
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook, EMAHook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
-from mmseg.registry import HOOKS, LOOPS
+from mmseg.registry import LOOPS
 from torch.utils.data import DataLoader
 
 from ..utils.errors import Missing, Refusal
@@ -17,43 +17,14 @@ from ..utils.files import file_digest, read_json
 from ..utils.io import write_json
 from ..utils.linter import lint
 from ..weights import load_weights, resolve
-from .atomic_checkpoint_hook import AtomicCheckpointHook, is_staged, source_of
+from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .check_classes_hook import CheckClassesHook, check_classes
 from .epoch_seed_hook import EpochSeedHook
 from .finite_step_hook import FiniteStepHook
 from .global_batches import keep_whole_batches, steps_of_epoch
 from .stage_plan import START, StagePlan, StageSpec
+from .stage_switch_hook import StageSwitchHook
 from .weights_file import bare, save_tensors, save_weights
-
-
-@HOOKS.register_module()
-class StageSwitchHook(Hook):
-    """Keep the position of a ``StagedTrainLoop`` in checkpoints, so that any stage is resumed.
-
-    The loop brings this hook if a config has none; with another loop it refuses to train.
-    """
-
-    priority = 'VERY_HIGH'
-
-    def before_train(self, runner: Runner) -> None:
-        """Refuse another loop, which would train one stage or none."""
-        if not is_staged(runner):
-            raise Refusal(
-                f'{type(runner.train_loop).__name__} does not go through the stages of the config: '
-                "set train_cfg=dict(_delete_=True, type='StagedTrainLoop')"
-            )
-
-    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Note the position of the run in the plan, and its files."""
-        loop: Any = runner.train_loop
-        name = loop.plan.specs[loop.current].name
-        checkpoint['meta']['stage'] = dict(index=loop.current, name=name, files=loop.files)
-
-    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Enter the stage that a resumed checkpoint was saved in."""
-        if source_of(runner) is not None and is_staged(runner):
-            loop: Any = runner.train_loop
-            loop.resume(checkpoint.get('meta', {}).get('stage'))
 
 
 @LOOPS.register_module()
@@ -141,36 +112,27 @@ class StagedTrainLoop(EpochBasedTrainLoop):
         scalars = runner.message_hub.log_scalars
         for key in [key for key in scalars if key.startswith('train/') and 'time' not in key]:
             del scalars[key]
-        trained = [p for p in model.parameters() if p.requires_grad]
+        number = sum(p.numel() for p in model.parameters() if p.requires_grad)
         runner.logger.info(
-            f'stage {spec.name} ({index + 1}/{len(self.plan.specs)}) up to epoch '
-            f'{self.plan.ends[index]}: losses {", ".join(spec.stage.losses)}; trains '
-            f'{", ".join(model.trained_by(spec.stage))}, {sum(p.numel() for p in trained):,} '
-            'parameters'
+            f'stage {spec.name} up to epoch {self.plan.ends[index]}: losses '
+            f'{", ".join(spec.stage.losses)}; trains {", ".join(model.trained_by(spec.stage))}, '
+            f'{number:,} parameters'
         )
 
-    def resume(self, saved: dict[str, Any] | None) -> None:
-        """Enter the stage that a checkpoint was saved in, by the note of ``StageSwitchHook``."""
-        if saved is None:
-            raise Refusal('this checkpoint cannot be resumed: it was not saved by a staged run')
-        names, current = [spec.name for spec in self.plan.specs], saved['index']
-        if names[current : current + 1] != [saved['name']]:
-            raise Refusal(
-                f'the checkpoint was saved in stage {current} ({saved["name"]}), but the config '
-                f'has the stages {names}: resume with the config it was trained with'
-            )
-        self.files = dict(saved.get('files', {}))
-        self.enter(current, resumed=True)
-        not_yet = {self.plan.file_name(index) for index in range(current, len(names))}
-        for index in range(current + 1, len(names)):
+    def check_files(self) -> None:
+        """Refuse to resume if a file that a later stage reads is not the one that the run wrote."""
+        assert self.current is not None
+        later = range(self.current + 1, len(self.plan.specs))
+        not_yet = {self.plan.file_name(index) for index in (self.current, *later)}
+        for index in later:
             for module, name in self.plan.own_files(index).items():
                 path = self._path(name)
                 there = path.is_file() and file_digest(path) == self.files.get(name)
                 if not there and name not in not_yet:
                     raise Refusal(
-                        f'stage {names[index]!r} starts {module} again from {path}, which is '
-                        'missing or is not what this run wrote: copy it there from where the run '
-                        f'began, or name another file, stages.{index}.restore.{module}=FILE'
+                        f'{path}, from which a later stage starts, is missing or is not what this '
+                        'run wrote: copy it there from where the run began, or name another file, '
+                        f'stages.{index}.restore.{module}=FILE'
                     )
 
     def settings(self) -> list[dict[str, Any]]:
