@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import html
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Sequence
@@ -50,6 +51,8 @@ def serve(
 ) -> None:
     """Serve the page on this machine alone, until Ctrl-C.
 
+    Uploads and masks are in a folder of this user alone, which is gone at the end.
+
     Args:
         explorer: The model.
         title: Title of the page.
@@ -57,26 +60,60 @@ def serve(
         open_browser: Whether to open it in the user's browser.
     """
     gr = require_gradio()
-    with tempfile.TemporaryDirectory(prefix='semples-explore-') as downloads:
-        page = _build_page(explorer, title, Path(downloads))
+    from starlette.middleware import Middleware
+
+    temporary = tempfile.TemporaryDirectory(prefix='semples-explore-', ignore_cleanup_errors=True)
+    with temporary as folder:  # of mode 700
+        os.environ['GRADIO_TEMP_DIR'] = folder
+        page = _build_page(explorer, title, Path(folder))
         page.queue(default_concurrency_limit=1)
-        page.launch(
-            server_name='127.0.0.1',
-            server_port=port,
-            inbrowser=open_browser,
-            share=False,
-            max_file_size='32mb',
-            theme=gr.themes.Default(font=['system-ui', 'sans-serif'], font_mono=['monospace']),
-            css=_CSS,
-            show_error=True,
-            quiet=True,
-            footer_links=[],
-            prevent_thread_lock=True,
-        )
-        print(f'The page is at {page.local_url} (Ctrl-C ends it)', flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            threading.Event().wait()
-        page.close(verbose=False)
+        try:
+            page.launch(
+                server_name='127.0.0.1',
+                server_port=port,
+                inbrowser=open_browser,
+                share=False,
+                max_file_size='32mb',
+                theme=gr.themes.Default(font=['system-ui', 'sans-serif'], font_mono=['monospace']),
+                css=_CSS,
+                show_error=False,  # only our own, as gr.Error: others name paths
+                quiet=True,
+                footer_links=[],
+                prevent_thread_lock=True,
+                app_kwargs=dict(middleware=[Middleware(_OwnAddress)]),
+            )
+            print(f'The page is at {page.local_url} (Ctrl-C ends it)', flush=True)
+            with contextlib.suppress(KeyboardInterrupt):
+                threading.Event().wait()
+        finally:
+            page.close(verbose=False)
+
+
+class _OwnAddress:
+    """Refuse requests that other pages send, or that come by another name of this machine.
+
+    A page of a stranger can have its own name resolve to 127.0.0.1 (DNS rebinding).
+
+    Args:
+        app: The ASGI application.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope['type'] != 'lifespan':
+            from starlette.responses import PlainTextResponse
+
+            hosts, origins = (
+                [value for key, value in scope['headers'] if key == name]
+                for name in (b'host', b'origin')
+            )
+            own = len(hosts) == 1 and re.fullmatch(rb'(127\.0\.0\.1|localhost)(:\d+)?', hosts[0])
+            if not own or any(origin != b'http://' + hosts[0] for origin in origins):
+                await PlainTextResponse('Not an address of this page', 403)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
 
 
 def _build_page(explorer: Explorer, title: str, downloads: Path) -> Any:

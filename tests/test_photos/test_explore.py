@@ -1,6 +1,8 @@
 """``semples-mmseg explore``: its answers, and its page in a browser where there is one."""
 
+import http.client
 import io
+import json
 import re
 import shutil
 import signal
@@ -69,9 +71,12 @@ def test_large_photos_are_shrunk():
 
 
 @pytest.fixture
-def address(run):
-    """The page of a process, which ends cleanly by Ctrl-C."""
+def address(run, tmp_path, monkeypatch):
+    """The page of a process, which ends cleanly by Ctrl-C and leaves no uploads."""
     pytest.importorskip('gradio')
+    temporary = tmp_path / 'temporary'
+    temporary.mkdir()
+    monkeypatch.setenv('TMPDIR', str(temporary))
     words = ['-m', 'semples_mmseg', 'explore', str(run.folder), '--no-browser']
     process = subprocess.Popen(
         [sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -86,7 +91,39 @@ def address(run):
     yield found[1]
     process.send_signal(signal.SIGINT)
     rest, _ = process.communicate(timeout=30)
-    assert process.returncode == 0 and 'Traceback' not in rest
+    assert process.returncode == 0 and 'KeyboardInterrupt' not in rest
+    assert not any(temporary.rglob('semples-explore-*'))
+
+
+def test_only_the_own_page_may_ask_and_upload(address, tmp_path):
+    port = int(address.rstrip('/').rpartition(':')[2])
+    own, other = f'127.0.0.1:{port}', f'evil.example:{port}'
+
+    def ask(method, path, body=None, **headers):
+        connection = http.client.HTTPConnection('127.0.0.1', port, timeout=60)
+        connection.request(method, f'/gradio_api/{path}', body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+    for host in (other, 'evil.example', '127.0.0.1.evil.example', ''):
+        assert ask('GET', 'info', Host=host)[0] == 403
+    body = '--X\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\nx\r\n--X--'
+    form = {'Content-Type': 'multipart/form-data; boundary=X'}
+    for foreign in (f'http://{other}', 'null', f'https://{own}', 'http://127.0.0.1:1'):
+        assert ask('POST', 'upload', body, Origin=foreign, **form)[0] == 403
+        assert ask('GET', 'info', Origin=foreign)[0] == 403
+    status, text = ask('POST', 'upload', body, Origin=f'http://{own}', **form)
+    assert status == 200
+    (uploads,) = (tmp_path / 'temporary').glob('semples-explore-*')
+    (file,) = json.loads(text)
+    assert file.startswith(f'{uploads}/') and uploads.stat().st_mode & 0o777 == 0o700
+    for path in ('/etc/passwd', file):  # neither is a photo
+        given = dict(path=path, meta={'_type': 'gradio.FileData'})
+        call = json.dumps(dict(data=[given, ['key']], fn_index=0, session_hash='s'))
+        assert ask('POST', 'queue/join', call, **{'Content-Type': 'application/json'})[0] == 200
+        answer = ask('GET', 'queue/data?session_hash=s')[1]
+        assert '"success":false' in answer.replace(' ', '')
+        assert path not in answer and str(tmp_path) not in answer
 
 
 def test_page_in_a_browser(address, run, tmp_path):
