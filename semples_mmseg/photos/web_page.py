@@ -82,8 +82,8 @@ def serve(
                 prevent_thread_lock=True,
                 app_kwargs=dict(middleware=[Middleware(_OwnAddress)]),
             )
-            print(f'The page is at {page.local_url} (Ctrl-C ends it)', flush=True)
             with contextlib.suppress(KeyboardInterrupt):
+                print(f'The page is at {page.local_url} (Ctrl-C ends it)', flush=True)
                 threading.Event().wait()
         finally:
             page.close(verbose=False)

@@ -91,7 +91,7 @@ def address(run, tmp_path, monkeypatch):
     yield found[1]
     process.send_signal(signal.SIGINT)
     rest, _ = process.communicate(timeout=30)
-    assert process.returncode == 0 and 'KeyboardInterrupt' not in rest
+    assert process.returncode == 0 and 'KeyboardInterrupt' not in rest, rest
     assert not any(temporary.rglob('semples-explore-*'))
 
 
