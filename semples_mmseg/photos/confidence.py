@@ -3,6 +3,9 @@
 The confidence of a photo and tag is the IoU of its pseudo mask with the prediction of the Segmenter
 for that class. The Segmenter is trained on all pseudo masks, so masks that do not fit the other
 photos have a low IoU. docs/own_photos.md compares it with the true IoU on the demo world.
+
+A spreadsheet runs a cell that begins like a formula. Such names of photos and tags, and those that
+begin with ``'``, are written with one ``'`` more, and read without it.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ from ..utils.io import atomic_write
 from ..utils.label_png import mask_path, read_mask
 from ..utils.parallel import parallel_map
 from .run import Run
+
+_FORMULAS = tuple("=+-@\t\r\n'")
 
 
 class Confidence(NamedTuple):
@@ -53,16 +58,25 @@ def write_confidence(run: Run) -> None:
         writer = csv.writer(file, lineterminator='\n')
         writer.writerow(Confidence._fields)
         for iou, photo, tag, share in sorted(rows):
-            writer.writerow([photo, tag, f'{iou:.4f}', f'{share:.4f}'])
+            writer.writerow([_cell(photo), _cell(tag), f'{iou:.4f}', f'{share:.4f}'])
 
 
 def read_confidence(run: Run) -> list[Confidence]:
     """Read ``confidence.csv``."""
     with open(run.confidence, newline='', encoding='utf-8') as file:
         return [
-            Confidence(row['photo'], row['tag'], float(row['confidence']), float(row['share']))
+            Confidence(
+                row['photo'].removeprefix("'"),
+                row['tag'].removeprefix("'"),
+                float(row['confidence']),
+                float(row['share']),
+            )
             for row in csv.DictReader(file)
         ]
+
+
+def _cell(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULAS) else text
 
 
 def _agreement(job: tuple[Path, Path, list[int]]) -> list[tuple[float, float]]:
