@@ -55,7 +55,7 @@ def write_confidence(run: Run) -> None:
     for (photo, tags), found in zip(labels.items(), parallel_map(_agreement, jobs), strict=True):
         rows += [(iou, photo, tag, share) for tag, (iou, share) in zip(tags, found, strict=True)]
     with atomic_write(run.confidence) as file:
-        writer = csv.writer(file, lineterminator='\n')
+        writer = csv.writer(file)
         writer.writerow(Confidence._fields)
         for iou, photo, tag, share in sorted(rows):
             writer.writerow([_cell(photo), _cell(tag), f'{iou:.4f}', f'{share:.4f}'])
