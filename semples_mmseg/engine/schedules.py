@@ -18,10 +18,13 @@ class WarmupCosineLR(CosineAnnealingLR):
 
     Args:
         optimizer: The optimizer or its wrapper.
-        *args, **kwargs: As of ``CosineAnnealingLR``; ``T_max`` is T, by default the length of the
-            stage, ``end - begin``.
-        warmup, start, eta_min: W, s and m.
+        *args: As of ``CosineAnnealingLR``.
+        warmup: W.
+        start: s.
+        eta_min: m.
         lag: Whether epoch t uses f(max(t - 1, 0)), as the published runs do.
+        **kwargs: As of ``CosineAnnealingLR``; ``T_max`` is T, by default the length of the stage,
+            ``end - begin``.
     """
 
     def __init__(
@@ -55,10 +58,11 @@ class PolyRatioLR(PolyLR):
 
     Args:
         optimizer: The optimizer or its wrapper.
-        *args, **kwargs: As of ``PolyLR``, without ``eta_min``.
+        *args: As of ``PolyLR``.
         eta_min_ratio: The minimum r as a share of each group's initial value, 0..1.
         reach_minimum: ``False`` takes S = end - begin as published, so that the minimum is that of
             the step after the last.
+        **kwargs: As of ``PolyLR``, without ``eta_min``.
     """
 
     def __init__(
