@@ -10,6 +10,7 @@ from PIL import Image
 from tiny_segmenter import SMALL_WINDOWS, TINY_ENCODER, load, randomise
 
 from semples_mmseg.datasets.pipelines import set_max_side
+from semples_mmseg.photos.architecture import ARCHITECTURES
 from semples_mmseg.photos.run import Run
 
 CLASSES = ('background', 'cat', 'dog', 'tvmonitor')
@@ -33,6 +34,9 @@ def make_run(folder):
     config = Config(content)
     run.segmenter_config.parent.mkdir(parents=True)
     config.dump(run.segmenter_config)
+    kept = folder.with_name(f'{folder.name}_tiny.py')  # also when the run is gone
+    config.dump(kept)
+    ARCHITECTURES['tiny'] = str(kept)
     model = randomise(MODELS.build(copy.deepcopy(config.model))).eval()
     balance(model)
     run.segmenter.mkdir()

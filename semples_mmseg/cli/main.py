@@ -69,14 +69,15 @@ def predict(
     overlays: bool,
     skip_unreadable: bool,
     device: str | None,
+    trust: bool,
 ) -> None:
     """Write masks of new photos, without tags."""
     from ..photos.predicting import load, model_files, named_photos, predict_photos
     from ..utils.files import file_digest
 
     named = named_photos(photos, out)
-    settings = dict(model=file_digest(*model_files(model)), max_side=max_side)
-    loaded = load(model, device=device, max_side=max_side)
+    settings = dict(model=file_digest(*model_files(model, trust)), max_side=max_side)
+    loaded = load(model, device=device, max_side=max_side, trust=trust)
     done = predict_photos(loaded, named, out, settings, overlays)
     there = f', {done.there} were there already' if done.there else ''
     print(f'{done.masks} masks written to {out}{there}; classes.json names their ids')
@@ -189,7 +190,11 @@ def build_parser() -> argparse.ArgumentParser:
     add_dry_run(of[fit])
 
     of[predict].add_argument(
-        'model', metavar='run', type=Path, help='--out of semples-mmseg fit, or an ONNX file'
+        'model',
+        metavar='run',
+        type=Path,
+        help='--out of semples-mmseg fit, its folder model, or an ONNX file. An ONNX file and a '
+        'folder with model.json are data: nothing in them is run',
     )
     of[predict].add_argument('photos', nargs='+', type=Path, help='photos, and folders of photos')
     of[predict].add_argument(
@@ -199,6 +204,12 @@ def build_parser() -> argparse.ArgumentParser:
     add_flag(of[predict], '--skip-unreadable', 'no error for photos that cannot be read')
     of[predict].add_argument(
         '--device', help='as PyTorch names it, e.g. cuda:1 (default: a GPU or cpu)'
+    )
+    add_flag(
+        of[predict],
+        '--trust',
+        'run the Python program segmenter.py of a folder without model.json, which can do anything '
+        'on this machine: only for folders of people you trust. model.json is made from it',
     )
     for command in (of[fit], of[predict]):
         add_flag(command, '--overlays', 'write the masks over the photos too: OUT/overlays')

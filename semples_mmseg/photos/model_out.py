@@ -13,10 +13,11 @@ from mmengine.logging import print_log
 from ..utils.classes import model_metainfo, read_classes
 from ..utils.errors import MissingPackage
 from ..utils.images import PHOTO_SUFFIXES
-from ..utils.io import atomic_write
+from ..utils.io import atomic_write, write_json
 from ..utils.label_png import write_classes
 from ..version import __version__
 from ..weights import read_checkpoint
+from .architecture import describe, without_weights
 from .onnx_export import check_packages, export_onnx
 from .run import Run
 
@@ -29,13 +30,16 @@ _KEPT = (
 
 
 def write_model(run: Run) -> list[Path]:
-    """Write ``segmenter.py``, ``segmenter.pth``, ``segmenter.onnx`` and ``classes.json``.
+    """Write the files of ``run/model``.
+
+    ``model.json`` (``architecture.py``) and ``segmenter.pth`` are what our own prediction reads,
+    ``segmenter.py`` is the same model for MMSegmentation; ``segmenter.onnx``, ``classes.json``.
 
     Files that the record of the run calls complete stay as they are; a missing ONNX file is made
     once the packages for it are there.
 
-    Config and checkpoint have the classes and colours inside. MMSegmentation's ``init_model``,
-    ``MMSegInferencer`` and test tool read them from any folder; the test data are
+    ``segmenter.py`` and the checkpoint have the classes and colours inside. MMSegmentation's
+    ``init_model``, ``MMSegInferencer`` and test tool read them from any folder; the test data are
     ``DATA_ROOT/images`` and ``DATA_ROOT/masks``.
 
     Args:
@@ -54,24 +58,23 @@ def write_model(run: Run) -> list[Path]:
         check_packages()
     except MissingPackage as error:
         without = str(error)
-    config, checkpoint, onnx, classes = (
-        run.model / name
-        for name in ('segmenter.py', 'segmenter.pth', 'segmenter.onnx', 'classes.json')
-    )
+    names = ('segmenter.py', 'segmenter.pth', 'segmenter.onnx', 'classes.json', 'model.json')
+    config, checkpoint, onnx, classes, about = (run.model / name for name in names)
     made = record[ENTRY].outputs or {} if ENTRY in record else {}
     anew = not without and 'model/segmenter.onnx' not in made
     if record.begin(ENTRY, {}, {weights.name: weights}, anew=anew) == 'complete':
         return [run.folder / name for name in made]
     source = Config.fromfile(run.segmenter_config)
     meta = model_metainfo(read_classes(source.model.class_names, 'model.class_names'))
+    write_json(about, describe(source, meta), ensure_ascii=False)
     with atomic_write(config) as text:
         text.write(_inference_config(source, meta).pretty_text)
     with atomic_write(checkpoint, 'wb') as stream:
         state = read_checkpoint(weights)['state_dict']
-        about = dict(dataset_meta=meta, semples_mmseg_version=__version__)
-        torch.save(dict(state_dict=state, meta=about), stream)
+        kept = dict(dataset_meta=meta, semples_mmseg_version=__version__)
+        torch.save(dict(state_dict=state, meta=kept), stream)
     write_classes(run.model, meta['classes'], meta['palette'])
-    files = [config, checkpoint, classes]
+    files = [config, checkpoint, classes, about]
     if without:
         print_log(f'no ONNX file was written: {without}', logger='current', level=logging.WARNING)
     else:
@@ -100,20 +103,10 @@ def _inference_config(source: Config, meta: dict[str, Any]) -> Config:
     return Config(
         dict(
             {key: content[key] for key in _KEPT if key in content},
-            model=_without_weights(dict(content['model'], class_names=names)),
+            model=without_weights(dict(content['model'], class_names=names)),
             test_pipeline=pipeline,
             test_dataloader=loader,
             test_evaluator=dict(type='IoUMetric', iou_metrics=['mIoU']),
             test_cfg=dict(),
         )
     )
-
-
-def _without_weights(part: Any) -> Any:
-    """A config without the files of initial weights."""
-    if not isinstance(part, dict):
-        return part
-    kept = {key: _without_weights(value) for key, value in part.items()}
-    if isinstance(kept.get('init_cfg'), dict) and kept['init_cfg'].get('type') == 'Pretrained':
-        del kept['init_cfg']
-    return kept

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..utils.errors import Missing, Refusal
 from ..utils.images import read_image
-from ..utils.io import check_writable, remove_leftovers
+from ..utils.io import check_writable, remove_leftovers, write_json
 from ..utils.label_png import check_num_classes, mask_path, read_mask, write_classes, write_mask
 from ..utils.lists import find_photos, image_ids
 from ..utils.locks import folder_lock
@@ -27,7 +28,11 @@ MASKS = 'predictions'
 
 
 def load(
-    run: str | os.PathLike, *, device: str | None = None, max_side: int | None = None
+    run: str | os.PathLike,
+    *,
+    device: str | None = None,
+    max_side: int | None = None,
+    trust: bool = False,
 ) -> OnnxModel | TorchModel:
     """The model that a run has trained.
 
@@ -41,6 +46,8 @@ def load(
             onnxruntime finds.
         max_side: Photos with a longer side are computed at this one; by default as in the model's
             settings.
+        trust: Whether to run the Python program ``segmenter.py`` of a folder without
+            ``model.json``, only for folders of people you trust.
 
     Returns:
         ``predict(photo)`` of a path or an array uint8 RGB (H, W, 3) returns class ids, uint8
@@ -51,34 +58,80 @@ def load(
         Refusal: If a file is no model.
         MissingPackage: If onnxruntime is missing for an ONNX file.
     """
-    files = model_files(run)
+    files = model_files(run, trust)
     if len(files) == 1:
         return OnnxModel(files[0], max_side)
     from .. import register_components
 
     register_components()
+    from .architecture import read_architecture
     from .torch_model import TorchModel
 
-    return TorchModel(files[0], files[1], device, max_side)
+    if files[0].suffix == '.py':
+        return TorchModel(files[0], files[1], device, max_side)
+    config, meta = read_architecture(files[0])
+    model = TorchModel(config, files[1], device, max_side)
+    if [*model.classes] != meta['classes'] or [*map(list, model.palette)] != meta['palette']:
+        raise Refusal(f'{files[0]} and {files[1]} have other classes or colours')
+    return model
 
 
-def model_files(run: str | os.PathLike) -> list[Path]:
-    """The files of a model: an ONNX file, or a config and a checkpoint; ``Missing`` if none."""
+def model_files(run: str | os.PathLike, trust: bool = False) -> list[Path]:
+    """The files of a model: an ONNX file, or a description and a checkpoint.
+
+    Args:
+        run: See ``load``.
+        trust: Whether a folder may have a config, a Python program, in place of ``model.json``;
+            ``model.json`` is made from it if it is a model of ``fit``.
+
+    Raises:
+        Missing: If there is no model.
+        Refusal: If it needs ``trust``.
+    """
     path = Path(run)
     if path.is_file():
         if path.suffix.lower() == '.onnx':
             return [path]
         raise Missing(f'{path} is no ONNX file: give one, or the folder of a run')
     folder = path / 'model' if (path / 'model').is_dir() else path
-    files = [folder / 'segmenter.py', folder / 'segmenter.pth']
+    files = [folder / 'model.json', folder / 'segmenter.pth']
+    program = folder / 'segmenter.py'
     if importlib.util.find_spec('torch') is None:
         files = [folder / 'segmenter.onnx']
+    elif not files[0].is_file() and program.is_file():
+        if not trust:
+            raise Refusal(
+                f'{folder} has no model.json: its model is described by segmenter.py, a Python '
+                'program that can do anything on this machine. Add --trust (in Python: trust=True) '
+                'if you trust its author, or predict with an ONNX file'
+            )
+        if not _convert(program, files[0]):
+            files[0] = program
     if gone := [file for file in files if not file.is_file()]:
         raise Missing(
             f'{run} holds no finished model ({gone[0]} is missing): finish the run with the '
             'command that began it, semples-mmseg fit'
         )
     return files
+
+
+def _convert(program: Path, file: Path) -> bool:
+    """Run a config and write ``model.json``; false if no architecture of ours is in it."""
+    from .. import register_components
+
+    register_components()
+    from ..utils.classes import model_metainfo, read_classes
+    from ..utils.configs import read_config
+    from .architecture import describe
+
+    config = read_config(program)
+    try:
+        meta = model_metainfo(read_classes(config.model.class_names, 'model.class_names'))
+        write_json(file, describe(config, meta), ensure_ascii=False)
+    except (OSError, Refusal, AttributeError) as error:
+        print(f'{program} was run and will need --trust again: {error}', file=sys.stderr)
+        return False
+    return True
 
 
 class Predicted(NamedTuple):

@@ -9,7 +9,7 @@
 ``predictions/``      predictions of the Segmenter for the same photos
 ``confidence.csv``    for every photo and tag, how reliable its mask is
 ``segmenter/``        work folder of the retraining
-``model/``            ``segmenter.py``, ``segmenter.pth``, ``segmenter.onnx``, ``classes.json``
+``model/``            ``model.json``, ``segmenter.*`` and ``classes.json``: see ``model_out.py``
 ``overlays/``         with ``--overlays``: the pseudo masks over their photos
 ``logs/``             the output of every step
 ``report.html``       written by ``semples-mmseg report``

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
@@ -117,6 +117,22 @@ def check_num_classes(number: int, where: str) -> None:
             f'{where}: {number} classes, background included; masks of 8 bits hold at most 255 '
             '(254 object classes). Leave some out, or train several models'
         )
+
+
+def check_classes(classes: Any, palette: Any, where: str) -> None:
+    """Refuse JSON data of a model that are no lists of names and of their RGB colours."""
+    named = isinstance(classes, list) and all(
+        isinstance(name, str) and name and name.isprintable() for name in classes
+    )
+    if not named or len(classes) < 2:
+        raise Refusal(f'{where}: classes has to be a list of names, the background first')
+    check_num_classes(len(classes), where)
+    right = [
+        isinstance(rgb, list) and [type(c) for c in rgb] == [int] * 3 and set(rgb) <= {*range(256)}
+        for rgb in (palette if isinstance(palette, list) else ())
+    ]
+    if not all(right) or len(right) != len(classes):
+        raise Refusal(f'{where}: palette has to be three numbers 0..255 for each of the classes')
 
 
 def check_ids(

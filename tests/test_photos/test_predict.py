@@ -62,6 +62,7 @@ def model_folder(tmp_path_factory):
     assert [file.name for file in files] == [
         *(f'segmenter.{end}' for end in ('py', 'pth', 'onnx')),
         'classes.json',
+        'model.json',
     ]
     assert {file.parent for file in files} == {run.model}
     moved = tmp_path_factory.mktemp('elsewhere') / 'model'
@@ -77,7 +78,8 @@ def test_a_cut_file_of_the_model_is_noticed_and_made_again(tmp_path, monkeypatch
     monkeypatch.setattr(model_out, 'check_packages', check_packages)
     run = make_run(tmp_path / 'run')
     files = write_model(run)
-    assert [file.name for file in files] == ['segmenter.py', 'segmenter.pth', 'classes.json']
+    names = ['segmenter.py', 'segmenter.pth', 'classes.json', 'model.json']
+    assert [file.name for file in files] == names
     whole = files[1].read_bytes()
     files[1].write_bytes(whole[:-100])
     with pytest.raises(ValueError, match=r'segmenter\.pth was changed.*delete it'):
