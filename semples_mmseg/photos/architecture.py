@@ -96,7 +96,14 @@ def _content(config: Config) -> dict[str, Any]:
     """What prediction needs of a config, besides the classes."""
     model = without_weights(config.to_dict()['model'])
     model.pop('class_names', None)
-    return dict(model=model, steps=prediction_steps(config))
+    return _without_scopes(dict(model=model, steps=prediction_steps(config)))
+
+
+def _without_scopes(part: Any) -> Any:
+    """Without the registry that MMEngine notes in bases of a package."""
+    if isinstance(part, dict):
+        return {k: _without_scopes(value) for k, value in part.items() if k != '_scope_'}
+    return type(part)(map(_without_scopes, part)) if isinstance(part, (list, tuple)) else part
 
 
 def _is_number(value: Any) -> bool:

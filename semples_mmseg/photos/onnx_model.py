@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from ..utils.errors import Missing, MissingPackage, Refusal
 from ..utils.images import photo_pixels
+from ..utils.label_png import check_classes
 from ..utils.sizes import enlarged_labels, enlarged_size, limited_size, resize_bicubic
 
 KEY = 'semples_mmseg'
@@ -49,9 +50,32 @@ class OnnxSettings:
 
     @classmethod
     def from_json(cls, text: str) -> OnnxSettings:
-        """Read what ``dataclasses.asdict`` and JSON made of the settings."""
-        values: dict[str, Any] = json.loads(text)
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        """Read what ``dataclasses.asdict`` and JSON made of the settings.
+
+        Raises:
+            Refusal: If a value is not possible; the message names its key.
+        """
+        given: Any = json.loads(text)
+        known = {field.name for field in fields(cls)}
+        if not isinstance(given, dict) or given.keys() != known:
+            raise Refusal(f'expected an object of {", ".join(sorted(known))}')
+        check_classes(given['classes'], given['palette'], 'settings')
+        pairs = {
+            key: given[key] is None or _are_numbers(given[key], 2, (int,))
+            for key in ('scale', 'window', 'stride')
+        }
+        pairs['window'] &= (given['window'] is None) == (given['stride'] is None)
+        right = dict(
+            pairs,
+            mean=_are_numbers(given['mean'], 3, (int, float), 0),
+            max_side=given['max_side'] is None or _are_numbers([given['max_side']], 1, (int,)),
+            **{key: type(given[key]) is bool for key in ('keep_ratio', 'enlarge', 'align_corners')},
+        )
+        if wrong := [key for key, is_right in right.items() if not is_right]:
+            raise Refusal(f'{wrong[0]} cannot be {given[wrong[0]]!r}')
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in given.items()
+        }
         return cls(**{**values, 'palette': tuple(map(tuple, values['palette']))})
 
     def resized(self, size: tuple[int, int]) -> tuple[int, int]:
@@ -102,10 +126,15 @@ class OnnxModel:
         try:
             about = self._session.get_modelmeta().custom_metadata_map
             self._settings = OnnxSettings.from_json(about[KEY])
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            outputs = self._session.get_outputs()[0].shape
+            if len(outputs) != 4 or outputs[1] != len(self._settings.classes):
+                raise Refusal(
+                    f'{len(self._settings.classes)} classes for logits of shape {outputs}'
+                )
+        except (ValueError, KeyError, RecursionError) as error:
             raise Refusal(
-                f'{path} has no classes and sizes in its metadata {KEY!r} ({error!r}): export it '
-                'with tools/export_onnx.py'
+                f'{path} has no usable classes and sizes in its metadata {KEY!r} ({error}): export '
+                'it with tools/export_onnx.py'
             ) from error
         self.classes, self.palette = self._settings.classes, self._settings.palette
         self.max_side = self._settings.max_side if max_side is None else max_side
@@ -144,6 +173,13 @@ class OnnxModel:
     def _run(self, image: np.ndarray) -> np.ndarray:
         inputs = {self._session.get_inputs()[0].name: np.ascontiguousarray(image[None])}
         return self._session.run(None, inputs)[0][0]
+
+
+def _are_numbers(given: Any, count: int, kinds: tuple[type, ...], least: int = 1) -> bool:
+    """Whether JSON data is a list of so many numbers from ``least`` to 100,000."""
+    if not isinstance(given, list) or len(given) != count:
+        return False
+    return all(type(value) in kinds and least <= value <= 1e5 for value in given)
 
 
 def windows(

@@ -14,7 +14,7 @@ from .errors import Missing, Refusal
 from .files import read_bytes, read_json
 from .images import open_image
 from .io import atomic_write, write_json
-from .names import check_image_id
+from .names import check_image_id, is_one_line
 
 IGNORED = 255
 """The id of pixels without a class: ignored in ground truth, undecided in a prediction."""
@@ -122,7 +122,7 @@ def check_num_classes(number: int, where: str) -> None:
 def check_classes(classes: Any, palette: Any, where: str) -> None:
     """Refuse JSON data of a model that are no lists of names and of their RGB colours."""
     named = isinstance(classes, list) and all(
-        isinstance(name, str) and name and name.isprintable() for name in classes
+        isinstance(name, str) and name and is_one_line(name) for name in classes
     )
     if not named or len(classes) < 2:
         raise Refusal(f'{where}: classes has to be a list of names, the background first')

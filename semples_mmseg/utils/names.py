@@ -35,7 +35,7 @@ def check_image_id(img_id: Any, where: str) -> str:
         problem = (
             'leaves the image folder; ids are paths inside it, with slashes and without suffix'
         )
-    elif not _is_one_line(img_id):
+    elif not is_one_line(img_id):
         problem = 'holds a control character'
     elif max(len(part.encode()) for part in parts) > MAX_PART_BYTES or len(parts) > 32:
         problem = 'is too long'
@@ -57,7 +57,7 @@ def check_class_names(names: Sequence[Any], where: str) -> None:
     for name in names:
         if not isinstance(name, str) or not name.strip():
             raise Refusal(f'{where}: a class needs a name, got {name!r}')
-        if len(name) > MAX_CLASS_NAME or not _is_one_line(name):
+        if len(name) > MAX_CLASS_NAME or not is_one_line(name):
             raise Refusal(
                 f'{where}: {_shown(name)} is no class name: expected one line of at most '
                 f'{MAX_CLASS_NAME} characters'
@@ -67,7 +67,7 @@ def check_class_names(names: Sequence[Any], where: str) -> None:
         raise Refusal(f'{where} names a class twice: {twice!r}')
 
 
-def _is_one_line(text: str) -> bool:
+def is_one_line(text: str) -> bool:
     """Whether a text has no control characters, line breaks or unpaired surrogates."""
     return not any(unicodedata.category(c) in ('Cc', 'Cs', 'Zl', 'Zp') for c in text)
 

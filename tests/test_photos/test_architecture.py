@@ -44,7 +44,8 @@ def load(folder, **options):
 
 @pytest.mark.parametrize('name', ['segmenter_deit-s', 'segmenter_demo'])
 def test_every_architecture_of_fit_is_described(name, tmp_path):
-    config = Config.fromfile(f'configs/{ARCHITECTURES[name]}')
+    (tmp_path / 'run.py').write_text(f"_base_ = 'semples_mmseg::{ARCHITECTURES[name]}'\n")
+    config = Config.fromfile(tmp_path / 'run.py')
     meta = dict(classes=['background', 'cat'], palette=[[0, 0, 0], [1, 2, 3]])
     file = tmp_path / 'model.json'
     file.write_text(json.dumps(describe(config, meta)))

@@ -1,5 +1,7 @@
 """What NumPy does in the place of PyTorch, OpenCV and MMSegmentation; test_predict.py runs it."""
 
+import json
+import math
 from unittest import mock
 
 import cv2
@@ -15,6 +17,7 @@ from semples_mmseg.photos.onnx_model import (
     resize_as_opencv,
     resize_linear,
 )
+from semples_mmseg.utils.errors import Refusal
 
 
 @pytest.mark.parametrize('size, wanted', [((60, 90), (70, 105)), ((300, 420), (70, 98))])
@@ -39,6 +42,35 @@ def test_the_size_is_that_of_mmcv(size):
         assert settings.resized(size) == mmcv.imrescale(image, scale).shape[:2]
     assert OnnxSettings((), (), (), scale=(30, 20), keep_ratio=False).resized(size) == (20, 30)
     assert OnnxSettings((), (), ()).resized(size) == size
+
+
+GOOD = dict(
+    classes=['background', 'cat'], palette=[[0, 0, 0], [1, 2, 3]], mean=[1.5, 0, 255], max_side=640,
+    scale=None, keep_ratio=True, window=[64, 64], stride=[32, 32], enlarge=True,
+    align_corners=False,
+)  # fmt: skip
+
+
+def test_settings_that_are_not_possible_are_named():
+    assert OnnxSettings.from_json(json.dumps(GOOD)).window == (64, 64)
+    for key, values in dict(
+        classes=['abc', [1, 2], ['background', ''], ['a', 'b\n'], ['background'], None],
+        palette=[[[999, -1, 'x']] * 2, [[0, 0, 0]], None],
+        mean=[[], [1, 2], ['1', 2, 3], [-1, 0, 0], [math.nan, 0, 0], 3],
+        max_side=[0, 'x', 1.5, True, 10**9],
+        scale=['big', [0, 5], [5], [5, 1e99]],
+        keep_ratio=[None, 1],
+        window=[[-5, 64], None, '64'],
+        stride=[[0, 0], [32], {}],
+        enlarge=['no'],
+        align_corners=[0],
+    ).items():
+        for value in values:
+            with pytest.raises(Refusal, match=key):
+                OnnxSettings.from_json(json.dumps(GOOD | {key: value}))
+    for text in ('[]', '3', json.dumps(GOOD | dict(more=1)), '{"classes": []}'):
+        with pytest.raises(Refusal, match='expected an object of'):
+            OnnxSettings.from_json(text)
 
 
 def test_what_is_missing_is_named(tmp_path):
