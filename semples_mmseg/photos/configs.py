@@ -19,9 +19,6 @@ from .tags import TaggedPhotos
 DEIT = 'timm:deit_small_patch16_224.fb_in1k'
 _RATES = dict(classify=6e-4, match=5.12e-4, prompt=0.1, refine=5.12e-4)
 """Learning rates of the published configs for a batch of 512."""
-_STAGES = """
-stages = [dict(stage, **lengths[stage['name']]) for stage in _base_.stages]
-"""
 
 
 def write_configs(run: Run, tagged: TaggedPhotos, fit: FitSettings) -> None:
@@ -57,7 +54,8 @@ def write_configs(run: Run, tagged: TaggedPhotos, fit: FitSettings) -> None:
         lengths={name: _stage(name, length, demo) for name, length in fit.stages.items()},
     )
     ending = '_demo' if demo else ''
-    _write(run.semples_config, f'semples/photos_refine{ending}.py', content, _STAGES)
+    stages = "\nstages = [dict(stage, **lengths[stage['name']]) for stage in _base_.stages]\n"
+    _write(run.semples_config, f'semples/photos_refine{ending}.py', content, stages)
 
     data = dict(data, class_names=[label_name(name) for name in tagged.classes])
     masks = dict(data['data_prefix'], seg_map_path='{{fileDirname}}/../masks')

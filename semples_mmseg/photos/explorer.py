@@ -31,8 +31,7 @@ class PhotoCams:
 
     Attributes:
         photo: uint8 RGB, ``(H, W, 3)``.
-        tags: The n tags, in the order of the classes.
-        classes: Their 0-based classes.
+        tags, classes: The n tags, in the order of the classes, and their 0-based classes.
         cams: Float ``(n, H, W)`` in [0, 1].
     """
 
@@ -65,10 +64,7 @@ class PhotoCams:
 
 
 class Explorer:
-    """The mask generator of a run on your own photos.
-
-    Args:
-        run: The run; its stages must be finished.
+    """The mask generator of a finished run on your own photos.
 
     Attributes:
         classes: Names of the object classes in masks and tables.
@@ -135,5 +131,4 @@ class Explorer:
 
 def fit_within(photo: np.ndarray, side: int) -> np.ndarray:
     """Shrink a photo whose longer side is longer than ``side`` pixels."""
-    height, width = photo.shape[:2]
-    return resize_bicubic(photo, limited_size((height, width), side))
+    return resize_bicubic(photo, limited_size(photo.shape[:2], side))  # type: ignore[arg-type]

@@ -128,8 +128,7 @@ def check_weights(settings: FitSettings) -> None:
     """Check that the weights exist, or download them, before long work.
 
     Raises:
-        Missing: If a file is missing, or there is no connection; the message tells what to put
-            where.
+        Missing: If a file is missing, or there is no connection.
         Refusal: If files are given for the shipped models.
     """
     missing = []
@@ -159,10 +158,7 @@ def show_settings(settings: FitSettings, photos: int, console: Console) -> None:
 
 
 def begin(run: Run, found: Inspection, tagged: TaggedPhotos, settings: FitSettings) -> FitSettings:
-    """Record what a run is made from, and write its lists, labels and configs.
-
-    Returns:
-        The settings of the run; for an existing run, those that it was begun with.
+    """Record what a run is made from, write its files, and return the settings it was begun with.
 
     Raises:
         AlreadyThere: If the folder holds other files.

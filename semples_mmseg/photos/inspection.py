@@ -76,15 +76,10 @@ class Inspection:
         return found
 
     def usable(self, skip_unreadable: bool, skip_rare: bool) -> TaggedPhotos:
-        """Photos and tags to train on.
-
-        Args:
-            skip_unreadable: Whether photos that cannot be read are left out.
-            skip_rare: Whether classes of fewer than two photos are left out.
+        """Photos and tags to train on, without unreadable photos and rare classes if they may go.
 
         Raises:
-            Refusal: If there are such photos or classes and they may not be left out, or if no
-                class has two photos.
+            Refusal: If there are some that may not, or no class has two photos.
         """
         root, found = self.tagged.root, self.findings()
         for kind, skip in (('unreadable', skip_unreadable), ('rare', skip_rare)):
@@ -108,12 +103,7 @@ def inspect_photos(
     classes: Path | None = None,
     known: Mapping[str, tuple[int, int]] | None = None,
 ) -> Inspection:
-    """Find photos, read their tags and decode every tagged photo.
-
-    Args:
-        photos, tags, classes: See ``read_tagged``, also for the errors.
-        known: Sizes of photos that need not be decoded again.
-    """
+    """``read_tagged`` of photos and their tags, and decode every photo without a ``known`` size."""
     tagged = read_tagged(photos, tags, classes)
     sizes = {name: size for name, size in (known or {}).items() if name in tagged.tags}
     new = [name for name in tagged.tags if name not in sizes]

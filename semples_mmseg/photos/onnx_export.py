@@ -29,7 +29,7 @@ from .torch_model import TorchModel, prediction_steps
 PACKAGES = ('onnx', 'onnxscript', 'onnxruntime')
 """What exporting needs besides PyTorch: the extra ``onnx``."""
 AGREEMENT = 0.98
-"""Least share of the pixels of a photo that PyTorch and onnxruntime have to label alike."""
+"""Least share of pixels labelled alike: Pillow, NumPy and OpenCV round differently at borders."""
 
 _EXAMPLE = (2, 3, 123, 97)
 """Not multiples of a patch size; otherwise the graph has no padding to whole patches."""
@@ -54,9 +54,7 @@ def export_onnx(config: str | Path, checkpoint: str | Path, out: str | Path) -> 
     before it is put in its place.
 
     Args:
-        config: Path of the config of an ``EncoderDecoder``.
-        checkpoint: Path of the weights.
-        out: The file.
+        config, checkpoint, out: Files: config of an ``EncoderDecoder``, its weights, the result.
 
     Raises:
         MissingPackage: If a package is missing.
@@ -182,10 +180,7 @@ def _write(graph: Graph, settings: OnnxSettings, file: Path) -> None:
 
 
 def _compare(expected: TorchModel, found: OnnxModel) -> None:
-    """Check that the file labels photos of several sizes as the test pipeline does.
-
-    Pillow, NumPy and OpenCV round differently, which moves borders a little.
-    """
+    """Check that the file labels photos of several sizes as the test pipeline does."""
     random = np.random.default_rng(0)
     for size in ((190, 260), (128, 128), (96, 160)):
         photo = resize_bicubic(random.integers(0, 256, (7, 9, 3), np.uint8), size)

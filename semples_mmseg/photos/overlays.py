@@ -13,23 +13,18 @@ from ..utils.io import atomic_write
 from ..utils.label_png import mask_path, read_mask
 from ..utils.sizes import limited_size, resize_bicubic
 
-OVERLAY_SIDE = 1600
-"""Longest side of an overlay in pixels."""
 _OPACITY = 0.55
 
 
 def overlay_mask(
     photo: np.ndarray, label: np.ndarray, palette: Sequence[Sequence[int]]
 ) -> np.ndarray:
-    """The colours of the objects over their photo; the background stays as it is.
+    """The colours of the objects over their photo, uint8 RGB ``(H, W, 3)``.
 
     Args:
         photo: uint8 RGB, ``(H, W, 3)``.
-        label: Ids, uint8 ``(H, W)``; 0 is the background.
+        label: Ids, uint8 ``(H, W)``; the background, 0, stays as it is.
         palette: RGB of each id; ids without one are black.
-
-    Returns:
-        uint8 RGB, ``(H, W, 3)``.
     """
     colours = np.zeros((256, 3), np.uint8)
     colours[: len(palette)] = palette
@@ -44,8 +39,8 @@ def write_overlay(
     label: np.ndarray,
     palette: Sequence[Sequence[int]],
 ) -> None:
-    """Write ``overlay_mask`` as ``<folder>/<name>.jpg`` of at most ``OVERLAY_SIDE``."""
-    height, width = limited_size(label.shape, OVERLAY_SIDE)  # type: ignore[arg-type]
+    """Write ``overlay_mask`` as ``<folder>/<name>.jpg`` (longer side at most 1600 pixels)."""
+    height, width = limited_size(label.shape, 1600)  # type: ignore[arg-type]
     small = np.asarray(Image.fromarray(label).resize((width, height), Image.Resampling.NEAREST))
     painted = overlay_mask(resize_bicubic(photo, (height, width)), small, palette)
     with atomic_write(mask_path(folder, name).with_suffix('.jpg'), 'wb') as file:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import io
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,28 +25,48 @@ from ..utils.record import Record
 from ..version import __version__
 from .confidence import Confidence, read_confidence
 from .explorer import Explorer, fit_within
-from .html_parts import HEAD, curve, picture, table, text
 from .overlays import overlay_mask
 from .run import Run
 
-CAM_STAGES = {'classify': 'CAM, stage 0', 'match': 'CAM, match', 'refine': 'CAM, refine'}
+_CAM_STAGES = {'classify': 'CAM, stage 0', 'match': 'CAM, match', 'refine': 'CAM, refine'}
 _CAM_SIDE = 640
 """Longest side at which CAMs are computed."""
 _SCORES = [step / 100 for step in range(5, 96)]
 """Background scores of the seed curve."""
+_PICTURE_SIDE = 224
+"""Longer side of a picture in pixels; a row of six takes some 60 kB."""
+
+_HEAD = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta http-equiv="Content-Security-Policy"
+ content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<style>
+:root { color-scheme: light dark; --line: #8884; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; margin: 1rem 0; }
+th, td { border-bottom: 1px solid var(--line); padding: .3rem .8rem; text-align: left;
+         vertical-align: top; overflow-wrap: anywhere; }
+tbody th { font-weight: normal; }
+figure { margin: 0; display: inline-block; } figcaption { font-size: .8rem; }
+.rows img { width: 9.5rem; height: auto; } .rows th, .rows td { padding: .3rem; }
+.chip { display: inline-block; width: .9em; height: .9em; border: 1px solid var(--line); }
+svg { width: 26rem; max-width: 100%; height: auto; } svg text { fill: currentColor; }
+svg path { fill: none; stroke: currentColor; opacity: .4; }
+svg polyline { fill: none; stroke: #4a7bd0; stroke-width: 1.5; }
+</style>
+"""
+"""Beginning of a page that loads nothing from other addresses; the title comes next."""
 
 
 def write_report(run: Run, photos: int = 24, truth: Path | None = None) -> Path:
-    """Write ``report.html``, one file without outside resources.
+    """Write ``report.html``, one file without outside resources, and return its path.
 
     Args:
         run: A finished run.
         photos: Number of rows of pictures, the least confident first.
         truth: Folder of true masks of some of the photos, for the curve of the seeds. They have
             the names, sizes and ids of the run's masks; 255 is not counted.
-
-    Returns:
-        The file.
 
     Raises:
         FileNotFoundError: If the run is not finished, or ``truth`` has no mask of its photos.
@@ -60,7 +83,7 @@ def write_report(run: Run, photos: int = 24, truth: Path | None = None) -> Path:
     shown = list(dict.fromkeys(row.photo for row in confidence))[:photos]
     best = {row.tag: row.photo for row in confidence}  # the last row of a tag is its best
     paths = run.photo_paths(dict.fromkeys([*shown, *best.values(), *true_masks]))
-    title = text(run.folder.resolve().name)
+    title = _text(run.folder.resolve().name)
     parts = [
         f'<title>{title}</title></head><body>',
         f'<h1>{title}</h1>',
@@ -80,7 +103,7 @@ def write_report(run: Run, photos: int = 24, truth: Path | None = None) -> Path:
         f'<p>semples-mmseg {__version__}</p></body></html>\n',
     ]
     with atomic_write(run.report) as file:
-        file.write(HEAD + '\n'.join(parts))
+        file.write(_HEAD + '\n'.join(parts))
     return run.report
 
 
@@ -94,7 +117,7 @@ def _summary(run: Run) -> str:
     for name in ('stages', 'pseudo masks', 'Segmenter', 'predictions'):
         if name in record and 'seconds' in record[name].about:
             rows.append((f'time: {name}', duration(record[name].about['seconds'])))
-    return table((), [(text(name), text(value)) for name, value in rows])
+    return _table((), [(_text(name), _text(value)) for name, value in rows])
 
 
 def _classes(confidence: Sequence[Confidence], explorer: Explorer) -> str:
@@ -104,8 +127,8 @@ def _classes(confidence: Sequence[Confidence], explorer: Explorer) -> str:
         chip = f'<span class="chip" style="background:rgb{tuple(explorer.palette[number])}"></span>'
         own = [row.confidence for row in confidence if row.tag == name]
         median = f'{statistics.median(own):.2f}' if own else ''
-        rows.append((f'{chip} {text(name)}', str(number), str(len(own)), median))
-    return table(('class', 'id', 'photos', 'median confidence'), rows)
+        rows.append((f'{chip} {_text(name)}', str(number), str(len(own)), median))
+    return _table(('class', 'id', 'photos', 'median confidence'), rows)
 
 
 def _prompts(best: Mapping[str, str], explorer: Explorer, paths: Mapping[str, Path]) -> str:
@@ -121,9 +144,9 @@ def _prompts(best: Mapping[str, str], explorer: Explorer, paths: Mapping[str, Pa
         if tag in best:
             photo = fit_within(read_image(paths[best[tag]]), _CAM_SIDE)
             seen = explorer.prompt_picture(photo, tag)
-            pictures = [picture(photo, f'a photo of {tag}'), picture(seen, f'prompt of {tag}')]
-        rows.append((text(tag), text(nouns or reason), *pictures))
-    return table(('class', 'nearest nouns', 'photo', 'prompt'), rows, 'rows')
+            pictures = [_picture(photo, f'a photo of {tag}'), _picture(seen, f'prompt of {tag}')]
+        rows.append((_text(tag), _text(nouns or reason), *pictures))
+    return _table(('class', 'nearest nouns', 'photo', 'prompt'), rows, 'rows')
 
 
 def _losses(run: Run) -> str:
@@ -136,7 +159,7 @@ def _losses(run: Run) -> str:
         first = last
     lines['Segmenter'] = [(step, loss) for step, _, loss in _logged(run.segmenter)]
     figures = [
-        curve(points, f'{name}: loss {points[0][1]:.3f} to {points[-1][1]:.3f}', 'step')
+        _curve(points, f'{name}: loss {points[0][1]:.3f} to {points[-1][1]:.3f}', 'step')
         for name, points in lines.items()
         if len(points) > 1
     ]
@@ -186,7 +209,7 @@ def _seeds(
         '<h2>Seeds against true masks: a diagnostic</h2>'
         f'<p>CAMs of {len(truth)} photos as masks, before any refinement, at every background '
         'score. The best score is chosen by the true masks; the run did not use them.'
-        f'</p>{curve(points, title, "background score")}'
+        f'</p>{_curve(points, title, "background score")}'
     )
 
 
@@ -199,18 +222,71 @@ def _rows(
     rows: dict[str, list[str]] = {}
     for name, photo in photos.items():
         worst = f'{lowest[name].tag}: {lowest[name].confidence:.2f}'
-        caption = ''.join(f'<br>{text(line)}' for line in (name, ', '.join(labels[name]), worst))
-        rows[name] = [picture(photo, f'photo {name}') + caption]
-    for stage, title in CAM_STAGES.items():
+        caption = ''.join(f'<br>{_text(line)}' for line in (name, ', '.join(labels[name]), worst))
+        rows[name] = [_picture(photo, f'photo {name}') + caption]
+    for stage, title in _CAM_STAGES.items():
         explorer.use_stage(stage)
         for name in progress(paths, title):
             seen = explorer.compute_cams(photos[name], labels[name])
-            rows[name].append(picture(seen.picture(), f'{title} of {name}'))
+            rows[name].append(_picture(seen.picture(), f'{title} of {name}'))
     for kind, masks in (('pseudo mask', run.masks), ('model', run.predictions)):
         for name, photo in photos.items():
             mask = Image.fromarray(read_mask(mask_path(masks, name)))
             label = np.asarray(mask.resize(photo.shape[1::-1], Image.Resampling.NEAREST))
             painted = overlay_mask(photo, label, explorer.palette)
-            rows[name].append(picture(painted, f'{kind} of {name}'))
-    head = ('photo, tags, lowest confidence', *CAM_STAGES.values(), 'pseudo mask', 'model')
-    return table(head, rows.values(), 'rows')
+            rows[name].append(_picture(painted, f'{kind} of {name}'))
+    head = ('photo, tags, lowest confidence', *_CAM_STAGES.values(), 'pseudo mask', 'model')
+    return _table(head, rows.values(), 'rows')
+
+
+def _text(value: object) -> str:
+    """A value as escaped text."""
+    return html.escape(str(value))
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = '') -> str:
+    """A table of cells that are HTML already, with a CSS class; the first cell is a header."""
+    top = ''.join(f'<th scope="col">{cell}</th>' for cell in head)
+    body = ''
+    for first, *rest in rows:
+        cells = ''.join(f'<td>{cell}</td>' for cell in rest)
+        body += f'<tr><th scope="row">{first}</th>{cells}</tr>\n'
+    top = top and f'<thead><tr>{top}</tr></thead>'
+    return f'<table class="{kind}">{top}<tbody>\n{body}</tbody></table>'
+
+
+def _picture(pixels: np.ndarray, alt: str) -> str:
+    """An image, uint8 RGB ``(H, W, 3)``, inside the page; ``alt`` says what it shows."""
+    height, width = pixels.shape[:2]
+    scale, stream = _PICTURE_SIDE / max(height, width), io.BytesIO()
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    Image.fromarray(pixels).resize(size).save(stream, 'WEBP', quality=80)
+    data = base64.b64encode(stream.getvalue()).decode()
+    return f'<img src="data:image/webp;base64,{data}" alt="{_text(alt)}">'
+
+
+def _curve(points: Sequence[tuple[float, float]], title: str, across: str) -> str:
+    """A line through two or more points (x, y), x ascending, over a title; x is ``across``."""
+    xs, ys = np.array(points).T
+    places = np.stack(
+        [
+            np.interp(xs, (xs[0], xs[-1]), (50, 390)),
+            110 - 100 * (ys - ys.min()) / max(np.ptp(ys), 1e-9),
+        ]
+    )
+    line = ' '.join(f'{x:.1f},{y:.1f}' for x, y in places.T)
+    labels = (
+        (46, 16, 'end', f'{ys.max():.3f}'),
+        (46, 110, 'end', f'{ys.min():.3f}'),
+        (50, 126, 'start', f'{across} {points[0][0]}'),
+        (390, 126, 'end', points[-1][0]),
+    )
+    words = ''.join(
+        f'<text x="{x}" y="{y}" text-anchor="{anchor}" font-size="11">{_text(word)}</text>'
+        for x, y, anchor, word in labels
+    )
+    return (
+        f'<figure><svg viewBox="0 0 400 140" role="img" aria-label="{_text(title)}">'
+        f'<path d="M50 10V110H390"/>{words}<polyline points="{line}"/></svg>'
+        f'<figcaption>{_text(title)}</figcaption></figure>'
+    )

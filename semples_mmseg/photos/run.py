@@ -34,11 +34,7 @@ PHOTOS = 'photos/'
 
 
 class Run:
-    """The folder of a run; its files are attributes.
-
-    Args:
-        folder: The folder itself.
-    """
+    """The folder of a run; its files are attributes."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -73,11 +69,10 @@ class Run:
     def entry(self) -> Entry:
         """What the run was made from.
 
-        Its settings are ``classes`` as they were written (``person|player``), ``labels`` (class
-        names of every photo by its id), ``weights``, ``seed`` and ``epochs`` as they were asked
-        for; its inputs the photos and the files of weights. About it are known: ``version`` of the
-        package; ``photos``, the folder, as an absolute path; ``form`` of the tag table; ``fit``,
-        see ``FitSettings``; ``sizes``, height and width of the photos.
+        Settings: ``classes`` as they were written (``person|player``), ``labels`` (class names of
+        every photo by its id), ``weights``, ``seed``, ``epochs``. Inputs: photos and weights.
+        About: ``version``, ``photos`` (absolute path of the folder), ``form`` of the tag table,
+        ``fit`` (``FitSettings``), ``sizes`` (height and width of the photos).
 
         Raises:
             Missing: If the folder holds no run.
@@ -115,11 +110,7 @@ class Run:
     def photo_paths(
         self, ids: Iterable[str] | None = None, folder: Path | None = None
     ) -> dict[str, Path]:
-        """Files of photos by their ids.
-
-        Args:
-            ids: Image ids; all by default.
-            folder: Folder of the photos, if it was moved.
+        """Files of photos by their ids, all by default; ``folder`` has them if it was moved.
 
         Raises:
             Missing: If one is missing.

@@ -59,7 +59,6 @@ class FitSettings:
         test_batch: Photos that are predicted at once; 1 where their sizes differ.
         crf: Whether pseudo masks are refined by the dense CRF.
         amp: Whether training uses bfloat16.
-        seed: Seed of training.
         epochs: Maximum number of epochs that the user has given, or None.
     """
 
@@ -107,14 +106,10 @@ def choose_settings(
     seed: int = 0,
     epochs: int | None = None,
 ) -> FitSettings:
-    """Choose the settings for some photos on this machine.
+    """Choose settings for photos of some heights and widths on this machine; options as in ``fit``.
 
     The result of a training depends on its number of steps, so small sets are trained for more
     epochs: as many steps as on the data sets of the configs, but at least 4 and at most 200 epochs.
-
-    Args:
-        sizes: Height and width of every photo.
-        weights, backbone, clip, seed, epochs: See ``photos.fit.fit``.
     """
     from torch.cuda import is_available  # the command line reads WEIGHTS, which should be fast
 

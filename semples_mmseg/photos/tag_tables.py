@@ -60,20 +60,19 @@ class TagTable(NamedTuple):
 def read_tags(
     source: Path | None, photos: Sequence[str], classes: Sequence[str] | None = None
 ) -> TagTable:
-    """Read a tag table of any form.
+    """Read a tag table of any form; None is a folder per class.
 
-    Args:
-        source: File or folder; None for a folder per class.
-        photos: See ``utils.lists.find_photos``.
-        classes: Class names in order, and no tag may be another one. Needed for
-            ``cls_labels.npy``; by default in the order of columns, categories or occurrence.
-
-    Raises:
-        Missing: If there is no such file.
-        Refusal: If no form fits; the message names file and row.
+    ``classes`` are needed for ``cls_labels.npy``, and no tag may be another one; by default they
+    are in the order of columns, categories or occurrence. Errors are those of ``read_tagged``.
     """
     if source is None:
-        table = _folders(photos)
+        if alone := [photo for photo in photos if '/' not in photo]:
+            raise Refusal(
+                f'{alone[0]} lies in no class folder: give a tag table (--tags), or put every '
+                'photo into a folder named after its class'
+            )
+        entries = [Entry(photo, photo, [photo.partition('/')[0]]) for photo in photos]
+        table = TagTable('a folder per class', entries)
     elif source.is_dir():
         table = _voc(source)
     elif source.is_file():
@@ -90,16 +89,6 @@ def read_tags(
                     f'{entry.where}: the tag {tag!r} is none of the classes {", ".join(classes)}'
                 )
     return table._replace(classes=tuple(classes))
-
-
-def _folders(photos: Sequence[str]) -> TagTable:
-    if alone := [photo for photo in photos if '/' not in photo]:
-        raise Refusal(
-            f'{alone[0]} lies in no class folder: give a tag table (--tags), or put every photo '
-            'into a folder named after its class'
-        )
-    entries = [Entry(photo, photo, [photo.partition('/')[0]]) for photo in photos]
-    return TagTable('a folder per class', entries)
 
 
 def _voc(folder: Path) -> TagTable:

@@ -47,9 +47,8 @@ def read_tagged(root: Path, source: Path | None, classes: Path | None = None) ->
 
     Raises:
         Missing: If there are no photos, no such table or no such file of class names.
-        Refusal: If the table is wrong, names a photo that is not there, or more than one, or tags
-            nothing; if a class name is empty, ``background``, or differs from another one only in
-            case. The message names file and row.
+        Refusal: If the table is wrong, names no photo, or more than one, or tags nothing; if a
+            class name is empty, ``background``, or another one in other case.
     """
     photos = find_photos(root)
     if classes and not classes.is_file():

@@ -18,7 +18,6 @@ from ...utils.io import atomic_write
 from ...utils.label_png import IGNORED, full_palette, write_mask
 from .labelled import LabelledPhotos, regions
 
-_MOST_PIECES = 254
 _LIST = 'ImageSets/Segmentation/default.txt'
 
 
@@ -53,13 +52,13 @@ def write_cvat(labelled: LabelledPhotos, archive: Path) -> None:
         atomic_write(archive, 'wb') as stream,
         zipfile.ZipFile(stream, 'w', zipfile.ZIP_DEFLATED) as file,
     ):
-        file.writestr('labelmap.txt', _text(_label_map(labelled)))
-        file.writestr(_LIST, _text(stems.values()))
+        file.writestr('labelmap.txt', '\n'.join([*_label_map(labelled), '']))
+        file.writestr(_LIST, '\n'.join([*stems.values(), '']))
         for photo, label in labelled.read():
             pieces = np.zeros(label.shape, np.int64)
             for number, (_, region) in enumerate(regions(label, split=True), 1):
                 pieces[region] = number
-            if pieces.max() > _MOST_PIECES:
+            if pieces.max() > 254:
                 pieces = label.astype(np.int64)
             for kind, colours in (
                 ('Class', class_colours[label]),
@@ -119,10 +118,6 @@ def _label_map(labelled: LabelledPhotos) -> list[str]:
     return [f'{name}:{",".join(map(str, colour))}::' for name, colour in pairs]
 
 
-def _text(lines: Iterable[str]) -> str:
-    return ''.join(f'{line}\n' for line in lines)
-
-
 def _write(path: Path, lines: Iterable[str]) -> None:
     with atomic_write(path) as file:
-        file.write(_text(lines))
+        file.writelines(f'{line}\n' for line in lines)

@@ -47,10 +47,10 @@ class LabelledPhotos:
             yield photo, label
 
     def flat_names(self) -> dict[str, str]:
-        """A file stem for every photo, for formats with a single folder.
+        """A file stem for every photo, for formats of a single folder; no two differ in case only.
 
         The stem of the photo if no other has it, else its path with ``__`` for slashes, with its
-        suffix where that is needed. No two differ only in case.
+        suffix where that is needed.
         """
         paths = [PurePosixPath(photo) for photo, _ in self.names]
         stems = Counter(folded(path.stem) for path in paths)
@@ -101,15 +101,9 @@ def labelled_folder(
 
 
 def regions(label: np.ndarray, split: bool = False) -> Iterator[tuple[int, np.ndarray]]:
-    """Class id and region, bool (H, W), of every class of a mask but the background.
-
-    With ``split`` each connected piece is a region of its own.
-    """
+    """Id and region, bool (H, W), of every object class of a mask, or of each connected piece."""
     for index in np.unique(label[label > 0]).tolist():
         region = label == index
-        if not split:
-            yield index, region
-            continue
-        pieces, number = ndimage.label(region, np.ones((3, 3)))
+        pieces, number = ndimage.label(region, np.ones((3, 3))) if split else (region, 1)
         for piece in range(1, number + 1):
             yield index, pieces == piece

@@ -28,7 +28,7 @@ def export(
     url: str = URL,
     copy_photos: bool = False,
 ) -> LabelledPhotos:
-    """Write the pseudo masks of a run in the format of a label tool.
+    """Write the pseudo masks of a run in the format of a label tool, and return what was written.
 
     Args:
         run: Folder that was ``--out`` of ``semples-mmseg fit``.
@@ -39,9 +39,6 @@ def export(
         url: Label Studio: prefix of the path of a photo.
         copy_photos: VOC and YOLO: whether the photos are copied beside the masks, under the names
             of the masks.
-
-    Returns:
-        The photos and masks that were written.
 
     Raises:
         FileNotFoundError: If there is no run, no mask, or a photo is missing.
