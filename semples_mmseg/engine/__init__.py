@@ -4,9 +4,12 @@ from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .check_classes_hook import CheckClassesHook, check_classes
 from .epoch_seed_hook import EpochSeedHook, seed_worker
 from .finite_step_hook import FiniteStepHook
-from .mixed_precision import MixedPrecisionOptimWrapper
-from .optim_constructor import TrainableOptimWrapperConstructor
-from .schedules import PolyRatioLR, WarmupCosineLR
+from .optimizers import (
+    MixedPrecisionOptimWrapper,
+    PolyRatioLR,
+    TrainableOptimWrapperConstructor,
+    WarmupCosineLR,
+)
 from .stage_plan import StagePlan, StageSpec
 from .stage_switch_hook import StageSwitchHook
 from .staged_train_loop import StagedTrainLoop

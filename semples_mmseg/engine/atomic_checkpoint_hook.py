@@ -35,11 +35,9 @@ register_backend('atomic', AtomicBackend, force=True)
 class AtomicCheckpointHook(CheckpointHook):
     """MMEngine's ``CheckpointHook`` for runs that may be killed at any moment.
 
-    Checkpoints are written to temporary files, flushed to disk and renamed. One more than
-    ``max_keep_ckpts`` is kept, because MMEngine removes the oldest before it writes the next: a run
-    whose last one is damaged resumes from the one before. Temporary files of killed runs are
-    removed when training starts. At the end of a run without stages the weights alone are written
-    to ``weights.pth``, and their metrics to ``metrics.json`` if the run validates.
+    One more than ``max_keep_ckpts`` is kept, because MMEngine removes the oldest before it writes
+    the next. Temporary files of killed runs are removed when training starts. A run without stages
+    ends with its weights in ``weights.pth`` and, if it validates, their ``metrics.json``.
 
     Args:
         **kwargs: As of ``CheckpointHook``.

@@ -20,11 +20,10 @@ from ..utils.errors import Refusal
 class EpochSeedHook(Hook):
     """Make an epoch depend on nothing but the weights and its number.
 
-    Python, numpy and torch are seeded from (seed, epoch, rank), so a run that is killed and resumed
-    at an epoch draws the same numbers as an unbroken one, without stored state; ``seed_worker``
-    seeds the loader workers. The order of the images and ``SeedEachImage`` depend on (seed, epoch).
-    A group of accumulated gradients ends with the epoch, divided by its own size. A run that is
-    resumed with another seed keeps that of its checkpoint.
+    Python, numpy and torch are seeded from (seed, epoch, rank), the order of the images and
+    ``SeedEachImage`` from (seed, epoch); ``seed_worker`` seeds the loader workers. A group of
+    accumulated gradients ends with the epoch, divided by its own size. A run that is resumed with
+    another seed keeps that of its checkpoint.
     """
 
     # Runs after stages are entered, whose random numbers a resumed run may draw twice or never.
@@ -74,8 +73,7 @@ def _seeded_transforms(dataset: Any) -> Iterator[Any]:
 def seed_worker(worker_id: int) -> None:
     """Seed python and numpy in a loader worker from torch's seed, which changes every epoch.
 
-    Use as ``worker_init_fn=dict(type='seed_worker')``; MMEngine's own gives a worker the same
-    random numbers in every epoch.
+    MMEngine's own ``worker_init_fn`` gives a worker the same random numbers in every epoch.
     """
     del worker_id  # part of torch's seed already
     random.seed(torch.initial_seed() % 2**32)

@@ -26,12 +26,11 @@ class NotFiniteError(RunError, ArithmeticError):
 class FiniteStepHook(Hook):
     """Leave out training steps whose loss or gradients are not finite.
 
-    Weights, their moving average (``EMAHook``), the optimizer's state and the running statistics
-    of normalisation layers stay unchanged; learning rates and epochs continue. With gradient
-    accumulation one such loss leaves out the whole step. All processes decide the same, by one
-    all-reduction a step. Each such step is logged and counted; the count is in the checkpoints.
-    After ``patience`` of them in a row the run ends. Weights that are not finite are never saved.
-    Steps that a loss scaler leaves out to find its scale do not count (finite loss, scale above 1).
+    Weights, their moving average (``EMAHook``), the optimizer's state and running statistics stay
+    unchanged; learning rates and epochs continue. With gradient accumulation one such loss leaves
+    out the whole step. All processes decide the same. Each such step is logged and counted, also in
+    checkpoints, but not those that a loss scaler leaves out to find its scale (above 1). Weights
+    that are not finite are never saved.
 
     Args:
         patience: Steps in a row that end the run. None: steps are not watched.
@@ -151,8 +150,8 @@ class FiniteStepHook(Hook):
         if self._streak >= (self.patience or 0):
             raise NotFiniteError(
                 f'{self._streak} training steps in a row had a loss or gradients that are not '
-                f'finite, the last one at {where}; {what}. They were left out, weights are good. '
-                'Lower the learning rate, look at these images, or train with --amp bfloat16 or '
+                f'finite, the last one at {where}; {what}. Weights are good: '
+                'lower the learning rate, look at these images, or train with --amp bfloat16 or '
                 'without --amp (default_hooks.finite_steps.patience sets the number of steps)'
             )
 

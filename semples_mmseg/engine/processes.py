@@ -1,4 +1,4 @@
-"""Joining the other processes of a job, on GPUs or without any."""
+"""Joining the other processes of a job, and sharing its images with them."""
 
 import os
 from collections.abc import Iterator
@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.dataset import DefaultSampler
 from mmengine.device import get_device
 from mmengine.dist import init_dist, is_distributed
 from mmengine.utils.dl_utils import set_multi_processing
 from torch import distributed
 from torch.distributed.rendezvous import rendezvous
+from torch.utils.data import DataLoader
 
 from ..utils.errors import Refusal, RunError
 
@@ -21,9 +23,8 @@ from ..utils.errors import Refusal, RunError
 def process_group(config: Config) -> Iterator[None]:
     """Join the processes that the config's launcher has started, for the duration of a block.
 
-    Without GPUs, where MMEngine's Runner does not, it joins those of torchrun by gloo, and the
-    model's wrapper gets no device (``model_wrapper_cfg``). ``env_cfg.dist_cfg.timeout`` (seconds)
-    applies to both. Nothing happens without a launcher, or where they are joined already.
+    It works without GPUs too, where MMEngine's Runner does not. ``env_cfg.dist_cfg.timeout``
+    (seconds) applies. Nothing happens without a launcher, or where they are joined already.
 
     Raises:
         Refusal: If torchrun has not started this process, or it has no GPU where others have.
@@ -88,3 +89,23 @@ def _store_of_attempt(limit: dict[str, Any]) -> dict[str, Any]:
     store, rank, size = next(rendezvous('env://', **limit))
     store = distributed.PrefixStore(f'attempt{attempt}', store)
     return dict(store=store, rank=rank, world_size=size)
+
+
+def steps_of_epoch(loader: DataLoader, size: int) -> int:
+    """Steps of an epoch with ``size`` images a step of this process."""
+    sampler = loader.sampler
+    if loader.drop_last and isinstance(sampler, DefaultSampler):
+        return len(sampler.dataset) // (size * sampler.world_size)
+    images = len(sampler)  # type: ignore[arg-type]
+    return images // size if loader.drop_last else -(-images // size)
+
+
+def keep_whole_batches(loader: DataLoader) -> None:
+    """Let all processes together see the batches of a single one, which drops incomplete ones."""
+    # DefaultSampler distributes images one by one. At the end of an epoch it repeats some, which
+    # can complete a batch that a single process drops.
+    sampler, size = loader.sampler, loader.batch_size
+    if loader.drop_last and size and isinstance(sampler, DefaultSampler):
+        sampler.round_up = False
+        sampler.num_samples = steps_of_epoch(loader, size) * size
+        sampler.total_size = sampler.num_samples * sampler.world_size

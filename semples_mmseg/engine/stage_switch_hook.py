@@ -12,11 +12,7 @@ from .atomic_checkpoint_hook import is_staged, source_of
 
 @HOOKS.register_module()
 class StageSwitchHook(Hook):
-    """Keep the position of a ``StagedTrainLoop`` in checkpoints, so that any stage is resumed.
-
-    The loop enters the stages, and brings this hook if a config has none. With another loop the
-    hook refuses to train.
-    """
+    """Keep the position of a ``StagedTrainLoop``, which brings this hook, in checkpoints."""
 
     priority = 'VERY_HIGH'
 

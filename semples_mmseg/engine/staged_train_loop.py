@@ -21,7 +21,7 @@ from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .check_classes_hook import CheckClassesHook, check_classes
 from .epoch_seed_hook import EpochSeedHook
 from .finite_step_hook import FiniteStepHook
-from .global_batches import keep_whole_batches, steps_of_epoch
+from .processes import keep_whole_batches, steps_of_epoch
 from .stage_plan import START, StagePlan, StageSpec
 from .stage_switch_hook import StageSwitchHook
 from .weights_file import bare, save_tensors, save_weights
@@ -31,11 +31,10 @@ from .weights_file import bare, save_tensors, save_weights
 class StagedTrainLoop(EpochBasedTrainLoop):
     """Train through the ``stages`` of the config; see ``StagePlan``.
 
-    The loop brings the hooks that it needs and the config lacks: ``StageSwitchHook``, and those of
-    seeds, checkpoints, classes and finite steps. Epochs are counted through all stages. At the end
-    of a stage the loop validates, saves the weights and adds a line to ``stages.json``. A module
-    that a later stage starts again (``restore``) is read from the file of an earlier stage, or from
-    ``start.pth``, the weights before the first step.
+    The loop brings the hooks that it needs and the config lacks. Epochs are counted through all
+    stages. At the end of each the loop validates, saves the weights and adds a line to
+    ``stages.json``. Modules that a later stage starts again (``restore``) are read from the file of
+    an earlier stage, or from ``start.pth``, the weights before the first step.
 
     Args:
         runner: The runner; its config has ``stages``.

@@ -24,14 +24,9 @@ CLIMS_BACKGROUNDS = (
 
 
 class PromptMaps(NamedTuple):
-    """Similarity of an image with n prompts.
+    """Cosines of n prompts, float32: (n, h, w) with parts of an image, (n,) with the whole."""
 
-    Attributes:
-        maps: float32 (n, h, w), cosines of the patches clamped at 0, on a grid over the image.
-        scores: float32 (n,), cosines of the whole image's feature with the prompts.
-    """
-
-    maps: np.ndarray
+    maps: np.ndarray  # clamped at 0
     scores: np.ndarray
 
 
@@ -96,11 +91,10 @@ def draw_prompts(
     rows: Sequence[str] = (),
     cell: int = 160,
 ) -> Image.Image:
-    """Draw rows of image, learned prompt, and the manual prompts nearest to and farthest from it.
+    """Draw rows of image, learned prompt, and the highest, lowest and mean of manual prompts.
 
     Every map is coloured from blue at its lowest to red at its highest value. Below it are the
-    cosine of the prompt with the whole image, by which the manual prompts are ranked, and the two
-    values. The last column is the mean of the maps of all manual prompts.
+    cosine of the prompt with the whole image, which ranks manual prompts, and the two values.
 
     Args:
         images: uint8 RGB (H, W, 3).

@@ -77,11 +77,7 @@ def read_photos(
 ) -> list[Photo]:
     """Photos by path with their tags, or by id with the tags and masks of the test data.
 
-    Args:
-        config: Names classes and test data.
-        images: Paths of files, or image ids of the test data.
-        tags: Class names of each image that is a path; a single entry applies to all of them.
-        masks: Their masks, or none.
+    Tags and masks are those of the images that are paths; a single entry of tags applies to all.
 
     Raises:
         FileNotFoundError: If there is neither such a file nor such an id.
@@ -130,13 +126,7 @@ def choose_rows(
     wanted: Sequence[str] = (),
     per_class: bool = False,
 ) -> list[Row]:
-    """Choose the rows of a figure: one a photo, or one a class of a photo (``per_class``).
-
-    Args:
-        photos: The photos.
-        classes: The classes of the model.
-        wanted: Names of the classes to draw; empty for all.
-        per_class: Whether each class of a photo gets a row of its own.
+    """Rows of a figure, one a photo or (``per_class``) one a class of it; no ``wanted`` is all.
 
     Raises:
         ValueError: If a name is no class, or a photo shows none of the classes.
@@ -177,13 +167,7 @@ def load_model(model: Any, checkpoint: str) -> dict[str, Any]:
 def predict_cams(model: Any, pipeline: Sequence[dict[str, Any]], photo: Photo) -> np.ndarray:
     """CAMs of the classes of a photo at its size, those that pseudo masks are made from.
 
-    Args:
-        model: The model, in eval mode.
-        pipeline: The test pipeline of its config; transforms that load masks are left out.
-        photo: The photo.
-
-    Returns:
-        float32 (n, H, W) in [0, 1], in the order of ``photo.classes``.
+    They are float32 (n, H, W) in [0, 1]; transforms that load masks are left out of the pipeline.
     """
     labels = np.zeros(model.num_classes, np.float32)
     labels[list(photo.classes)] = 1

@@ -29,11 +29,9 @@ _PIPELINE: list[dict[str, Any]] = [
 class VisualizeHook(Hook):
     """Send pictures of CAMs and of learned prompts to MMEngine's visualizer every N epochs.
 
-    Every backend gets them as ``cams`` and ``prompts`` with the epoch as step: files
-    (``LocalVisBackend``), TensorBoard, Weights & Biases. CAMs, at scale 1 and mirrored, are drawn
-    in stages that train the generator; prompts in stages that learn or use them. Images and tags
-    are those of the training data, without masks, which training does not open. The training itself
-    is not changed.
+    Every backend gets them as ``cams`` and ``prompts`` with the epoch as step. CAMs, at scale 1 and
+    mirrored, are drawn in stages that train the generator; prompts in stages that learn or use
+    them. Images and tags are those of the training data, without masks.
 
     Args:
         interval: Epochs from one picture to the next, at least 1.

@@ -25,10 +25,8 @@ class NearWord(NamedTuple):
     Attributes:
         word: The word.
         similarity: Cosine of "a photo of {word}." with the prompt.
-        class_rank: Rank of the class among all classes for this word; 1 if no other class's prompt
-            is nearer to it.
-        other_class: The other class in whose list the word has the highest rank; ``None`` if there
-            is no other class.
+        class_rank: Rank, from 1, of the class among all classes for this word.
+        other_class: The other class in whose list the word ranks highest, if there is one.
         other_rank: Its rank in that list, from 1.
     """
 
@@ -51,15 +49,8 @@ def read_words(path: Path = NOUNS) -> list[str]:
 def encode_words(text_head: Any, words: Sequence[str]) -> tuple[list[str], Tensor]:
     """Features of "a photo of {word}." for the words that are known to a CLIP.
 
-    A word is unknown if one of its tokens has an embedding of zeros, like tokens that the demo's
-    small CLIP was not trained on.
-
-    Args:
-        text_head: A ``CLIPTextHead``.
-        words: The words.
-
-    Returns:
-        The n known words, and their features (n, D), unit vectors.
+    They come with their features (n, D), unit vectors. A word is unknown if one of its tokens has
+    an embedding of zeros, like tokens that the demo's small CLIP was not trained on.
 
     Raises:
         ValueError: If none is known.
@@ -80,12 +71,7 @@ def nearest_words(
 ) -> dict[str, list[NearWord]]:
     """The ``count`` words nearest to the prompt of each class, the nearest first.
 
-    Args:
-        prompts: (K, D) unit vectors.
-        classes: Names of the K classes.
-        words: The n words.
-        features: (n, D) unit vectors.
-        count: Number of words for each class.
+    Prompts (K, D) and features (n, D) of the words are unit vectors.
     """
     cosines = prompts @ features.T
     # (K, n), from 0: place of a word in the list of a class, and of a class for a word

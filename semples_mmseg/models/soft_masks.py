@@ -8,12 +8,7 @@ from ..utils.sizes import enlarged_labels
 
 
 def min_max(maps: Tensor, eps: float) -> Tensor:
-    """Scale every map to [0, 1): (c - min) / (max - min + eps).
-
-    Minimum and maximum are not detached.
-
-    Maps (..., H, W) whose range is far below ``eps`` become nearly zero.
-    """
+    """Scale every map (..., H, W) to [0, 1): (c - min) / (max - min + eps), neither detached."""
     low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
     return (maps - low) / (high - low + eps)
 

@@ -32,7 +32,7 @@ class Stage:
 
 STAGES = {
     stage.name: stage
-    for stage in (
+    for stage in (  # the losses match, prompt and refine are of equations 1, 2 and 3
         # Stage 0, WeakTr's own training; masks play no part in it.
         Stage('classify', ('classification',), ('generator',)),
         Stage('match', ('match',), ('masks',)),

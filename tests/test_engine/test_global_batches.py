@@ -4,7 +4,7 @@ import pytest
 from mmengine.dataset import DefaultSampler
 from torch.utils.data import DataLoader, SequentialSampler
 
-from semples_mmseg.engine.global_batches import keep_whole_batches, steps_of_epoch
+from semples_mmseg.engine.processes import keep_whole_batches, steps_of_epoch
 
 
 def batches(number, images, drop_last=True, batch_size=6):

@@ -95,12 +95,8 @@ def test_mctformer_equals_its_formulas(last):
     patches = tokens[:, 3:].transpose(1, 2).reshape(2, -1, h, w)
     head = generator.head
     coarse = torch.nn.functional.conv2d(patches, head.weight, head.bias, padding=1)
-    seed = torch.zeros(2, 3, h * w, dtype=torch.float64)
-    fine = torch.zeros_like(seed)
-    for b in range(2):
-        for k in range(3):
-            seed[b, k] = attention[b, k, 3:] * coarse[b, k].relu().flatten()
-            fine[b, k] = attention[b, 3:, 3:] @ seed[b, k]
+    seed = attention[:, :3, 3:] * coarse.relu().flatten(2)
+    fine = torch.einsum('bqp,bkp->bkq', attention[:, 3:, 3:], seed)
     output = generator(images)
     torch.testing.assert_close(output.seed, seed.reshape(2, 3, h, w))
     torch.testing.assert_close(output.cams, fine.reshape(2, 3, h, w))
@@ -110,7 +106,15 @@ def test_mctformer_equals_its_formulas(last):
         MODELS.build(dict(GENERATORS['mctformer'], last_blocks=3, num_classes=3))
 
 
-def test_a_backbone_without_maps_is_refused():
+def test_cam_generator_equals_its_formula_and_needs_maps():
+    generator = MODELS.build(dict(GENERATORS['cam_resnet'], num_classes=4)).eval()
+    images = torch.randn(2, 3, 64, 96)
+    output = generator(images)
+    features = generator.backbone(images)[-1]
+    maps = torch.einsum('kc,bchw->bkhw', generator.head.weight[..., 0, 0], features)
+    torch.testing.assert_close(output.cams, maps.clamp(min=0), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(output.logits['coarse'], maps.mean((2, 3)), rtol=1e-4, atol=1e-4)
+    assert output.affinity is None and output.coarse is output.cams
     vit = dict(type='mmpretrain.VisionTransformer', arch='deit-tiny', img_size=32)
     with pytest.raises(ValueError, match='VisionTransformer returns no maps'):
         MODELS.build(dict(type='CAMGenerator', num_classes=3, backbone=vit, img_size=32))
@@ -157,8 +161,6 @@ def test_a_generator_of_ones_own_and_its_roles(make_samples):
     assert model.trained_by(own) == ('mask_generator.offset', 'mask_generator.head')
     with pytest.raises(ValueError, match=r"trains \['fusion'\].*roles \['bias', 'features'"):
         model.trained_by(resolve_stage('match', trains=['fusion']))
-    model.set_stage(resolve_stage('match', features_eval=True))
-    assert not model.mask_generator.stem.training and model.mask_generator.head.training
 
 
 def test_what_is_no_generator():

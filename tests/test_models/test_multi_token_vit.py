@@ -93,31 +93,16 @@ def test_position_embedding_is_resized_by_scale_factor(size):
     grid = (size[0] // 16, size[1] // 16)
     got = vit.position_embedding(size, grid)
     plane = vit.pos_embed[:, 3:].reshape(1, 4, 4, 24).permute(0, 3, 1, 2)
-    # Sampling by scale factor s reads source coordinate (i + 0.5) / s - 0.5.
-    rows = (torch.arange(grid[0], dtype=torch.float64) + 0.5) * 4 / (grid[0] + 0.1) - 0.5
-    cols = (torch.arange(grid[1], dtype=torch.float64) + 0.5) * 4 / (grid[1] + 0.1) - 0.5
-    expected = torch.einsum('iy,jx,bcyx->bcij', cubic(rows, 4), cubic(cols, 4), plane)
+    sides = [torch.arange(side, dtype=torch.float64) for side in grid]
+    ys, xs = (2 * (side + 0.5) / (len(side) + 0.1) - 1 for side in sides)  # from -1 to 1
+    where = torch.stack(torch.meshgrid(xs, ys, indexing='xy'), -1)[None]
+    expected = F.grid_sample(plane, where, 'bicubic', 'border', align_corners=False)
     # Position embeddings are resized in float32.
     torch.testing.assert_close(
         got[:, 3:], expected.flatten(2).transpose(1, 2), rtol=1e-4, atol=1e-6
     )
     torch.testing.assert_close(got[:, :3], vit.pos_embed[:, :3])
     assert vit.position_embedding((64, 64), (4, 4)) is vit.pos_embed  # the trained grid
-
-
-def cubic(positions, size, a=-0.75):
-    """Weights (n, size) of cubic convolution at positions, borders repeated."""
-    weights = torch.zeros(len(positions), size, dtype=torch.float64)
-    for row, position in enumerate(positions.tolist()):
-        base = int(torch.floor(torch.tensor(position)))
-        for offset in range(-1, 3):
-            d = abs(position - (base + offset))
-            if d <= 1:
-                w = (a + 2) * d**3 - (a + 3) * d**2 + 1
-            else:
-                w = a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a
-            weights[row, min(max(base + offset, 0), size - 1)] += w
-    return weights
 
 
 def test_grids_of_any_size():

@@ -1,4 +1,4 @@
-"""Attention fusion and the three CAMs against direct float64 loops over the formulas."""
+"""Attention fusion and the three CAMs against the formulas in float64."""
 
 import pytest
 import torch
@@ -16,11 +16,7 @@ def traces(batch=2, tokens=7, requires_grad=False):
     for _ in range(BLOCKS):
         attention = torch.rand(batch, HEADS, tokens, tokens, dtype=torch.float64).softmax(-1)
         features = torch.randn(batch, tokens, HEADS * DIMS, dtype=torch.float64)
-        made.append(
-            BlockTrace(
-                attention.requires_grad_(requires_grad), features.requires_grad_(requires_grad)
-            )
-        )
+        made.append(BlockTrace(*(x.requires_grad_(requires_grad) for x in (attention, features))))
     return made
 
 
@@ -103,13 +99,8 @@ def test_cams_and_predictions(tiny_generator, detach):
     coarse = torch.nn.functional.conv2d(
         patches, generator.head.weight, generator.head.bias, padding=1
     )
-    seeds, fine = (torch.zeros(2, 3, h * w, dtype=torch.float64) for _ in range(2))
-    for b in range(2):
-        for k in range(3):
-            attention = fused[b, k, 3:].reshape(h, w)
-            seed = (attention * coarse[b, k].clamp(min=0)).flatten()
-            seeds[b, k] = seed
-            fine[b, k] = fused[b, 3:, 3:] @ seed
+    seeds = fused[:, :3, 3:] * coarse.clamp(min=0).flatten(2)
+    fine = torch.einsum('bqp,bkp->bkq', fused[:, 3:, 3:], seeds)
     torch.testing.assert_close(output.cams, fine.reshape(2, 3, h, w))
     torch.testing.assert_close(output.affinity, fused[:, 3:, 3:])
     torch.testing.assert_close(output.seed, seeds.reshape(2, 3, h, w))
@@ -150,26 +141,20 @@ def test_without_gradients_the_same_comes_out_and_no_map_is_formed(
 
 def test_masks_can_be_made_of_an_earlier_cam(tiny_generator):
     generator = MODELS.build(dict(tiny_generator, cam='seed')).eval()
-    output = generator(torch.randn(1, 3, 64, 64))
-    assert output.cams.equal(output.seed)
-    generator.cam = 'coarse'
-    output = generator(torch.randn(1, 3, 64, 64))
-    assert output.cams.equal(output.coarse)
+    for name in ('seed', 'coarse'):
+        generator.cam = name
+        output = generator(torch.randn(1, 3, 64, 64))
+        assert output.cams.equal(getattr(output, name))
     with pytest.raises(ValueError, match="mask_generator.cam must be .* got 'patch'"):
         MODELS.build(dict(tiny_generator, cam='patch'))
-
-
-def wake(generator):
-    """Let a hidden unit of the fusion fire whatever its input; random ones may all be dead."""
-    weight = generator.fusion.attn_head_ffn[0].weight.data
-    weight[0], weight[1] = 1, -1
 
 
 def test_stage_0_gradients(tiny_generator):
     """Token loss -> backbone; coarse loss -> head and backbone; fine loss -> fusion only."""
     generator = MODELS.build(tiny_generator)
     generator.init_weights()
-    wake(generator)
+    weight = generator.fusion.attn_head_ffn[0].weight.data
+    weight[0], weight[1] = 1, -1  # one unit fires whatever its input; random ones may all be dead
     reached = {}
     for name in ('token', 'coarse', 'fine'):
         generator.zero_grad()
@@ -187,21 +172,3 @@ def test_stage_0_gradients(tiny_generator):
     assert generator.head.weight.grad.abs().sum() > 0
     assert generator.fusion.attn_head_ffn[2].weight.grad.abs().sum() > 0
     assert all(p.grad is None for p in generator.backbone.parameters())
-
-
-def test_plain_cam_generator():
-    generator = MODELS.build(
-        dict(
-            type='CAMGenerator',
-            num_classes=4,
-            in_channels=512,
-            backbone=dict(type='mmpretrain.ResNet', depth=18, out_indices=(3,)),
-        )
-    ).eval()
-    images = torch.randn(2, 3, 64, 96)
-    output = generator(images)
-    features = generator.backbone(images)[-1]
-    maps = torch.einsum('kc,bchw->bkhw', generator.head.weight[..., 0, 0], features)
-    torch.testing.assert_close(output.cams, maps.clamp(min=0), rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(output.logits['coarse'], maps.mean((2, 3)), rtol=1e-4, atol=1e-4)
-    assert output.affinity is None and output.coarse is output.cams

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ...utils.errors import Refusal
-from .encoder import Encoder
 from .loading import as_clip
+from .streamlining import Encoder
 
 
 @MODELS.register_module()
@@ -28,14 +28,12 @@ class CLIPImageHead(nn.Module):
             settings do.
         input_mean: Mean of the incoming normalisation, R, G, B in 0..255 (ImageNet's).
         input_std: Standard deviation of the incoming normalisation.
-        max_batch: Maximum number of images encoded at once. Larger batches are encoded in parts,
-            whose activations are computed again in the backward pass: the same gradients with less
-            memory, for one more forward pass.
+        max_batch: Images encoded at once. Larger batches are encoded in parts: the same gradients
+            with less memory, for one more forward pass.
         dtype: ``'bfloat16'`` or ``'float16'`` runs the encoder in mixed precision with weights
             that are rounded once; ``None`` runs it in the precision of training.
-        streamline: Whether the image side of ``clip`` is frozen, hidden from ``parameters()`` and
-            rewritten in place to compute less. ``False`` leaves it as it is, as the module
-            ``encoder.clip``, for an adapter or a CLIP that a stage trains.
+        streamline: Whether the image side of ``clip`` is frozen and rewritten in place to compute
+            less. ``False`` leaves it as it is, as ``encoder.clip``, which a stage can train.
     """
 
     scale: Tensor

@@ -50,12 +50,6 @@ def _read_clip(path: Path) -> tuple[dict[str, Tensor], bool]:
     return {key: value.float() for key, value in tensors.items()}, is_openai
 
 
-def _config_beside(path: Path) -> dict[str, Any]:
-    """The config beside the weights, as in open_clip's downloads; empty if missing."""
-    config = path.parent / 'open_clip_config.json'
-    return json.loads(config.read_text(encoding='utf-8')) if config.is_file() else {}
-
-
 @MODELS.register_module('OpenCLIP')
 def build_clip(
     model: str | dict[str, Any] = 'ViT-B-32',
@@ -106,7 +100,8 @@ def build_clip(
     if pretrained is not None:
         if Path(pretrained).suffix != '' or Path(pretrained).exists():
             path = resolve(pretrained)
-            beside = _config_beside(path)
+            file = path.parent / 'open_clip_config.json'  # as in open_clip's downloads
+            beside = json.loads(file.read_text(encoding='utf-8')) if file.is_file() else {}
             quick = beside.get('model_cfg', {}).get('quick_gelu', False)
             preprocessing = beside.get('preprocess_cfg', {})
         elif isinstance(model, str) and not model.endswith('.json'):

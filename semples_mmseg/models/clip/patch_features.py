@@ -24,9 +24,6 @@ def has_patch_tokens(head: CLIPImageHead) -> bool:
 def patch_features(head: CLIPImageHead, images: Tensor, dense: bool = False) -> Tensor:
     """Features of all patches: tokens through the last norm and the projection, normalised.
 
-    CLIP is trained only on the class token. Features of patches are comparable with text as far as
-    the last block makes them similar to the class token.
-
     Args:
         head: With a vision transformer of open_clip.
         images: (B, 3, s, s) from ``head.prepare``.

@@ -83,8 +83,8 @@ class PromptLearner(BaseModule):
 class ManualPrompts(nn.Module):
     """Fixed sentences about backgrounds instead of learned prompts (CLIMS, arXiv 2203.02668).
 
-    Feature u_b of a class is the normalised mean of the features of its sentences, as CLIP combines
-    sentences. There is nothing to learn, so runs have no prompt stage.
+    Feature u_b of a class is the normalised mean of the features of its sentences. There is nothing
+    to learn, so runs have no prompt stage.
 
     Args:
         num_classes: K; the segmentor fills it in.

@@ -1,10 +1,8 @@
-"""Frozen networks of open_clip, rewritten to compute the same with less work.
-
-Some weights are folded into others, so the result must not be trained or saved.
-"""
+"""Holders of CLIP's networks; frozen ones are rewritten to compute the same with less work."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,6 +10,9 @@ import torch.nn.functional as F
 from open_clip.transformer import QuickGELU, ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
+from ...utils.errors import Refusal
+
+_HALVES = dict(bfloat16=torch.bfloat16, float16=torch.float16)
 _QUICK_GELU_SCALE = 1.702
 
 
@@ -25,6 +26,7 @@ class FrozenBlock(nn.Module):
         self.ls_1, self.ls_2 = block.ls_1, block.ls_2
         self.attn, self.mlp = block.attn, block.mlp
         if isinstance(self.mlp.gelu, QuickGELU):
+            # x sigmoid(s x) = SiLU(s x) / s takes one pass over memory instead of three.
             self.mlp.c_fc.weight.mul_(_QUICK_GELU_SCALE)
             self.mlp.c_fc.bias.mul_(_QUICK_GELU_SCALE)
             self.mlp.c_proj.weight.div_(_QUICK_GELU_SCALE)
@@ -115,18 +117,10 @@ def read_tokens(
 
 @torch.no_grad()
 def streamline(network: nn.Module) -> Any:
-    """Rewrite a frozen network of open_clip so that it computes less.
+    """Rewrite a frozen side of open_clip's CLIP in place, to compute less; it is returned.
 
-    - Attention and MLP of the usual blocks: see ``FrozenBlock``. x sigmoid(1.702 x) =
-      SiLU(1.702 x) / 1.702, so the scale of QuickGELU goes into the layers around it: one pass
-      over memory instead of three, and one tensor kept for the backward pass instead of two.
-    - The patches of a vision transformer: a matrix product.
-    - The last block of a transformer whose class token alone is read is computed only for this
-    token. The other tokens, which CoCa's decoder reads, are not returned.
-    - Convolutional networks: weights in channels-last order.
-
-    Blocks of other kinds and other poolings are left unchanged. The image or text side of CLIP that
-    is given is changed in place, with its weights, and returned.
+    Weights are folded into others, so it must not be trained or saved. Blocks of other kinds and
+    other poolings than the usual ones are left unchanged.
     """
     transformer = getattr(network, 'transformer', None)
     blocks: Any = getattr(transformer, 'resblocks', ())
@@ -135,8 +129,61 @@ def streamline(network: nn.Module) -> Any:
             blocks[index] = FrozenBlock(block)
     if isinstance(network, VisionTransformer):
         network.conv1 = PatchProduct(network.conv1)
-        network.output_tokens = False
+        network.output_tokens = False  # only CoCa's decoder reads them
         only_first = network.pool_type == 'tok' and network.attn_pool is None
         if only_first and isinstance(blocks[-1], FrozenBlock):
             blocks[-1] = FirstToken(blocks[-1])
     return network.to(memory_format=torch.channels_last)
+
+
+class Encoder(nn.Module):
+    """Hold a side of CLIP.
+
+    A frozen one is rewritten in place (``streamline``) and stays in eval mode. It moves with its
+    owner, but is in no optimizer, distributed wrapper or checkpoint, because it can be loaded again
+    from its source. Any other is left as it is, and is an ordinary submodule, ``clip``.
+    """
+
+    def __init__(self, network: nn.Module, frozen: bool) -> None:
+        super().__init__()
+        self.frozen = frozen
+        self.dtype: torch.dtype | None = None
+        # A list hides the network from nn.Module's registration.
+        self._held = [network]
+        if frozen:
+            streamline(network).eval().requires_grad_(False)
+        else:
+            self.clip = network
+
+    @property
+    def network(self) -> Any:
+        """The network itself."""
+        return self._held[0]
+
+    def run_in(self, dtype: str | None, option: str) -> None:
+        """Run in half precision (a ``dtype``) from now on; ``option`` names it in errors."""
+        if dtype is None:
+            return
+        if dtype not in _HALVES:
+            raise Refusal(f'{option} must be None or one of {", ".join(_HALVES)}, got {dtype!r}')
+        self.dtype = _HALVES[dtype]
+        # Once: autocast, with the same results, rounds frozen weights in every call.
+        rounded = (nn.Linear, nn.Conv2d, nn.MultiheadAttention, PatchProduct)
+        for module in self.network.modules() if self.frozen else ():
+            if isinstance(module, rounded):
+                for parameter in module.parameters(recurse=False):
+                    parameter.data = parameter.data.to(self.dtype)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Encoder:
+        super()._apply(fn, recurse)
+        if self.frozen:
+            self.network._apply(fn)
+        return self
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the network."""
+        if self.dtype is None:
+            return self.network(*args, **kwargs)
+        device = next(self.network.parameters()).device.type
+        with torch.autocast(device, self.dtype):
+            return self.network(*args, **kwargs)

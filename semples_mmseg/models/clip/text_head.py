@@ -13,9 +13,8 @@ from open_clip.transformer import Transformer, text_global_pool
 from torch import Tensor, nn
 
 from ...utils.errors import Refusal
-from .encoder import Encoder
 from .loading import as_clip
-from .streamlining import read_tokens
+from .streamlining import Encoder, read_tokens
 
 # Full stop in CLIP's vocabulary: at the end of a word, as from its tokenizer, and inside a word,
 # as in the training of published prompts.
@@ -107,7 +106,6 @@ class CLIPTextHead(nn.Module):
             classes are computed in float32 if CLIP is frozen.
         streamline: Whether the text side of ``clip`` is frozen, see ``CLIPImageHead``. With
             ``False`` features of classes and prompts are computed again in every step.
-
     """
 
     class_features: Tensor
@@ -197,9 +195,7 @@ class CLIPTextHead(nn.Module):
     def encode_prompts(self, prompts: Tensor) -> Tensor:
         """Unit vectors (n, D) of "a photo of <prompt>.", prompts (n, T, C) being token embeddings.
 
-        SemPLeS, section 3.2.2. The prompt has the position of a word in the tokenized sentence. For
-        OpenAI's models: start, a, photo, of, the T prompt tokens, full stop, end; the feature is
-        read at the end token, position 5 + T. Gradients flow to the prompts.
+        The prompt has the position of a word in the tokenized sentence (SemPLeS, section 3.2.2).
         """
         count, tokens, width = prompts.shape
         if tokens > self.max_prompt_tokens or width != self.width:

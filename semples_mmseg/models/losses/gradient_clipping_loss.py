@@ -1,7 +1,4 @@
-"""Gradient clipping loss: retraining without gradients from the most doubtful pixels.
-
-WeakTr, section 3.3 (arXiv 2304.01184).
-"""
+"""Retraining without gradients from the most doubtful pixels (arXiv 2304.01184)."""
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +10,7 @@ from ...utils.errors import Refusal
 
 @MODELS.register_module()
 class GradientClippingLoss(nn.Module):
-    """Cross entropy whose largest values in each tile give no gradient.
+    """Cross entropy whose largest values in each tile give no gradient (WeakTr, section 3.3).
 
     L is the cross entropy of a pixel (0 where ignored) and m its mean over the batch. While
     m > ``start`` the loss is m. From then on it is
@@ -31,12 +28,6 @@ class GradientClippingLoss(nn.Module):
         tile: Side of a square tile in pixels.
         loss_weight: Factor of the loss.
         loss_name: Name in the log; it is part of the total loss if it starts with ``loss_``.
-
-    Example:
-        >>> loss = GradientClippingLoss(tile=2)
-        >>> score = torch.zeros(1, 2, 4, 4)
-        >>> round(float(loss(score, torch.zeros(1, 4, 4, dtype=torch.int64))), 4)
-        0.6931
     """
 
     def __init__(
@@ -68,18 +59,14 @@ class GradientClippingLoss(nn.Module):
         ignore_index: int = 255,
         **kwargs: object,
     ) -> Tensor:
-        """Compute the loss.
+        """The loss, a scalar of float32 at least.
 
         Args:
-            cls_score: Logits, shape ``(N, C, H, W)``.
-            label: Class ids or ``ignore_index``, int64 of shape ``(N, H, W)``.
-            weight: Factor of each pixel's cross entropy, shape ``(N, H, W)``; MMSeg's pixel
-                samplers give one.
+            cls_score: Logits (N, C, H, W).
+            label: Class ids or ``ignore_index``, int64 (N, H, W).
+            weight: Factor of each pixel's cross entropy (N, H, W), as of MMSeg's pixel samplers.
             ignore_index: Label of the pixels without a loss.
             **kwargs: Not used; MMSeg's heads may pass more.
-
-        Returns:
-            The loss, a scalar; float32 at least.
         """
         # a sum over millions of pixels exceeds the range of float16
         cls_score = cls_score.to(torch.promote_types(cls_score.dtype, torch.float32))

@@ -42,17 +42,10 @@ class Pairs:
 
 
 def similarity(a: Tensor | None, b: Tensor | None) -> Tensor:
-    """Cosine of unit vectors, row by row, clamped to [1e-4, 0.9999] so that logarithms are finite.
+    """Cosines (P,) of unit vectors (P, D), clamped to [1e-4, 0.9999] for finite logarithms.
 
-    Outside that range the gradient is zero. Half precision is converted to float32, because it
-    rounds 0.9999 to 1, and log(1 - 1) is infinite.
-
-    Args:
-        a: (P, D) unit vectors, a feature of ``Pairs``.
-        b: (P, D) unit vectors.
-
-    Returns:
-        (P,), float32 at least.
+    Outside that range the gradient is zero. The result is float32 at least, because half precision
+    rounds 0.9999 to 1.
     """
     if a is None or b is None:
         raise Refusal(f'a loss uses a feature that its `needs` does not name; known are {FEATURES}')
@@ -63,12 +56,8 @@ def similarity(a: Tensor | None, b: Tensor | None) -> Tensor:
 def mean_over_pairs(values: Tensor) -> Tensor:
     """Mean over the pairs of the *global* batch, as a process has to back-propagate it.
 
-    Distributed wrappers average gradients over processes. A process therefore returns its sum
-    times the number of processes, divided by the number of all pairs: N processes then take the
-    step that one process takes on the whole batch. Without any pair the mean is zero.
-
-    Args:
-        values: (P,) of this process; P may be 0.
+    Distributed wrappers average gradients, so a process returns the sum of its values (P,) times
+    the number of processes, divided by the number of all pairs. Without any pair this is zero.
     """
     processes = get_world_size()
     count = values.new_tensor(len(values))

@@ -73,15 +73,7 @@ class AdaptiveAttentionFusion(nn.Module):
         return self.attn_head_ffn(scores).unflatten(1, groups.shape[1:3])
 
     def forward(self, traces: Sequence[BlockTrace], columns: slice = slice(None)) -> Tensor:
-        """Mean over all heads of weight x attention, not normalised again.
-
-        Args:
-            traces: For each block, its attention (B, heads, T, T) and features (B, T, C).
-            columns: The wanted keys, e.g. the patches.
-
-        Returns:
-            (B, T, number of columns), non-negative.
-        """
+        """Mean over all heads of weight x attention (B, T, T), or some columns of it."""
         weights = self.head_weights([trace.features for trace in traces])
         # All columns, because a slice is copied and kept for the backward pass.
         fused = _weighted_sum(weights, (trace.attention.detach() for trace in traces))
@@ -91,11 +83,7 @@ class AdaptiveAttentionFusion(nn.Module):
 def attention_cams(
     weights: Tensor, traces: Sequence[BlockTrace], activation: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Seed and fine CAMs (B, K, N) from traces without maps, and maps (B, K, N) of the classes.
-
-    They are the class-to-patch part of the fused attention x activation, and the patch-to-patch
-    part applied to it. Only class rows of the attention are computed.
-    """
+    """Seed and fine CAMs (B, K, N) from traces without maps and the class maps (B, K, N)."""
     classes, total = activation.shape[1], weights[0].numel()
     class_attention = _weighted_sum(weights, (trace.rows(slice(classes)) for trace in traces))
     seed = class_attention[..., classes:] / total * activation

@@ -25,8 +25,7 @@ class CAMGenerator(BaseModule):
             model_name='resnet50', features_only=True)``; the last map is used.
         in_channels: Channels of that map; ``None`` measures them with an image of ``img_size``.
         img_size: Side of that image.
-        size_divisor: Images are resized (bilinearly) to the nearest multiple of this in both
-            sides, for backbones that need whole patches or windows.
+        size_divisor: Both sides are resized (bilinearly) to the nearest multiple of this.
         init_cfg: MMEngine's initialisation.
     """
 

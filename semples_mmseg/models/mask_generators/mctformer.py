@@ -23,8 +23,7 @@ class MCTformerGenerator(BaseModule):
     - the seed CAM: class-to-patch attention x patch CAM;
     - the fine CAM: patch-to-patch attention, the affinity, applied to the seed CAM.
 
-    Masks and pseudo masks normalise the fine CAM; the factors are not normalised before. There are
-    no weights of heads to learn, so match and refine train the convolution ``head`` alone.
+    Masks are made from the fine CAM. Match and refine train the convolution ``head`` alone.
 
     Args:
         num_classes: K, object classes without background.

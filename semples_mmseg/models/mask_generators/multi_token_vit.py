@@ -31,10 +31,8 @@ class BlockTrace(NamedTuple):
         return _attention_map(self.query[:, :, queries], self.key)
 
     def mix(self, queries: slice, values: Tensor) -> Tensor:
-        """(B, heads, Q, n): rows of the attention times values (B, K + N, n); no map is formed.
-
-        Fused attention needs values of d = C / heads channels, so they are cut and padded.
-        """
+        """(B, heads, Q, n): rows of the attention times values (B, K + N, n); no map is formed."""
+        # Fused attention needs values of C / heads channels.
         width, mixed = self.key.shape[-1], []
         for some in values.to(self.key.dtype).split(width, dim=-1):
             padded = F.pad(some, (0, width - some.shape[-1]))
@@ -81,8 +79,8 @@ class MultiTokenViT(_VisionTransformer):
     token and its position embedding are repeated K times. Position embeddings of another grid are
     resized bicubically.
 
-    The final layer normalisation of DeiT is not applied. Sides are cut to a multiple of the patch
-    size: the grid is floor(H / patch) x floor(W / patch).
+    The final layer normalisation of DeiT is not applied. The grid is floor(H / patch) x
+    floor(W / patch).
 
     Args:
         num_cls_tokens: K, one token per object class.
@@ -128,17 +126,13 @@ class MultiTokenViT(_VisionTransformer):
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
 
     def position_embedding(self, image_size: tuple[int, int], grid: tuple[int, int]) -> Tensor:
-        """Position embeddings (1, K + h * w, C) for a grid (h, w) of patches.
-
-        Square images of the trained grid use them as they are. Otherwise the patch part is resized
-        bicubically *by scale factor* ((h + 0.1) / g, (w + 0.1) / g), which also sets the sample
-        coordinates: published checkpoints were trained this way.
-        """
+        """Position embeddings (1, K + h * w, C) for a grid (h, w) of patches."""
         trained = self.patch_resolution
         if image_size[0] == image_size[1] and tuple(grid) == tuple(trained):
             return self.pos_embed
         tokens, patches = self.pos_embed.tensor_split([self.num_cls_tokens], dim=1)
         plane = patches.reshape(1, *trained, -1).permute(0, 3, 1, 2).float()
+        # Published checkpoints were trained so; the factor also sets the sample coordinates.
         scale = (grid[0] + 0.1) / trained[0], (grid[1] + 0.1) / trained[1]
         plane = F.interpolate(plane, scale_factor=scale, mode='bicubic', align_corners=False)
         return torch.cat([tokens, plane.flatten(2).transpose(1, 2).to(tokens.dtype)], dim=1)

@@ -23,15 +23,13 @@ class WeakTrGenerator(BaseModule):
     - seed CAM: class-to-patch part of the fused attention x ReLU(coarse CAM);
     - fine CAM: patch-to-patch part of the fused attention, applied to the seed CAM.
 
-    In the stages match and refine of SemPLeS only ``head`` and ``fusion`` train. The frozen
-    backbone then runs without gradients. If no gradient is needed, as in prediction, attention maps
-    are never stored: the seed CAM is used as the values of another fused attention.
+    The stages match and refine train only ``head`` and ``fusion``. If no gradient is needed,
+    attention maps are never stored: the seed CAM is the values of another fused attention.
 
     Args:
         num_classes: K, object classes without background.
         backbone: Config of a ``MultiTokenViT``; ``num_cls_tokens`` is filled in.
-        fusion: Options of ``AdaptiveAttentionFusion``: ``reduction``,
-            ``feature_reduction``, ``pooling``.
+        fusion: Options of ``AdaptiveAttentionFusion``.
         cam: The map that becomes ``cams``: ``'fine'``, ``'seed'`` (without the patch affinity) or
             ``'coarse'`` (without attention).
         init_cfg: MMEngine's initialisation, e.g.

@@ -39,13 +39,12 @@ class CAMSegmentor(BaseSegmentor):
         background_score: Score of background, 0..1; a pixel is foreground if a CAM is higher.
         flip: Whether CAM prediction sums each image and its mirror image.
         init_cfg: MMEngine's initialisation.
-        pretrained: Has to be None; MMSeg's ``init_model`` sets it, like the next two.
-        train_cfg: Not used.
+        pretrained: Has to be None; MMSeg's ``init_model`` sets it.
+        train_cfg: Not used; MMSeg's ``init_model`` sets it.
         test_cfg: Not used.
         decode_head: Not used; MMSeg's ``get_flops.py`` looks for its type in the config.
         class_names: The K object classes, see ``semples_mmseg.utils.classes.read_classes``.
-            A data set with other classes, or in another order, is refused
-            (``CheckClassesHook``).
+            A data set with others, or in another order, is refused (``CheckClassesHook``).
     """
 
     def __init__(

@@ -8,11 +8,7 @@ from mmseg.registry import MODELS
 
 
 class Scales(list):
-    """The tensors (3, H, W) of one photo at several scales.
-
-    ``pseudo_collate`` makes ``Scales`` of lists of photos from a list of them. MMSeg's
-    ``inference_model`` collates nothing: its plain list of ``Scales`` is told apart by the type.
-    """
+    """The tensors (3, H, W) of one photo at several scales, told by type from a collated list."""
 
 
 @MODELS.register_module()

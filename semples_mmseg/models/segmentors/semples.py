@@ -19,38 +19,26 @@ from ..soft_masks import soft_masks
 from ..stages import Stage, resolve_stage
 from .cam_segmentor import CAMSegmentor
 
-_WATCHED = 50
-"""Steps that a warning looks back on."""
+_WATCHED = 50  # steps that a warning looks back on
 
 
 @MODELS.register_module()
 class SemPLeS(CAMSegmentor):
     """Semantic prompt learning for weakly supervised segmentation (arXiv 2401.11791).
 
-    The stage (``set_stage``) decides which losses are computed and what trains:
-
-    | stage | losses | trains |
-    |---|---|---|
-    | classify | classification | mask generator (stage 0, WeakTr) |
-    | match | eq. 1 | ``masks`` of the mask generator (WeakTr: head and fusion) |
-    | prompt | eq. 2 | prompts; the generator is in eval mode |
-    | refine | eq. 1 + second term of eq. 3 | ``masks`` of the mask generator |
-    | joint | eq. 1 to 3 | ``masks`` and prompts |
-
-    Everything after the mask generator runs on the P (image, present class) pairs of a batch;
-    an image without labels has no pairs and adds nothing.
+    The stage (``models.stages.STAGES``) decides which losses are computed and what trains.
+    Everything after the mask generator runs on the P (image, present class) pairs of a batch; an
+    image without labels has no pairs and adds nothing.
 
     Args:
         mask_generator: Config of the mask generator S.
-        clip: Config of the CLIP that both heads share: ``model``, ``pretrained``, ``quick_gelu`` of
-            ``build_clip``; another ``type`` for a builder of your own.
+        clip: Options of ``build_clip`` for both heads; or the ``type`` of a builder of your own.
         losses: Configs of the losses by the names that stages use, each a module that is called
             with ``Pairs``.
         class_names: The K object classes, see ``semples_mmseg.utils.classes.read_classes``.
         text_head: Options of ``CLIPTextHead``. Its ``class_names``, if given, replace the model's.
         image_head: Options of ``CLIPImageHead``.
-        prompt_learner: Options of ``PromptLearner``: ``num_tokens``, ``init_words``,
-            ``init_cfg``; or config of ``ManualPrompts``.
+        prompt_learner: Options of ``PromptLearner``, or config of ``ManualPrompts``.
         stage: Name of the stage to begin in; ``StageSwitchHook`` changes it. None: no loss is
             computed before a stage is entered.
         **kwargs: Options of ``CAMSegmentor``.
@@ -123,12 +111,11 @@ class SemPLeS(CAMSegmentor):
         return {f'loss_{name}': self.losses[name](pairs) for name in self.stage.losses}
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Sum the losses; ``clamped`` is logged too.
+        """Sum the losses; the share of pairs on which they are flat is logged as ``clamped``.
 
-        It is the share of pairs whose image is so unlike its class name for CLIP that the losses
-        are flat (``similarity``). A warning says once a stage if it stays near 1, by values that
-        were logged before: the device is not waited for.
+        A warning says once a stage if it stays near 1.
         """
+        # Values that were logged before: the device is not waited for.
         hub = MessageHub.get_current_instance().log_scalars.get('train/clamped')
         last = () if hub is None else hub.data[0][-_WATCHED:]
         if not self._warned and len(last) == _WATCHED and sum(last) / _WATCHED > 0.95:
@@ -174,11 +161,7 @@ class SemPLeS(CAMSegmentor):
         return Pairs(images, classes, maps[:, 0], maps, **dict.fromkeys(FEATURES, feature))
 
     def prompt_features(self, classes: Tensor) -> Tensor:
-        """Features u_b (P, D), unit vectors, of the background prompts of classes (P,), 0-based.
-
-        While prompts train, each of the given classes is encoded once per call. While they are
-        fixed, all K are encoded once per stage.
-        """
+        """Features u_b (P, D), unit vectors, of the background prompts of classes (P,), 0-based."""
         learning = any(parameter.requires_grad for parameter in self.prompt_learner.parameters())
         if learning or not self.text_head.encoder.frozen:
             present, rows = classes.unique(return_inverse=True)

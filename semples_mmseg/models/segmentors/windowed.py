@@ -24,26 +24,19 @@ class WindowedEncoderDecoder(EncoderDecoder):
 
     Four things differ from ``mmseg.models.EncoderDecoder`` at test time:
 
-    - An image smaller than a window is enlarged (bilinearly) until a window fits, and its logits
-      are resized from there to the original size; MMSeg gives the network the smaller image. A
-      strip, whose sides differ by more than a factor of 10, is padded with zeros to the size of a
-      window instead, because enlarged it is very long.
+    - An image smaller than a window is enlarged (bilinearly) until a window fits. A strip, whose
+      sides differ by more than a factor of 10, is padded with zeros to a window instead.
     - With ``test_cfg.restrict_to_image_labels`` the logits of classes absent from the image-level
-      label become minus infinity, so that only background and present classes are predicted.
-      WSSS papers make better masks of the *training* images this way ("mask" figure). It needs
-      the labels, so it must not be used for figures on unlabelled images.
+      label become minus infinity: WSSS papers make better masks of the *training* images this
+      way ("mask" figure). It must not be used for figures on unlabelled images.
     - ``seg_logits`` of a photo that ``LimitSide`` has shrunk have the smaller size.
       ``pred_sem_seg`` has the photo's own size; no logits of that size are made.
     - The images of a batch may differ in size: they are predicted one by one.
 
-    Weights that lack tensors of the backbone or the head are refused when they are loaded, see
-    ``semples_mmseg.weights.fitting.check_state_dict``.
-
     Args:
         class_names: The K object classes, see ``semples_mmseg.utils.classes.read_classes``;
-            they set ``num_classes`` of the head to K + 1. A data set with other classes, or in
-            another order, is refused (``CheckClassesHook``). If ``num_classes`` of the head is
-            another number, only this number is compared.
+            they set ``num_classes`` of the head to K + 1. A data set with others, or in another
+            order, is refused (``CheckClassesHook``); only the number, if the head has another.
         **kwargs: Options of MMSeg's ``EncoderDecoder``.
     """
 
@@ -127,9 +120,8 @@ class WindowedEncoderDecoder(EncoderDecoder):
 class ProbabilityTTA(SegTTAModel):
     """Mean of the class probabilities over scales and flips.
 
-    The labels are the same as of ``mmseg.models.SegTTAModel``, which returns the logits of the last
-    view. Here ``seg_logits`` is the logarithm of the mean probabilities, so that a dense CRF gets
-    these probabilities by a softmax, as it does without augmentation.
+    ``seg_logits`` is its logarithm, of which a dense CRF takes the softmax; MMSeg's ``SegTTAModel``
+    returns the logits of the last view.
     """
 
     def merge_preds(
