@@ -216,7 +216,8 @@ def predict_photos(
         state = record.begin(MASKS, settings, photos, grows=True)
         remove_leftovers(out, recursive=True)
         write_classes(out, model.classes, model.palette)
-        missing = {name for name in photos if not mask_path(out, name).exists()}
+        there = Path.is_file if state == 'complete' else _is_mask
+        missing = {name for name in photos if not there(mask_path(out, name))}
         todo = {name: path for name, path in photos.items() if overlays or name in missing}
         unreadable: dict[str, str] = {}
         for name, path in progress(todo.items(), 'predicting', len(todo)):
@@ -236,3 +237,12 @@ def predict_photos(
             record.finish(MASKS, [path for path in masks if path.is_file()], unused=unreadable)
     done = len(missing - unreadable.keys())
     return Predicted(done, len(photos) - len(missing), tuple(unreadable.values()))
+
+
+def _is_mask(path: Path) -> bool:
+    """Whether a mask can be read; no record vouches for those of a stopped call."""
+    try:
+        read_mask(path)
+    except (FileNotFoundError, Refusal):
+        return False
+    return True

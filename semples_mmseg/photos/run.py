@@ -20,9 +20,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from ..utils.classes import label_name
-from ..utils.errors import Missing
+from ..utils.errors import Missing, Refusal
 from ..utils.lists import image_ids
 from ..utils.record import RECORD, Entry, Record
 from .settings import FitSettings
@@ -84,7 +85,13 @@ class Run:
                 f'{self.folder} holds no run ({RECORD} has no entry {ENTRY!r}): give the folder '
                 'that was --out of semples-mmseg fit'
             )
-        return record[ENTRY]
+        entry = record[ENTRY]
+        if key := _wrong_key(entry):
+            raise Refusal(
+                f'{record.file} is damaged: {key} of the entry {ENTRY!r} is not what semples-mmseg '
+                'fit has written. Restore the file, or begin the run anew'
+            )
+        return entry
 
     def known_sizes(self, photos: Path) -> dict[str, tuple[int, int]]:
         """Height and width of the photos below a folder that are as when the run was begun."""
@@ -130,3 +137,26 @@ class Run:
     def stage_file(self, stage: str) -> Path:
         """Weights at the end of a stage (``'classify'`` ... ``'refine'``)."""
         return self.semples / f'{stage}.pth'
+
+
+def _wrong_key(entry: Entry) -> str | None:
+    """The first key of the entry of a run whose value cannot be used."""
+    classes, labels = (entry.settings.get(key) for key in ('classes', 'labels'))
+    if not _are_texts(classes) or not classes:
+        return 'settings.classes'
+    if not isinstance(labels, dict) or not all(map(_are_texts, labels.values())):
+        return 'settings.labels'
+    if {tag for tags in labels.values() for tag in tags} - {*map(label_name, classes)}:
+        return 'settings.labels'
+    if not isinstance(entry.about.get('photos'), str):
+        return 'about.photos'
+    sizes = entry.about.get('sizes')
+    if not isinstance(sizes, dict) or any(
+        not isinstance(size, list) or [*map(type, size)] != [int, int] for size in sizes.values()
+    ):
+        return 'about.sizes'
+    return None if isinstance(entry.about.get('fit'), dict) else 'about.fit'
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)

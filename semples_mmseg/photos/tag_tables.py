@@ -126,7 +126,7 @@ def _json(path: Path, content: Any) -> TagTable:
             tags = _split([tags])
         if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
             raise Refusal(f'{where}: the tags of {image!r} have to be a list of names')
-        entries.append(Entry(where, str(image), [tag.strip() for tag in tags]))
+        entries.append(Entry(where, _text(image, where), [tag.strip() for tag in tags]))
     return TagTable('JSON', entries)
 
 
@@ -142,13 +142,17 @@ def _record(where: str, row: Any) -> tuple[Any, Any]:
 
 def _coco(path: Path, content: Mapping[str, Any]) -> TagTable:
     try:
-        names = {category['id']: category['name'] for category in content['categories']}
+        names = {
+            category['id']: _text(category['name'], f'{path}, categories')
+            for category in content['categories']
+        }
         shown: dict[Any, list[str]] = {image['id']: [] for image in content['images']}
         for annotation in content['annotations']:
             shown[annotation['image_id']].append(names[annotation['category_id']])
         entries = [
-            Entry(f'{path}, image {image["id"]}', image['file_name'], shown[image['id']])
+            Entry(where, _text(image['file_name'], where), shown[image['id']])
             for image in content['images']
+            for where in [f'{path}, image {image["id"]}']
         ]
     except (KeyError, TypeError) as error:
         raise Refusal(f'{path} is not a COCO annotation file: {error!r} is missing') from None
@@ -162,10 +166,17 @@ def _csv(path: Path, text: str) -> TagTable:
         raise Refusal(f'{path}, row 1: expected columns image and tag, got {head[:80]!r}')
     kind = 'TSV' if delimiter == '\t' else 'CSV'
     rows = []
-    for number, row in enumerate(csv.reader(io.StringIO(text), delimiter=delimiter), 1):
-        cells = [cell.strip() for cell in row]
-        if any(cells):
-            rows.append((f'{path}, row {number}', cells))
+    number = 0
+    try:
+        for row in csv.reader(io.StringIO(text), delimiter=delimiter, strict=True):
+            number += 1
+            cells = [cell.strip() for cell in row]
+            if any(cells):
+                rows.append((f'{path}, row {number}', cells))
+    except csv.Error as error:  # such as a quote that is never closed
+        raise Refusal(f'{path}, row {number + 1}: {error}; check the quotes') from None
+    if not rows:
+        raise Refusal(f'{path} has no row that is not empty')
     header = rows[0][1]
     if PurePosixPath(header[0]).suffix.lower() in PHOTO_SUFFIXES:
         entries = [Entry(where, row[0], _split(row[1:])) for where, row in rows]
@@ -207,6 +218,12 @@ def _columns(path: Path, header: Sequence[str]) -> tuple[int, int | None]:
             f'{path}, row 1: unknown columns {", ".join(unknown)}; expected image and tag'
         )
     return image, tags
+
+
+def _text(name: Any, where: str) -> str:
+    if not isinstance(name, str) or not name.strip():
+        raise Refusal(f'{where}: the name {name!r} has to be a text')
+    return name
 
 
 def _is_one(cell: str, name: str, where: str) -> bool:

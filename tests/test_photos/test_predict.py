@@ -1,5 +1,6 @@
 """The finished model of a run: written, loaded from anywhere, and run without PyTorch."""
 
+import errno
 import json
 import os
 import shutil
@@ -109,6 +110,29 @@ def masks_below(folder):
         path.relative_to(folder).as_posix().removesuffix('.png'): read_mask(path)
         for path in folder.rglob('*.png')
     }
+
+
+def test_a_full_disk_is_an_error_of_the_machine_and_an_empty_mask_no_mask(
+    model_folder, photos, tmp_path, monkeypatch, capsys
+):
+    onnx, out = model_folder / 'segmenter.onnx', tmp_path / 'masks'
+    words, fsync, files = (onnx, photos, '--out', out), os.fsync, []
+
+    def full(file):
+        files.append(file)
+        if len(files) > 4:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, 'fsync', full)
+        assert predict(*words) == 1
+    assert 'the disk is full' in capsys.readouterr().err
+    done = [*out.rglob('*.png')]
+    assert 0 < len(done) < len(NAMES)
+    done[0].write_bytes(b'')
+    assert predict(*words) == 0
+    assert masks_below(out).keys() == NAMES
 
 
 def test_mmsegs_interfaces_take_the_files_from_any_folder(

@@ -121,6 +121,12 @@ def test_a_folder_per_class(tmp_path: Path) -> None:
         ('{"a.jpg": 3}', "'a.jpg'"),
         ('[{"picture of": "a.jpg"}]', 'entry 1'),
         ('{"images": [{}], "annotations": [], "categories": []}', 'COCO'),
+        ('{"images": [{"id": 1, "file_name": null}], "annotations": [], "categories": []}', 'None'),
+        ('{"images": [], "annotations": [], "categories": [{"id": 1, "name": 5}]}', 'name 5'),
+        ('[{"image": null, "tags": ["cat"]}]', 'entry 1.*None'),
+        ('[{"image": 7, "tags": ["cat"]}]', 'entry 1.*7'),
+        ('image,tag\na.jpg,cat\n"b.PNG,cat\n', 'row 3.*quotes'),
+        (',\n', 'no row'),
     ],
 )
 def test_errors_name_file_and_row(photos: Path, tmp_path: Path, text: str, words: str) -> None:
