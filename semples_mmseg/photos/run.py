@@ -104,7 +104,10 @@ class Run:
 
     def fit_settings(self) -> FitSettings:
         """The settings of the trainings."""
-        return FitSettings.from_json(self.entry().about['fit'])
+        try:
+            return FitSettings.from_json(self.entry().about['fit'])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise Refusal(f'{self.folder / RECORD} is damaged: about.fit ({error!r})') from None
 
     def class_names(self) -> list[str]:
         """Names of the object classes in labels and masks; their ids in masks begin with 1."""

@@ -12,6 +12,7 @@ from semples_mmseg.cli.main import main
 from semples_mmseg.photos.confidence import read_confidence
 from semples_mmseg.photos.report_page import write_report
 from semples_mmseg.photos.run import Run
+from semples_mmseg.utils.errors import Refusal
 from semples_mmseg.utils.label_png import write_mask
 
 
@@ -75,3 +76,23 @@ def test_an_unfinished_run_says_so(explored, tmp_path):
     (tmp_path / 'run/confidence.csv').unlink()
     with pytest.raises(FileNotFoundError, match='not finished'):
         write_report(Run(tmp_path / 'run'))
+
+
+@pytest.mark.parametrize(
+    ('part', 'key', 'value'),
+    [
+        ('settings', 'classes', 'abc'),
+        ('settings', 'classes', None),
+        ('settings', 'labels', {'cup/1': ['car']}),
+        ('settings', 'labels', []),
+        ('about', 'photos', 3),
+        ('about', 'sizes', {'cup/1.png': [1, 'x']}),
+        ('about', 'fit', {'stages': 3}),
+    ],
+)
+def test_an_entry_changed_by_hand_is_named(explored, tmp_path, part, key, value):
+    content = json.loads((explored.folder / 'record.json').read_text())
+    content['run'][part][key] = value
+    (tmp_path / 'record.json').write_text(json.dumps(content))
+    with pytest.raises(Refusal, match=rf'record\.json.*{key}'):
+        Run(tmp_path).fit_settings()
