@@ -155,6 +155,16 @@ def test_commands_are_accepted(program, arguments, capsys):
         merge_options(Config.fromfile(ROOT / args.config), read_options(changes))
 
 
+def test_python_commands_import_what_is_there():
+    """The imports of ``python -c "..."``; what follows them may take long."""
+    codes = [words[2] for _, words in commands() if words[:2] == ['python', '-c']]
+    assert codes
+    for code in codes:
+        tree = ast.parse(code)
+        tree.body = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
+        exec(compile(tree, code, 'exec'), {})
+
+
 def python_blocks(page: Path) -> list[tuple[str, str]]:
     return [(place, block[2]) for place, block in places(page, FENCE) if block[1] == 'python']
 

@@ -1,30 +1,25 @@
-"""A small drawn world, on which weakly supervised segmentation can be shown in minutes.
+"""A small drawn world, on which weakly supervised segmentation can be shown in minutes."""
 
-Here are the names, label ids and colours of its objects and backgrounds.
-"""
-
-SIZE = 64
-"""Side of a scene in pixels."""
-
-OBJECTS = ('boat', 'train', 'aeroplane', 'car', 'cow', 'bird')
-HABITATS = ('water', 'railway', 'sky', 'road', 'grass', 'tree')
-"""``HABITATS[k]`` is the habitual background of ``OBJECTS[k]``."""
-
-NEUTRALS = ('sand', 'snow', 'wall', 'rock')
-BACKGROUNDS = HABITATS + NEUTRALS
-TAGS = OBJECTS + BACKGROUNDS
-"""All names; a region map holds indices into this tuple, or ``PLAIN``."""
-
-PLAIN = len(TAGS)
-"""Region id of a background of one colour, which has no name."""
-
-PALETTE = (
-    (0, 0, 0),
-    (0, 0, 128),
-    (128, 192, 0),
-    (128, 0, 0),
-    (128, 128, 128),
-    (64, 128, 0),
-    (128, 128, 0),
+from .sets import make_demo_set
+from .vocabulary import (
+    BACKGROUNDS,
+    HABITATS,
+    NEUTRALS,
+    OBJECTS,
+    PALETTE,
+    PLAIN,
+    SIZE,
+    TAGS,
 )
-"""RGB of background and the six objects, the colours of PASCAL VOC."""
+
+__all__ = [
+    'BACKGROUNDS',
+    'HABITATS',
+    'NEUTRALS',
+    'OBJECTS',
+    'PALETTE',
+    'PLAIN',
+    'SIZE',
+    'TAGS',
+    'make_demo_set',
+]

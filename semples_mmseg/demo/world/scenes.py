@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import BACKGROUNDS, HABITATS, NEUTRALS, OBJECTS, PLAIN, SIZE
 from .objects import draw_object
 from .textures import COLS, ROWS, draw_texture
+from .vocabulary import BACKGROUNDS, HABITATS, NEUTRALS, OBJECTS, PLAIN, SIZE
 
 MIN_OBJECT_PIXELS = 40
 

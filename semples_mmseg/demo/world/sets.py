@@ -11,8 +11,8 @@ from PIL import Image
 
 from ...utils.errors import AlreadyThere, Refusal
 from ...utils.label_png import write_mask
-from . import OBJECTS, PALETTE
 from .scenes import scene_rng, tagged_scene
+from .vocabulary import OBJECTS, PALETTE
 
 VERSION = 1
 """Increased when the drawing changes, so that an older set on disk is not used as a new one."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from . import SIZE
+from .vocabulary import SIZE
 
 Array = np.ndarray
 Rgb = tuple[float, float, float]
