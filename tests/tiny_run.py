@@ -9,7 +9,7 @@ from mmseg.registry import MODELS
 from PIL import Image
 from tiny_segmenter import SMALL_WINDOWS, TINY_ENCODER, load, randomise
 
-from semples_mmseg.datasets.pipelines import set_max_side
+from semples_mmseg.datasets.transforms import set_max_side
 from semples_mmseg.photos.architecture import ARCHITECTURES
 from semples_mmseg.photos.run import Run
 

@@ -11,7 +11,7 @@ from semples_mmseg import register_components
 from semples_mmseg.cli.arguments import add_common_options
 from semples_mmseg.cli.errors import exit_codes
 from semples_mmseg.utils.errors import Refusal
-from semples_mmseg.utils.locks import folder_lock
+from semples_mmseg.utils.io import folder_lock
 
 
 def parse_args() -> argparse.Namespace:

@@ -105,7 +105,7 @@ def main() -> None:
 
 def save(picture: Image.Image, out: Path) -> None:
     """Write a picture in the format of its suffix."""
-    from semples_mmseg.utils import atomic_write
+    from semples_mmseg.utils.io import atomic_write
 
     buffer = io.BytesIO()
     picture.save(buffer, FORMATS[out.suffix.lower()], optimize=True)
@@ -118,7 +118,7 @@ def draw_cams(args: argparse.Namespace, config: Config) -> Image.Image:
     """Figures 3 and 5 of the paper."""
     from semples_mmseg.figures import pictures, rows
     from semples_mmseg.utils.classes import model_metainfo
-    from semples_mmseg.utils.progress import progress
+    from semples_mmseg.utils.parallel import progress
 
     photos = rows.read_photos(config, args.images, args.tags, args.masks)
     classes = rows.config_classes(config)
@@ -147,7 +147,7 @@ def draw_prompts(args: argparse.Namespace, config: Config) -> Image.Image:
     import torch
 
     from semples_mmseg.figures import prompt_figure, rows
-    from semples_mmseg.utils.progress import progress
+    from semples_mmseg.utils.parallel import progress
 
     photos = rows.read_photos(config, args.images, args.tags)
     shown = rows.choose_rows(photos, rows.config_classes(config), args.classes, per_class=True)

@@ -24,7 +24,7 @@ from semples_mmseg.demo.models import (
     save_demo_clip,
     save_half,
 )
-from semples_mmseg.utils import atomic_write
+from semples_mmseg.utils.io import atomic_write
 
 CHECK_SEED = 1_000_003
 """Seed of the scenes of the checks; not to be used for pretraining."""

@@ -9,7 +9,7 @@ from scipy import stats
 from study import FULL
 
 from semples_mmseg.demo.world import HABITATS
-from semples_mmseg.utils import atomic_write
+from semples_mmseg.utils.io import atomic_write
 
 BEGIN, END = '<!-- study: begin -->', '<!-- study: end -->'
 HEAD = (

@@ -1,16 +1,7 @@
 """How the command line tools end when something fails: a message with the fix, and an exit code.
 
-============================================= ========================== =========
-what                                          what is printed            exit code
-============================================= ========================== =========
-``Refusal``: the package refuses its input;   ``error: ...`` alone       2
-a config names a type that is not registered
-``RunError``: the package ends a run that     ``error: ...`` alone       1
-had begun
-the machine fails: disk, memory, a worker     traceback, ``error: ...``  1
-Ctrl-C, SIGTERM                               ``stopped: ...`` alone     130, 143
-anything else: a bug                          traceback                  1
-============================================= ========================== =========
+``Refusal``, and a type that is not registered: 2. ``RunError``: 1. Ctrl-C: 130, SIGTERM: 143.
+If the machine fails (disk, memory, a worker): 1, with traceback and advice; a bug: 1, traceback.
 """
 
 from __future__ import annotations
@@ -73,14 +64,11 @@ class Terminated(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def exit_codes() -> Iterator[None]:
-    """End the program as in the table above; a context for the whole work of a tool.
+    """End the program by ``SystemExit`` as said above; a context for the whole work of a tool.
 
     SIGTERM becomes an exception, as Ctrl-C does, so that temporary files are removed. In a job of
     several processes it ends the process at once, because a process that waits for the others
     handles no exception.
-
-    Raises:
-        SystemExit: With the exit code; its cause is the error.
     """
     before = signal.getsignal(signal.SIGTERM)
     if _processes() == 1:

@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 
-from ..datasets.pipelines import annotation_loaders
+from ..datasets.transforms import annotation_loaders
 from ..utils.errors import Refusal
 
 _FIXES = {

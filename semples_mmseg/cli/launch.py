@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from mmengine.config import Config
 
-from ..datasets.pipelines import set_max_side
+from ..datasets.transforms import set_max_side
 from ..engine.stage_plan import RUN_KEYS, STAGE_KEYS, StagePlan
 from ..utils.configs import read_config, read_options
 from ..utils.errors import Refusal
@@ -41,13 +41,9 @@ class TextOnceConfig(Config):
 
 
 def load_config(args: argparse.Namespace, *needs: str) -> Config:
-    """Read the config of a tool's arguments, with their changes merged in.
+    """Read the config of a tool's arguments, with their changes; it must have the keys ``needs``.
 
     ``--trust-checkpoint`` applies to the whole process from here on.
-
-    Args:
-        args: Options that all tools have.
-        *needs: Keys that the config must have.
     """
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     trust_checkpoints() if args.trust_checkpoint else forbid_code()
@@ -99,14 +95,10 @@ def load_config(args: argparse.Namespace, *needs: str) -> Config:
 
 
 def merge_options(config: Config, options: Mapping[str, Any]) -> None:
-    """Change a config by the values of ``--cfg-options``.
+    """Change a config in place by the values of ``--cfg-options``, by dotted key.
 
     A key has to be in the config, or be a setting of the Runner or an argument of a class (a
     dictionary with ``type``), see ``utils/linter.py``. ``+KEY=VALUE`` adds any other key.
-
-    Args:
-        config: Changed in place.
-        options: Values by dotted key.
     """
     for key in options:
         if not key.startswith('+'):
@@ -169,14 +161,10 @@ def _check_effect(config: Config, key: str) -> None:
 
 
 def choose_stage(config: Config, wanted: str) -> None:
-    """Remove all stages but one from a config, to run that one by itself.
+    """Remove all stages but one, named or numbered from 1, from a config, to run it by itself.
 
     Every stage but the first starts from the weights of the stage before it: ``load_from``. Modules
     that it starts again (``restore``) are read from the files of the run that left those weights.
-
-    Args:
-        config: Changed in place.
-        wanted: The stage's name, or its number in the list, from 1.
     """
     stages = config.get('stages') or []
     names = [stage['name'] for stage in stages]
@@ -206,15 +194,11 @@ def choose_stage(config: Config, wanted: str) -> None:
 
 
 def choose_start(config: Config, resume: bool) -> None:
-    """Set what a training run starts from.
+    """Set in a config what a training run starts from.
 
     ``--resume`` (or ``resume=True`` in the config) continues from the latest undamaged checkpoint
     of the work folder. If there is none yet, ``load_from`` is used: the run continues from a file
     with the state of a run, and starts from a file with weights alone.
-
-    Args:
-        config: Changed in place.
-        resume: Whether ``--resume`` was given.
     """
     resume = resume or bool(config.get('resume'))
     hook = (config.get('default_hooks') or {}).get('checkpoint') or {}

@@ -22,11 +22,7 @@ from .errors import exit_codes
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command; ``cli/errors.py`` lists the exit codes.
-
-    Args:
-        arguments: Command line arguments; by default ``sys.argv``.
-    """
+    """Run a command, by default that of ``sys.argv``; ``cli/errors.py`` lists the exit codes."""
     options = vars(build_parser().parse_args(arguments))
     with exit_codes():
         code = options.pop('run')(**options)

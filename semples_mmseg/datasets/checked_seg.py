@@ -23,7 +23,7 @@ from ..utils.lists import (
 )
 from ..utils.names import check_class_names
 from .checks import check_masks_have_classes, renamed_ids
-from .pipelines import with_checked_loader
+from .transforms import with_checked_loader
 
 
 @DATASETS.register_module()

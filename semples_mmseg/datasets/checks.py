@@ -9,8 +9,7 @@ import numpy as np
 from ..utils.errors import Refusal
 from ..utils.images import read_image
 from ..utils.label_png import IGNORED, read_mask
-from ..utils.parallel import parallel_map
-from ..utils.progress import progress
+from ..utils.parallel import parallel_map, progress
 
 BLACK = 15
 """A photo without a brighter value (of 255) is almost black."""
@@ -32,14 +31,9 @@ class Files(NamedTuple):
 
 @dataclass(frozen=True)
 class FileCheck:
-    """Content of an image and of its mask.
+    """Content of an image and of its mask: details of problems by kind, (height, width), all ids.
 
-    Attributes:
-        problems: Details by kind: ``'images unreadable'``, ``'masks unreadable'``,
-            ``'mask values out of range'``, ``'sizes of image and mask differ'``.
-        size: Height and width of the image; None without a readable image.
-        black: Whether the image is almost black.
-        ids: All values of the mask; None without a readable mask.
+    ``size`` and ``ids`` are None without a readable image or mask; ``black`` means almost black.
     """
 
     problems: Mapping[str, str]
@@ -172,13 +166,9 @@ def swapped_classes(
 ) -> dict[str, str]:
     """Find classes whose images have the mask id of another class, and a message for each.
 
-    A class counts if at least five images have its label, and their overlap (intersection over
-    union of image sets) is at least 0.9 with the other id and at most 0.6 with its own.
-
-    Args:
-        labels: Ids 1..K that the labels of each image name.
-        masks: Ids that the mask of each image holds.
-        classes: The K object classes.
+    Labels and masks are given as the ids 1..K of each image. A class counts if at least five images
+    have its label, and their overlap (intersection over union of image sets) is at least 0.9 with
+    the other id and at most 0.6 with its own.
     """
     numbers = range(1, len(classes) + 1)
     tagged = {k: {n for n, ids in enumerate(labels) if k in ids} for k in numbers}

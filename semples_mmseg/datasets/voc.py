@@ -11,8 +11,7 @@ from mmseg.registry import DATASETS
 from ..utils.errors import Refusal
 from ..utils.files import read_text
 from ..utils.lists import missing_files
-from .labels import Label
-from .weak_label import WeakLabelDataset
+from .weak_label import Label, WeakLabelDataset
 
 
 def read_object_names(path: str, backend_args: dict | None = None) -> list[str]:

@@ -17,7 +17,7 @@ from mmseg.registry import DATASETS, MODELS
 from PIL import Image
 
 from ..figures import colour_label, overlay_cam, picture_grid
-from ..utils import atomic_write
+from ..utils.io import atomic_write
 from ..utils.label_png import read_mask
 
 ROWS = 8

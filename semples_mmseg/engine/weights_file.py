@@ -10,8 +10,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import weights_to_cpu
 
-from ..utils import atomic_write
 from ..utils.files import file_digest
+from ..utils.io import atomic_write
 
 
 def bare(model: Any) -> Any:

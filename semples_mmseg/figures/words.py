@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..utils.errors import Refusal
 from ..utils.files import read_text
-from ..utils.progress import progress
+from ..utils.parallel import progress
 
 NOUNS = Path(__file__).parent / 'nouns.txt'
 """Common nouns of things, places, animals and materials, written for this package."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..models.losses.pairs import similarity
 from ..models.segmentors.semples import SemPLeS
 from ..utils.errors import Refusal
-from ..utils.progress import progress
+from ..utils.parallel import progress
 from .threshold_curve import enlarged
 
 SCORES = tuple(step / 50 for step in range(15, 41))

@@ -17,18 +17,11 @@ from ..utils.errors import MissingPackage, Refusal
 
 @dataclass(frozen=True)
 class CRFParameters:
-    """Numbers of the two pairwise terms, as pydensecrf names them.
+    """Numbers of the two pairwise terms, as pydensecrf names them; those out of range are refused.
 
-    Attributes:
-        gaussian_sxy: Standard deviation in pixels of the smoothness term.
-        gaussian_compat: Its weight.
-        bilateral_sxy: Standard deviation in pixels of the appearance term.
-        bilateral_srgb: Its standard deviation in colour, 0..255.
-        bilateral_compat: Its weight.
-        iterations: Mean-field iterations.
-
-    Raises:
-        ValueError: If a weight is negative or another number not positive.
+    ``gaussian`` is smoothness, ``bilateral`` appearance; ``compat`` the weight of a term, ``sxy``
+    its standard deviation in pixels, ``srgb`` that in colour, 0..255; ``iterations`` of the mean
+    field.
     """
 
     gaussian_sxy: float
@@ -60,11 +53,7 @@ TEST_TIME_CRF = {
 def crf_parameters(
     presets: Mapping[str, CRFParameters], name: str, overrides: Mapping[str, Any]
 ) -> CRFParameters:
-    """A named set of parameters (``'voc'`` or ``'coco'``) with some values changed.
-
-    Raises:
-        ValueError: If there is no such set or parameter, or a number is out of range.
-    """
+    """A named set of parameters (``'voc'`` or ``'coco'``) with some values changed."""
     if name not in presets:
         raise Refusal(f'CRF: no parameter set {name!r}; there are {", ".join(presets)}.')
     known = vars(presets[name])
@@ -74,11 +63,7 @@ def crf_parameters(
 
 
 def require_pydensecrf() -> tuple[Any, Any]:
-    """Import pydensecrf and return its modules ``densecrf`` and ``utils``.
-
-    Raises:
-        ImportError: If it is not installed; the message tells how to install it.
-    """
+    """Import pydensecrf and return its modules ``densecrf`` and ``utils``."""
     try:
         from pydensecrf import densecrf, utils
     except ImportError as error:
@@ -117,13 +102,10 @@ def crf_on_labels(
 
     Args:
         image: uint8 RGB, ``(H, W, 3)``.
-        label: Label ids, 0 for background, integer ``(H, W)``.
+        label: Label ids, 0 for background, integer ``(H, W)``, like the result.
         present: Label ids of the tags, without the background.
         parameters: Of the CRF.
         certainty: Probability of a pixel's given label, background too; the others share the rest.
-
-    Returns:
-        Label ids of the same shape and type.
     """
     ids = np.array(sorted({0, *present}), label.dtype)
     if len(ids) == 1:  # only background is possible
@@ -141,7 +123,7 @@ def crf_on_probabilities(
     parameters: CRFParameters,
     predicted_only: bool = False,
 ) -> np.ndarray:
-    """Labels by class probabilities, e.g. of a segmentation model at test time.
+    """Labels by class probabilities, e.g. of a segmentation model at test time, uint8 ``(H, W)``.
 
     The CRF cannot choose classes of probability zero in every pixel (those that image-level labels
     rule out).
@@ -152,9 +134,6 @@ def crf_on_probabilities(
         parameters: Of the CRF, e.g. ``TEST_TIME_CRF['voc']``.
         predicted_only: Whether to choose only among classes that are the most probable one in some
             pixel, as the published code does; otherwise among all classes of non-zero probability.
-
-    Returns:
-        Class ids 0..C - 1, uint8 ``(H, W)``.
     """
     if predicted_only:
         present = np.unique(probabilities.argmax(0))

@@ -20,10 +20,9 @@ from torch.utils.data import SequentialSampler
 
 from ..engine.processes import process_group
 from ..utils.errors import Refusal
-from ..utils.io import check_writable, remove_leftovers
+from ..utils.io import check_writable, folder_lock, remove_leftovers
 from ..utils.label_png import check_num_classes, class_colours, mask_path, write_classes
 from ..utils.lists import name_some
-from ..utils.locks import folder_lock
 from ..utils.record import Record
 from ..weights import resolve, with_scheme
 from . import REFINEMENTS
@@ -74,11 +73,8 @@ def make_pseudo_masks(
         What ``PseudoMaskWriter`` returns for the images predicted in this run.
 
     Raises:
-        ValueError: If the config lacks the dataloader, the score is not in [0, 1], there is no such
-            refinement, there are more than 254 object classes, the folder holds other masks or
-            another run is writing to it, or the model cannot choose a background score.
-        FileNotFoundError: If the checkpoint or an image is missing.
-        ImportError: If the refinement needs a library that is not installed.
+        Refusal: If config, options or model do not fit, a file or library is missing, the folder
+            holds other masks, or another run is writing to it.
         OSError: If the folder cannot be written.
     """
     config = deepcopy(config)

@@ -33,19 +33,12 @@ def _shifted(maps: Tensor, dilations: Sequence[int]) -> list[Tensor]:
 def pixel_affinity(
     image: Tensor, dilations: Sequence[int] = DILATIONS, bandwidth: float = 0.1
 ) -> Tensor:
-    """Weights of every pixel's neighbours, from the colours, dark or bright.
+    """Weights of every pixel's neighbours, from the colours (B, 3, H, W), dark or bright.
 
         weight(p, q) = softmax over q in N(p) of mean over c of -|I_pc - I_qc| / (b σ_pc)
 
-    where I_pc is colour c of pixel p and σ_pc its standard deviation over the neighbours N(p).
-
-    Args:
-        image: Colours in any range, float (B, 3, H, W).
-        dilations: Distances of the 8 neighbours.
-        bandwidth: b; smaller is sharper.
-
-    Returns:
-        (B, 8 * len(dilations), H, W), summing to 1 over the neighbours.
+    where I_pc is colour c of pixel p, σ_pc its standard deviation over the neighbours N(p), 8 at
+    each of D dilations, and b the bandwidth; smaller is sharper. (B, 8 D, H, W), summing to 1.
     """
     neighbours = _shifted(image, dilations)
     mean, variance = torch.zeros_like(image), torch.zeros_like(image)
@@ -67,14 +60,7 @@ def refine_scores(
 ) -> Tensor:
     """Replace the scores of every pixel by the weighted mean of its neighbours', repeatedly.
 
-    Args:
-        image: Colours in any range, float (B, 3, H, W).
-        scores: Soft scores, float (B, C, H, W).
-        dilations: See ``pixel_affinity``, as ``bandwidth``.
-        iterations: Number of repetitions.
-
-    Returns:
-        (B, C, H, W), within the range of ``scores``.
+    Colours are float (B, 3, H, W) in any range, scores float (B, C, H, W), whose range they keep.
     """
     weights = pixel_affinity(image, dilations, bandwidth)
     for _ in range(iterations):

@@ -22,11 +22,9 @@ LAYOUT = 'results/VOC2012/Segmentation/{competition}_test_cls'
 
 
 def image_id(sample: Mapping[str, Any], img_dir: str | Path = '') -> str:
-    """The id of the image that a prediction belongs to, with its folders.
+    """The id of the image of a prediction: ``img_id``, or its path below the folder of the images.
 
-    Args:
-        sample: The prediction, with ``img_id``, or else ``img_path``; without both ``'unknown'``.
-        img_dir: Folder of the images; the id of an image is its path below this folder.
+    Without a path there it is the file's name; without ``img_path`` it is ``'unknown'``.
     """
     if sample.get('img_id'):
         return str(sample['img_id'])

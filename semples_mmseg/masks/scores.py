@@ -22,8 +22,7 @@ from ..utils.files import read_lines
 from ..utils.label_png import IGNORED, check_ids, read_mask
 from ..utils.lists import files_below, name_some, read_image_ids
 from ..utils.names import check_class_names
-from ..utils.parallel import parallel_map
-from ..utils.progress import progress
+from ..utils.parallel import parallel_map, progress
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
@@ -75,17 +74,10 @@ def segmentation_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
 def confusion_matrix(
     predicted: Tensor, target: Tensor, num_classes: int, ignore_index: int = 255, name: str = ''
 ) -> np.ndarray:
-    """Count pixels by true and predicted class.
+    """Count pixels by true (rows) and predicted class, int64 ``(C, C)``, background included.
 
-    Args:
-        predicted: Label map of class ids 0..C-1, integer, any shape.
-        target: True class ids of the same shape.
-        num_classes: Number of classes C, background included.
-        ignore_index: True value of the pixels that are left out.
-        name: The image, for the error messages: shapes that differ, a value that is no class.
-
-    Returns:
-        int64 counts, shape ``(C, C)``: rows true, columns predicted.
+    Both label maps are integer and of one shape, with ids 0..C-1; pixels whose true id is
+    ``ignore_index`` are left out. ``name`` is the image, for messages.
     """
     if predicted.shape != target.shape:
         raise Refusal(
@@ -136,22 +128,14 @@ def score_folder(
 ) -> dict[str, Any]:
     """Compare every mask ``<id>.png`` with the ground truth of that name.
 
-    Args:
-        masks: Folder of the masks: 8-bit palette or grey PNG with label ids, 255 for undecided.
-        truth: Folder of the ground truth, with 255 for pixels that are not evaluated.
-        classes: Names of the label ids 0..C-1, background first.
-        ids_file: List of the ids to evaluate, one a line; all files in ``masks`` by default.
-        num_workers: See ``parallel_map``.
+    Masks are 8-bit palette or grey PNG with the ids 0..C-1 of ``classes``, background first; 255 is
+    undecided in a mask, and not evaluated in ground truth. ``ids_file`` lists the ids to evaluate,
+    all of ``masks`` by default. Files that are missing or do not fit together are refused.
 
     Returns:
         ``images``, their number; in percent ``mIoU``, ``FP``, ``FN``, ``precision``, ``recall`` and
         ``IoU`` by class, see ``segmentation_scores``, None where no pixel counts; and
         ``undecided``, the share of the evaluated pixels whose prediction is 255.
-
-    Raises:
-        FileNotFoundError: If there are no masks, or a mask or its ground truth is missing.
-        ValueError: If a file is no mask, the sizes of a pair differ, a value is no class, or the
-            ground truth has the values 0 and 255 only.
     """
     masks, truth, number = Path(masks), Path(truth), len(classes)
     for folder, what in ((masks, 'masks'), (truth, 'ground truth')):

@@ -130,8 +130,7 @@ def write_refined(
 ) -> tuple[bool, bool]:
     """Refine a label map and write it as a mask of a size.
 
-    Returns:
-        Whether the image has classes, and whether its mask shows one.
+    Returns whether the image has classes, and whether its mask shows one.
     """
     if refine is not None:
         label = resized_label(refine(label, sample), size)

@@ -17,11 +17,9 @@ from ..runs.forecast import forecast, show_forecast
 from ..runs.recipe import Recipe, read_recipe
 from ..runs.steps import run_steps
 from ..utils.errors import AlreadyThere, Missing, Refusal
-from ..utils.io import check_writable
+from ..utils.io import check_writable, folder_lock
 from ..utils.label_png import class_colours, mask_path
-from ..utils.locks import folder_lock
-from ..utils.parallel import parallel_map
-from ..utils.progress import progress
+from ..utils.parallel import parallel_map, progress
 from ..version import __version__
 from ..weights.hub import TIMM, find_tag, timm_file
 from .confidence import write_confidence

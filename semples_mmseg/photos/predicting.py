@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..utils.errors import Missing, Refusal
 from ..utils.images import read_image
-from ..utils.io import check_writable, remove_leftovers, write_json
+from ..utils.io import check_writable, folder_lock, remove_leftovers, write_json
 from ..utils.label_png import check_num_classes, mask_path, read_mask, write_classes, write_mask
 from ..utils.lists import find_photos, image_ids
-from ..utils.locks import folder_lock
-from ..utils.progress import progress
+from ..utils.parallel import progress
 from ..utils.record import Record
 from .onnx_model import OnnxModel
 from .overlays import write_overlay

@@ -20,7 +20,7 @@ from ..utils.errors import Missing
 from ..utils.images import read_image
 from ..utils.io import atomic_write
 from ..utils.label_png import mask_path, read_mask
-from ..utils.progress import progress
+from ..utils.parallel import progress
 from ..utils.record import Record
 from ..version import __version__
 from .confidence import Confidence, read_confidence

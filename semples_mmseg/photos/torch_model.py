@@ -12,7 +12,7 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import init_default_scope
 from mmseg.apis import init_model
 
-from ..datasets.pipelines import set_max_side
+from ..datasets.transforms import set_max_side
 from ..utils.errors import Refusal
 from ..utils.images import photo_pixels
 from ..utils.label_png import class_colours

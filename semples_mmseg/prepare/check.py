@@ -18,7 +18,7 @@ from ..utils.errors import Missing, Refusal
 from ..utils.label_png import IGNORED
 from ..utils.lists import find_images, ids_below, missing_files, name_missing, read_image_ids
 from ..utils.names import is_image_id
-from ..utils.progress import progress
+from ..utils.parallel import progress
 
 FINDINGS = (
     'images missing',
@@ -44,13 +44,9 @@ NOTES = ('images with an empty list of labels', 'labels and mask name different 
 class Report:
     """What was found in one data set.
 
-    Attributes:
-        name: What was checked.
-        images: Number of images listed.
-        labelled: Images by class, counted from the image-level labels.
-        masked: Images by class, counted from the masks; None if no masks were checked.
-        findings: Image ids (class names for the last kind) and what is wrong with them, by kind.
-        notes: The same for what may be intended.
+    ``labelled`` and ``masked`` count images by class, the latter None if no masks were checked.
+    ``findings`` and ``notes`` have image ids (class names for the last finding) and what is wrong
+    with them, by kind.
     """
 
     name: str
@@ -96,16 +92,14 @@ def check_dataset(dataset: WeakLabelDataset, name: str = '', workers: int | None
     """Check all files of a data set: lists, labels, every image, and every mask if there are any.
 
     Labels without an image are searched for in the whole label file, everything else among the
-    images of the split list; without a list these are all images of the folder.
+    images of the split list; without a list these are all images of the folder. Lists, label files
+    and folders that are missing or wrong as a whole are refused.
 
     Args:
         dataset: The data set, built with ``lazy_init=True`` so that it does not stop at the first
             problem. Its masks are checked if it has them (``test_mode``).
         name: Name in the report.
         workers: Number of processes; all processors by default.
-
-    Raises:
-        Refusal: If the list, the label file or a folder does not exist or is wrong as a whole.
     """
     img_dir, mask_dir = dataset.data_prefix['img_path'], dataset.data_prefix.get('seg_map_path')
     for folder in filter(None, (img_dir, mask_dir)):

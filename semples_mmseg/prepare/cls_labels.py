@@ -36,15 +36,10 @@ def read_cls_labels(
 ) -> dict[str, list[str]]:
     """Read a pickled dict ``{image id: multi-hot vector}``, safely: class names by image id.
 
-    Args:
-        path: The ``.npy`` file.
-        classes: The K object classes in the order of the vectors.
-        id_format: How whole numbers become image ids, e.g. ``'COCO_train2014_{:012d}'``. By
-            default only VOC's are understood: 2007000032 is ``'2007_000032'``.
-
-    Raises:
-        Refusal: If the file holds anything else, calls a function, or a vector is not K zeros
-            and ones; the message names the file and the image.
+    ``classes`` are the K object classes in the order of the vectors. Whole numbers become image ids
+    by ``id_format``, e.g. ``'COCO_train2014_{:012d}'``; by default only VOC's are understood:
+    2007000032 is ``'2007_000032'``. Files that call a function, and vectors that are not K zeros
+    and ones, are refused.
     """
     if id_format is not None:
         try:

@@ -17,8 +17,7 @@ from ..utils.images import open_image
 from ..utils.label_png import IGNORED, write_mask
 from ..utils.lists import missing_files, name_some
 from ..utils.names import check_image_id
-from ..utils.parallel import parallel_map
-from ..utils.progress import progress
+from ..utils.parallel import parallel_map, progress
 from ..utils.record import Record
 from .outputs import label_lines, write_files
 
@@ -143,22 +142,12 @@ def prepare_coco14(
     workers: int | None = None,
     console: Console | None = None,
 ) -> None:
-    """Write what ``WeakCOCODataset`` reads.
+    """Write what ``WeakCOCODataset`` reads; options are those of the tool, see its ``--help``.
 
     For every split, under ``out``: ``ImageSets/<split>.txt``, ``labels_<split>.json`` and, for
     splits in ``masks``, ``masks/<split>2014/<image id>.png``. Everything but the segmentations is
     checked before anything is written. Running it again changes nothing; masks of a stopped run are
     kept and the rest is added.
-
-    Args:
-        root: Folder with ``train2014`` and ``val2014``.
-        splits: Which of ``SPLITS`` to prepare.
-        masks: Splits to make masks for, see the tool's ``--help`` as for the other options.
-        annotations: Folder of the annotation files, ``<root>/annotations`` by default.
-        out: Folder of the results, ``root`` by default.
-        subset: See ``choose_images``.
-        workers: Number of processes; all processors by default.
-        console: Where the summary is printed.
     """
     root, console = Path(root), console or Console(markup=False)
     folder, target = Path(annotations or root / 'annotations'), Path(out or root)

@@ -14,8 +14,7 @@ from ..utils.errors import Missing, Refusal
 from ..utils.io import atomic_write
 from ..utils.label_png import IGNORED, check_ids, read_mask, write_mask
 from ..utils.lists import explain_unknown, missing_files, name_some, read_image_ids
-from ..utils.parallel import parallel_map
-from ..utils.progress import progress
+from ..utils.parallel import parallel_map, progress
 from .outputs import is_current, label_lines, write_files
 
 COUNTS = dict(train_aug=10582, train=1464, val=1449)
@@ -44,20 +43,12 @@ def prepare_voc(
     """Prepare a download of VOC 2012 for weakly supervised training.
 
     ``train_aug`` is VOC's train and the augmented images, without VOC's val. Its masks and those of
-    val are collected in ``SegmentationClassAug`` for evaluation. The labels of both are the objects
-    of the XML annotations; an image without one gets the classes of its mask. Correct files
-    are kept; lists and labels are written last.
-
-    Args:
-        root: ``VOCdevkit/VOC2012`` with ``JPEGImages`` and, in ``ImageSets/Segmentation``,
-            ``train.txt`` and ``val.txt``.
-        masks: Folder of the augmented masks, PNG; ``root/SegmentationClassAug`` by default.
-        sbd: SBD's ``benchmark_RELEASE`` instead of ``masks``; its class annotations are
-            converted, and VOC's own masks taken from ``root/SegmentationClass``.
-        label_file: Name of the JSON file of labels, relative to ``root``.
-        subset: Accept other numbers of images than the full set has.
-        overwrite: Replace a list or label file of other content.
-        workers: Number of processes; all processors by default.
+    val are collected in ``SegmentationClassAug`` for evaluation: from a folder of PNG files (this
+    one by default), or, converted, from SBD's ``benchmark_RELEASE``, with VOC's own masks. The
+    labels of both lists are the objects of the XML annotations; an image without one gets the
+    classes of its mask. Correct files are kept; lists and labels are written last. ``subset``
+    accepts other numbers of images than the full set has, ``overwrite`` replaces a list or label
+    file of other content.
     """
     lists = root / 'ImageSets/Segmentation'
     for folder in (root / 'JPEGImages', lists):

@@ -44,16 +44,12 @@ def run_recipe(
 ) -> None:
     """Run the steps of a recipe that are not complete, then report, or show the plan alone.
 
-    Args:
-        args: The options of ``add_run_options``.
-        name: Name of the recipe.
-        values: More values of the recipe than the options give.
-        gpus: Processes of the steps that have a config.
+    ``values`` are those that the options of ``add_run_options`` do not give; ``gpus`` is the number
+    of processes of the steps that have a config.
     """
     from rich.console import Console
 
-    from ..utils.io import check_writable
-    from ..utils.locks import folder_lock
+    from ..utils.io import check_writable, folder_lock
     from .forecast import forecast, show_forecast
     from .recipe import read_recipe
     from .results import report_results

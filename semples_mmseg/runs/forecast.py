@@ -31,15 +31,10 @@ _LEAST_IMAGES = 12
 
 @dataclass(frozen=True)
 class Cost:
-    """Forecast of a step.
+    """Forecast of a step; without ``images`` it was not measured.
 
-    Attributes:
-        name: Name of the step.
-        images: Number of images it goes through, or None if it was not measured.
-        seconds: Time on this machine.
-        megabytes: Largest resident memory of one of its processes.
-        gpu_megabytes: Largest memory that PyTorch holds on one GPU.
-        disk: Megabytes of its outputs.
+    ``megabytes`` is the largest resident memory of one of its processes, ``gpu_megabytes`` what
+    PyTorch holds on one GPU, ``disk`` the megabytes of the outputs.
     """
 
     name: str
@@ -54,14 +49,8 @@ def forecast(recipe: Recipe, console: Console) -> list[Cost]:
     """Run every step that has a config on a few images, and compute the cost for all images.
 
     Each stage is trained for one epoch of three batches. A step uses the results of the short steps
-    before it, so only data and initial weights are needed, not results of earlier runs.
-
-    Args:
-        recipe: The recipe of the real run, in an empty folder.
-        console: Where progress is shown.
-
-    Raises:
-        RunError: If a step fails on the few images.
+    before it, so only data and initial weights are needed, not results of earlier runs. The recipe
+    is that of the real run, in an empty folder.
     """
     costs = []
     for number, step in enumerate(recipe.steps, 1):

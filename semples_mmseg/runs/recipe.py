@@ -137,15 +137,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe with everything filled in.
-
-    Attributes:
-        title: What is run.
-        folder: Folder of the run.
-        steps: The steps in order.
-        columns: Titles of the columns of the table of results.
-        rows: Its rows.
-    """
+    """A recipe with everything filled in; ``folder`` is that of the run."""
 
     title: str
     folder: Path

@@ -66,19 +66,13 @@ def run_steps(
 ) -> None:
     """Run the steps that are not complete, each in a process of its own.
 
-    Their output goes to ``logs/NN-name.log`` in the folder of the run. A terminal shows a line with
-    the running step, the share done and the time left of all steps; without a terminal such a line
-    is printed every minute.
-
-    Args:
-        recipe: The recipe. The caller holds the lock of its folder.
-        console: Where progress is shown.
-        verbose: Show the output of the steps too.
-        way: What a user can do where a result was made from something else.
+    Their output goes to ``logs/NN-name.log`` in the folder of the run, whose lock the caller holds,
+    and with ``verbose`` to the console. A terminal shows a line with the running step, the share
+    done and the time left of all steps; without a terminal such a line is printed every minute.
 
     Raises:
-        Refusal: If a result in the folder was made from something else, or a step that was never
-            begun would write into a folder that holds files.
+        Refusal: If a result in the folder was made from something else, ``way`` says what to do, or
+            a step that was never begun would write into a folder that holds files.
         RunError: If a step fails or does not write its outputs; complete steps stay complete.
     """
     console = console or Console()

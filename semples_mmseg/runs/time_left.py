@@ -33,15 +33,10 @@ def duration(seconds: float) -> str:
 
 
 class Progress(ExitStack):
-    """Shows the line on a terminal while steps run; without a terminal it is printed every minute.
+    """Shows the line on a terminal while steps run; without one, or if ``plain``, every minute.
 
     The pace, in seconds per unit of length, is measured on the finished steps and the running one,
-    so every finished step corrects the time left.
-
-    Args:
-        console: Where it is shown.
-        lengths: Length of each step, in any common unit.
-        plain: Print lines on a terminal too, because it shows the output of the steps.
+    so every finished step corrects the time left. Lengths of steps have any common unit.
     """
 
     def __init__(self, console: Console, lengths: Sequence[float], plain: bool = False) -> None:

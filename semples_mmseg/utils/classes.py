@@ -9,12 +9,9 @@ from .names import check_class_names
 
 
 class ObjectClasses(NamedTuple):
-    """K object classes, background not counted.
+    """K object classes, background not counted: names, names in CLIP's sentences, and palette.
 
-    Attributes:
-        names: Their names in labels, masks and tables.
-        prompts: Their names in CLIP's sentences.
-        palette: RGB of background and of each class; None for VOC's colours.
+    The palette has RGB of background and of each class; None is VOC's colours.
     """
 
     names: tuple[str, ...]

@@ -120,14 +120,11 @@ def type_names(where: str, scope: str) -> set[str]:
 
 
 class Known(NamedTuple):
-    """What a class takes, or a part of a config may hold.
+    """Arguments of a class, those it passes to its bases included, or keys of a part of a config.
 
-    Attributes:
-        names: Arguments of the class, with those that it passes to its bases; or keys of the part.
-        closed: Whether there are no others. Other packages may take arguments out before they pass
-            the rest to a base; classes of this package do not.
-        owner: Name of the class, or of the part, for messages.
-        needs: Those without a default, but for those of bases.
+    ``closed``: there are no others. Other packages may take arguments out before they pass the rest
+    to a base; classes of this package do not. ``needs``: those without a default, but for those of
+    bases.
     """
 
     names: frozenset[str]

@@ -11,9 +11,6 @@ class _OwnText(Exception):
     """PyTorch raises an error of a loader worker anew, with the worker's traceback as its text.
 
     The text of these errors is then their own again.
-
-    Args:
-        text: The text.
     """
 
     def __init__(self, text: str = '') -> None:

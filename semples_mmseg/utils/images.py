@@ -93,17 +93,11 @@ def open_image(
 def decode_image(
     content: bytes, path: str | os.PathLike, upright: bool = True, rgb: bool = True
 ) -> np.ndarray:
-    """Decode a complete image to 8-bit RGB.
+    """Decode a complete image to 8-bit RGB, uint8 (H, W, 3); BGR if ``rgb`` is False.
 
     Grey, palette and CMYK images become RGB. The upper 8 of 16 bits are kept. Transparency is
     dropped; grey images with transparency are put on a grey background, as in MMCV. Damaged
-    metadata are ignored.
-
-    Args:
-        content: The file.
-        path: Its name, for error messages.
-        upright: Whether to turn the image as its EXIF orientation says.
-        rgb: Order of the channels of the result, uint8 (H, W, 3); BGR if False.
+    metadata are ignored. ``upright`` turns the image as its EXIF orientation says.
     """
     with open_image(content, path) as image:
         try:

@@ -1,6 +1,7 @@
-"""Atomic writing: a reader sees the old content of a file or the new one, never a part."""
+"""Atomic writing: a reader sees old or new content, never a part; one run at a time in a folder."""
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -8,6 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
+
+from filelock import FileLock, Timeout
 
 from .errors import Refusal
 
@@ -81,3 +84,31 @@ def remove_leftovers(folder: str | os.PathLike, recursive: bool = False) -> int:
     for path in found:
         path.unlink(missing_ok=True)
     return len(found)
+
+
+@contextlib.contextmanager
+def folder_lock(path: str | os.PathLike) -> Iterator[None]:
+    """Lock a folder, which is made if it is missing, so that no second run writes to it.
+
+    The system locks the file ``.lock`` in the folder, which must not be a link, and releases it
+    when the process ends, also when it is killed. In a job of several processes the first one
+    locks. A process may lock a folder that it already holds. File systems without locks get none.
+    """
+    folder = Path(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    folder = folder.resolve()
+    with contextlib.ExitStack() as held:
+        if int(os.environ.get('RANK') or os.environ.get('SLURM_PROCID') or 0) == 0:
+            # One lock per path, counted: the process may take it again.
+            lock = FileLock(folder / '.lock', timeout=0, thread_local=False, is_singleton=True)
+            try:
+                held.enter_context(lock)
+            except Timeout:
+                raise Refusal(
+                    f'another run is working in {folder}: wait for its end, or choose another '
+                    'folder'
+                ) from None
+            except OSError as error:
+                if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                    raise
+        yield

@@ -19,10 +19,8 @@ from .names import check_image_id, is_image_id
 def read_image_ids(path: str, backend_args: dict | None = None) -> list[str]:
     """Read a split list: one image id a line, with its spaces; blank lines are ignored.
 
-    Raises:
-        Missing: If there is no such file.
-        Refusal: If the list is empty, not a text, repeats an id, is one of VOC's lists of one
-            class (``id -1``), or an id is a path out of the image folder.
+    Refused are empty lists, repeated ids, VOC's lists of one class (``id -1``), and ids that are
+    paths out of the image folder.
     """
     try:
         img_ids = read_lines(path, 'split list', backend_args)
@@ -74,10 +72,7 @@ def files_below(folder: str | os.PathLike, suffix: str | Sequence[str]) -> list[
     """Paths, relative to a folder and sorted, of the files in it and below that end in a suffix.
 
     Hidden files and folders (``._photo.jpg``, ``.ipynb_checkpoints``) are left out. Links to
-    folders are followed, each folder once.
-
-    Raises:
-        OSError: If a folder cannot be read.
+    folders are followed, each folder once. A folder that cannot be read is an error.
     """
 
     def fail(error: OSError) -> None:
@@ -101,10 +96,8 @@ def files_below(folder: str | os.PathLike, suffix: str | Sequence[str]) -> list[
 def find_photos(root: Path) -> list[str]:
     """Paths, below a folder and with slashes, of all photos in it, sorted; see ``files_below``.
 
-    Photos whose name cannot be the name of a mask are left out with a warning.
-
-    Raises:
-        Missing: If the folder is not there or holds no photo.
+    Photos whose name cannot be the name of a mask are left out with a warning; no photo is an
+    error.
     """
     if not root.is_dir():
         raise Missing(f'there is no folder of photos at {root}')

@@ -17,15 +17,8 @@ def check_image_id(img_id: Any, where: str) -> str:
     """Check that an image id, appended to a folder, is a path inside it on any system.
 
     It is a relative path with slashes, without suffix. Sub-folders, spaces, quotes, a leading ``-``
-    and all alphabets are allowed.
-
-    Args:
-        img_id: The id.
-        where: Where it comes from, for the error message.
-
-    Raises:
-        Refusal: If it is empty or not a text, leaves the folder (``..``, an absolute path, a
-            drive), or holds a backslash, a control character or a part that is too long.
+    and all alphabets are allowed; ``..``, a drive, backslashes, control characters and parts that
+    are too long are refused. ``where`` says in the message where the id comes from.
     """
     if not isinstance(img_id, str):
         raise Refusal(f'{where}: an image id is a text, got {type(img_id).__name__}')

@@ -1,4 +1,4 @@
-"""Worker processes behind a bounded queue, with results in the order of the tasks."""
+"""Long work: worker processes with results in the order of the tasks, and a line of progress."""
 
 from __future__ import annotations
 
@@ -8,16 +8,24 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from .errors import Refusal, RunError
 
+Item = TypeVar('Item')
+
+EVERY = 60.0
+"""Seconds between two lines where stderr is no terminal."""
 ITEMS_PER_WORKER = 32
 """With fewer items a process is not worth its start, which takes seconds."""
 
@@ -47,11 +55,8 @@ def parallel_map(
 class WorkerPool:
     """Calls one function in several processes; a context manager that ends them.
 
-    The processes end with this one, even if it is killed.
-
-    Args:
-        function: What the workers call; a function of a module, or an object that can be pickled.
-        num_workers: Number of processes; with 0 the function is called in this one.
+    The processes end with this one, even if it is killed. The function is one of a module, or an
+    object that can be pickled; with 0 workers it is called in this process.
     """
 
     def __init__(self, function: Callable[..., Any], num_workers: int) -> None:
@@ -143,3 +148,34 @@ def _end_with_parent() -> None:
     assert parent is not None
     wait([parent.sentinel])
     os._exit(1)
+
+
+def progress(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
+    """Yield the items and show on stderr how many are done and the time left.
+
+    A terminal has one line, which changes; a file gets a line every minute.
+    """
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield from _lines(items, description, total)
+        return
+    text = TextColumn('{task.description}', markup=False)
+    columns = (text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as shown:
+        yield from shown.track(items, total, description=description)
+
+
+def _lines(items: Iterable[Item], description: str, total: int | None) -> Iterator[Item]:
+    start = said = time.monotonic()
+    for done, item in enumerate(items):
+        now = time.monotonic()
+        if now - said >= EVERY:
+            said = now
+            left = ''
+            if total and done:
+                minutes = (now - start) / done * (total - done) / 60
+                left = f' of {total}, about {max(round(minutes), 1)} min left'
+            print(f'{description}: {done}{left}', file=sys.stderr, flush=True)
+        yield item

@@ -48,14 +48,10 @@ def enlarged_size(size: tuple[int, int], window: Sequence[int]) -> tuple[int, in
 
 
 def enlarged_labels(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Best class of every pixel after bilinear enlargement of the scores; of equal ones the first.
+    """Best class of every pixel, uint8 (H, W), after bilinear enlargement of scores (C, h, w).
 
-    Only classes that may be the best one somewhere in a strip of the photo are enlarged, one at a
-    time.
-
-    Args:
-        scores: Scores of the C classes, ``(C, h, w)``, 1 <= C <= 256.
-        size: Height and width (H, W) of the result, uint8, not smaller.
+    Of equal classes it is the first; 1 <= C <= 256, and the size is not smaller. Only classes that
+    may be the best one somewhere in a strip of the photo are enlarged, one at a time.
     """
     scores = np.ascontiguousarray(scores, np.float32)
     height, width = size

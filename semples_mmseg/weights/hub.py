@@ -24,11 +24,7 @@ _TIMM_FILES = ('model.safetensors', 'pytorch_model.bin')
 
 
 def timm_file(name: str) -> Path:
-    """The file of weights of timm's (model.tag); it is downloaded if it is not cached.
-
-    Raises:
-        FileNotFoundError: If timm has no weights of that name, or there is no connection.
-    """
+    """The file of weights of timm's (model.tag); it is downloaded if it is not cached."""
     there = timm.is_model(name.partition('.')[0])
     known = timm.get_pretrained_cfg(name, allow_unregistered=False) if there else None
     if not known or not (repository := known.hf_hub_id):
@@ -45,11 +41,7 @@ def timm_file(name: str) -> Path:
 
 
 def find_tag(model: str, tag: str) -> tuple[Path, bool]:
-    """The file of a tag of a model of open_clip's, and whether it was trained with QuickGELU.
-
-    Raises:
-        FileNotFoundError: If there is no such tag, or it is not cached and there is no connection.
-    """
+    """The file of a tag of a model of open_clip's, and whether it was trained with QuickGELU."""
     known = open_clip.pretrained.get_pretrained_cfg(model.replace('/', '-'), tag)
     if not known:
         tags = open_clip.list_pretrained_tags_by_model(model.replace('/', '-'))

@@ -17,25 +17,16 @@ _NAME = re.compile(r'(?P<start>\D*)(?P<number>\d+)\.pth')
 
 
 def latest_whole_checkpoint(work_dir: str | Path, out_dir: str | None = None) -> str | None:
-    """Find the checkpoint that a run continues from.
+    """Find the checkpoint that a run continues from; None if the folder has none and never had one.
 
     It is the one that the file ``last_checkpoint`` names. If that one is missing or damaged, there
     is a warning and the one with the next lower number is taken; without a readable
     ``last_checkpoint``, the one with the highest number. Only the file name in it counts, searched
-    in the run's own folder: so a moved run goes on, and the file leads nowhere else.
+    in the run's own folder: so a moved run goes on, and the file leads nowhere else. If all are
+    damaged or missing, it is an error: the user decides whether to start anew, which may cost days.
 
-    Args:
-        work_dir: Work folder of the run.
-        out_dir: ``default_hooks.checkpoint.out_dir`` of its config. Checkpoints are then in the
-            folder of the run's name there; below an address such as ``s3://...`` the one that
-            ``last_checkpoint`` names is returned unchecked.
-
-    Returns:
-        Path of the checkpoint; ``None`` if the folder has none and never had one.
-
-    Raises:
-        ValueError: If there are or were checkpoints, but all are damaged or missing. The user
-            decides whether to start from the beginning, which may cost days.
+    With ``default_hooks.checkpoint.out_dir`` checkpoints are in the folder of the run's name there;
+    below an address such as ``s3://...`` the named one is returned unchecked.
     """
     pointer = Path(work_dir) / POINTER
     named = pointer.read_text(errors='replace').strip() if pointer.exists() else ''

@@ -1,15 +1,4 @@
-"""The layouts of published weights, and their names in our models.
-
-========= ======================================== =============================================
-kind      recognised by                            becomes
-========= ======================================== =============================================
-weaktr    ``adaptive_attention_fusion.*``          ``mask_generator.{backbone,head,fusion}.*``
-prompts   ``prompts``, classes x tokens x width    ``prompt_learner.prompts``
-segmenter ``encoder.blocks.*``, ``decoder.*``      ``backbone.*``, ``decode_head.*`` of MMSeg
-deit      ``blocks.*`` (timm, torch-hub)           MMPretrain's names, without a prefix
-own       anything else: MMPretrain's names, ours  itself
-========= ======================================== =============================================
-"""
+"""The layouts of published weights, and their names in our models."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -68,14 +57,9 @@ _FUSION = 'adaptive_attention_fusion.'
 
 @dataclass(frozen=True)
 class Weights:
-    """The tensors of a file under the names of this package, and the names that did not fit.
+    """The tensors of a file by their names in this package.
 
-    Attributes:
-        path: The file.
-        layout: Recognised layout of the file.
-        tensors: Tensors by our names.
-        sources: For each of these, its name in the file.
-        unused: Names in the file that our models do not have.
+    ``sources`` has the name of each in the file, ``unused`` the names that our models do not have.
     """
 
     path: Path
@@ -85,12 +69,7 @@ class Weights:
     unused: tuple[str, ...] = ()
 
     def describe(self, taken: Iterable[str], missing: Iterable[str] = ()) -> str:
-        """One line for a log: file, layout, and what a model took of it.
-
-        Args:
-            taken: Our names of the tensors that were used.
-            missing: Names of the model that the file lacks.
-        """
+        """One line for a log: file, layout, what a model took of it, and what the model lacks."""
         unused = sorted([*self.unused, *(self.sources[k] for k in self.sources.keys() - taken)])
         total = len(self.tensors) + len(self.unused)
         return (

@@ -112,13 +112,10 @@ def resolve(path: str | Path) -> Path:
 
 
 def find_damage(path: Path) -> str | None:
-    """Check a file of ``torch.save``, a zip archive, for damage.
+    """What is wrong with a file of ``torch.save``, a zip archive, as the end of a sentence.
 
-    All contents are compared with their checksums, which takes about as long as reading them.
-
-    Returns:
-        What is wrong, as the end of a sentence that begins with the file's name; ``None`` if
-        nothing is.
+    None if nothing is. All contents are compared with their checksums, which takes about as long as
+    reading them.
     """
     if not path.is_file():
         return 'is missing'
@@ -181,18 +178,11 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 
 
 def find_tensors(content: Any, path: Path) -> dict[str, Tensor]:
-    """Find the weights in the content of a checkpoint.
+    """Find the weights in the content of a checkpoint: tensors or NumPy arrays by name.
 
-    Args:
-        content: Tensors or NumPy arrays by name, or a dict that has such a dict under one of the
-            names that training scripts use: ``state_dict``, ``model``, ``net``, ``model_ema``, ...
-        path: Path of the checkpoint, for error messages.
-
-    Returns:
-        Tensors by name, without the prefixes of wrappers such as ``module.``.
-
-    Raises:
-        Refusal: If there are no tensors, or some are not finite.
+    They may be under one of the names that training scripts use (``state_dict``, ``model``,
+    ``net``, ...); prefixes of wrappers such as ``module.`` are removed. Values that are not finite
+    are refused.
     """
     for _ in range(3):  # a container in a container is common, more is not
         if not isinstance(content, Mapping):

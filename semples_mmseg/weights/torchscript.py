@@ -66,13 +66,10 @@ def is_torchscript(path: Path) -> bool:
 
 
 def read_archive(path: Path) -> dict[str, Tensor]:
-    """Read the parameters and buffers of a TorchScript archive without running any of its code.
+    """The parameters and buffers of a TorchScript archive, on the CPU, by their dotted names.
 
-    Returns:
-        Tensors by their dotted names, on the CPU.
-
-    Raises:
-        Refusal: If the archive is damaged or names anything but modules and tensors.
+    None of its code is run; damaged archives, and those that name anything but modules and tensors,
+    are refused.
     """
     try:
         with zipfile.ZipFile(path) as archive:

@@ -15,8 +15,8 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from semples_mmseg.datasets.labels import read_label_file
 from semples_mmseg.datasets.voc import read_object_names
+from semples_mmseg.datasets.weak_label import read_label_file
 from semples_mmseg.prepare.cls_labels import read_cls_labels
 from semples_mmseg.prepare.voc12 import read_sbd_mask
 from semples_mmseg.utils.images import read_image

@@ -3,7 +3,6 @@
 import errno
 import os
 import signal
-import sys
 import types
 from pathlib import Path
 
@@ -152,9 +151,3 @@ def test_a_job_of_several_processes(capsys, monkeypatch):
     with exit_codes():
         assert signal.getsignal(signal.SIGTERM) is before
     assert ended(lambda: resolve_stage('none'), capsys)[1].startswith('[process 1] error: unknown')
-
-
-def test_a_program_that_exits_is_left_alone():
-    with pytest.raises(SystemExit) as end, exit_codes():
-        sys.exit(3)
-    assert end.value.code == 3

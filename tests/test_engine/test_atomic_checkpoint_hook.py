@@ -14,7 +14,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 
-from semples_mmseg.utils import atomic_write, remove_leftovers
+from semples_mmseg.utils.io import atomic_write, remove_leftovers
 from semples_mmseg.weights.latest_checkpoint import latest_whole_checkpoint
 from semples_mmseg.weights.reading import find_damage
 

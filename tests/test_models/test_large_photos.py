@@ -12,7 +12,7 @@ from PIL import Image
 from tiny import TINY_GENERATOR
 from tiny_segmenter import SMALL_WINDOWS, TINY_ENCODER, load, randomise
 
-from semples_mmseg.datasets.pipelines import set_max_side
+from semples_mmseg.datasets.transforms import set_max_side
 from semples_mmseg.masks.crf import TEST_TIME_CRF
 from semples_mmseg.masks.refinement import refine_file
 from semples_mmseg.masks.threshold_curve import CAMMetric

@@ -17,8 +17,11 @@ from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmseg.registry import TRANSFORMS
 from PIL import Image, TiffImagePlugin
 
-from semples_mmseg.datasets.pipelines import with_checked_loader
-from semples_mmseg.datasets.transforms import LoadCheckedAnnotations, LoadCheckedImage
+from semples_mmseg.datasets.transforms import (
+    LoadCheckedAnnotations,
+    LoadCheckedImage,
+    with_checked_loader,
+)
 from semples_mmseg.utils.images import LIMIT_VARIABLE, decode_image, photo_formats, read_image
 from semples_mmseg.utils.label_png import write_mask
 

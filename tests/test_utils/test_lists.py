@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from semples_mmseg.datasets.labels import read_label_file
+from semples_mmseg.datasets.weak_label import read_label_file
 from semples_mmseg.utils.label_png import mask_path
 from semples_mmseg.utils.lists import (
     explain_unknown,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from semples_mmseg.utils.errors import Refusal
-from semples_mmseg.utils.locks import folder_lock
+from semples_mmseg.utils.io import folder_lock
 
 HOLD = """
 import sys

@@ -1,4 +1,4 @@
-"""The bounded queue of worker processes."""
+"""The bounded queue of worker processes, and the progress of long work."""
 
 import multiprocessing
 import operator
@@ -12,7 +12,13 @@ from types import SimpleNamespace
 import pytest
 
 from semples_mmseg.utils import parallel
-from semples_mmseg.utils.parallel import ITEMS_PER_WORKER, WorkerPool, parallel_map, usable_cores
+from semples_mmseg.utils.parallel import (
+    ITEMS_PER_WORKER,
+    WorkerPool,
+    parallel_map,
+    progress,
+    usable_cores,
+)
 
 
 def test_results_in_order_from_other_processes_and_a_bounded_queue():
@@ -102,3 +108,24 @@ def test_cores_are_shared_by_the_processes_of_a_machine(monkeypatch):
     assert usable_cores() == 2
     monkeypatch.setenv('LOCAL_WORLD_SIZE', '64')
     assert usable_cores() == 1
+
+
+def test_short_work_without_a_terminal_says_nothing(capfd):
+    assert list(progress(iter('abc'), 'work', 3)) == ['a', 'b', 'c']
+    assert capfd.readouterr() == ('', '')
+
+
+def test_without_a_terminal_a_line_comes_every_minute(monkeypatch, capfd):
+    times = iter([0.0, 10.0, 59.0, 61.0, 62.0, 200.0])
+    monkeypatch.setattr(parallel.time, 'monotonic', lambda: next(times))
+    assert list(progress(iter('abcde'), 'work', 5)) == list('abcde')
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.split(',')[0] for line in lines] == ['work: 2 of 5', 'work: 4 of 5']
+    assert '2 min left' in lines[0]
+
+
+def test_a_terminal_sees_what_is_done_and_how_much(monkeypatch, capfd):
+    monkeypatch.setenv('FORCE_COLOR', '1')  # rich takes it for a terminal
+    assert list(progress('abc', 'work [1]')) == ['a', 'b', 'c']
+    output, shown = capfd.readouterr()
+    assert output == '' and 'work [1]' in shown and '3/3' in shown

@@ -50,10 +50,6 @@ def load_demo_clip(path: str | os.PathLike = FOLDER / CLIP_FILE) -> dict[str, Te
     """Read a tiny CLIP as the float32 state dict that open_clip expects.
 
     Rows of ``token_embedding.weight`` (49408, 64) that are not in the file are zero.
-
-    Raises:
-        FileNotFoundError: If ``path`` does not exist.
-        Refusal: If the file is not of this format.
     """
     path = Path(path)
     if not path.is_file():

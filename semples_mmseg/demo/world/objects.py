@@ -171,8 +171,7 @@ DRAWERS: dict[str, Callable[[Canvas], None]] = dict(
 def draw_object(rng: np.random.Generator, name: str, side: int) -> np.ndarray:
     """Draw one of ``OBJECTS`` with random colours, proportions, direction and rotation.
 
-    Returns:
-        float32 (side, side, 4) RGBA in [0, 1], transparent around the object.
+    float32 (side, side, 4) RGBA in [0, 1], transparent around the object.
     """
     canvas = Canvas(rng, name, OVERSAMPLING * side)
     DRAWERS[name](canvas)

@@ -14,12 +14,8 @@ MIN_OBJECT_PIXELS = 40
 
 
 class Scene(NamedTuple):
-    """One drawn scene.
-
-    Attributes:
-        image: uint8 (64, 64, 3), RGB.
-        regions: uint8 (64, 64), indices into ``TAGS``, or ``PLAIN``.
-        objects: Indices into ``OBJECTS``, one per drawn object.
+    """One drawn scene: RGB uint8 (64, 64, 3); uint8 (64, 64) of indices into ``TAGS`` or ``PLAIN``;
+    and indices into ``OBJECTS``, one per drawn object.
     """
 
     image: np.ndarray
@@ -65,14 +61,11 @@ def render(
     sizes: tuple[float, float],
     plain: np.ndarray | None = None,
 ) -> Scene:
-    """Draw a scene.
+    """Draw a scene; of at most two indices into ``OBJECTS``, object i stands in region i.
 
-    Args:
-        rng: Random generator.
-        objects: At most two indices into ``OBJECTS``; object i stands in region i.
-        backgrounds: One or two indices into ``BACKGROUNDS``, one per region.
-        sizes: Smallest and largest side of an object as a fraction of the frame.
-        plain: RGB in [0, 1] of a studio background that replaces the textures.
+    There are one or two indices into ``BACKGROUNDS``, one per region. ``sizes`` are the smallest
+    and largest side of an object as a fraction of the frame. ``plain`` is the RGB in [0, 1] of a
+    studio background that replaces the textures.
     """
     first = _split(rng)
     if plain is not None:

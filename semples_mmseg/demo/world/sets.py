@@ -33,11 +33,8 @@ def make_demo_set(root: str | os.PathLike, seed: int = 0, train: int = 600, val:
         train: Number of training scenes, >= 1.
         val: Number of held-out scenes, >= 1.
 
-    Returns:
-        ``root``.
-
     Raises:
-        FileExistsError: If ``root`` holds something else, or a set of other settings.
+        AlreadyThere: If ``root`` holds something else, or a set of other settings.
     """
     if train < 1 or val < 1 or seed < 0:
         raise Refusal(

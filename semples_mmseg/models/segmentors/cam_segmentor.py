@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from ...utils.classes import model_metainfo, read_classes
 from ...utils.errors import Refusal
-from ...weights.fitting import check_state_dict
+from ...weights.loading import check_state_dict
 from ..mask_generators.protocol import GeneratorOutput, check_generator
 from ..soft_masks import label_map, min_max
 from ..stages import STAGES, Stage

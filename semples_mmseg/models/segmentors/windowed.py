@@ -14,7 +14,7 @@ from torch import Tensor
 from ...utils.classes import model_metainfo, read_classes
 from ...utils.errors import Refusal
 from ...utils.sizes import enlarged_size
-from ...weights.fitting import check_state_dict
+from ...weights.loading import check_state_dict
 from ..soft_masks import best_classes
 
 
