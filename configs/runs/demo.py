@@ -1,4 +1,4 @@
-"""The demo: the whole method on a small drawn world, on a CPU in two to three minutes.
+"""The demo: the whole method on a small drawn world, on a CPU in about two minutes.
 
 python tools/run_pipeline.py demo
 """

@@ -121,7 +121,7 @@ def explore(folder: Path, port: int | None, no_browser: bool) -> None:
 
 
 def demo(**options: Any) -> None:
-    """Run the whole method on a small drawn world, on a CPU in some two and a half minutes."""
+    """Run the whole method on a small drawn world, on a CPU in about two minutes."""
     register_components()
     from ..runs.command import run_recipe
 
