@@ -5,6 +5,7 @@ python -m benchmarks.forecast
 
 from __future__ import annotations
 
+import argparse
 import tempfile
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from semples_mmseg.utils.record import Record
 
 
 def main() -> None:
-    """Run the command."""
+    """Run the command, which has no options."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     register_components()
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory() as name:
