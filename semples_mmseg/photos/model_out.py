@@ -12,6 +12,7 @@ from mmengine.logging import print_log
 
 from ..utils.classes import model_metainfo, read_classes
 from ..utils.errors import MissingPackage
+from ..utils.files import file_digest
 from ..utils.images import PHOTO_SUFFIXES
 from ..utils.io import atomic_write, write_json
 from ..utils.label_png import write_classes
@@ -35,8 +36,8 @@ def write_model(run: Run) -> list[Path]:
     ``model.json`` (``architecture.py``) and ``segmenter.pth`` are what our own prediction reads,
     ``segmenter.py`` is the same model for MMSegmentation; ``segmenter.onnx``, ``classes.json``.
 
-    Files that the record of the run calls complete stay as they are; a missing ONNX file is made
-    once the packages for it are there.
+    Files that the record of the run calls complete stay as they are. All are made anew from weights
+    that the run has trained again; a missing ONNX file, once the packages for it are there.
 
     ``segmenter.py`` and the checkpoint have the classes and colours inside. MMSegmentation's
     ``init_model``, ``MMSegInferencer`` and test tool read them from any folder; the test data are
@@ -62,6 +63,9 @@ def write_model(run: Run) -> list[Path]:
     config, checkpoint, onnx, classes, about = (run.model / name for name in names)
     made = record[ENTRY].outputs or {} if ENTRY in record else {}
     anew = not without and 'model/segmenter.onnx' not in made
+    if ENTRY in record and weights.is_file():
+        # Trained again by this run, whose later steps are made anew then, too.
+        anew = anew or record[ENTRY].inputs[weights.name][2] != file_digest(weights)
     if record.begin(ENTRY, {}, {weights.name: weights}, anew=anew) == 'complete':
         return [run.folder / name for name in made]
     source = Config.fromfile(run.segmenter_config)

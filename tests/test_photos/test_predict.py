@@ -88,6 +88,14 @@ def test_a_cut_file_of_the_model_is_noticed_and_made_again(tmp_path, monkeypatch
     files[1].unlink()
     assert write_model(run) == files
     assert len(files[1].read_bytes()) == len(whole)
+    # The run has trained its Segmenter again, with another result.
+    trained = torch.load(run.segmenter_weights, weights_only=True)
+    name = next(iter(trained['state_dict']))
+    trained['state_dict'][name] += 1
+    torch.save(trained, run.segmenter_weights)
+    assert write_model(run) == files
+    again = torch.load(files[1], weights_only=True)['state_dict'][name]
+    assert torch.equal(again, trained['state_dict'][name])
 
 
 @pytest.fixture
