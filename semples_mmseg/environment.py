@@ -165,7 +165,9 @@ def register_config_packages() -> None:
     """Let configs inherit from ``'mmseg::...'`` and ``'semples_mmseg::...'`` with either stack.
 
     MMEngine finds the configs of a package through a table of distribution names, in which OneDL's
-    names and ours are missing. It builds inherited components in the registries of their package;
+    names and ours are missing. A name of the table that is a module and no distribution is looked
+    up as Python imports it: in an editable install the official MMEngine looks for a distribution's
+    files in the wrong folder. It builds inherited components in the registries of their package;
     ours are empty and pass every request on to MMSeg's.
     """
     from mmengine import Registry
@@ -175,12 +177,7 @@ def register_config_packages() -> None:
     for registry in vars(registries).values():
         if isinstance(registry, Registry) and _PACKAGE not in registry.children:
             Registry(registry.name, parent=registry, scope=_PACKAGE, locations=_MMSEG_PARTS)
-    MODULE2PACKAGE['semples_mmseg'] = 'semples_mmseg'
-    versions = installed()
-    for module in ('mmseg', 'mmpretrain'):
-        (name,) = STACKS['onedl'][module]
-        if name in versions:
-            MODULE2PACKAGE[module] = name
+    MODULE2PACKAGE.update(mmseg='mmseg', mmpretrain='mmpretrain', semples_mmseg=__name__)
 
 
 def report() -> tuple[str, str | None]:

@@ -1,4 +1,4 @@
-"""What the wheel and an editable install hold, and that configs are found there."""
+"""What the wheel holds, and that configs are found there and in a copy of the sources."""
 
 import os
 import shutil
@@ -11,20 +11,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ('semples_mmseg', 'configs', 'tools')
-FILES = ('setup.py', 'pyproject.toml', 'README.md', 'LICENSE', 'model-index.yml')
-BUILD = """
-from setuptools import build_meta
-print(build_meta.build_wheel('dist'))
-build_meta.build_editable('editable')
-"""
+FILES = ('pyproject.toml', 'README.md', 'LICENSE', 'model-index.yml')
+BUILD = "from setuptools import build_meta; build_meta.build_wheel('dist')"
 
 
 @pytest.fixture(scope='module')
 def checkout(tmp_path_factory):
-    """A copy of the sources in which both kinds of wheel were built."""
+    """A copy of the sources in which the wheel was built."""
     folder = tmp_path_factory.mktemp('checkout')
     for name in FOLDERS:
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns('.mim'))
+        shutil.copytree(ROOT / name, folder / name, symlinks=True)
     for name in FILES:
         shutil.copy(ROOT / name, folder)
     done = subprocess.run([sys.executable, '-c', BUILD], cwd=folder, capture_output=True, text=True)
@@ -51,13 +47,6 @@ def test_the_wheel_holds_models_configs_and_tools(checkout):
     assert top == {'semples_mmseg'}
 
 
-def test_an_editable_install_shows_the_checkout_to_mim(checkout):
-    folder = checkout / 'semples_mmseg' / '.mim'
-    for name in ('configs', 'tools', 'model-index.yml'):
-        assert (folder / name).is_symlink()
-        assert (folder / name).resolve() == (checkout / name).resolve()
-
-
 USE = """
 import semples_mmseg
 from mmengine.config import Config
@@ -72,10 +61,14 @@ main(['demo', '--dry-run'])
 """
 
 
-def test_configs_and_the_demo_of_the_wheel(checkout, tmp_path):
-    """In a process that knows the wheel alone, in a folder without tools and configs."""
-    (wheel,) = (checkout / 'dist').glob('*.whl')
-    zipfile.ZipFile(wheel).extractall(tmp_path / 'site')
+@pytest.mark.parametrize('source', ['wheel', 'sources'])
+def test_configs_and_the_demo_are_found(source, checkout, tmp_path):
+    """In a process that knows this copy alone, in a folder without tools and configs."""
+    site = checkout
+    if source == 'wheel':
+        site = tmp_path / 'site'
+        (wheel,) = (checkout / 'dist').glob('*.whl')
+        zipfile.ZipFile(wheel).extractall(site)
     folder = tmp_path / 'folder'
     folder.mkdir()
     (folder / 'ours.py').write_text("_base_ = 'semples_mmseg::semples/voc_refine.py'\n")
@@ -83,7 +76,7 @@ def test_configs_and_the_demo_of_the_wheel(checkout, tmp_path):
     result = subprocess.run(
         [sys.executable, '-W', 'default', '-c', USE],
         cwd=folder,
-        env=os.environ | {'PYTHONPATH': str(tmp_path / 'site'), 'OMP_NUM_THREADS': '1'},
+        env=os.environ | {'PYTHONPATH': str(site), 'OMP_NUM_THREADS': '1'},
         capture_output=True,
         text=True,
     )
@@ -93,7 +86,7 @@ def test_configs_and_the_demo_of_the_wheel(checkout, tmp_path):
     assert 'Fail to import' not in result.stderr
     assert len(paths.split()) == 5
     for path in (file, *paths.split()):
-        assert Path(path).is_relative_to(tmp_path / 'site') and Path(path).is_file()
+        assert Path(path).is_relative_to(site) and Path(path).is_file()
     assert 'Segmenter training' in '\n'.join(plan)
     assert {path.name for path in folder.iterdir()} == {'ours.py', 'theirs.py'}
 

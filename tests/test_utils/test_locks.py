@@ -10,11 +10,13 @@ from semples_mmseg.utils.errors import Refusal
 from semples_mmseg.utils.io import folder_lock
 
 HOLD = """
-import sys
+import os, sys
 from filelock import FileLock
 with FileLock(sys.argv[1] + '/.lock', timeout=0):
-    print('held', flush=True)
+    if os.fork():  # the other one outlives it, as the worker of a killed run may
+        print('held', flush=True)
     sys.stdin.read()
+    os._exit(0)
 """
 
 
