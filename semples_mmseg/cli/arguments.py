@@ -20,6 +20,27 @@ def key_value(text: str) -> str:
     return text
 
 
+def old_new(text: str) -> tuple[str, str]:
+    """Read one name of ``--map``, and the name in its place."""
+    old, equals, new = text.partition('=')
+    if not equals or not old.strip():
+        raise argparse.ArgumentTypeError(f'{text!r} is not of the form OLD=NEW')
+    return old.strip(), new.strip()
+
+
+def add_map(parser: argparse.ArgumentParser) -> None:
+    """Add the option that renames classes: ``renames``, pairs of old and new name."""
+    parser.add_argument(
+        '--map',
+        action='append',
+        type=old_new,
+        dest='renames',
+        default=[],
+        metavar='OLD=NEW',
+        help='read the class OLD as NEW, or leave it out (OLD=); may be repeated',
+    )
+
+
 def add_flag(parser: argparse.ArgumentParser, name: str, text: str) -> None:
     """Add an option without a value, with this help text."""
     parser.add_argument(name, action='store_true', help=text)

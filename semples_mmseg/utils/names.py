@@ -1,5 +1,6 @@
 """Checks of image ids, which become paths, and of class names."""
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,9 @@ MAX_PART_BYTES = 200
 the names of temporary files are longer."""
 MAX_CLASS_NAME = 200
 """Longest class name in characters; CLIP reads 77 tokens."""
+# Zero-width and no-break spaces, soft hyphens, marks of direction and byte order.
+_SPACES = re.compile('[\u00a0\u2007\u202f]')
+_NOTHING = re.compile('[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]')
 
 
 def check_image_id(img_id: Any, where: str) -> str:
@@ -58,6 +62,11 @@ def check_class_names(names: Sequence[Any], where: str) -> None:
     if len(set(names)) < len(names):
         twice = next(name for index, name in enumerate(names) if name in names[:index])
         raise Refusal(f'{where} names a class twice: {twice!r}')
+
+
+def without_invisible(text: str) -> str:
+    """A text without characters that are not seen; no-break spaces are plain ones."""
+    return _NOTHING.sub('', _SPACES.sub(' ', text))
 
 
 def is_one_line(text: str) -> bool:

@@ -69,7 +69,7 @@ ENTITIES = '<!DOCTYPE a [<!ENTITY x "cat">]><annotation><object><name>&x;</name>
 @pytest.mark.parametrize(
     'text, message',
     [
-        ('<annotation><object>', 'is not a VOC annotation'),
+        ('<annotation><object>', 'is not an XML file'),
         (ENTITIES + '</annotation>', 'declares a document type'),
         ('<annotation><object/></annotation>', 'expected <annotation> with'),
         ('<annotation><object><name>persn</name></object></annotation>', "mean 'person'"),
