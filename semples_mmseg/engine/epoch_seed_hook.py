@@ -70,11 +70,12 @@ def _seeded_transforms(dataset: Any) -> Iterator[Any]:
 
 
 @FUNCTIONS.register_module()
-def seed_worker(worker_id: int) -> None:
+def seed_worker(worker_id: int, _scope_: str = '') -> None:
     """Seed python and numpy in a loader worker from torch's seed, which changes every epoch.
 
-    MMEngine's own ``worker_init_fn`` gives a worker the same random numbers in every epoch.
+    MMEngine's own ``worker_init_fn`` gives a worker the same random numbers in every epoch. It
+    passes ``_scope_`` where a config inherits from ``'semples_mmseg::...'``.
     """
-    del worker_id  # part of torch's seed already
+    del worker_id, _scope_  # the first is part of torch's seed already
     random.seed(torch.initial_seed() % 2**32)
     np.random.seed(torch.initial_seed() % 2**32)

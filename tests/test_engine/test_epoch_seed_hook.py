@@ -5,7 +5,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmengine.dataset import DefaultSampler
+from mmengine.registry import FUNCTIONS
 from torch.utils.data import DataLoader
 
 from semples_mmseg.engine import EpochSeedHook, StageSwitchHook
@@ -45,3 +47,12 @@ def test_a_sampler_with_a_seed_of_its_own_keeps_it():
 def test_seeds_are_set_after_the_switch_of_stages():
     priorities = dict(VERY_HIGH=10, HIGH=30)
     assert priorities[EpochSeedHook.priority] > priorities[StageSwitchHook.priority]
+
+
+def test_a_worker_of_a_config_that_inherits_by_the_name_of_the_package_is_seeded(tmp_path):
+    path = tmp_path / 'own.py'
+    path.write_text("_base_ = 'semples_mmseg::_base_/datasets/voc12_weak.py'\n")
+    init = Config.fromfile(path).train_dataloader.worker_init_fn  # as the Runner builds it
+    torch.manual_seed(5)
+    FUNCTIONS.get(init.pop('type'))(0, **init)
+    assert init and random.random() == random.Random(5).random()
