@@ -17,7 +17,7 @@ from ..photos.settings import WEIGHTS
 from ..runs.command import add_dry_run, add_run_options
 from ..utils.errors import Refusal
 from ..version import __version__
-from .arguments import add_export_options, add_flag, add_max_side, positive
+from .arguments import add_export_options, add_flag, add_map, add_max_side, positive
 from .errors import exit_codes
 
 
@@ -29,7 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     raise SystemExit(code or 0)
 
 
-def check(photos: Path, tags: Path | None, classes: Path | None, **settings: Any) -> int:
+def check(
+    photos: Path,
+    tags: Path | None,
+    classes: Path | None,
+    renames: Sequence[tuple[str, str]],
+    **settings: Any,
+) -> int:
     """Check photos and tags, and show what fit will do."""
     register_components()
     from rich.console import Console
@@ -39,9 +45,9 @@ def check(photos: Path, tags: Path | None, classes: Path | None, **settings: Any
     from ..photos.settings import choose_settings
 
     console = Console(soft_wrap=True)
-    found = inspect_photos(photos, tags, classes)
+    found = inspect_photos(photos, tags, classes, renames=renames)
     show_inspection(found, console)
-    usable = found.usable(skip_unreadable=True, skip_rare=True)
+    usable = found.usable(skip_unreadable=True, skip_rare=True, skip_missing=True)
     chosen = choose_settings(found.sizes.values(), **settings)
     show_settings(chosen, len(usable.tags), console)
     findings = found.findings()
@@ -159,12 +165,13 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument(
             '--tags',
             type=Path,
-            help='tag table: CSV, TSV, JSON, COCO JSON, a folder of VOC XML, cls_labels.npy '
-            '(default: every sub-folder is a class)',
+            help='table of tags, or file or folder of a label tool; the form is recognised by the '
+            'content (default: every sub-folder is a class)',
         )
         command.add_argument(
             '--classes', type=Path, help='text file: one class name a line, in order'
         )
+        add_map(command)
         command.add_argument(
             '--weights',
             choices=WEIGHTS,
@@ -183,6 +190,7 @@ def build_parser() -> argparse.ArgumentParser:
     of[fit].add_argument('--out', type=Path, required=True, metavar='RUN', help='folder of the run')
     add_flag(of[fit], '--skip-unreadable', 'leave out photos that cannot be read')
     add_flag(of[fit], '--skip-rare', 'leave out classes of fewer than two photos')
+    add_flag(of[fit], '--skip-missing', 'leave out rows of photos that are not in the folder')
     add_dry_run(of[fit])
 
     of[predict].add_argument(

@@ -6,6 +6,7 @@ import contextlib
 import tempfile
 import time
 import warnings
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ def fit(
     out: str | Path = 'run',
     *,
     classes: str | Path | None = None,
+    renames: Mapping[str, str] | Iterable[tuple[str, str]] = (),
     weights: str = 'pretrained',
     backbone: str | Path | None = None,
     clip: str | Path | None = None,
@@ -51,6 +53,7 @@ def fit(
     epochs: int | None = None,
     skip_unreadable: bool = False,
     skip_rare: bool = False,
+    skip_missing: bool = False,
     overlays: bool = False,
     dry_run: bool = False,
     measure: bool = False,
@@ -60,9 +63,10 @@ def fit(
 
     Args:
         photos: Folder of the photos, sub-folders included.
-        tags: Tag table of any form, see ``photos.tag_tables``; None for a folder per class.
+        tags: Tag table of any form, see ``photos.tag_files``; None for a folder per class.
         out: Folder of the run; see ``photos.run`` for what it holds afterwards.
         classes: Text file of the class names, one a line, if their order matters.
+        renames: Names of classes in the table, and what they are called here; '' for no class.
         weights: What training starts from: ``'pretrained'`` (DeiT-S and CLIP ViT-B/32, downloaded
             once) or ``'demo'`` (small models that are shipped).
         backbone: File of DeiT-S, in place of the download.
@@ -71,6 +75,7 @@ def fit(
         epochs: Maximum number of epochs of each training; by default by the number of photos.
         skip_unreadable: Leave out photos that cannot be read.
         skip_rare: Leave out classes of fewer than two photos.
+        skip_missing: Leave out rows of photos that are not in the folder.
         overlays: Write the masks over the photos too, ``run/overlays``.
         dry_run: Show the plan, and write nothing.
         measure: A dry run that runs each step on a few photos, and forecasts time and memory.
@@ -94,8 +99,8 @@ def fit(
             f'{out} is inside the folder of photos, so its masks would be used as photos: '
             'choose another folder with --out'
         )
-    found = inspect_photos(root, tags, classes, run.known_sizes(root))
-    usable = found.usable(skip_unreadable, skip_rare)
+    found = inspect_photos(root, tags, classes, run.known_sizes(root), dict(renames).items())
+    usable = found.usable(skip_unreadable, skip_rare, skip_missing)
     settings = choose_settings(found.sizes.values(), weights, backbone, clip, seed, epochs)
     show_inspection(found, console)
     if dry_run or measure:

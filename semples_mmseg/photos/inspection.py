@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,6 +50,8 @@ class Inspection:
     def findings(self) -> dict[str, str]:
         """What is wrong or doubtful, each with its fix, by its kind."""
         found, untagged = {}, self.tagged.untagged
+        if self.tagged.missing:
+            found['missing'] = self.tagged.missing
         if self.unreadable:
             photo, reason = next(iter(self.unreadable.items()))
             found['unreadable'] = (
@@ -64,7 +66,7 @@ class Inspection:
             )
         if untagged:
             found['untagged'] = (
-                f'not in the table and not used: {count(len(untagged), "photo")} '
+                f'not tagged and not used: {count(len(untagged), "photo")} '
                 f'({name_some(untagged)}); a photo that shows none of the classes is a row with '
                 'an empty tag'
             )
@@ -75,14 +77,17 @@ class Inspection:
             )
         return found
 
-    def usable(self, skip_unreadable: bool, skip_rare: bool) -> TaggedPhotos:
-        """Photos and tags to train on, without unreadable photos and rare classes if they may go.
+    def usable(
+        self, skip_unreadable: bool, skip_rare: bool, skip_missing: bool = False
+    ) -> TaggedPhotos:
+        """Photos and tags to train on, without what is wrong if it may be left out.
 
         Raises:
             Refusal: If there are some that may not, or no class has two photos.
         """
         root, found = self.tagged.root, self.findings()
-        for kind, skip in (('unreadable', skip_unreadable), ('rare', skip_rare)):
+        skips = dict(missing=skip_missing, unreadable=skip_unreadable, rare=skip_rare)
+        for kind, skip in skips.items():
             if kind in found and not skip:
                 raise Refusal(f'{root}: {found[kind]}')
         classes = tuple(name for name, number in self.counts.items() if number >= FEWEST)
@@ -102,9 +107,10 @@ def inspect_photos(
     tags: Path | None,
     classes: Path | None = None,
     known: Mapping[str, tuple[int, int]] | None = None,
+    renames: Iterable[tuple[str, str]] = (),
 ) -> Inspection:
     """``read_tagged`` of photos and their tags, and decode every photo without a ``known`` size."""
-    tagged = read_tagged(photos, tags, classes)
+    tagged = read_tagged(photos, tags, classes, renames)
     sizes = {name: size for name, size in (known or {}).items() if name in tagged.tags}
     new = [name for name in tagged.tags if name not in sizes]
     checked = check_all([Files(str(photos / name)) for name in new], 'reading photos')
@@ -131,6 +137,8 @@ def show_inspection(found: Inspection, console: Console) -> None:
         f'{found.negatives} of no class',
         markup=False,
     )
+    for note in tagged.notes:
+        console.print(f'note: {note}', markup=False)
     table = Table('class', 'in the prompt', 'photos')
     for name, number in found.counts.items():
         table.add_row(label_name(name), f'a photo of {prompt_name(name)}.', str(number))

@@ -1,44 +1,44 @@
-"""Reading tag tables: which photo shows which classes.
+"""Tables of photos and tags: which column names the photos, and which cells hold tags.
 
-===================== =========================================================================
-form                  looks like
-===================== =========================================================================
-CSV or TSV            ``image,tag`` and a row for every tag of a photo, or one for all its tags,
-                      separated by ``;`` or ``,``
-one-hot CSV or TSV    ``image,cat,dog`` and 0 or 1 in every class column
-JSON                  ``{"a.jpg": ["cat"]}`` or ``[{"image": "a.jpg", "tags": ["cat"]}]``
-COCO JSON             ``images``, ``annotations``, ``categories``
-VOC XML               a folder of ``<photo>.xml`` with ``<object><name>``
-cls_labels.npy        multi-hot vectors by photo; needs the class names
-folder per class      ``PHOTOS/cat/1.jpg``: no table at all
-===================== =========================================================================
-
-The form is recognised by the content, never by the name of the file.
+A table is a list of rows of cells, from CSV, TSV, xlsx or JSON objects. The photos stand in the
+column whose cells name them; the tags in columns called tag, label, class ... (tag1, tag2), in the
+only other column, or in a column of 0 and 1 for every class. Other columns are not used.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
+import json
+import re
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from ..datasets.voc import read_object_names
-from ..prepare.cls_labels import read_cls_labels
-from ..utils.errors import Missing, Refusal
-from ..utils.files import read_json, read_text
+from ..utils.errors import Refusal
 from ..utils.images import PHOTO_SUFFIXES
+from ..utils.lists import name_some
+from ..utils.photo_names import PhotoNames
 
-IMAGE_COLUMNS = {
+_IMAGE = {
     'image', 'images', 'img', 'photo', 'photos', 'picture', 'file', 'filename', 'file_name', 'path',
-    'image_id', 'id', 'name',
+    'filepath', 'image_id', 'id', 'name',
 }  # fmt: skip
-TAG_COLUMNS = {
+_TAG = {
     'tag', 'tags', 'label', 'labels', 'class', 'classes', 'category', 'categories', 'keyword',
-    'keywords',
+    'keywords', 'choice', 'choices',
 }  # fmt: skip
-_YES, _NO = {'1', '1.0', 'true', 'yes', 'x'}, {'', '0', '0.0', 'false', 'no'}
+_INDEX = {'', 'index', 'level', 'unnamed', 'no', 'nr', 'row'}
+LABEL_STUDIO = {'annotator', 'annotation_id', 'created_at', 'updated_at', 'lead_time'}
+
+NONE = {'', '-', 'none', 'no_label'}
+"""A tag that says that a photo shows none of the classes, in lower case."""
+UNTAGGED = {'nan', 'null', 'n/a', 'na', '<na>', '#n/a'}
+"""A tag that says that nobody has tagged the photo."""
+YES = {'1', '1.0', 'true', 'yes', 'y', 'x', 'ja', 'wahr', 'oui', 'vrai', 'si', 'sí', '✓', '✔'}
+NO = {'', '0', '0.0', 'false', 'no', 'n', '-', 'none', 'nein', 'falsch', 'non', 'faux'}
+_QUOTED = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)\"""")
+
+Rows = list[tuple[str, list[Any]]]
+"""For each row its place, for messages, and its cells."""
 
 
 class Entry(NamedTuple):
@@ -50,192 +50,176 @@ class Entry(NamedTuple):
 
 
 class TagTable(NamedTuple):
-    """A table: its form, its statements (a photo may have several), its class names in order."""
+    """A table: form, statements (a photo may have several), classes in order, and notes."""
 
     form: str
     entries: Sequence[Entry]
     classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def read_tags(
-    source: Path | None, photos: Sequence[str], classes: Sequence[str] | None = None
+def read_table(
+    path: Path, form: str, rows: Rows, names: PhotoNames, known: Collection[str] = ()
 ) -> TagTable:
-    """Read a tag table of any form; None is a folder per class.
+    """Find the columns of photos and tags, and read the tags as they are written.
 
-    ``classes`` are needed for ``cls_labels.npy``, and no tag may be another one; by default they
-    are in the order of columns, categories or occurrence. Errors are those of ``read_tagged``.
+    ``known`` are class names that are not taken apart where they hold a separator.
     """
-    if source is None:
-        if alone := [photo for photo in photos if '/' not in photo]:
-            raise Refusal(
-                f'{alone[0]} lies in no class folder: give a tag table (--tags), or put every '
-                'photo into a folder named after its class'
-            )
-        entries = [Entry(photo, photo, [photo.partition('/')[0]]) for photo in photos]
-        table = TagTable('a folder per class', entries)
-    elif source.is_dir():
-        table = _voc(source)
-    elif source.is_file():
-        table = _read_file(source, classes)
-    else:
-        raise Missing(f'there is no tag table at {source}')
-    if classes is None:
-        named = table.classes or (tag for entry in table.entries for tag in entry.tags)
-        return table._replace(classes=tuple(dict.fromkeys(named)))
-    for entry in table.entries:
-        for tag in entry.tags:
-            if tag not in classes:
-                raise Refusal(
-                    f'{entry.where}: the tag {tag!r} is none of the classes {", ".join(classes)}'
-                )
-    return table._replace(classes=tuple(classes))
-
-
-def _voc(folder: Path) -> TagTable:
-    entries = []
-    for file in sorted(folder.rglob('*.xml')):
-        name = file.relative_to(folder).with_suffix('').as_posix()
-        entries.append(Entry(str(file), name, read_object_names(str(file))))
-    if not entries:
-        raise Refusal(f'{folder} is a folder without VOC annotations (.xml)')
-    return TagTable('VOC XML', entries)
-
-
-def _read_file(path: Path, classes: Sequence[str] | None) -> TagTable:
-    with open(path, 'rb') as file:
-        start = file.read(64)
-    if start.startswith(b'\x93NUMPY'):
-        if classes is None:
-            raise Refusal(f'{path} has no class names: give them with --classes')
-        labels = read_cls_labels(path, classes)
-        return TagTable('cls_labels.npy', [Entry(str(path), *item) for item in labels.items()])
-    if start.removeprefix(b'\xef\xbb\xbf').lstrip()[:1] in (b'{', b'['):
-        return _json(path, read_json(path, 'tag table'))
-    return _csv(path, read_text(path, 'tag table'))
-
-
-def _json(path: Path, content: Any) -> TagTable:
-    if isinstance(content, dict) and {'images', 'annotations', 'categories'} <= content.keys():
-        return _coco(path, content)
-    entries = []
-    rows = content.items() if isinstance(content, dict) else content
-    for number, row in enumerate(rows, 1):
-        where = f'{path}, entry {number}'
-        image, tags = row if isinstance(row, tuple) else _record(where, row)
-        if isinstance(tags, str):
-            tags = _split([tags])
-        if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-            raise Refusal(f'{where}: the tags of {image!r} have to be a list of names')
-        entries.append(Entry(where, _text(image, where), [tag.strip() for tag in tags]))
-    return TagTable('JSON', entries)
-
-
-def _record(where: str, row: Any) -> tuple[Any, Any]:
-    """Image and tags of an object in a list."""
-    keys = row.keys() if isinstance(row, dict) else ()
-    image = next((key for key in keys if key.lower() in IMAGE_COLUMNS), None)
-    tags = next((key for key in keys if key.lower() in TAG_COLUMNS), None)
-    if image is None or tags is None:
-        raise Refusal(f'{where}: expected {{"image": ..., "tags": [...]}}')
-    return row[image], row[tags]
-
-
-def _coco(path: Path, content: Mapping[str, Any]) -> TagTable:
-    try:
-        names = {
-            category['id']: _text(category['name'], f'{path}, categories')
-            for category in content['categories']
-        }
-        shown: dict[Any, list[str]] = {image['id']: [] for image in content['images']}
-        for annotation in content['annotations']:
-            shown[annotation['image_id']].append(names[annotation['category_id']])
-        entries = [
-            Entry(where, _text(image['file_name'], where), shown[image['id']])
-            for image in content['images']
-            for where in [f'{path}, image {image["id"]}']
-        ]
-    except (KeyError, TypeError) as error:
-        raise Refusal(f'{path} is not a COCO annotation file: {error!r} is missing') from None
-    return TagTable('COCO JSON', entries, tuple(names.values()))
-
-
-def _csv(path: Path, text: str) -> TagTable:
-    head = text.partition('\n')[0]
-    delimiter = next((d for d in '\t,;' if d in head), None)
-    if delimiter is None:
-        raise Refusal(f'{path}, row 1: expected columns image and tag, got {head[:80]!r}')
-    kind = 'TSV' if delimiter == '\t' else 'CSV'
-    rows = []
-    number = 0
-    try:
-        for row in csv.reader(io.StringIO(text), delimiter=delimiter, strict=True):
-            number += 1
-            cells = [cell.strip() for cell in row]
-            if any(cells):
-                rows.append((f'{path}, row {number}', cells))
-    except csv.Error as error:  # such as a quote that is never closed
-        raise Refusal(f'{path}, row {number + 1}: {error}; check the quotes') from None
     if not rows:
         raise Refusal(f'{path} has no row that is not empty')
-    header = rows[0][1]
-    if PurePosixPath(header[0]).suffix.lower() in PHOTO_SUFFIXES:
-        entries = [Entry(where, row[0], _split(row[1:])) for where, row in rows]
-        return TagTable(f'{kind} without header', entries)
-    image, column = _columns(path, header)
+    keys = {*map(_key, rows[0][1])}
+    bare = not keys & (_IMAGE | _TAG) and any(
+        _is_photo(str(cell)) or names.find(str(cell)) for cell in rows[0][1]
+    )
+    if bare:
+        form = f'{form} without header'
+        rows = [('', [''] * max(len(cells) for _, cells in rows)), *rows]
+    elif keys >= LABEL_STUDIO:
+        form = f'Label Studio {form}'
+    header, width = [str(cell) for cell in rows[0][1]], len(rows[0][1])
+    if long := next((row for row in rows if any(row[1][width:])), None):
+        raise Refusal(
+            f'{long[0]}: {len(long[1])} cells where the header has {width}; several tags in one '
+            'cell need quotes, and ; between them'
+        )
+    cells = [row + [''] * (width - len(row)) for _, row in rows[1:]]
+    columns = [[row[i] for row in cells] for i in range(width)]
+    image = _image_column(path, header, columns, names)
+    tags, one_hot = _tag_columns(path, header, columns, image, bare)
+    unused = [header[i] or f'column {i + 1}' for i in range(width)
+              if i not in (image, *tags) and (header[i] or any(columns[i]))]  # fmt: skip
+    notes = [f'columns that are not used: {name_some(unused, 8)}'] if unused else []
+    signs = {'|': '; another name for CLIP stands in --classes alone', '/': ''}
     entries = []
-    for where, row in rows[1:]:
-        if any(row[len(header) :]) or (column is None and len(row) < len(header)):
-            raise Refusal(
-                f'{where}: {len(row)} cells where the header has {len(header)}; several tags in '
-                'one cell need quotes, and ; between them'
-            )
-        row += [''] * (len(header) - len(row))
-        if column is not None:
-            tags = _split([row[column]])
+    for (where, _), row in zip(rows[1:], cells, strict=True):
+        if one_hot:
+            own = _ones([(header[i], str(row[i]).lower()) for i in tags], where)
         else:
-            pairs = enumerate(zip(header, row, strict=False))
-            tags = [name for i, (name, cell) in pairs if i != image and _is_one(cell, name, where)]
-        entries.append(Entry(where, row[image], tags))
-    if column is not None:
-        return TagTable(kind, entries)
-    classes = tuple(name for index, name in enumerate(header) if index != image)
-    return TagTable(f'one-hot {kind}', entries, classes)
+            own = [tag for i in tags for tag in split_cell(row[i], where, known)]
+            text = ' '.join(str(row[i]) for i in tags)
+            for sign in [sign for sign in signs if sign in text and sign not in ''.join(own)]:
+                notes.append(f'{sign} separates tags, such as {where}, {text!r}{signs.pop(sign)}')
+        entries.append(Entry(where, row[image], own))
+    if one_hot:
+        return TagTable(f'one-hot {form}', entries, tuple(header[i] for i in tags), tuple(notes))
+    return TagTable(form, entries, (), tuple(notes))
 
 
-def _columns(path: Path, header: Sequence[str]) -> tuple[int, int | None]:
-    """Column of the photos, and of the tags; None where every class has a column."""
-    names = [name.lower() for name in header]
-    image = next((index for index, name in enumerate(names) if name in IMAGE_COLUMNS), None)
-    if image is None:
+def _key(name: Any) -> str:
+    """A header in lower case, with ``_`` between words and without a number at its end."""
+    words = re.sub(r'[\W_]+', '_', str(name).lower()).strip('_')
+    return re.sub(r'_?\d+\Z', '', words)
+
+
+def _is_photo(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in PHOTO_SUFFIXES
+
+
+def _is_index(name: str, cells: Sequence[Any]) -> bool:
+    return _key(name) in _INDEX and all(str(cell).isdigit() for cell in cells)
+
+
+def _image_column(
+    path: Path, header: Sequence[str], columns: Sequence[Sequence[Any]], names: PhotoNames
+) -> int:
+    """The column of the names of photos, if possible of full names, and no pandas index."""
+
+    def rank(i: int) -> tuple[bool, bool, int, int, bool, int]:
+        texts = [cell for cell in columns[i][:200] if isinstance(cell, str) and names.find(cell)]
+        full, called = sum(map(_is_photo, texts)), _key(header[i]) in _IMAGE
+        own = not _is_index(header[i], columns[i])
+        return bool(texts) or called, own, full, len(texts), called, -i
+
+    best = max(range(len(header)), key=rank)
+    if not rank(best)[0]:
         raise Refusal(
-            f'{path}, row 1: no column is called image (or {", ".join(sorted(IMAGE_COLUMNS))}); '
-            f'the columns are {", ".join(header)}'
+            f'{path}, row 1: no column is called image, and none has the names of the photos; the '
+            f'columns are {", ".join(header)}'
         )
-    tags = next((index for index, name in enumerate(names) if name in TAG_COLUMNS), None)
-    unknown = [name for index, name in enumerate(header) if index not in (image, tags)]
-    if tags is not None and unknown:
+    return best
+
+
+def _tag_columns(
+    path: Path, header: Sequence[str], columns: Sequence[Sequence[Any]], image: int, bare: bool
+) -> tuple[list[int], bool]:
+    """Columns of tags, and whether each of them is a class."""
+    keys = [_key(name) for name in header]
+    rest = [
+        i for i, cells in enumerate(columns)
+        if i != image and (any(cells) or keys[i] in _TAG) and keys[i] not in LABEL_STUDIO | {'id'}
+        and not (_is_index(header[i], cells) and (i < image or not bare))
+    ]  # fmt: skip
+    texts = {i: {str(cell).lower() for cell in columns[i]} for i in rest}
+    marks = [i for i in rest if texts[i] <= YES | NO | UNTAGGED]
+    bits = [i for i in rest if texts[i] & {'0', '1', '0.0', '1.0', 'true', 'false'}]
+    if bare and bits:
+        raise Refusal(f'{path}, row 1: a table of 0 and 1 needs a first row that names the classes')
+    called = rest if bare else [i for i in rest if keys[i] in _TAG]
+    if len({keys[i] for i in called}) > 1:
+        both = ' and '.join(header[i] for i in called)
+        raise Refusal(f'{path}, row 1: {both} may both be the tags; remove one of the columns')
+    if len(called) > 1 and {*called} <= {*bits} or not called and marks:
+        return sorted({*marks, *bits}), True
+    if called or len(rest) == 1:
+        return called or rest, False
+    raise Refusal(
+        f'{path}, row 1: no column is called tag; the columns are {", ".join(header)}; call that '
+        'of the tags tag'
+    )
+
+
+def _ones(marks: Sequence[tuple[str, str]], where: str) -> list[str]:
+    """Names of the classes of a row of marks."""
+    if {mark for _, mark in marks} <= UNTAGGED:
+        return ['nan']
+    for name, mark in marks:
+        if mark not in YES | NO:
+            raise Refusal(
+                f'{where}: {mark!r} in the column {name!r} is neither 0 nor 1; a table of tags has '
+                'a column called tag. Remove the column if it is no class'
+            )
+    return [name for name, mark in marks if mark in YES]
+
+
+def split_cell(cell: Any, where: str, known: Collection[str] = ()) -> list[str]:
+    """Tags of a cell: a name, names between ``;``, ``|``, line breaks, ``,`` or ``/``, or a list.
+
+    A name among the ``known`` is not taken apart. Of different signs the first kind separates.
+    """
+    try:
+        if not isinstance(cell, str):
+            return names_in(cell)
+        if cell in known:
+            return [cell]
+        if re.match(r'[\[{]|\(.*[\'"].*\)\Z', cell):
+            return _list_text(cell)
+    except (TypeError, ValueError):
         raise Refusal(
-            f'{path}, row 1: unknown columns {", ".join(unknown)}; expected image and tag'
-        )
-    return image, tags
+            f'{where}: the tags {str(cell)[:80]!r} have to be names or a list of names'
+        ) from None
+    signs = next((signs for signs in ('[;|\n]', ',', '/') if re.search(signs, cell)), None)
+    if signs is None or cell.lower() in UNTAGGED:
+        return [cell]
+    return [part.strip() for part in re.split(signs, cell) if part.strip()]
 
 
-def _text(name: Any, where: str) -> str:
-    if not isinstance(name, str) or not name.strip():
-        raise Refusal(f'{where}: the name {name!r} has to be a text')
-    return name
+def names_in(value: Any) -> list[str]:
+    """Names in a list, in ``{"choices": [...]}`` of Label Studio, or in ``{"label": name}``."""
+    if value is None or isinstance(value, str):
+        return ['null' if value is None else value.strip()]
+    if isinstance(value, dict):
+        named = [value[key] for key in value if re.fullmatch('choices|label|.*labels', key)]
+        value = named if len(named) == 1 else None
+    return [name for item in [*value] for name in names_in(item)]
 
 
-def _is_one(cell: str, name: str, where: str) -> bool:
-    if cell.lower() not in _YES | _NO:
-        raise Refusal(
-            f'{where}: {cell!r} in the column {name!r} is neither 0 nor 1; a table of tags has a '
-            'column called tag'
-        )
-    return cell.lower() in _YES
-
-
-def _split(cells: Iterable[str]) -> list[str]:
-    """Tags of cells or texts, separated by semicolons or commas."""
-    parts = [part for cell in cells for part in cell.split(';' if ';' in cell else ',')]
-    return [part.strip() for part in parts if part.strip()]
+def _list_text(text: str) -> list[str]:
+    """Names of a list that was written as a text, as JSON, Python or NumPy do."""
+    try:
+        return names_in(json.loads(text))
+    except ValueError:
+        found = [first or second for first, second in _QUOTED.findall(text)]
+        rest = _QUOTED.sub('', text[1:-1]).strip(', \n')
+        if text[-1] not in ')]}' or (found and rest):
+            raise
+    return found or [part.strip() for part in rest.split(',') if part.strip()]

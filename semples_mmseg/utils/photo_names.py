@@ -23,7 +23,8 @@ class PhotoNames:
     """
 
     def __init__(self, photos: Sequence[str], root: Path) -> None:
-        self._photos = {*photos}
+        self.photos, self.root = photos, root
+        self._exact = {*photos}
         self._roots = [f'{path.as_posix()}/' for path in (root.absolute(), root.resolve())]
         self._paths: dict[str, list[str]] = defaultdict(list)
         self._names: dict[str, list[str]] = defaultdict(list)
@@ -42,12 +43,12 @@ class PhotoNames:
         The suffix may be left out; case, the two Unicode forms of accents and invisible characters
         make no difference. A path of this machine may be absolute, and have backslashes.
         """
-        if name in self._photos:
+        if name in self._exact:
             return [name]
         name = name.replace('\\', '/').removeprefix('./')
         for root in self._roots:
             name = name.removeprefix(root)
-        if name in self._photos:
+        if name in self._exact:
             return [name]
         return self._paths.get(_key(name)) or self._names.get(_key(name), [])
 

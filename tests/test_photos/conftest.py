@@ -1,4 +1,6 @@
-"""A run on photos of one's own whose weights are random."""
+"""Photos, and a run on photos of one's own whose weights are random."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -43,3 +45,15 @@ def explored(tmp_path_factory):
     write_confidence(run)
     Record(run.masks).begin('masks', dict(background_score=0.4), {})
     return run
+
+
+@pytest.fixture
+def four_photos(tmp_path: Path) -> Path:
+    """Four photos in two folders, and what is none."""
+    root = tmp_path / 'photos'
+    for name in ('a.jpg', 'b.PNG', 'far/c d.jpg', 'far/ä.jpeg'):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new('RGB', (8, 6)).save(root / name)
+    (root / '._a.jpg').write_bytes(b'of a file system')
+    (root / 'notes.txt').write_text('no photo')
+    return root

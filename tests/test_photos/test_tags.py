@@ -1,9 +1,10 @@
-"""Tag tables of all forms give the same labels; what is wrong is named with its row."""
+"""Tables as people have them are read, and what is wrong or doubtful is told with its row."""
 
-import json
+import re
+import sys
+import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 from mmseg.registry import DATASETS
 from PIL import Image
@@ -11,115 +12,40 @@ from run_tool import run_tool
 
 from semples_mmseg.photos.tags import read_tagged
 
-LABELS = {
-    'a.jpg': ('cat',),
-    'b.PNG': ('cat', 'dog'),
-    'far/c d.jpg': (),
-    'far/ä.jpeg': ('dog',),
-}
-ROWS = {
-    'long.csv': 'image,tag\na.jpg,cat\nb.PNG,cat\nb.PNG,dog\nfar/c d.jpg,\nfar/ä.jpeg,dog\n',
-    'long.tsv': 'file\tlabel\na.jpg\tcat\nb.PNG\tcat\nb.PNG\tdog\nc d\t\nä\tdog\n',
-    'list.csv': 'image,tags\na.jpg,cat\nb.PNG,"cat;dog"\nfar/c d.jpg,\nfar/ä.jpeg,dog\n',
-    'semicolons.csv': 'Photo;Tags\na;cat\nb;"cat,dog"\nfar/c d;\nfar/ä;dog\n',
-    'bare.csv': 'a.jpg,cat\nb.PNG,cat,dog\nfar/c d.jpg,\nfar/ä.jpeg,dog\n',
-    'onehot.csv': 'image,cat,dog\na.jpg,1,0\nb.PNG,1,1\nfar/c d.jpg,0,0\nfar/ä.jpeg,0,1\n',
-    'map.json': json.dumps({name: list(tags) for name, tags in LABELS.items()}),
-    'records.json': json.dumps(
-        [{'image': name, 'tags': ';'.join(tags)} for name, tags in LABELS.items()]
-    ),
-    'coco.json': json.dumps(
-        dict(
-            images=[dict(id=n, file_name=name) for n, name in enumerate(LABELS)],
-            categories=[dict(id=5, name='cat'), dict(id=9, name='dog')],
-            annotations=[
-                dict(image_id=n, category_id={'cat': 5, 'dog': 9}[tag])
-                for n, tags in enumerate(LABELS.values())
-                for tag in tags
-            ],
-        )
-    ),
-}
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    root = tmp_path / 'photos'
-    for name in LABELS:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new('RGB', (8, 6)).save(root / name)
-    (root / '._a.jpg').write_bytes(b'of a file system')
-    (root / 'notes.txt').write_text('no photo')
-    return root
-
-
-@pytest.mark.parametrize('name', ROWS)
-def test_all_forms_say_the_same(photos: Path, tmp_path: Path, name: str) -> None:
-    table = tmp_path / 'a table'  # the form is told by the content alone
-    for text, encoding in (
-        (ROWS[name], 'utf-8'),
-        (ROWS[name].replace('ä', 'a\u0308'), 'utf-8-sig'),
-    ):
-        table.write_text(text, encoding=encoding)
-        result = read_tagged(photos, table)
-        assert dict(result.tags) == LABELS
-        assert result.classes == ('cat', 'dog')
-        assert result.untagged == ()
-
-
-def test_voc_xml(photos: Path, tmp_path: Path) -> None:
-    for name, tags in LABELS.items():
-        file = (tmp_path / 'xml' / name).with_suffix('.xml')
-        file.parent.mkdir(parents=True, exist_ok=True)
-        objects = ''.join(f'<object><name>{tag}</name></object>' for tag in (*tags, *tags))
-        file.write_text(f'<annotation>{objects}</annotation>')
-    assert dict(read_tagged(photos, tmp_path / 'xml').tags) == LABELS
-
-
-def test_cls_labels_and_a_list_of_classes(photos: Path, tmp_path: Path) -> None:
-    file, classes = tmp_path / 'cls_labels.npy', tmp_path / 'classes.txt'
-    np.save(file, {'a': np.array([0.0, 1]), 'b': np.ones(2), 'far/c d': np.zeros(2)})
-    with pytest.raises(ValueError, match='--classes'):
-        read_tagged(photos, file)
-    with pytest.raises(FileNotFoundError, match='--classes: there is no file'):
-        read_tagged(photos, file, classes)
-    classes.write_text('dog\ncat\n')
-    result = read_tagged(photos, file, classes)
-    assert dict(result.tags) == {'a.jpg': ('cat',), 'b.PNG': ('dog', 'cat'), 'far/c d.jpg': ()}
-    assert result.untagged == ('far/ä.jpeg',) and result.classes == ('dog', 'cat')
-    file.write_text('image,tag\na,cow\n')
-    with pytest.raises(ValueError, match="row 2.*'cow'"):
-        read_tagged(photos, file, classes)
-
-
-def test_a_folder_per_class(tmp_path: Path) -> None:
-    for name in ('cat/1.jpg', 'cat/2.jpg', 'person|player/1.jpg'):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        Image.new('RGB', (8, 6)).save(tmp_path / name)
-    result = read_tagged(tmp_path, None)
-    assert result.classes == ('cat', 'person|player')
-    assert result.tags['person|player/1.jpg'] == ('person|player',)
-    Image.new('RGB', (8, 6)).save(tmp_path / 'alone.jpg')
-    with pytest.raises(ValueError, match='alone.jpg.*--tags'):
-        read_tagged(tmp_path, None)
-
 
 @pytest.mark.parametrize(
     ('text', 'words'),
     [
-        ('image,tag\na.jpg,cat\ne.jpg,dog\n', r"row 3.*'e.jpg'"),
-        ('image,tag,colour\na.jpg,cat,red\n', 'row 1.*colour'),
-        ('picture of,what\na.jpg,cat\n', 'row 1.*image'),
-        ('image,cat,dog\na.jpg,1,perhaps\n', 'row 2.*perhaps'),
-        ('image,cat,dog\na.jpg,1\n', 'row 2.*2 cells'),
+        ('image,tag\ne.jpg,dog\n', r'e.jpg \(row 2\).*--skip-missing'),
+        ('image,tag\n0007,dog\n', 'there is 7.png: a spreadsheet may have dropped the zeros'),
+        ('image,tag\ntest/c d.jpg,dog\n', 'there is far/c d.jpg'),
+        ('image,what,colour\na.jpg,cat,red\n', 'row 1.*image, what, colour.*of the tags tag'),
+        ('image,label,class\na.jpg,1,cat\n', 'label and class may both'),
+        ('pictures of,what\nq,cat\n', 'row 1.*image'),
+        ('image,cat,dog\na.jpg,1,0\nb,0,perhaps\n', 'row 3.*perhaps'),
+        ('a.jpg,1,0\nb.PNG,0,1\n', 'first row that names the classes'),
+        ('image,tag\nold/1/a.jpg,cat\nold/2/a.jpg,dog\n', 'row 3.*may both be the photo a.jpg'),
         ('image,tag\na.jpg,cat\nb.PNG,cat,dog\n', 'row 3.*quotes'),
-        ('image,tag\na.jpg,Cat\nb.PNG,cat\n', "'Cat'.*'cat'|'cat'.*'Cat'"),
+        ('image,tag\na.jpg,"[\'cat\', dog]"\n', 'row 2.*list of names'),
+        ('image,tag\na.jpg,Cat\nb.PNG,cat\n', 'row 3.*--map "cat=Cat"'),
+        ('image,a|b\na.jpg,1\n', 'stands in --classes alone'),
+        ('ImageID,Source,LabelName\na,,/m/01g317\n', 'row 2: /m/01g317.*class-descriptions.csv'),
+        ('<!DOCTYPE a [<!ENTITY x "y">]><annotations/>', 'tags.csv.*document type'),
+        ('<annotations><image', 'tags.csv is not an XML file'),
+        ('<annotations><track/></annotations>', 'tags.csv has no <image>'),
+        ('{"classes": ["cat"], "labels": {"a": 3}}', 'tags.csv is not a FiftyOne'),
+        ('{"a.jpg": ["cat"', 'tags.csv is not a JSON'),
+        ('{"file_name": "a.jpg", "label": 1}\n{"file_name": ', 'tags.csv, line 2'),
+        ('{"file_name": "a.jpg", "label": 1}\n{}', "entry 1: the tags '1'"),
+        ('PK\3\4', 'tags.csv is an archive or a spreadsheet'),
+        ('\0', 'tags.csv is no text'),
         ('image,tag\na.jpg,background\n', 'row 2.*background'),
         ('image,tag\na.jpg,\n', 'no photo has a tag'),
         ('image\na.jpg\n', 'row 1'),
         ('image,tag\n,cat\n', 'row 2'),
         ('{"a.jpg": 3}', "'a.jpg'"),
-        ('[{"picture of": "a.jpg"}]', 'entry 1'),
+        ('[{"picture of": "a.jpg"}]', 'no column is called tag'),
+        ('["a.jpg"]', 'entry 1'),
         ('{"images": [{}], "annotations": [], "categories": []}', 'COCO'),
         ('{"images": [{"id": 1, "file_name": null}], "annotations": [], "categories": []}', 'None'),
         ('{"images": [], "annotations": [], "categories": [{"id": 1, "name": 5}]}', 'name 5'),
@@ -129,27 +55,120 @@ def test_a_folder_per_class(tmp_path: Path) -> None:
         (',\n', 'no row'),
     ],
 )
-def test_errors_name_file_and_row(photos: Path, tmp_path: Path, text: str, words: str) -> None:
+def test_errors_name_file_and_row(four_photos: Path, tmp_path: Path, text: str, words: str) -> None:
     table = tmp_path / 'tags.csv'
     table.write_text(text)
+    Image.new('RGB', (8, 6)).save(four_photos / '7.png')
     with pytest.raises(ValueError, match=words):
-        read_tagged(photos, table)
+        read_tagged(four_photos, table)
 
 
-def test_a_name_of_two_photos(photos: Path, tmp_path: Path) -> None:
-    Image.new('RGB', (8, 6)).save(photos / 'far/a.jpg')
+@pytest.mark.parametrize(
+    ('text', 'tags', 'note'),
+    [
+        ('sep=;\r\nDatei;Schlagwörter\r\na.jpg;"Küche,Bär"\r\n', 'Küche,Bär', 'Windows-1252'),
+        ('image\ttag\ra\tcat\r', 'cat', ''),
+        (',image,tag,,\n0,a.jpg,cat,,\n', 'cat', 'not used: column 1$'),
+        ('image,photographer,tag,date\na.jpg,A,cat,\n', 'cat', 'not used: photographer, date'),
+        ('id,image,cat,dog,by\n1,a.jpg,x,,A\n2,b,FALSE,yes,B\n', 'cat', 'not used: id, by'),
+        ('image,class 1,class 2\na.jpg,1,0\nb,0,1\n', 'class 1', ''),
+        ('Bild,Schlagwort\na.jpg,Katze\n', 'Katze', ''),
+        ('0,a.jpg,cat,dog\n1,b,cat\n', 'cat,dog', 'not used: column 1'),
+        ('image,tag1,tag2,tag 3\na.jpg,cat,dog,\n', 'cat,dog', ''),
+        ("image,tags\na.jpg,\"['cat', 'dog']\"\n", 'cat,dog', ''),
+        ("image,tags\na.jpg,['cat' 'dog']\n", 'cat,dog', ''),
+        ('image,tags\na.jpg,"[""caf\\u00e9"", ""dog""]"\n', 'café,dog', ''),
+        ('image,tags\na.jpg,"{cat,dog}"\n', 'cat,dog', ''),
+        ('image,tags\na.jpg,cat|dog\nb,a|b\n', 'cat,dog', r'\| separates tags.*row 2.*--classes'),
+        ('image,tags\na.jpg,cat/dog\n', 'cat,dog', "/ separates tags.*row 2, 'cat/dog'"),
+        ('image,tags\na.jpg,"cat\ndog"\n', 'cat,dog', ''),
+        ('image,tag\nb,cat\na.jpg,None\nc d,-\n', '', ''),
+        ('image,tag\nb,cat\na.jpg,cat\na,NaN\nc d,n/a\n', 'cat', 'not tagged .*row 4.*row 5'),
+        ('[{"image": "a", "tags": ["cat"]}, {"image": "b"}]', 'cat', 'not tagged.*entry 2'),
+        ('[{"image": "a", "cat": true, "dog": false}]', 'cat', 'not used: dog'),
+        ('{"a": ["cup\\u200b"], "b": ["dining\\u00a0table"]}', 'cup', 'invisible.*200b.*xa0'),
+        ('image,tag\na.jpg,cup\u200b\nb,\ufeffcup\n', 'cup', 'invisible.*line 2'),
+        ('image,tag\nC:\\photos\\A.JPG,cafe\u0301\nb,café\n', 'café', 'more than.*: 1, .*a.jpg'),
+    ],
+)
+def test_tables_as_people_have_them(
+    four_photos: Path, tmp_path: Path, text: str, tags: str, note: str
+) -> None:
+    table = tmp_path / 'tags'
+    encoding = 'cp1252' if '1252' in note else 'utf-16' if '\t' in text else 'utf-8'
+    table.write_bytes(text.encode(encoding))
+    result = read_tagged(four_photos, table)
+    assert result.tags['a.jpg'] == tuple(tags.split(',') if tags else ())
+    assert len(result.notes) == bool(note) and re.search(note, ''.join(result.notes))
+
+
+def test_excel_files(four_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = tmp_path / 'tags'
+    with zipfile.ZipFile(table, 'w') as file:
+        file.writestr('xl/workbook.xml', 'damaged')
+    with monkeypatch.context() as patch, pytest.raises(ImportError, match='save it as CSV'):
+        patch.setitem(sys.modules, 'openpyxl', None)
+        read_tagged(four_photos, table)
+    openpyxl = pytest.importorskip('openpyxl')
+    with pytest.raises(ValueError, match='cannot be read as an Excel file'):
+        read_tagged(four_photos, table)
+    book = openpyxl.Workbook()
+    for row in (['image', 'tags', None], [7.0, 'cat; dog'], ['a.jpg', None]):
+        book.active.append(row)
+    book.save(table)
+    Image.new('RGB', (8, 6)).save(four_photos / '7.png')
+    assert dict(read_tagged(four_photos, table).tags) == {'7.png': ('cat', 'dog'), 'a.jpg': ()}
+
+
+def test_classes_of_other_names_and_photos_that_are_missing(
+    four_photos: Path, tmp_path: Path
+) -> None:
+    table, classes = tmp_path / 'tags.csv', tmp_path / 'classes.txt'
+    classes.write_text('player|football player\ntv/monitor\n')
+    table.write_text('image,tag\na,Player;tv/monitor\nb,blurry\n')
+    with pytest.raises(ValueError, match='row 2.*--map "Player=player"'):
+        read_tagged(four_photos, table, classes)
+    renames = [('Player', 'player'), ('blurry', '')]
+    result = read_tagged(four_photos, table, classes, renames)
+    assert dict(result.tags) == {'a.jpg': ('player|football player', 'tv/monitor'), 'b.PNG': ()}
+    with pytest.raises(ValueError, match="--map: no tag is called 'Plyer'.*Player"):
+        read_tagged(four_photos, table, None, [('Plyer', 'player')])
+    table.write_text('image,tag\na,cat\n' + ''.join(f'{i:02}.jpg,cat\n' for i in range(12)))
+    result = read_tagged(four_photos, table)
+    (whole,) = re.findall(r'\(all: (.*)\)', result.missing)
+    assert result.missing.startswith('12 of 13 photos') and '09.jpg (row 12) ...' in result.missing
+    assert Path(whole).read_text().splitlines()[-1] == '11.jpg (row 14)'
+    Path(whole).unlink()
+
+
+def test_a_name_of_two_photos(four_photos: Path, tmp_path: Path) -> None:
+    Image.new('RGB', (8, 6)).save(four_photos / 'far/a.jpg')
     table = tmp_path / 'tags.csv'
-    table.write_text('image,tag\na,cat\n')
-    with pytest.raises(ValueError, match='row 2.*far/a.jpg'):
-        read_tagged(photos, table)
+    table.write_text('image,tag\nb,cat\n')
+    Image.new('RGB', (8, 6)).save(four_photos / 'b.jpg')
+    with pytest.raises(ValueError, match='row 2.*b.PNG, b.jpg.*with suffix'):
+        read_tagged(four_photos, table)
     table.write_text('image,tag\na.jpg,cat\nfar/a.jpg,dog\n')  # the path decides
-    assert dict(read_tagged(photos, table).tags) == {'a.jpg': ('cat',), 'far/a.jpg': ('dog',)}
+    assert dict(read_tagged(four_photos, table).tags) == {'a.jpg': ('cat',), 'far/a.jpg': ('dog',)}
 
 
-def test_the_tool_makes_a_data_set(photos: Path, tmp_path: Path) -> None:
+def test_the_tool_makes_a_data_set(four_photos: Path, tmp_path: Path) -> None:
     table, out = tmp_path / 'tags.csv', tmp_path / 'mine'
-    table.write_text(ROWS['list.csv'].replace('dog', 'dog|puppy'), encoding='utf-8')
-    arguments = (str(photos), '--tags', str(table), '--out', str(out))
+    table.write_text('image,tag\na,cat\nb,dog;cat\nc d,\nä,dog\ngone.jpg,cat\n', encoding='utf-8')
+    classes = tmp_path / 'classes.txt'
+    classes.write_text('cat\ndog|puppy\n')
+    arguments = (
+        str(four_photos),
+        '--tags',
+        str(table),
+        '--out',
+        str(out),
+        '--classes',
+        str(classes),
+    )
+    with pytest.raises(ValueError, match='1 of 5 photos.*--skip-missing'):
+        run_tool('dataset_converters/tags.py', *arguments)
+    arguments += ('--skip-missing',)
     assert run_tool('dataset_converters/tags.py', *arguments) == 0
     dataset = DATASETS.build(
         dict(
@@ -159,7 +178,7 @@ def test_the_tool_makes_a_data_set(photos: Path, tmp_path: Path) -> None:
             label_file='labels.json',
             class_names=['cat', 'dog'],
             img_suffix=['.jpg', '.PNG', '.jpeg'],
-            data_prefix=dict(img_path=str(photos)),
+            data_prefix=dict(img_path=str(four_photos)),
             test_mode=True,
         )
     )

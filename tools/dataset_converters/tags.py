@@ -3,16 +3,16 @@
 python tools/dataset_converters/tags.py photos --tags tags.csv --out data/mine
 python tools/dataset_converters/tags.py photos --out data/mine   # a sub-folder for every class
 
-The table may be CSV, TSV, JSON, COCO JSON, a folder of VOC XML files or cls_labels.npy: see
-docs/data.md. The photos stay where they are.
+The forms that are read are in docs/data.md. The photos stay where they are.
 """
 
 import argparse
 from pathlib import Path
 
 from semples_mmseg import register_components
+from semples_mmseg.cli.arguments import add_flag, add_map
 from semples_mmseg.cli.errors import exit_codes
-from semples_mmseg.utils.errors import AlreadyThere
+from semples_mmseg.utils.errors import AlreadyThere, Refusal
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -24,6 +24,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--out', type=Path, required=True, help='folder of the lists and labels')
     parser.add_argument('--classes', type=Path, help='text file: one class name a line, in order')
+    add_map(parser)
+    add_flag(parser, '--skip-missing', 'leave out rows of photos that are not in the folder')
     parser.add_argument('--overwrite', action='store_true', help='replace lists and labels')
     return parser
 
@@ -35,7 +37,9 @@ def main() -> None:
     from semples_mmseg.photos.tags import labels_of, read_tagged, write_dataset
     from semples_mmseg.utils.record import Record
 
-    tagged = read_tagged(args.photos, args.tags, args.classes)
+    tagged = read_tagged(args.photos, args.tags, args.classes, args.renames)
+    if tagged.missing and not args.skip_missing:
+        raise Refusal(tagged.missing)
     record = Record(args.out, 'choose another --out, or replace it (--overwrite)')
     if 'tags' not in record and (args.out / 'list.txt').exists() and not args.overwrite:
         raise AlreadyThere(f'{args.out} holds a list.txt already: {record.way}')
@@ -44,6 +48,8 @@ def main() -> None:
         record.finish('tags', write_dataset(tagged, args.out))
     photos = len(tagged.tags) + len(tagged.untagged)
     negatives = sum(not tags for tags in tagged.tags.values())
+    for note in tagged.notes:
+        print(f'note: {note}')
     print(f'{tagged.form}: {len(tagged.tags)} of {photos} photos, {negatives} of no class')
     for name in tagged.classes:
         number = sum(name in tags for tags in tagged.tags.values())
@@ -51,7 +57,7 @@ def main() -> None:
         print(f'{number:6} {name}{few}')
     if tagged.untagged:
         print(
-            f'{len(tagged.untagged)} photos are not in the table and are left out, such as '
+            f'{len(tagged.untagged)} photos are not tagged and are left out, such as '
             f'{tagged.untagged[0]}'
         )
     print(f'written: {args.out}/list.txt, labels.json, classes.txt')
