@@ -35,6 +35,8 @@ STACKS: dict[str, dict[str, tuple[str, ...]]] = {
 }
 """Per stack (and extra of this package): the distributions that own an import name."""
 MODULES = tuple(STACKS['onedl'])
+CHANNEL_CONVERSION = ('channel_conversion', '_channel_conversion')
+"""What data preprocessors call their exchange of RGB and BGR: MMSegmentation; MMEngine, OneDL."""
 _OTHERS = ('torch', 'torchvision', 'numpy', 'scipy', 'pillow', 'opencv-python', 'open_clip_torch',
            'safetensors', 'pycocotools', 'timm', 'pydensecrf2')  # fmt: skip
 _THIS = 'semples-mmseg'
@@ -91,6 +93,12 @@ def find_problem(versions: Mapping[str, str], modules: Collection[str]) -> str |
             f'files of {", ".join(gone)} are missing: a package that shared them was uninstalled. '
             'Install them again:\n  pip install --force-reinstall --no-deps '
             + ' '.join(f'"{name}=={version}"' for name, version in versions.items())
+        )
+    if {'mmcv-lite', 'mmsegmentation'} <= versions.keys():
+        return (
+            'mmsegmentation needs the compiled operators of mmcv, which mmcv-lite lacks '
+            '(docs/install.md):\n  pip uninstall -y mmcv-lite\n'
+            '  MMCV_WITH_OPS=1 pip install "mmcv==2.1.0" --no-build-isolation --no-binary mmcv'
         )
     missing = [module for module in MODULES if module not in modules]
     if missing:

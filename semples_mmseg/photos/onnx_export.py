@@ -18,6 +18,7 @@ from mmengine.config import Config
 from mmseg.models import EncoderDecoder
 from torch import Tensor, nn
 
+from ..environment import CHANNEL_CONVERSION
 from ..models import WindowedEncoderDecoder
 from ..utils.errors import MissingPackage, Refusal, RunError
 from ..utils.io import atomic_write
@@ -92,9 +93,7 @@ class Graph(nn.Module):
         # of the channels as the network takes them
         self.register_buffer('mean', preprocessor.mean.clone() if normalized else zero)
         self.register_buffer('std', preprocessor.std.clone() if normalized else one)
-        # MMEngine's name and that of its OneDL fork
-        names = ('channel_conversion', '_channel_conversion')
-        self.rgb = any(getattr(preprocessor, name, False) for name in names)
+        self.rgb = any(getattr(preprocessor, name, False) for name in CHANNEL_CONVERSION)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (B, C, H, W) of images (B, 3, H, W), RGB in 0..255."""

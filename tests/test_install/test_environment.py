@@ -20,10 +20,7 @@ def without(versions, *names):
     return {name: version for name, version in versions.items() if name not in names}
 
 
-LITE = without(OFFICIAL, 'mmcv') | {'mmcv-lite': '2.1.0'}
-
-
-@pytest.mark.parametrize('versions', [ONEDL, OFFICIAL, LITE, {}])
+@pytest.mark.parametrize('versions', [ONEDL, OFFICIAL, {}])
 def test_one_complete_stack_is_accepted(versions):
     # Without any distribution: copies of the sources, on PYTHONPATH.
     assert find_problem(versions, MODULES) is None
@@ -44,6 +41,11 @@ def test_two_owners_of_a_module_and_mixed_stacks_are_refused(versions, named):
     (uninstall,) = re.findall(r'pip uninstall -y (.*)', problem)
     assert set(uninstall.split()) == set(versions)
     assert 'pip install' in problem.splitlines()[-1] and 'onedl' in problem.splitlines()[-1]
+
+
+def test_mmcv_without_operators_is_refused():
+    problem = find_problem(without(OFFICIAL, 'mmcv') | {'mmcv-lite': '2.1.0'}, MODULES)
+    assert 'which mmcv-lite lacks' in problem and 'MMCV_WITH_OPS=1' in problem.splitlines()[-1]
 
 
 def test_what_is_missing_is_completed_from_the_stack_that_is_there(monkeypatch):
