@@ -16,6 +16,8 @@ _CALLS = {
     'label': 'photos.fit',
     'load': 'photos.predicting',
     'export': 'photos.exports.writing',
+    'import_masks': 'photos.imports.writing',
+    'retrain': 'photos.retrain',
 }
 """Functions behind the commands, and their modules, which are imported on first use."""
 

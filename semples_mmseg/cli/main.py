@@ -101,6 +101,34 @@ def export(folder: Path, format: str, out: Path, **options: Any) -> None:
     print(f'{len(labelled.names)} masks written to {out} ({format})')
 
 
+def import_(
+    folder: Path,
+    corrected: Path | None,
+    renames: Sequence[tuple[str, str]],
+    undo: bool,
+    **options: Any,
+) -> None:
+    """Take masks that were corrected in a label tool into a run: RUN/corrected."""
+    register_components()
+    from ..photos.imports.writing import import_masks, undo_imports
+
+    if undo == (corrected is not None):
+        raise Refusal('give either the file or folder of corrected masks, or --undo')
+    if corrected is None:
+        print(f'corrected masks removed: {undo_imports(folder)}; the run is as fit left it')
+        return
+    print(*import_masks(folder, corrected, renames=dict(renames), **options), sep='\n')
+    print(f'To train the model on them: semples-mmseg retrain {folder}')
+
+
+def retrain(folder: Path, **options: Any) -> None:
+    """Train the model of a run again, on the corrected masks; the same command continues."""
+    register_components()
+    from ..photos import retrain as steps
+
+    steps.retrain(folder, **options)
+
+
 def report(folder: Path, photos: int, truth: Path | None) -> None:
     """Write RUN/report.html: what was done, and the masks to look at first."""
     from ..photos.run import Run
@@ -141,7 +169,7 @@ def doctor() -> int:
     return int(problem is not None)
 
 
-COMMANDS = (check, fit, predict, export, report, explore, demo, doctor)
+COMMANDS = (check, fit, predict, export, import_, retrain, report, explore, demo, doctor)
 """In the order of ``--help``."""
 
 
@@ -155,7 +183,8 @@ def build_parser() -> argparse.ArgumentParser:
     of: dict[Callable, argparse.ArgumentParser] = {}
     for run in COMMANDS:
         text = run.__doc__
-        of[run] = subparsers.add_parser(run.__name__, help=text, description=text)
+        name = run.__name__.removesuffix('_')
+        of[run] = subparsers.add_parser(name, help=text, description=text)
         of[run].set_defaults(run=run)
 
     for command in (of[check], of[fit]):
@@ -218,9 +247,23 @@ def build_parser() -> argparse.ArgumentParser:
     for command in (of[fit], of[predict]):
         add_flag(command, '--overlays', 'write the masks over the photos too: OUT/overlays')
 
-    of[export].add_argument('folder', metavar='run', type=Path, help='--out of semples-mmseg fit')
+    for command in (of[export], of[import_], of[retrain]):
+        command.add_argument('folder', metavar='RUN', type=Path, help='--out of semples-mmseg fit')
     add_export_options(of[export])
-    of[export].add_argument('--photos', type=Path, help='folder of the photos, if it was moved')
+    of[import_].add_argument(
+        'corrected',
+        nargs='?',
+        type=Path,
+        help='a file, folder or .zip of labelme, CVAT (Segmentation mask 1.1, CVAT for images), '
+        'Label Studio (JSON), COCO, YOLO, VOC, or PNG files named as those of RUN/masks',
+    )
+    add_map(of[import_])
+    add_flag(of[import_], '--empty', 'pictures without any region are background')
+    add_flag(of[import_], '--undo', 'remove all corrected masks, and the model trained on them')
+    text = 'show the output of all steps'
+    of[retrain].add_argument('-v', '--verbose', action='store_true', help=text)
+    for command in (of[export], of[import_], of[retrain]):
+        command.add_argument('--photos', type=Path, help='folder of the photos, if it was moved')
 
     for command in (of[report], of[explore]):
         command.add_argument('folder', type=Path, metavar='RUN', help='folder of a finished run')

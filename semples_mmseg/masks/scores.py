@@ -157,7 +157,7 @@ def score_folder(
         )
     check_masks_have_classes([str(truth / f'{name}.png') for name in ids], number)
     confusion = np.zeros((number, number + 1), np.int64)
-    compare = partial(_compare, masks, truth, number)
+    compare = partial(compare_masks, masks, truth, number)
     for counts in progress(parallel_map(compare, ids, num_workers), 'masks', len(ids)):
         confusion += counts
     scores = segmentation_scores(confusion)
@@ -183,7 +183,7 @@ def scores_table(scores: Mapping[str, Any]) -> Table:
     return table
 
 
-def _compare(masks: Path, truth: Path, number: int, name: str) -> np.ndarray:
+def compare_masks(masks: Path, truth: Path, number: int, name: str) -> np.ndarray:
     """Confusion counts of one image, (C, C + 1); the last column counts undecided pixels."""
     files = masks / f'{name}.png', truth / f'{name}.png'
     mask, target = (torch.from_numpy(read_mask(file)).long() for file in files)

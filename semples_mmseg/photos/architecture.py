@@ -28,6 +28,8 @@ ARCHITECTURES = {
 """Those that ``fit`` makes, and their configs."""
 FORMAT = 1
 _KEYS = {'format', 'architecture', 'numbers', 'classes', 'palette'}
+MADE_BY_HAND = 'masks_made_by_hand'
+"""Key with how many masks of the training were; it is not read, and may be missing."""
 _LARGEST = 1_000_000
 
 
@@ -61,7 +63,11 @@ def read_architecture(file: Path) -> tuple[Config, dict[str, Any]]:
         Refusal: If it is no such file; the message names the key.
     """
     given = read_json(file)
-    if not isinstance(given, dict) or given.keys() != _KEYS or given['format'] != FORMAT:
+    if (
+        not isinstance(given, dict)
+        or given.keys() - {MADE_BY_HAND} != _KEYS
+        or given['format'] != FORMAT
+    ):
         raise Refusal(
             f'{file} is no model of this version: expected the keys {", ".join(sorted(_KEYS))}, '
             f'format {FORMAT}'

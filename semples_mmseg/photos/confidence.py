@@ -58,7 +58,7 @@ def write_confidence(run: Run) -> None:
         writer = csv.writer(file)
         writer.writerow(Confidence._fields)
         for iou, photo, tag, share in sorted(rows):
-            writer.writerow([_cell(photo), _cell(tag), f'{iou:.4f}', f'{share:.4f}'])
+            writer.writerow([cell(photo), cell(tag), f'{iou:.4f}', f'{share:.4f}'])
 
 
 def read_confidence(run: Run) -> list[Confidence]:
@@ -75,7 +75,8 @@ def read_confidence(run: Run) -> list[Confidence]:
         ]
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """A name as a cell of a table, of which a spreadsheet runs nothing."""
     return f"'{text}" if text.startswith(_FORMULAS) else text
 
 

@@ -55,7 +55,8 @@ def write_configs(run: Run, tagged: TaggedPhotos, fit: FitSettings) -> None:
     )
     ending = '_demo' if demo else ''
     stages = "\nstages = [dict(stage, **lengths[stage['name']]) for stage in _base_.stages]\n"
-    _write(run.semples_config, f'semples/photos_refine{ending}.py', content, stages)
+    base = f'semples_mmseg::semples/photos_refine{ending}.py'
+    write_config(run.semples_config, base, content, stages)
 
     data = dict(data, class_names=[label_name(name) for name in tagged.classes])
     masks = dict(data['data_prefix'], seg_map_path='{{fileDirname}}/../masks')
@@ -74,7 +75,9 @@ def write_configs(run: Run, tagged: TaggedPhotos, fit: FitSettings) -> None:
             **({} if demo else dict(backbone=dict(init_cfg=weights))),
         ),
     )
-    _write(run.segmenter_config, f'segmenter/segmenter_photos{ending}.py', content)
+    write_config(
+        run.segmenter_config, f'semples_mmseg::segmenter/segmenter_photos{ending}.py', content
+    )
 
 
 def _stage(name: str, length: Length, demo: bool) -> dict[str, Any]:
@@ -88,10 +91,11 @@ def _stage(name: str, length: Length, demo: bool) -> dict[str, Any]:
     return changed
 
 
-def _write(path: Path, base: str, content: dict[str, Any], code: str = '') -> None:
+def write_config(path: Path, base: str, content: dict[str, Any], code: str = '') -> None:
+    """Write a config with a base, settings, and more lines of code."""
     lines = [f'{key} = {pprint.pformat(value, width=96)}\n' for key, value in content.items()]
     with atomic_write(path) as file:
         file.write(
-            f'"""Written by semples-mmseg fit.\n\npython tools/train.py {path.name}\n"""\n\n'
-            f"_base_ = 'semples_mmseg::{base}'\n{''.join(lines)}{code}"
+            f'"""Written by semples-mmseg.\n\npython tools/train.py {path.name}\n"""\n\n'
+            f"_base_ = '{base}'\n{''.join(lines)}{code}"
         )

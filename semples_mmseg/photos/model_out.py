@@ -18,7 +18,7 @@ from ..utils.io import atomic_write, write_json
 from ..utils.label_png import write_classes
 from ..version import __version__
 from ..weights import read_checkpoint
-from .architecture import describe, without_weights
+from .architecture import MADE_BY_HAND, describe, without_weights
 from .onnx_export import check_packages, export_onnx
 from .run import Run
 
@@ -30,7 +30,7 @@ _KEPT = (
 )
 
 
-def write_model(run: Run) -> list[Path]:
+def write_model(run: Run, by_hand: int = 0) -> list[Path]:
     """Write the files of ``run/model``.
 
     ``model.json`` (``architecture.py``) and ``segmenter.pth`` are what our own prediction reads,
@@ -45,6 +45,7 @@ def write_model(run: Run) -> list[Path]:
 
     Args:
         run: A run with its ``segmenter_config`` and ``segmenter_weights``.
+        by_hand: Number of the masks it was trained on that were made by hand, for ``model.json``.
 
     Returns:
         The files; without ``segmenter.onnx`` where the extra ``onnx`` is not installed.
@@ -70,7 +71,7 @@ def write_model(run: Run) -> list[Path]:
         return [run.folder / name for name in made]
     source = Config.fromfile(run.segmenter_config)
     meta = model_metainfo(read_classes(source.model.class_names, 'model.class_names'))
-    write_json(about, describe(source, meta), ensure_ascii=False)
+    write_json(about, describe(source, meta) | {MADE_BY_HAND: by_hand}, ensure_ascii=False)
     with atomic_write(config) as text:
         text.write(_inference_config(source, meta).pretty_text)
     with atomic_write(checkpoint, 'wb') as stream:

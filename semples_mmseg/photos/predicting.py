@@ -39,8 +39,9 @@ def load(
         mask = model.predict('photo.jpg')  # (H, W), ids of model.classes
 
     Args:
-        run: Folder that was ``--out`` of ``semples-mmseg fit``, the folder ``model`` in it, or an
-            ONNX file. If PyTorch is not installed, the ONNX file of the folder is used.
+        run: Folder that was ``--out`` of ``semples-mmseg fit``, whose model is that of
+            ``semples-mmseg retrain`` if there is one; the folder ``model`` in it, the model of fit;
+            or an ONNX file. If PyTorch is not installed, the ONNX file of the folder is used.
         device: As PyTorch names it; by default a GPU, if there is one. ONNX files use what
             onnxruntime finds.
         max_side: Photos with a longer side are computed at this one; by default as in the model's
@@ -92,7 +93,8 @@ def model_files(run: str | os.PathLike, trust: bool = False) -> list[Path]:
         if path.suffix.lower() == '.onnx':
             return [path]
         raise Missing(f'{path} is no ONNX file: give one, or the folder of a run')
-    folder = path / 'model' if (path / 'model').is_dir() else path
+    places = [path / 'retrained' / 'model', path / 'model', path]
+    folder = next((place for place in places if place.is_dir()), path)
     files = [folder / 'model.json', folder / 'segmenter.pth']
     program = folder / 'segmenter.py'
     if importlib.util.find_spec('torch') is None:
@@ -109,7 +111,7 @@ def model_files(run: str | os.PathLike, trust: bool = False) -> list[Path]:
     if gone := [file for file in files if not file.is_file()]:
         raise Missing(
             f'{run} holds no finished model ({gone[0]} is missing): finish the run with the '
-            'command that began it, semples-mmseg fit'
+            'command that began it, semples-mmseg fit or retrain'
         )
     return files
 

@@ -26,6 +26,7 @@ from ..version import __version__
 from .confidence import Confidence, read_confidence
 from .explorer import Explorer, fit_within
 from .overlays import overlay_mask
+from .retrain import summary as by_hand
 from .run import Run
 
 _CAM_STAGES = {'classify': 'CAM, stage 0', 'match': 'CAM, match', 'refine': 'CAM, refine'}
@@ -113,6 +114,7 @@ def _summary(run: Run) -> str:
     rows = [
         ('photos', f'{len(labels)} in {Path(about["photos"]).name}, tags: {about["form"]}'),
         *run.fit_settings().rows(len(labels)),
+        *by_hand(run),
     ]
     for name in ('stages', 'pseudo masks', 'Segmenter', 'predictions'):
         if name in record and 'seconds' in record[name].about:

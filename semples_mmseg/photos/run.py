@@ -10,6 +10,8 @@
 ``confidence.csv``    for every photo and tag, how reliable its mask is
 ``segmenter/``        work folder of the retraining
 ``model/``            ``model.json``, ``segmenter.*`` and ``classes.json``: see ``model_out.py``
+``corrected/``        masks corrected by hand, written by ``semples-mmseg import``
+``retrained/``        a run of the Segmenter on them alone: see ``retrain.py``
 ``overlays/``         with ``--overlays``: the pseudo masks over their photos
 ``logs/``             the output of every step
 ``report.html``       written by ``semples-mmseg report``
@@ -24,12 +26,15 @@ from typing import Any
 
 from ..utils.classes import label_name
 from ..utils.errors import Missing, Refusal
+from ..utils.label_png import mask_path
 from ..utils.lists import image_ids
 from ..utils.record import RECORD, Entry, Record
 from .settings import FitSettings
 
 ENTRY = 'run'
 """Entry of the record with photos, tags, classes and settings."""
+CORRECTED = 'corrected'
+"""Entry of the masks that were corrected by hand."""
 PHOTOS = 'photos/'
 """Begin of the names of photos among the inputs of this entry."""
 
@@ -44,6 +49,8 @@ class Run:
         self.segmenter_config = folder / 'configs' / 'segmenter.py'
         self.semples = folder / 'semples'
         self.masks = folder / 'masks'
+        self.corrected = folder / 'corrected'
+        self.retrained = folder / 'retrained'
         self.overlays = folder / 'overlays'
         self.predictions = folder / 'predictions'
         self.confidence = folder / 'confidence.csv'
@@ -63,9 +70,16 @@ class Run:
         run.entry()
         return run
 
-    def record(self) -> Record:
-        """The record of the run as it is now."""
-        return Record(self.folder)
+    def record(self, way: str = 'choose another --out') -> Record:
+        """The record of the run as it is now; ``way`` as of ``Record``."""
+        return Record(self.folder, way)
+
+    def made_by_hand(self) -> dict[str, float]:
+        """Photos with an imported mask, and which share of its pixels is another in ``masks``."""
+        record = self.record()
+        masks = record[CORRECTED].about['masks'] if CORRECTED in record else {}
+        there = (name for name in masks if mask_path(self.corrected, name).is_file())
+        return {name: masks[name] for name in there}
 
     def entry(self) -> Entry:
         """What the run was made from.

@@ -80,14 +80,18 @@ def read_xml(
     path: str | os.PathLike, kind: str = 'file', backend_args: dict | None = None
 ) -> ElementTree.Element:
     """Read the root of an XML file; document types and entities are refused."""
+    return parse_xml(read_text(path, kind, backend_args), f'{kind} {path}')
+
+
+def parse_xml(text: str, where: str) -> ElementTree.Element:
+    """Parse XML as ``read_xml``; ``where`` says in errors what the text is."""
     try:
-        text = read_text(path, kind, backend_args)
         # Label tools declare no entities; refusing them rules out expansion attacks.
         if '<!DOCTYPE' in text or '<!ENTITY' in text:
             raise Refusal('it declares a document type or entities')
         return ElementTree.fromstring(text)
     except (ElementTree.ParseError, ValueError, RecursionError) as error:
-        raise Refusal(f'{kind} {path} is not an XML file that can be read: {error}') from None
+        raise Refusal(f'{where} is not an XML file that can be read: {error}') from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

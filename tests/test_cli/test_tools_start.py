@@ -13,10 +13,11 @@ from semples_mmseg.prepare.coco import SPLITS
 from semples_mmseg.weights import KINDS
 
 TOOLS = Path(__file__).parents[2] / 'tools'
+NAMES = [run.__name__.removesuffix('_') for run in COMMANDS]
 HEAVY = ('torch', 'mmengine', 'mmseg', 'matplotlib', 'numpy')
 PROGRAMS = {
     **{str(path.relative_to(TOOLS)): [str(path)] for path in sorted(TOOLS.rglob('*.py'))},
-    **{f'semples-mmseg {run.__name__}': ['semples-mmseg', run.__name__] for run in COMMANDS},
+    **{f'semples-mmseg {name}': ['semples-mmseg', name] for name in NAMES},
     'semples-mmseg': ['semples-mmseg'],
 }
 # One process: what a program imports stays, and the next ones are not looked at any more.

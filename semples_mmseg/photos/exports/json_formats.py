@@ -133,7 +133,7 @@ def encode_brush(region: np.ndarray) -> list[int]:
     """A region, bool (H, W), as Label Studio's run-length code: the bytes of a packed RGBA image.
 
     Every pixel has four equal bytes, 255 inside the region and 0 outside. The code is a header of
-    57 bits (number of bytes, word size, widths of the counts) and then, for each run, one bit for
+    53 bits (number of bytes, word size, widths of the counts) and then, for each run, one bit for
     "repeated", two for the width of its count, the count - 1, and the byte.
     """
     flat = region.ravel()

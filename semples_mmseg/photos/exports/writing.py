@@ -45,22 +45,25 @@ def export(
         FileExistsError: If the file is there, or the folder holds files.
         ValueError: If there is no such format, it keeps no photos, or the masks are in ``path``.
     """
-    opened = Run.open(Path(run))
-    folder = Path(photos or opened.entry().about['photos'])
-    paths = opened.photo_paths(folder=folder)
-    if missing := [i for i in paths if not mask_path(opened.masks, i).is_file()]:
+    labelled = labelled_run(Run.open(Path(run)), photos)
+    write_masks(labelled, format, path, split, url, copy_photos)
+    return labelled
+
+
+def labelled_run(run: Run, photos: str | Path | None = None) -> LabelledPhotos:
+    """The photos and pseudo masks of a run; arguments and errors as of ``export``."""
+    folder = Path(photos or run.entry().about['photos'])
+    paths = run.photo_paths(folder=folder)
+    if missing := [i for i in paths if not mask_path(run.masks, i).is_file()]:
         raise Missing(
-            f'{run} has no masks yet of {name_some(missing)}: finish it with the command '
+            f'{run.folder} has no masks yet of {name_some(missing)}: finish it with the command '
             'that began it, semples-mmseg fit'
         )
-    classes = ('background', *opened.class_names())
+    classes = ('background', *run.class_names())
     names = tuple(
         (photo.relative_to(folder).as_posix(), f'{name}.png') for name, photo in paths.items()
     )
-    colours = class_colours(len(classes))
-    labelled = LabelledPhotos(folder, opened.masks, classes, colours, names)
-    write_masks(labelled, format, path, split, url, copy_photos)
-    return labelled
+    return LabelledPhotos(folder, run.masks, classes, class_colours(len(classes)), names)
 
 
 def write_masks(

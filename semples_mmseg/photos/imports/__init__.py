@@ -1,0 +1,1 @@
+"""Masks that were corrected in a label tool, back into their run."""
