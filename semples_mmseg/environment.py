@@ -38,7 +38,10 @@ MODULES = tuple(STACKS['onedl'])
 CHANNEL_CONVERSION = ('channel_conversion', '_channel_conversion')
 """What data preprocessors call their exchange of RGB and BGR: MMSegmentation; MMEngine, OneDL."""
 _OTHERS = ('torch', 'torchvision', 'numpy', 'scipy', 'pillow', 'opencv-python', 'open_clip_torch',
-           'safetensors', 'pycocotools', 'timm', 'pydensecrf2')  # fmt: skip
+           'safetensors', 'pycocotools', 'timm', 'pydensecrf2', 'onnx', 'onnxscript', 'onnxruntime',
+           'pillow-heif', 'gradio', 'openpyxl', 'rich', 'filelock')  # fmt: skip
+_PREDICTING = ('numpy', 'pillow', 'rich', 'filelock', 'onnxruntime')
+"""What a machine without PyTorch needs to predict with an ONNX file."""
 _THIS = 'semples-mmseg'
 _MMSEG_PARTS = [
     f'mmseg.{part}' for part in ('datasets', 'engine', 'evaluation', 'models', 'visualization')
@@ -169,6 +172,22 @@ def quiet_imports() -> Iterator[None]:
         print(output.getvalue().replace('Could not import OneDL\n', ''), end='')
 
 
+@contextlib.contextmanager
+def quiet_libraries() -> Iterator[None]:
+    """Suppress what MMEngine logs and libraries warn of, other than errors."""
+    from mmengine.logging import MMLogger
+
+    logger = MMLogger.get_current_instance()
+    before = logger.level
+    logger.setLevel('ERROR')
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logger.setLevel(before)
+
+
 def register_config_packages() -> None:
     """Let configs inherit from ``'mmseg::...'`` and ``'semples_mmseg::...'`` with either stack.
 
@@ -191,7 +210,11 @@ def register_config_packages() -> None:
 def report() -> tuple[str, str | None]:
     """Versions of the packages that matter, and what is wrong (None: nothing)."""
     own, others = installed(), _versions((_THIS, *_OTHERS))
-    problem = find_problem(own, importable())
+    problem, fine = find_problem(own, importable()), 'OpenMMLab packages: fit together'
+    if not own and importlib.util.find_spec('torch') is None:
+        missing = ' '.join(name for name in _PREDICTING if name not in others)
+        problem = f'predictions with an ONNX file need: pip install {missing}' if missing else None
+        fine = 'ready for predictions with an ONNX file; for all else: docs/install.md'
     lines = [f'Python {platform.python_version()} ({sys.executable}), {platform.platform()}']
     lines += [f'{name}: {others.get(name, "not installed")}' for name in (_THIS, *_OTHERS)]
     lines += [f'{name}: {version}' for name, version in own.items()]
@@ -202,7 +225,7 @@ def report() -> tuple[str, str | None]:
         lines.append(f'GPUs: {", ".join(devices) or "none that torch can use"}')
     except ImportError as error:
         lines.append(f'torch cannot be imported: {error}')
-    lines.append(f'error: {problem}' if problem else 'OpenMMLab packages: fit together')
+    lines.append(f'error: {problem}' if problem else fine)
     return '\n'.join(lines), problem
 
 

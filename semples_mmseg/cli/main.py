@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from json import dumps
 from pathlib import Path
 from typing import Any
 
 from .. import environment, register_components
+from ..photos.exports import FOLDERS_OF_PHOTOS
 from ..photos.settings import WEIGHTS
 from ..runs.command import add_dry_run, add_run_options
 from ..utils.errors import Refusal
+from ..utils.names import count
 from ..version import __version__
 from .arguments import add_export_options, add_flag, add_map, add_max_side, positive
 from .errors import exit_codes
@@ -24,7 +27,7 @@ from .errors import exit_codes
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command, by default that of ``sys.argv``; ``cli/errors.py`` lists the exit codes."""
     options = vars(build_parser().parse_args(arguments))
-    with exit_codes():
+    with exit_codes(tool=False):
         code = options.pop('run')(**options)
     raise SystemExit(code or 0)
 
@@ -34,25 +37,14 @@ def check(
     tags: Path | None,
     classes: Path | None,
     renames: Sequence[tuple[str, str]],
+    json: bool,
     **settings: Any,
 ) -> int:
     """Check photos and tags, and show what fit will do."""
     register_components()
-    from rich.console import Console
+    from ..photos.checking import check_photos
 
-    from ..photos.fit import show_settings
-    from ..photos.inspection import inspect_photos, show_inspection
-    from ..photos.settings import choose_settings
-
-    console = Console(soft_wrap=True)
-    found = inspect_photos(photos, tags, classes, renames=renames)
-    show_inspection(found, console)
-    usable = found.usable(skip_unreadable=True, skip_rare=True, skip_missing=True)
-    chosen = choose_settings(found.sizes.values(), **settings)
-    show_settings(chosen, len(usable.tags), console)
-    findings = found.findings()
-    console.print(f'findings: {len(findings)}' if findings else 'all is well')
-    return int(bool(findings))
+    return check_photos(photos, tags, classes, renames, json, **settings)
 
 
 def fit(**options: Any) -> None:
@@ -72,6 +64,7 @@ def predict(
     skip_unreadable: bool,
     device: str | None,
     trust: bool,
+    json: bool,
 ) -> None:
     """Write masks of new photos, without tags."""
     from ..photos.predicting import load, model_files, named_photos, predict_photos
@@ -81,13 +74,14 @@ def predict(
     settings = dict(model=file_digest(*model_files(model, trust)), max_side=max_side)
     loaded = load(model, device=device, max_side=max_side, trust=trust)
     done = predict_photos(loaded, named, out, settings, overlays)
-    there = f', {done.there} were there already' if done.there else ''
-    print(f'{done.masks} masks written to {out}{there}; classes.json names their ids')
+    there = f', {done.there} there already' if done.there else ''
+    text = f'{count(done.masks, "mask")} written to {out}{there}; classes.json names their ids'
+    show(text, json, dict(done._asdict(), out=str(out)))
     for message in done.unreadable:
         print(f'left out: {message}', file=sys.stderr)
     if done.unreadable and not skip_unreadable:
         raise Refusal(
-            f'{len(done.unreadable)} of {len(named)} photos could not be read. Repair them '
+            f'{len(done.unreadable)} of {count(len(named), "photo")} cannot be read. Repair them '
             'and run the same command again, or add --skip-unreadable'
         )
 
@@ -98,7 +92,9 @@ def export(folder: Path, format: str, out: Path, **options: Any) -> None:
     from ..photos.exports import writing
 
     labelled = writing.export(folder, format, out, **options)
-    print(f'{len(labelled.names)} masks written to {out} ({format})')
+    print(f'{count(len(labelled.names), "mask")} written to {out} ({format})')
+    if format in FOLDERS_OF_PHOTOS and not options['copy_photos']:
+        print(f'photos belong to {out / FOLDERS_OF_PHOTOS[format]}: --copy-photos copies them')
 
 
 def import_(
@@ -129,7 +125,7 @@ def retrain(folder: Path, **options: Any) -> None:
     steps.retrain(folder, **options)
 
 
-def report(folder: Path, photos: int, truth: Path | None) -> None:
+def report(folder: Path, photos: Path | None, rows: int, truth: Path | None, json: bool) -> None:
     """Write RUN/report.html: what was done, and the masks to look at first."""
     from ..photos.run import Run
 
@@ -137,7 +133,9 @@ def report(folder: Path, photos: int, truth: Path | None) -> None:
     register_components()
     from ..photos.report_page import write_report
 
-    print(f'written: {write_report(run, photos, truth)}')
+    with environment.quiet_libraries():
+        content = write_report(run, rows, truth, photos)
+    show('\n'.join([*content['judgement'], f'written: {run.report}']), json, content)
 
 
 def explore(folder: Path, port: int | None, no_browser: bool) -> None:
@@ -151,7 +149,8 @@ def explore(folder: Path, port: int | None, no_browser: bool) -> None:
 
     require_gradio()
     title = f'semples-mmseg: {run.folder.resolve().name}'
-    serve(Explorer(run), title, port, not no_browser)
+    with environment.quiet_libraries():
+        serve(Explorer(run), title, port, not no_browser)
 
 
 def demo(**options: Any) -> None:
@@ -167,6 +166,11 @@ def doctor() -> int:
     text, problem = environment.report()
     print(text)
     return int(problem is not None)
+
+
+def show(text: str, json: bool, content: Mapping[str, Any]) -> None:
+    """Print a text, or JSON in place of it."""
+    print(dumps(content, indent=2, ensure_ascii=False) if json else text)
 
 
 COMMANDS = (check, fit, predict, export, import_, retrain, report, explore, demo, doctor)
@@ -262,12 +266,12 @@ def build_parser() -> argparse.ArgumentParser:
     add_flag(of[import_], '--undo', 'remove all corrected masks, and the model trained on them')
     text = 'show the output of all steps'
     of[retrain].add_argument('-v', '--verbose', action='store_true', help=text)
-    for command in (of[export], of[import_], of[retrain]):
-        command.add_argument('--photos', type=Path, help='folder of the photos, if it was moved')
 
     for command in (of[report], of[explore]):
         command.add_argument('folder', type=Path, metavar='RUN', help='folder of a finished run')
-    of[report].add_argument('--photos', type=int, default=24, help='rows of pictures')
+    of[report].add_argument(
+        '--rows', type=positive, default=24, help='number of photos that it shows (default: 24)'
+    )
     of[report].add_argument(
         '--truth',
         type=Path,
@@ -275,6 +279,12 @@ def build_parser() -> argparse.ArgumentParser:
         help='true masks of some of the photos, with the names and ids of RUN/masks: adds the '
         'quality of the CAMs at every background score',
     )
+    for command in (of[export], of[import_], of[retrain], of[report]):
+        command.add_argument(
+            '--photos', type=Path, metavar='FOLDER', help='folder of the photos, if it was moved'
+        )
+    for command in (of[check], of[predict], of[report]):
+        add_flag(command, '--json', 'print the result as JSON, for programs')
     of[explore].add_argument('--port', type=int, help='port of 127.0.0.1 (default: a free one)')
     add_flag(of[explore], '--no-browser', 'do not open the browser')
 

@@ -17,6 +17,7 @@ from rich.table import Table
 from ..runs.forecast import forecast, show_forecast
 from ..runs.recipe import Recipe, read_recipe
 from ..runs.steps import run_steps
+from ..runs.time_left import duration
 from ..utils.errors import AlreadyThere, Missing, Refusal
 from ..utils.io import check_writable, folder_lock
 from ..utils.label_png import class_colours, mask_path
@@ -127,17 +128,20 @@ def label(*args: Any, **kwargs: Any) -> Run:
     return fit(*args, **kwargs)
 
 
-def check_weights(settings: FitSettings) -> None:
+def check_weights(settings: FitSettings, download: bool = True) -> list[str]:
     """Check that the weights exist, or download them, before long work.
+
+    Returns:
+        Without ``download``, which weights will be downloaded.
 
     Raises:
         Missing: If a file is missing, or there is no connection.
         Refusal: If files are given for the shipped models.
     """
-    missing = []
-    for option, given, find, arguments in (
-        ('--backbone', settings.backbone, timm_file, (DEIT.removeprefix(TIMM),)),
-        ('--clip', settings.clip, find_tag, ('ViT-B-32', 'openai')),
+    missing, later = [], []
+    for option, given, find in (
+        ('--backbone', settings.backbone, lambda: timm_file(DEIT.removeprefix(TIMM), download)),
+        ('--clip', settings.clip, lambda: find_tag('ViT-B-32', 'openai', download)[0]),
     ):
         if given and settings.weights == 'demo':
             raise Refusal(f'{option} has no effect with --weights demo: leave one of them out')
@@ -145,11 +149,13 @@ def check_weights(settings: FitSettings) -> None:
             raise Missing(f'{option}: there is no file {given}')
         if not given and settings.weights == 'pretrained':
             try:
-                find(*arguments)
+                if find() == Path():
+                    later.append(option.removeprefix('--'))
             except FileNotFoundError as error:
-                missing.append(f'{error}, or give it with {option} FILE')
+                missing.append(str(error))
     if missing:
         raise Missing('; '.join(missing) + '. To try the program without them: --weights demo')
+    return later
 
 
 def show_settings(settings: FitSettings, photos: int, console: Console) -> None:
@@ -157,6 +163,9 @@ def show_settings(settings: FitSettings, photos: int, console: Console) -> None:
     table = Table('', 'chosen', title='Settings')
     for row in settings.rows(photos):
         table.add_row(*row)
+    rough = settings.forecast(photos)
+    cost = f'roughly {duration(rough["seconds"])} h, {rough["megabytes"]} MB; ' if rough else ''
+    table.add_row('time, memory', f'{cost}semples-mmseg fit --measure measures them')
     console.print(table)
 
 
@@ -235,17 +244,8 @@ def _finish(
 
 def _recipe(run: Run, settings: FitSettings) -> Recipe:
     """The steps of a run, with this machine's settings."""
-    photos = len(run.labels())
-    trained = sum(length.steps(photos) * length.batch for length in settings.stages.values())
-    retrained = settings.segmenter.steps(photos) * settings.segmenter.batch
-    # Unit of the lengths: the time of one photo in the training of the stages, as measured on the
-    # demo world.
-    values = dict(
-        amp=['--amp'] if settings.amp else [],
-        stages_length=trained,
-        masks_length=8 * photos,
-        segmenter_length=2 * retrained,
-        predictions_length=4 * photos,
-    )
+    lengths = settings.lengths(len(run.labels()))
+    values: dict[str, Any] = dict(amp=['--amp'] if settings.amp else [])
+    values |= {f'{name.split()[-1].lower()}_length': length for name, length in lengths.items()}
     places = dict(photos=run.entry().about['photos'])
     return read_recipe('photos', run.folder, places, values)

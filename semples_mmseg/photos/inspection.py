@@ -15,11 +15,15 @@ from ..utils.classes import label_name, prompt_name
 from ..utils.errors import Refusal
 from ..utils.label_png import check_num_classes
 from ..utils.lists import name_some
-from .settings import count
+from ..utils.names import count
 from .tags import TaggedPhotos, read_tagged
 
 FEWEST = 2
 """A class with fewer photos cannot be distinguished from the rest of its photo."""
+ENOUGH = 10
+"""With fewer photos a class is hardly learned; some dozens are better."""
+STOPPING = ('missing', 'unreadable', 'rare', 'weights')
+"""Kinds of findings that ``fit`` does not start with."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,17 @@ class Inspection:
             found['rare'] = (
                 f'too few photos to learn from: {name_some(rare)}; tag more photos, or leave these '
                 'classes out with --skip-rare'
+            )
+        if few := [f'{name} ({n})' for name, n in self.counts.items() if FEWEST <= n < ENOUGH]:
+            found['few'] = (
+                f'few photos, so that masks will be poor: {name_some(few)}; {ENOUGH} photos of a '
+                'class are the least to try, some dozens are better'
+            )
+        words = (prompt_name(name) for name in self.tagged.classes)
+        if numbers := [word for word in words if not any(map(str.isalpha, word))]:
+            found['numbers'] = (
+                f'classes that are no words: {name_some(numbers)}; CLIP knows classes by their '
+                'names, so tag with words such as cow'
             )
         if untagged:
             found['untagged'] = (

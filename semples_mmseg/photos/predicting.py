@@ -209,10 +209,11 @@ def predict_photos(
     check_writable(out)
     with folder_lock(out):
         record = Record(out, 'choose another folder with --out')
-        if MASKS not in record and any(out.rglob('*.png')):
+        others = (*out.rglob('*.png'), *out.glob('classes.json'))
+        if MASKS not in record and others:
             raise Refusal(
-                f'{out} holds PNG files that were not predicted: choose a new or empty folder with '
-                '--out'
+                f'{out} holds files that were not predicted, such as {others[0].name}: choose a '
+                'new or empty folder with --out'
             )
         state = record.begin(MASKS, settings, photos, grows=True)
         remove_leftovers(out, recursive=True)

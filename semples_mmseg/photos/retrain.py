@@ -22,13 +22,13 @@ from ..runs.steps import run_steps
 from ..utils.errors import Missing, Refusal
 from ..utils.io import atomic_write, folder_lock
 from ..utils.label_png import mask_path, read_mask, write_classes
+from ..utils.names import count
 from ..utils.parallel import progress
 from .confidence import cell
 from .configs import write_config
 from .imports.writing import discard
 from .model_out import write_model
 from .run import CORRECTED, Run
-from .settings import count
 
 FEWEST = 10
 """Of fewer corrected masks none is held out: a single photo says nothing about a model."""

@@ -28,6 +28,7 @@ from ..utils.classes import label_name
 from ..utils.errors import Missing, Refusal
 from ..utils.label_png import mask_path
 from ..utils.lists import image_ids
+from ..utils.names import count
 from ..utils.record import RECORD, Entry, Record
 from .settings import FitSettings
 
@@ -146,8 +147,8 @@ class Run:
         paths = {image_id: paths[image_id] for image_id in (paths if ids is None else ids)}
         if missing := [path for path in paths.values() if not path.is_file()]:
             raise Missing(
-                f'{len(missing)} photos of {self.folder} are not in {root} any more, such as '
-                f'{missing[0]}: put them back, or name their folder by --photos'
+                f'not in {root} any more: {count(len(missing), "photo")} of {self.folder}, such as '
+                f'{missing[0]}. Put them back, or name their folder by --photos FOLDER'
             )
         return paths
 

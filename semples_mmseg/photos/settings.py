@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..utils.names import count
 from ..utils.parallel import usable_cores
 
 WEIGHTS = {
@@ -33,6 +34,11 @@ _GPU = dict(
 _CPU = dict.fromkeys(('classify', 'match', 'prompt', 'refine'), (16, 1500)) | dict(
     segmenter=(4, 3000)
 )
+
+# Seconds of a core for the unit of ``FitSettings.lengths``, and megabytes: measured on a CPU.
+_COSTS = dict(demo=(0.006, 2300), pretrained=(0.6, 3500))
+_START = 10
+"""Seconds to start each of the steps."""
 
 
 class Length(NamedTuple):
@@ -79,6 +85,26 @@ class FitSettings:
         """What ``dataclasses.asdict`` and JSON made of the settings."""
         stages = {name: Length(*length) for name, length in content['stages'].items()}
         return cls(**{**content, 'stages': stages, 'segmenter': Length(*content['segmenter'])})
+
+    def lengths(self, photos: int) -> dict[str, int]:
+        """Length of every step of a run, in the time of one photo in the stages of the demo."""
+        trained = sum(length.steps(photos) * length.batch for length in self.stages.values())
+        retrained = self.segmenter.steps(photos) * self.segmenter.batch
+        return {
+            'stages': trained,
+            'pseudo masks': 8 * photos,
+            'Segmenter': 2 * retrained,
+            'predictions': 4 * photos,
+        }
+
+    def forecast(self, photos: int) -> dict[str, int] | None:
+        """Rough seconds and megabytes of a run on this machine's CPU; None for a GPU."""
+        if self.amp:
+            return None
+        unit, megabytes = _COSTS[self.weights]
+        lengths = self.lengths(photos)
+        seconds = len(lengths) * _START + unit * sum(lengths.values()) / usable_cores()
+        return dict(seconds=round(seconds), megabytes=megabytes)
 
     def rows(self, photos: int) -> list[tuple[str, str]]:
         """The settings as pairs of name and text, for a table."""
@@ -134,8 +160,3 @@ def choose_settings(
         seed=seed,
         epochs=epochs,
     )
-
-
-def count(number: int, noun: str) -> str:
-    """``'1 photo'``, ``'2 photos'``."""
-    return f'{number} {noun}{"" if number == 1 else "s"}'

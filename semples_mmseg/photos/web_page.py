@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import html
+import importlib.util
 import os
 import re
 import tempfile
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..utils.errors import MissingPackage
+from ..utils.images import read_image
 from ..utils.label_png import write_mask
 from .explorer import Explorer, PhotoCams, fit_within
 from .overlays import overlay_mask
@@ -120,10 +122,16 @@ def _build_page(explorer: Explorer, title: str, downloads: Path) -> Any:
     """The page as ``gradio.Blocks``; masks to download are written to a folder."""
     gr = require_gradio()
 
-    def find_cams(photo: np.ndarray | None, tags: Sequence[str]) -> tuple[PhotoCams, Any]:
+    def find_cams(photo: str | None, tags: Sequence[str]) -> tuple[PhotoCams, Any]:
         if photo is None or not tags:
-            raise gr.Error('Give a photo and tick its tags: the model finds only ticked tags.')
-        found = explorer.compute_cams(fit_within(photo, LONGEST_SIDE), tags)
+            first = 'Tick what the photo shows' if photo else 'Give a photo first'
+            raise gr.Error(f'{first}: the model finds ticked tags alone.', print_exception=False)
+        try:
+            pixels = read_image(photo)
+        except (OSError, ValueError) as error:
+            reason = html.escape(str(error).replace(f'image {photo}', 'The photo'))
+            raise gr.Error(reason, print_exception=False) from error
+        found = explorer.compute_cams(fit_within(pixels, LONGEST_SIDE), tags)
         return found, gr.Dropdown([_ALL, *found.tags], value=_ALL)
 
     def show_cams(seen: PhotoCams | None, tag: str) -> tuple[Any, Any]:
@@ -137,10 +145,7 @@ def _build_page(explorer: Explorer, title: str, downloads: Path) -> Any:
     def show_mask(seen: PhotoCams | None, score: float, crf: bool) -> tuple[Any, str, str | None]:
         if seen is None:
             return None, '', None
-        try:
-            mask = seen.mask(score, crf)
-        except ImportError as error:
-            raise gr.Error(str(error)) from error
+        mask = seen.mask(score, crf)
         path = downloads / f'mask_{os.urandom(8).hex()}.png'
         write_mask(path, mask, explorer.palette)
         return overlay_mask(seen.photo, mask, explorer.palette), _legend(explorer, mask), str(path)
@@ -152,11 +157,12 @@ def _build_page(explorer: Explorer, title: str, downloads: Path) -> Any:
         interactive=False, format='png', buttons=['download', 'fullscreen']
     )
     with gr.Blocks(title=title, analytics_enabled=False) as page:
-        gr.Markdown(f'# {html.escape(title)}\nUpload a photo and tick what it shows.')
+        gr.HTML(f'<h1>{html.escape(title)}</h1><p>Upload a photo and tick what it shows.</p>')
         seen = gr.State()
         with gr.Row():
             with gr.Column(min_width=240):
                 photo = picture('Photo', 'photo', sources=['upload', 'clipboard'])
+                photo.preprocess = lambda given: given and given.path  # Gradio hides what is wrong
                 names = list(explorer.classes)
                 if len(names) > _MANY_CLASSES:
                     tags = gr.Dropdown(names, multiselect=True, label='Tags', value=[])
@@ -171,7 +177,8 @@ def _build_page(explorer: Explorer, title: str, downloads: Path) -> Any:
                     label='Background score',
                     info='Higher: smaller masks. It starts at the score of the run.',
                 )
-                crf = gr.Checkbox(label='Refine by the dense CRF')
+                there = importlib.util.find_spec('pydensecrf') is not None
+                crf = gr.Checkbox(label='Refine by the dense CRF', visible=there)
             with gr.Column(min_width=240):
                 mask = picture('Mask', 'mask', **shown)
                 legend = gr.HTML()
@@ -184,6 +191,8 @@ def _build_page(explorer: Explorer, title: str, downloads: Path) -> Any:
         pictures = dict(fn=show_cams, inputs=[seen, tag], outputs=[cams, prompt])
         found = find.click(find_cams, [photo, tags], [seen, tag])
         found.success(**masked).success(**pictures)
+        old = [seen, mask, legend, download, cams, prompt]
+        photo.change(lambda: [None] * len(old), None, old)
         tag.input(**pictures)
         score.change(**masked, trigger_mode='always_last')
         crf.input(**masked)

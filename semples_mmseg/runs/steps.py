@@ -191,7 +191,8 @@ def _check(step: Step, code: int, log: Path) -> None:
     if not code and step.folder:
         again = f'To have it made anew, delete {step.fill(step.folder)}.'
     raise RunError(
-        f'step {step.name!r} {reason}. The end of its log {log}:\n{end_of_log(log)}{again}'
+        f'step {step.name!r} {reason}. The end of its log {log} (options in it are those of '
+        f'{step.tool}):\n{end_of_log(log)}{again}'
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from .errors import Missing, Refusal
 from .files import read_lines
 from .images import PHOTO_SUFFIXES
-from .names import check_image_id, is_image_id
+from .names import check_image_id, count, is_image_id
 
 
 def read_image_ids(path: str, backend_args: dict | None = None) -> list[str]:
@@ -111,8 +111,8 @@ def find_photos(root: Path) -> list[str]:
     odd = [name for name in found if not is_image_id(name)]
     if odd:
         warnings.warn(
-            f'{len(odd)} photos in {root} are left out, because their names hold a backslash or '
-            'control characters, are not UTF-8 or too long: '
+            f'left out in {root}: {count(len(odd), "photo")} with a name that holds a backslash or '
+            'control characters, is not UTF-8 or too long: '
             f'{name_some([ascii(name) for name in odd])}; rename them',
             stacklevel=2,
         )

@@ -76,3 +76,8 @@ def is_one_line(text: str) -> bool:
 
 def _shown(text: str) -> str:
     return repr(text if len(text) <= 80 else f'{text[:80]}...')
+
+
+def count(number: int, noun: str) -> str:
+    """``'1 photo'``, ``'2 photos'``."""
+    return f'{number} {noun}{"" if number == 1 else "s"}'

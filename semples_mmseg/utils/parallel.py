@@ -17,9 +17,6 @@ from multiprocessing.connection import wait
 from types import ModuleType
 from typing import Any, TypeVar
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
 from .errors import Refusal, RunError
 
 Item = TypeVar('Item')
@@ -155,15 +152,18 @@ def progress(items: Iterable[Item], description: str, total: int | None = None) 
 
     A terminal has one line, which changes; a file gets a line every minute.
     """
+    from rich import console as rich_console  # semples-mmseg doctor says if it is missing
+    from rich import progress as rich
+
     if total is None and isinstance(items, Sized):
         total = len(items)
-    console = Console(stderr=True)
+    console = rich_console.Console(stderr=True)
     if not console.is_terminal:
         yield from _lines(items, description, total)
         return
-    text = TextColumn('{task.description}', markup=False)
-    columns = (text, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as shown:
+    text = rich.TextColumn('{task.description}', markup=False)
+    columns = (text, rich.BarColumn(), rich.MofNCompleteColumn(), rich.TimeRemainingColumn())
+    with rich.Progress(*columns, console=console) as shown:
         yield from shown.track(items, total, description=description)
 
 

@@ -23,8 +23,11 @@ PATIENCE = 3
 _TIMM_FILES = ('model.safetensors', 'pytorch_model.bin')
 
 
-def timm_file(name: str) -> Path:
-    """The file of weights of timm's (model.tag); it is downloaded if it is not cached."""
+def timm_file(name: str, download: bool = True) -> Path:
+    """The file of weights of timm's (model.tag), downloaded if it is not cached.
+
+    Without ``download`` an empty path says that the server has it.
+    """
     there = timm.is_model(name.partition('.')[0])
     known = timm.get_pretrained_cfg(name, allow_unregistered=False) if there else None
     if not known or not (repository := known.hf_hub_id):
@@ -36,12 +39,17 @@ def timm_file(name: str) -> Path:
         lambda: huggingface_hub.hf_hub_download(repository, _TIMM_FILES[0]),
         huggingface_hub.constants.ENDPOINT,
         f'the weights {TIMM}{name}',
-        f'{_TIMM_FILES[0]} of {repository} elsewhere',
+        f'{_TIMM_FILES[0]} of {repository} elsewhere and name it: --backbone FILE of semples-mmseg '
+        f'fit, weights:FILE in a config',
+        download,
     )
 
 
-def find_tag(model: str, tag: str) -> tuple[Path, bool]:
-    """The file of a tag of a model of open_clip's, and whether it was trained with QuickGELU."""
+def find_tag(model: str, tag: str, download: bool = True) -> tuple[Path, bool]:
+    """The file of a tag of a model of open_clip's, and whether it was trained with QuickGELU.
+
+    ``download`` as of ``timm_file``.
+    """
     known = open_clip.pretrained.get_pretrained_cfg(model.replace('/', '-'), tag)
     if not known:
         tags = open_clip.list_pretrained_tags_by_model(model.replace('/', '-'))
@@ -57,8 +65,9 @@ def find_tag(model: str, tag: str) -> tuple[Path, bool]:
         lambda: open_clip.pretrained.download_pretrained(known),
         address,
         f'CLIP weights {tag!r} of {model!r}',
-        f'{known.get("url") or known.get("hf_hub")!r} elsewhere and set clip.pretrained to the '
-        "file's path in the config, e.g. pretrained/ViT-B-32.pt",
+        f'{known.get("url") or known.get("hf_hub")!r} elsewhere and name it: --clip FILE of '
+        'semples-mmseg fit, clip.pretrained=pretrained/ViT-B-32.pt in a config',
+        download,
     )
     return file, quick_gelu
 
@@ -103,12 +112,12 @@ def _kept_tag(known: Mapping[str, Any]) -> Path | None:
     return kept if kept.is_file() else None
 
 
-def _download(fetch: Callable[[], str], address: str, what: str, way: str) -> Path:
+def _download(fetch: Callable[[], str], address: str, what: str, way: str, download: bool) -> Path:
     """Download a file if the server answers; the error says where else to get it."""
     reason = f'no answer within {PATIENCE} s'
     if reachable(address):
         try:
-            return Path(fetch())
+            return Path(fetch() if download else '')
         except Exception as error:  # the libraries that download raise different kinds
             reason = f'{type(error).__name__}: {error}'
     raise Missing(

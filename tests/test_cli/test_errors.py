@@ -66,6 +66,16 @@ def test_failures_of_the_machine_have_an_advice(error, words):
     assert advice(wrapped) == text
 
 
+@pytest.mark.parametrize(
+    'error',
+    [system(errno.ENOSPC), MemoryError(), *map(RuntimeError, (BUS, KILLED, 'CUDA out of memory'))],
+)
+def test_a_command_names_no_option_of_a_tool(error):
+    text = advice(error, tool=False)
+    for option in ('--work-dir', '--amp', '--cfg-options', '--resume', 'num_workers', '{'):
+        assert option not in text
+
+
 def test_the_signal_counts_more_than_what_came_of_it():
     error = RuntimeError(EXITED)
     error.__cause__ = RuntimeError(BUS)

@@ -112,6 +112,17 @@ def test_an_import_beside_both_stacks_ends_with_the_command_that_mends_it(tmp_pa
     assert 'error: these packages overwrite' in report.stdout and 'torch ' in report.stdout
 
 
+def test_a_machine_without_pytorch_is_checked_for_predictions(monkeypatch):
+    there = dict.fromkeys(environment._PREDICTING, '1.0')
+    monkeypatch.setattr(environment, 'installed', dict)
+    monkeypatch.setattr(environment, '_versions', lambda names: there)
+    monkeypatch.setattr(environment.importlib.util, 'find_spec', lambda name: None)
+    text, problem = environment.report()
+    assert problem is None and 'ready for predictions' in text
+    del there['rich'], there['onnxruntime']
+    assert environment.report()[1].endswith('pip install rich onnxruntime')
+
+
 def test_quiet_imports_keep_other_output(capsys):
     with environment.quiet_imports():
         print('Could not import OneDL')

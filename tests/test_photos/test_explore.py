@@ -3,6 +3,7 @@
 import http.client
 import io
 import json
+import os
 import re
 import shutil
 import signal
@@ -61,15 +62,18 @@ def test_a_photo_above_the_limit_of_the_run_gets_a_mask_of_its_own_size(explored
 
 
 @pytest.fixture
-def address(explored, tmp_path, monkeypatch):
+def address(explored, tmp_path):
     """The page of a process, which ends cleanly by Ctrl-C and leaves no uploads."""
     pytest.importorskip('gradio')
     temporary = tmp_path / 'temporary'
     temporary.mkdir()
-    monkeypatch.setenv('TMPDIR', str(temporary))
     words = ['-m', 'semples_mmseg', 'explore', str(explored.folder), '--no-browser']
     process = subprocess.Popen(
-        [sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {'TMPDIR': str(temporary)},
     )
     lines = []
     for line in process.stdout:
@@ -153,6 +157,16 @@ def test_page_in_a_browser(address, explored, tmp_path):
             page.get_by_role('button', name='Download the mask').click()
         label = np.asarray(Image.open(download.value.path()))
         assert label.shape == (48, 64) and set(np.unique(label)) <= {0, 2} and label.any()
+        page.get_by_label('Remove Image').or_(page.get_by_label('Clear')).first.click()
+        page.locator('#mask img').wait_for(state='detached')  # nor the CAM of the old photo
+        assert not page.locator('#cam img').count() and not page.locator('#prompt img').count()
+        page.get_by_role('button', name='Find', exact=True).click()
+        page.get_by_text('Give a photo first').wait_for()
+        (tmp_path / 'half.png').write_bytes(photo.read_bytes()[:-99])
+        page.locator('input[type=file]').first.set_input_files(tmp_path / 'half.png')
+        page.locator('#photo img').wait_for(state='attached')
+        page.get_by_role('button', name='Find', exact=True).click()
+        page.get_by_text('The photo cannot be read').wait_for()
         browser.close()
     assert all(url.startswith((address, 'data:', 'blob:')) for url in foreign), foreign
 

@@ -15,7 +15,7 @@ from PIL import Image
 import semples_mmseg
 from semples_mmseg.cli.main import main
 from semples_mmseg.datasets.checks import check_files
-from semples_mmseg.photos import fit, model_out
+from semples_mmseg.photos import fit, inspection, model_out
 from semples_mmseg.photos.confidence import read_confidence
 from semples_mmseg.photos.configs import write_configs
 from semples_mmseg.photos.fit import begin, check_weights
@@ -26,6 +26,7 @@ from semples_mmseg.photos.tags import TaggedPhotos
 from semples_mmseg.runs.forecast import Cost
 from semples_mmseg.utils.label_png import read_mask, write_mask
 from semples_mmseg.utils.linter import lint
+from semples_mmseg.weights import hub
 
 COLOURS = {'cup': (220, 40, 40), 'key': (40, 200, 60)}
 
@@ -59,25 +60,45 @@ def run_command(*words):
     return end.value.code
 
 
-def test_check_describes_a_set_and_what_to_do(photos, tmp_path, capsys):
+def test_check_describes_a_set_and_what_to_do(photos, tmp_path, capsys, monkeypatch):
     folder, table, _ = photos
     words = ('check', folder, '--tags', table, '--weights', 'demo')
+    assert run_command(*words) == 1  # there are 7 photos of each class
+    assert '1 finding: fit will start' in capsys.readouterr().out
+    monkeypatch.setattr(inspection, 'ENOUGH', 5)
     assert run_command(*words) == 0
     shown = capsys.readouterr().out
     assert '12 tagged photos (CSV), 40 x 32 pixels to 40 x 48, 1 of no class' in shown
-    assert 'a photo of cup.' in shown and 'all is well' in shown
+    assert 'a photo of cup.' in shown and 'all is well' in shown and 'roughly 0:0' in shown
     (folder / '0.png').write_bytes(b'no picture')
     (folder / 'extra.png').write_bytes(b'not in the table')
     with open(table, 'a') as file:
-        file.write('1.png,boat\n')
+        file.write('1.png,boat\n2.png,7\n3.png,7\n')
     assert run_command(*words) == 1
     shown = capsys.readouterr().out
     assert '1 photo cannot be read, such as 0.png' in shown and '--skip-unreadable' in shown
-    assert 'boat (1)' in shown and '--skip-rare' in shown
-    assert '1 photo (extra.png)' in shown
+    assert 'boat (1)' in shown and '--skip-rare' in shown and 'no words: 7;' in shown
+    assert '1 photo (extra.png)' in shown and 'fit will not start' in shown
     for option, value in (('--epochs', '0'), ('--classes', tmp_path / 'none.txt')):
         assert run_command(*words, option, value) == 2
         assert option in capsys.readouterr().err
+
+
+def test_check_finds_weights_as_fit_does(photos, capsys, monkeypatch):
+    """DeiT-S is on disk, CLIP is not."""
+    folder, table, _ = photos
+    words = ('check', folder, '--tags', table, '--json')
+    kept = {'kept_file': Path(__file__), '_kept_tag': None}
+    for name, file in kept.items():
+        monkeypatch.setattr(hub, name, lambda *_, file=file: file)
+    for answers in (True, False):
+        monkeypatch.setattr(hub, 'reachable', lambda address, answers=answers: answers)
+        assert run_command(*words) == 1
+        shown = json.loads(capsys.readouterr().out)
+        assert shown['classes'] == {'cup': 7, 'key': 7} and shown['forecast']['seconds'] > 999
+        assert shown['fit_starts'] is answers and ('weights' in shown['findings']) is not answers
+        assert len(shown['downloads']) == answers
+    assert '--clip FILE of semples-mmseg fit' in shown['findings']['weights']
 
 
 @pytest.mark.parametrize(

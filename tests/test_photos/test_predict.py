@@ -221,9 +221,9 @@ def test_masks_of_a_folder_and_going_on(model_folder, photos, tmp_path, capsys):
     (out / 'large.png').unlink()
     (photos / 'broken.jpg').write_bytes(b'no photo')
     code, said = run()
-    assert code == 2 and '1 masks written' in said.out and '5 were there already' in said.out
+    assert code == 2 and '1 mask written' in said.out and '5 there already' in said.out
     assert 'left out: image' in said.err and 'broken.jpg cannot be read' in said.err
-    assert 'error: 1 of 7 photos could not be read' in said.err
+    assert 'error: 1 of 7 photos cannot be read' in said.err
     code, said = run('--skip-unreadable', '--overlays')
     assert code == 0 and masks_below(out).keys() == NAMES
     with Image.open(out / 'overlays/a/one.jpg') as image:
@@ -246,7 +246,7 @@ def test_a_replaced_photo_and_a_changed_mask_are_noticed(onnx, photos, tmp_path,
     assert run()[0] == 0
     Image.fromarray(picture(30, 40)).save(photos / 'new.png')
     code, said = run()
-    assert code == 0 and '1 masks written' in said.out
+    assert code == 0 and '1 mask written' in said.out
     Image.fromarray(read_mask(out / 'new.png')).save(out / 'new.png')  # without colours
     code, said = run()
     assert code == 2 and f'{out / "new.png"} was changed' in said.err

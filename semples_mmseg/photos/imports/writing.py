@@ -18,13 +18,13 @@ from ...utils.images import max_pixels, open_image
 from ...utils.io import folder_lock
 from ...utils.label_png import IGNORED, mask_path, read_mask, write_classes, write_mask
 from ...utils.lists import explain_unknown
+from ...utils.names import count
 from ...utils.parallel import progress
 from ...utils.photo_names import PhotoNames
 from ..exports.folders import outlines
 from ..exports.labelled import LabelledPhotos, regions
 from ..exports.writing import labelled_run
 from ..run import CORRECTED, Run
-from ..settings import count
 from .folders import read_cvat_xml, read_pngs, read_yolo
 from .json_formats import FILLED, read_json_formats
 from .shapes import fill_outlines

@@ -1,0 +1,64 @@
+"""``semples-mmseg check``: what is in photos and tags, and what ``fit`` will do with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ..utils.errors import Missing
+from ..utils.names import count
+from .fit import check_weights, show_settings
+from .inspection import STOPPING, inspect_photos, show_inspection
+from .settings import choose_settings
+
+
+def check_photos(
+    photos: Path,
+    tags: Path | None,
+    classes: Path | None,
+    renames: Sequence[tuple[str, str]],
+    as_json: bool,
+    **settings: Any,
+) -> int:
+    """Print what is found, as text or as one JSON object.
+
+    Returns:
+        The exit code: 0 if all is well, 1 if there are findings.
+    """
+    console = Console(soft_wrap=True, quiet=as_json)
+    found = inspect_photos(photos, tags, classes, renames=renames)
+    usable = found.usable(skip_unreadable=True, skip_rare=True, skip_missing=True)
+    chosen = choose_settings(found.sizes.values(), **settings)
+    show_inspection(found, console)
+    findings, downloads = found.findings(), list[str]()
+    try:
+        downloads = check_weights(chosen, download=False)
+    except Missing as error:
+        findings['weights'] = str(error)
+        console.print(f'- {error}', markup=False)
+    show_settings(chosen, len(usable.tags), console)
+    if downloads:
+        console.print(f'fit will download the weights: {", ".join(downloads)}')
+    stopping = [kind for kind in findings if kind in STOPPING]
+    after = 'fit will not start before this is mended' if stopping else 'fit will start'
+    console.print(f'{count(len(findings), "finding")}: {after}' if findings else 'all is well')
+    if as_json:
+        content = dict(
+            photos=len(found.sizes),
+            form=found.tagged.form,
+            notes=found.tagged.notes,
+            classes=found.counts,
+            no_class=found.negatives,
+            findings=findings,
+            fit_starts=not stopping,
+            downloads=downloads,
+            settings=asdict(chosen),
+            forecast=chosen.forecast(len(usable.tags)),
+        )
+        print(json.dumps(content, indent=2, ensure_ascii=False))
+    return int(bool(findings))
