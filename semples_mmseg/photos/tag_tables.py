@@ -76,7 +76,7 @@ def read_table(
         rows = [('', [''] * max(len(cells) for _, cells in rows)), *rows]
     elif keys >= LABEL_STUDIO:
         form = f'Label Studio {form}'
-    header, width = [str(cell) for cell in rows[0][1]], len(rows[0][1])
+    header, width = [_one_line(cell) for cell in rows[0][1]], len(rows[0][1])
     if long := next((row for row in rows if any(row[1][width:])), None):
         raise Refusal(
             f'{long[0]}: {len(long[1])} cells where the header has {width}; several tags in one '
@@ -87,7 +87,8 @@ def read_table(
     image = _image_column(path, header, columns, names)
     tags, one_hot = _tag_columns(path, header, columns, image, bare)
     unused = [header[i] or f'column {i + 1}' for i in range(width)
-              if i not in (image, *tags) and (header[i] or any(columns[i]))]  # fmt: skip
+              if i not in (image, *tags) and (header[i] or any(columns[i]))
+              and not (keys >= LABEL_STUDIO and _key(header[i]) in LABEL_STUDIO)]  # fmt: skip
     notes = [f'columns that are not used: {name_some(unused, 8)}'] if unused else []
     signs = {'|': '; another name for CLIP stands in --classes alone', '/': ''}
     entries = []
@@ -109,6 +110,10 @@ def _key(name: Any) -> str:
     """A header in lower case, with ``_`` between words and without a number at its end."""
     words = re.sub(r'[\W_]+', '_', str(name).lower()).strip('_')
     return re.sub(r'_?\d+\Z', '', words)
+
+
+def _one_line(cell: Any) -> str:
+    return ''.join(sign if sign.isprintable() else ' ' for sign in str(cell))
 
 
 def _is_photo(name: str) -> bool:
@@ -134,7 +139,7 @@ def _image_column(
     if not rank(best)[0]:
         raise Refusal(
             f'{path}, row 1: no column is called image, and none has the names of the photos; the '
-            f'columns are {", ".join(header)}'
+            f'columns are {name_some(header, 8)}'
         )
     return best
 
@@ -163,8 +168,7 @@ def _tag_columns(
     if called or len(rest) == 1:
         return called or rest, False
     raise Refusal(
-        f'{path}, row 1: no column is called tag; the columns are {", ".join(header)}; call that '
-        'of the tags tag'
+        f'{path}, row 1: no column is called tag; call one of them so: {name_some(header, 8)}'
     )
 
 

@@ -158,11 +158,12 @@ def _check_classes(classes: Sequence[str], places: Mapping[str, str], of_table: 
 def _match(
     entries: Sequence[Entry], names: PhotoNames
 ) -> tuple[dict[str, tuple[str, ...]], str, list[str]]:
-    """Tags of the photos that a table names, what it names and is missing, and a note."""
+    """Tags of the photos that a table names, what it names and is missing, and notes."""
     tags: dict[str, tuple[str, ...]] = {}
     named: dict[str, str] = {}
     guessed: dict[str, str] = {}
     missing: dict[str, str] = {}
+    mixed: list[str] = []
     for image, where, own in ((entry.image, entry.where, entry.tags) for entry in entries):
         if not isinstance(image, str) or not image.strip():
             raise Refusal(f'{where}: the name {image!r} of a photo has to be a text')
@@ -183,13 +184,19 @@ def _match(
                 f'{where}: {before!r} and {image!r} may both be the photo {found[0]}; give paths '
                 f'below {names.root}'
             )
+        if bool(tags.get(found[0], own)) != bool(own):
+            mixed.append(image)
         tags[found[0]] = tuple(dict.fromkeys((*tags.get(found[0], ()), *own)))
-    note = [
+    notes = [
         f'names that hold more than the path of a photo: {len(guessed)}, such as {image!r}, which '
         f'is {photo}'
         for photo, image in [*guessed.items()][:1]
     ]
-    return tags, _explain(missing, names, len(tags)) if missing else '', note
+    if mixed:
+        notes.append(
+            f'tagged in one row and with none in another, the tag counts: {name_some(mixed)}'
+        )
+    return tags, _explain(missing, names, len(tags)) if missing else '', notes
 
 
 def _explain(missing: Mapping[str, str], names: PhotoNames, found: int) -> str:
@@ -201,7 +208,8 @@ def _explain(missing: Mapping[str, str], names: PhotoNames, found: int) -> str:
         hint = ''.join(f'; there is {photo}' for photo in names.find(path.name)[:1])
         if path.stem.isdecimal() and int(path.stem) in numbers:
             hint = f'; there is {numbers[int(path.stem)]}: a spreadsheet may have dropped the zeros'
-        lines.append(f'{image} ({where.rpartition(", ")[2]}{hint})')
+        shown = image if image.isprintable() else ascii(image)
+        lines.append(f'{shown} ({where.rpartition(", ")[2]}{hint})')
     whole = ''
     if len(lines) > 10:
         with tempfile.NamedTemporaryFile(

@@ -17,11 +17,13 @@ from PIL import Image
 
 from semples_mmseg.datasets.voc import read_object_names
 from semples_mmseg.datasets.weak_label import read_label_file
+from semples_mmseg.photos.tag_files import read_tags
 from semples_mmseg.prepare.cls_labels import read_cls_labels
 from semples_mmseg.prepare.voc12 import read_sbd_mask
 from semples_mmseg.utils.images import read_image
 from semples_mmseg.utils.label_png import read_mask
 from semples_mmseg.utils.lists import read_image_ids
+from semples_mmseg.utils.photo_names import PhotoNames
 
 INPUTS = int(os.environ.get('INPUTS', 60))
 SEED = os.environ.get('SEED', '0')
@@ -85,6 +87,14 @@ VECTORS = {f'2007_00000{i}': np.eye(2, dtype=np.float32)[i % 2] for i in range(4
 PICKLE = written(np.save, np.array(VECTORS, object))
 LABELS = json.dumps({'a': ['cat'], 'b/c': ['dog', 'cat'], 'é': []}).encode()
 XML = b'<annotation><object><name>cat</name></object><object><name>dog</name></object></annotation>'
+CHOSEN = dict(type='choices', from_name='tags', value=dict(choices=['cat', 'dog']))
+TASK = dict(data=dict(image='a.jpg'), annotations=[dict(result=[CHOSEN])])
+
+
+def read_tag_file(path):
+    return read_tags(path, PhotoNames(['a.jpg', 'b/c.jpg'], path.parent), [], ())
+
+
 READERS = {
     'jpeg': (image('JPEG'), read_image),
     'progressive': (image('JPEG', progressive=True), read_image),
@@ -101,6 +111,8 @@ READERS = {
     'list': (b'a\nb/c\nmy photo 1\n', lambda path: read_image_ids(str(path))),
     'labels': (LABELS, lambda path: read_label_file(str(path), 3)),
     'xml': (XML, lambda path: read_object_names(str(path))),
+    'table': (b'image,tag,by\na.jpg,"cat;dog",x\nb,"[""cat""]",\n', read_tag_file),
+    'tasks': (json.dumps([TASK] * 3).encode(), read_tag_file),
     'pickle': (
         written(np.save, np.array(VECTORS, object)),
         lambda path: read_cls_labels(path, CLASSES),
