@@ -85,13 +85,10 @@ class SemPLeSInferencer(MMSegInferencer):
 
     @property
     def _class_names(self) -> list[str]:
-        """Names of the K object classes, from the checkpoint or else from the prompts."""
+        """Names of the K object classes, from the checkpoint or else from the config."""
         classes = list(self.model.dataset_meta['classes'])
         if len(classes) == self.model.num_classes + 1:
             return classes[1:]
-        # Without names in the checkpoint MMSeg takes the names of Cityscapes.
-        if hasattr(self.model, 'text_head'):
-            return list(self.model.text_head.class_names)
         raise Refusal(
             f'the checkpoint names {len(classes)} classes, background included, the model has '
             f'{self.model.num_classes} without it. Give the names: '

@@ -38,6 +38,7 @@ test_dataloader = dict(batch_size=4, dataset=small)
 stages = [dict(name='classify', epochs=1, batch_size=4)]
 default_hooks = dict(logger=dict(interval=1))
 """
+NO_CLIP = "model = dict(clip=dict(pretrained='nowhere.pt'))\n"  # which only training needs
 SEGMENTER = f"""
 _base_ = '{ROOT}/configs/segmenter/segmenter_demo.py'
 train_dataloader = dict(
@@ -83,6 +84,7 @@ def trained(folder):
         for name, text in zip(KINDS, (SEMPLES, SEGMENTER), strict=True):
             Path(f'{name}.py').write_text(text)
             run('train.py', f'{name}.py', '--work-dir', f'runs/{name}')
+        Path('semples.py').write_text(SEMPLES + NO_CLIP)
     return {
         name: (f'{name}.py', str(next((folder / 'runs' / name).glob('epoch_1.pth'))))
         for name in KINDS
@@ -180,11 +182,28 @@ def test_analyze_logs(model):
 
 def test_tensorboard(model):
     pytest.importorskip('tensorboard')
-    name, config, _ = model
+    name, _, _ = model
+    Path('board.py').write_text(dict(semples=SEMPLES, segmenter=SEGMENTER)[name])
     option = 'visualizer.vis_backends.0.type=TensorboardVisBackend'
-    run('train.py', config, '--work-dir', f'board/{name}', '--cfg-options', option)
+    run('train.py', 'board.py', '--work-dir', f'board/{name}', '--cfg-options', option)
     (events,) = Path(f'board/{name}').rglob('events.out.tfevents.*')
     assert b'loss' in events.read_bytes()
+
+
+def test_classes_in_another_order_are_refused(model):
+    """By those in the checkpoint; other CLIP features of their names are not needed to see it."""
+    _, config, checkpoint = model
+    names = [CLASSES[at] for at in (2, 1, 3, 4, 5, 6)]
+    changed = Config.fromfile(config)
+    changed.model.class_names = changed.test_dataloader.dataset.class_names = names
+    changed.test_dataloader.dataset.metainfo = None
+    changed.dump('changed.py')
+    for file in (checkpoint, f'weights:{checkpoint}'):
+        with pytest.raises(ValueError, match=f'order.*\n.*{", ".join(CLASSES)}\n'):
+            run('test.py', 'changed.py', file, '--work-dir', 'changed')
+    if 'clip' in changed.model:
+        with pytest.raises(ValueError, match='checkpoint and of the model differ in their order'):
+            init_model('changed.py', checkpoint, device='cpu')
 
 
 def test_tags_are_taken_and_guesses_are_named(trained, recwarn):

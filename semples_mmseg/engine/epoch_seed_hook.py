@@ -50,8 +50,11 @@ class EpochSeedHook(Hook):
             runner.optim_wrapper.initialize_count_status(runner.model, 0, len(loader))
         if getattr(loader.sampler, 'seed', None) == self._seed_of_config:
             loader.sampler.seed = runner.seed
-        for transform in _seeded_transforms(loader.dataset):
+        transforms = [*_seeded_transforms(loader.dataset)]
+        for transform in transforms:
             transform.start_epoch(runner.seed or 0, runner.epoch)
+        if not transforms:
+            loader._iterator = None  # persistent workers would go on with their random numbers
         words = np.random.SeedSequence([runner.seed or 0, runner.epoch, get_rank()])
         seed = int(words.generate_state(1)[0])
         random.seed(seed)

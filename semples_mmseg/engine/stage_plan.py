@@ -49,9 +49,15 @@ class StageSpec:
 
     def schedulers_config(self, config: Mapping[str, Any]) -> list[dict[str, Any]] | None:
         """The schedules of this stage, or else of a config, as long as the stage."""
-        given = self.param_scheduler or config.get('param_scheduler') or []
+        whole = config.get('param_scheduler') or []
+        given = whole if self.param_scheduler is None else self.param_scheduler
         entries = [dict(entry) for entry in (given if isinstance(given, list) else [given])]
         for entry in entries:
+            if 'Plateau' in str(entry.get('type')):
+                raise Refusal(
+                    f'param_scheduler: {entry["type"]} waits for metrics, which need pixel labels '
+                    'and come at the end of a stage: take another schedule'
+                )
             if entry.get('by_epoch', True):
                 entry.setdefault('end', self.epochs)
         return entries or None

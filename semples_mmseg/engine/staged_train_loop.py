@@ -189,7 +189,8 @@ class StagedTrainLoop(EpochBasedTrainLoop):
 
     def _check(self, model: Any) -> None:
         """Refuse, before any work, what the model or the data set cannot do."""
-        check_classes(model, self.dataloader.dataset)
+        dataset: Any = self.dataloader.dataset
+        check_classes(model, dataset.metainfo)
         given = self.runner.cfg.train_dataloader.get('batch_size')
         if given is not None and all(spec.batch_size for spec in self.plan.specs):
             self.runner.logger.warning(
@@ -198,6 +199,7 @@ class StagedTrainLoop(EpochBasedTrainLoop):
             )
         for index, spec in enumerate(self.plan.specs):
             self._steps(spec)
+            spec.schedulers_config(self.runner.cfg)
             model.set_stage(spec.stage)
             for module, source in spec.restore.items():
                 where = f'stages.{index}.restore.{module}'
@@ -263,6 +265,8 @@ def _bring_hooks(runner: Runner) -> None:
 
 def _refuse_settings(runner: Runner) -> None:
     """Refuse settings that have no effect, or another one, in a run of stages."""
+    if 'runner_type' in runner.cfg:
+        raise Refusal("stages need MMEngine's Runner: take runner_type out of the config")
     if runner.cfg.get('compile'):
         raise Refusal('compile keeps what trains in the first stage: set compile=False')
     if (runner.cfg.get('auto_scale_lr') or {}).get('enable'):

@@ -159,7 +159,7 @@ def load_model(model: Any, checkpoint: str) -> dict[str, Any]:
     """Load the weights of a checkpoint into a model, and return the checkpoint."""
     path = with_scheme(str(resolve(checkpoint)))
     content = load_checkpoint(model, path, map_location='cpu', logger='silent')
-    model.set_stage(model.stage)  # clears the features of earlier prompts
+    model.dataset_meta = content.get('meta', {}).get('dataset_meta', {})
     return content
 
 

@@ -81,6 +81,19 @@ def model_metainfo(classes: ObjectClasses) -> dict[str, Any]:
     return dict(dict(palette=class_colours(len(classes.names) + 1)), **classes.metainfo)
 
 
+def check_same_classes(own: Sequence[str], given: Sequence[str], what: str) -> None:
+    """Refuse classes, background included, that differ from a model's; ``what`` has them."""
+    if tuple(given) != tuple(own):
+        kind = 'order' if {*given} == {*own} else 'names'
+        raise Refusal(
+            f'the classes of the {what} and of the model differ in their {kind}:\n'
+            f'  {what}: {", ".join(given)}\n'
+            f'  {"model":{len(what)}}: {", ".join(own)}\n'
+            'Give model.class_names and the class_names of all data sets the same value, that '
+            'which the checkpoint, if any, was trained with'
+        )
+
+
 def merge_class_names(
     metainfo: Mapping | None, class_names: str | Sequence[str] | None
 ) -> dict[str, Any] | None:

@@ -120,6 +120,8 @@ def merged(whole: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any
 def _below(at: Any, where: str, scope: str, plain: bool = True) -> Iterator[str]:
     """Mistakes in a part of a config and its parts; ``plain``: the registries get all of it."""
     if isinstance(at, Mapping):
+        if '_delete_' in at:
+            yield f'{where}._delete_ has no effect in a list, which replaces the inherited one'
         scope = at.get('_scope_') or scope
         plain = plain and not where.endswith(_LAYERS)
         yield from _part(at, where, scope, plain)

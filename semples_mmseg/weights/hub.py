@@ -1,5 +1,6 @@
 """Weights of timm and open_clip by their names: in a cache on disk, or downloaded on demand."""
 
+import logging
 import os
 import queue
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 import huggingface_hub
 import open_clip
 import timm
+from mmengine.logging import print_log
 from open_clip import constants
 
 from ..utils.errors import Missing
@@ -20,6 +22,7 @@ TIMM = 'timm:'
 """Prefix of weights by their names in timm, ``timm:deit_small_patch16_224.fb_in1k``."""
 PATIENCE = 3
 """Seconds to wait for the server to answer."""
+_PERMISSIVE = ('apache-2.0', 'mit', 'bsd-3-clause', 'cc-by-4.0', 'unknown')
 _TIMM_FILES = ('model.safetensors', 'pytorch_model.bin')
 
 
@@ -32,6 +35,7 @@ def timm_file(name: str, download: bool = True) -> Path:
     known = timm.get_pretrained_cfg(name, allow_unregistered=False) if there else None
     if not known or not (repository := known.hf_hub_id):
         raise Missing(f'timm has no pretrained weights {name!r}; timm.list_pretrained() lists them')
+    tell_licence(known)
     repository = repository if '/' in repository else f'timm/{repository}'
     if (kept := kept_file(repository, _TIMM_FILES)) is not None:
         return kept
@@ -43,6 +47,17 @@ def timm_file(name: str, download: bool = True) -> Path:
         f'fit, weights:FILE in a config',
         download,
     )
+
+
+def tell_licence(known: Any) -> None:
+    """Log the licence of weights of timm's (``PretrainedCfg``) if it is no permissive one."""
+    if known.license and known.license not in _PERMISSIVE:
+        print_log(
+            f'the weights {TIMM}{known.architecture}.{known.tag} have the licence '
+            f'{known.license}, which may forbid commercial use',
+            'current',
+            logging.WARNING,
+        )
 
 
 def find_tag(model: str, tag: str, download: bool = True) -> tuple[Path, bool]:

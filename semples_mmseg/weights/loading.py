@@ -1,6 +1,7 @@
 """Weights into a module, through any ``init_cfg``, checked and reported; or into a file of ours."""
 
 import logging
+import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from ..utils.errors import Refusal
 from ..utils.io import atomic_write
+from ..utils.lists import name_some
 from .hub import TIMM, timm_file
 from .layouts import Weights, name_weights, read_weights
 from .reading import SCHEME, find_tensors, read_checkpoint, resolve
@@ -60,6 +62,12 @@ def load_weights(module: nn.Module, path: str, prefix: str | None = None) -> Non
             f'parts are {", ".join(sorted({name.split(".")[0] for name in weights.tensors}))}. '
             'Take another file, or set init_cfg.prefix to the part that is meant, e.g. '
             "'mask_generator.', or to None"
+        )
+    if differing := _other_transformer(tensors, own):
+        raise Refusal(
+            f'{weights.path} is of another vision transformer than {type(module).__name__}: it has '
+            f'{differing}. Take weights of DeiT, ViT or DINOv2 without registers (the latter has '
+            'gamma: set layer_scale), or configs/semples/generators/voc_cam_timm-vit.py'
         )
     try:
         missing = module.load_state_dict(tensors, strict=False).missing_keys
@@ -141,6 +149,24 @@ def convert_file(source: str | Path, target: str | Path, kind: str = 'auto') -> 
     with atomic_write(target, 'wb') as file:
         torch.save(content, file)
     return weights
+
+
+def _other_transformer(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:
+    """What a file of a vision transformer has in another way than a model's own transformer."""
+    if not {'cls_token', 'pos_embed', 'layers.0.ln1.weight'} <= own.keys():
+        return ''
+    positions = tensors.get('pos_embed', torch.ones(1, 0)).shape[1]
+    blocks = [key.split('.', 2)[2] for key in tensors.keys() - own if key.startswith('layers.')]
+    found = {
+        'register tokens': tensors.keys() & {'reg_token', 'register_tokens', 'storage_tokens'},
+        'a distillation token': 'dist_token' in tensors,
+        'a norm before its blocks': 'norm_pre.weight' in tensors,
+        'no class token': 'cls_token' not in tensors,
+        'rotary or relative positions': not positions or any('attn.q_' in key for key in blocks),
+        'no position of the class token': positions and math.isqrt(positions) ** 2 == positions,
+        f'other blocks (with {name_some(sorted({*blocks}))})': blocks,
+    }
+    return ', '.join(what for what, there in found.items() if there)
 
 
 def misfit(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:

@@ -4,12 +4,14 @@ import random
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 from mmengine.config import Config
 from mmengine.dataset import DefaultSampler
 from mmengine.registry import FUNCTIONS
 from torch.utils.data import DataLoader
 
+from semples_mmseg.datasets.transforms import SeedEachImage
 from semples_mmseg.engine import EpochSeedHook, StageSwitchHook
 
 IMAGES = list(range(20))
@@ -42,6 +44,20 @@ def test_a_run_resumed_under_another_seed_goes_on_with_that_of_the_checkpoint():
 
 def test_a_sampler_with_a_seed_of_its_own_keeps_it():
     assert run(8, 3, seed_of_checkpoint=7, sampler_seed=1)[0] == run(1, 3)[0]
+
+
+@pytest.mark.parametrize('seeded', [True, False])
+def test_persistent_workers_stay_only_with_a_transform_that_seeds_each_image(seeded):
+    class Data(list):
+        pipeline = SimpleNamespace(transforms=[SeedEachImage()] if seeded else [])
+
+    loader = DataLoader(Data(IMAGES), num_workers=1, persistent_workers=True)
+    loader._iterator = workers = object()
+    runner = SimpleNamespace(seed=0, epoch=0, train_loop=SimpleNamespace(dataloader=loader))
+    hook = EpochSeedHook()
+    hook.before_run(runner)
+    hook.before_train_epoch(runner)
+    assert loader._iterator is (workers if seeded else None)
 
 
 def test_seeds_are_set_after_the_switch_of_stages():

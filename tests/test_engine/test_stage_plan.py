@@ -36,6 +36,14 @@ def test_an_optimizer_that_replaces_that_of_the_run_is_the_same_each_time():
         assert spec.optimizer_config(config)['optimizer'] == dict(type='SGD', lr=0.1)
 
 
+def test_an_empty_list_of_schedules_is_none():
+    config = dict(param_scheduler=dict(type='PolyLR'))
+    stages = [dict(name='match', epochs=2), dict(name='prompt', epochs=1, param_scheduler=[])]
+    whole, none = StagePlan(stages).specs
+    assert whole.schedulers_config(config) == [dict(type='PolyLR', end=2)]
+    assert none.schedulers_config(config) is None
+
+
 @pytest.mark.parametrize(
     ('stages', 'message'),
     [

@@ -296,6 +296,19 @@ def test_each_stage_in_a_run_of_its_own_equals_the_whole_run(make_config, tmp_pa
         ),
         (dict(auto_scale_lr=dict(enable=True, base_batch_size=8)), 'auto_scale_lr has no effect'),
         (dict(compile=dict(backend='eager')), 'set compile=False'),
+        (dict(runner_type='FlexibleRunner'), 'take runner_type out'),
+        (
+            dict(stages=[dict(SHORT[0], param_scheduler=dict(type='ReduceOnPlateauLR'))]),
+            'ReduceOnPlateauLR waits for metrics, which need pixel labels',
+        ),
+        (
+            dict(stages=[dict(SHORT[0], param_scheduler=dict(_delete_=True, type='PolyLR'))]),
+            r'stages\.0\.param_scheduler\._delete_ has no effect in a list',
+        ),
+        (
+            {'train_dataloader.dataset.pipeline': [*PIPELINE[:-1], dict(type='PackSegInputs')]},
+            'images come without image-level labels .*WeakLabelDataset',
+        ),
         (
             dict(custom_hooks=[dict(type='EarlyStoppingHook', monitor='seed_mIoU')]),
             'EarlyStoppingHook is refused .*custom_hooks',

@@ -122,7 +122,7 @@ def config(tmp_path):
     (tmp_path / 'list.txt').write_text('\n'.join(labels))
     clip = dict(model=TINY_CLIP, pretrained=str(tmp_path / 'clip.pt'))
     torch.save(build_clip(TINY_CLIP, None).state_dict(), clip['pretrained'])
-    semples = dict(copy.deepcopy(TINY_SEMPLES), clip=clip)
+    semples = dict(copy.deepcopy(TINY_SEMPLES), clip=clip, stage=None)
     torch.save(dict(state_dict=build(semples).state_dict()), tmp_path / 'weights.pth')
     return Config(
         dict(
@@ -159,6 +159,7 @@ def test_masks_are_made_with_the_chosen_score_and_continued_with_it(config, tmp_
     made = {path.name: path.read_bytes() for path in out.glob('*.png')}
     assert len(made) == 4
 
+    (tmp_path / 'clip.pt').unlink()  # which only choosing needs
     make_pseudo_masks(config, weights, str(tmp_path / 'again'), background_score=score)
     assert made == {path.name: path.read_bytes() for path in (tmp_path / 'again').glob('*.png')}
 

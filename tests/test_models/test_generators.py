@@ -170,3 +170,49 @@ def test_what_is_no_generator():
     wrong.roles = dict(features=['stem'], masks=['hed'])
     with pytest.raises(ValueError, match=r"the roles of Foreign name \['hed'\]"):
         check_generator(wrong)
+
+
+class Four(Foreign):
+    """A generator that makes maps of four classes whatever it is asked for."""
+
+    def __init__(self, num_classes):
+        super().__init__(4)
+        self.num_classes = num_classes
+
+
+class SaysFour(Foreign):
+    """A generator that has four classes whatever it is asked for."""
+
+    def __init__(self, num_classes):
+        super().__init__(4)
+
+
+class Maps(Foreign):
+    """A generator that returns maps alone."""
+
+    def forward(self, images, detach_coarse=False):
+        return super().forward(images).cams
+
+
+@pytest.mark.parametrize(
+    ('kind', 'message'),
+    [
+        (Four, r'Four returned \[\(2, 4, 16\), \(2, 4\)\], not .* cams \(B, 3, h, w\)'),
+        (SaysFour, 'SaysFour was built with num_classes=3, .* is 4'),
+        (Maps, 'Maps returned Tensor, not a GeneratorOutput'),
+    ],
+)
+def test_outputs_of_other_classes_are_refused(kind, message, make_samples):
+    with pytest.raises(ValueError, match=message):
+        build(dict(type=kind)).predict(torch.zeros(1, 3, 64, 64), make_samples([1, 0, 0]))
+
+
+@pytest.mark.parametrize('options', [{}, dict(dynamic_img_size=True)])
+def test_transformers_that_take_one_size_are_refused(options):
+    vit = dict(type='mmpretrain.TIMMBackbone', model_name='vit_tiny_patch16_224', **options)
+    vit |= dict(features_only=True, out_indices=(-1,), depth=1)
+    generator = dict(type='CAMGenerator', num_classes=3, backbone=vit, img_size=224)
+    with pytest.raises(ValueError, match='set mask_generator.size_divisor to .*dynamic_img_size'):
+        MODELS.build(generator)
+    if options:
+        assert MODELS.build(dict(generator, size_divisor=16))(torch.zeros(1, 3, 230, 64)).cams.any

@@ -98,3 +98,21 @@ def test_the_share_of_clamped_pairs_is_logged(tiny_semples, make_samples, monkey
     assert empty['clamped'] == 0
     assert len(told) == share
     assert not share or ('model.clip' in told[0] and 'model.text_head.template' in told[0])
+
+
+def test_clip_is_built_when_it_is_used(tiny_semples):
+    """Weights that are loaded before wait for it, are saved, and are checked then."""
+    torch.manual_seed(1)
+    model = MODELS.build(copy.deepcopy(tiny_semples)).eval()
+    state, classes = model.state_dict(), torch.tensor([2, 0])
+    torch.manual_seed(1)
+    late = MODELS.build(dict(tiny_semples, stage=None)).eval()
+    late.load_state_dict(state, strict=True)
+    assert [name for name, _ in late.named_children()][1:] == ['mask_generator', 'losses']
+    assert late.state_dict().keys() == state.keys()
+    other = copy.deepcopy(late)
+    torch.testing.assert_close(late.prompt_features(classes), model.prompt_features(classes))
+    assert not late.image_head.training and late.state_dict().keys() == state.keys()
+    for _ in range(2):  # a CLIP of other random numbers
+        with pytest.raises(ValueError, match='another CLIP or other class names'):
+            other.image_head(torch.zeros(1, 3, 32, 32))

@@ -35,20 +35,17 @@ def test_demo_classes_are_those_of_the_demo_world():
 )
 def test_a_data_set_of_other_classes_is_refused(named, message):
     model = MODELS.build(load('segmenter_demo.py', {'model.backbone.init_cfg': None}).model)
-
-    class Data:
-        metainfo = dict(classes=('background', *named))
-
+    given = dict(classes=('background', *named))
     with pytest.raises(ValueError, match=message):
-        check_classes(MODELS.build(dict(type='ProbabilityTTA', module=model)), Data)
+        check_classes(MODELS.build(dict(type='ProbabilityTTA', module=model)), given)
     own = load('segmenter_demo.py', {'model.backbone.init_cfg': None})
     own.model.decode_head.num_classes = 3  # as in MMSeg; of which names is not known then
     model = MODELS.build(own.model)
     if len(named) == 2:
-        check_classes(model, Data)
+        check_classes(model, given)
     else:
         with pytest.raises(ValueError, match='has 7 classes with background, the model has 3'):
-            check_classes(model, Data)
+            check_classes(model, given)
 
 
 SMALL_CROPS = {

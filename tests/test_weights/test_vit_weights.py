@@ -13,6 +13,7 @@ from mmseg.registry import MODELS
 from safetensors.torch import save_file
 from torch import nn
 
+import semples_mmseg.weights.hub as hub
 import semples_mmseg.weights.loading as loading
 from semples_mmseg.models import MultiTokenViT
 
@@ -181,6 +182,42 @@ def test_what_does_not_fit_is_refused(tmp_path):
     torch.save(state, tmp_path / 'oblong.pth')
     with pytest.raises(ValueError, match='(?s)oblong.pth .*does not fit MultiTokenViT.*pos_embed'):
         generator_backbone(tmp_path / 'oblong.pth')
+
+
+ROTARY = dict(num_reg_tokens=4, use_abs_pos_emb=False, use_rot_pos_emb=True, init_values=0.1)
+OTHERS = dict(
+    deit3=(dict(no_embed_class=True), 'no position of the class token'),
+    dinov2_registers=(dict(reg_tokens=4, no_embed_class=True), 'register tokens, no position'),
+    dinov2_without_layer_scale=(dict(init_values=0.1), 'attn.gamma1.*set layer_scale'),
+    distilled=(dict(reg_tokens=0), 'a distillation token'),
+    clip=(dict(pre_norm=True), 'a norm before its blocks'),
+    siglip=(dict(class_token=False, global_pool='avg'), 'no class token'),
+    dinov3=(ROTARY, 'register tokens, rotary or relative positions'),
+    eva02=(dict(use_rot_pos_emb=True, qkv_fused=False), 'rotary .* attn.q_proj'),
+)
+
+
+@pytest.mark.parametrize('name', OTHERS)
+@pytest.mark.parametrize('load', [encoder, generator_backbone])
+def test_other_transformers_are_told_apart(tmp_path, name, load):
+    options, words = OTHERS[name]
+    size = dict(img_size=64, patch_size=16, embed_dim=24, depth=2, num_heads=3)
+    is_eva = 'use_rot_pos_emb' in options
+    state = (timm.models.eva.Eva(**size, **options) if is_eva else timm_vit(**options)).state_dict()
+    if name == 'distilled':
+        state['dist_token'] = torch.zeros(1, 1, 24)
+    save_file(state, tmp_path / f'{name}.safetensors')
+    with pytest.raises(ValueError, match=f'{name}.safetensors .* it has .*{words}.*timm-vit.py'):
+        load(tmp_path / f'{name}.safetensors')
+
+
+def test_a_licence_that_may_forbid_commercial_use_is_told(monkeypatch):
+    lines = []
+    monkeypatch.setattr(hub, 'kept_file', lambda *_: Path('kept'))
+    monkeypatch.setattr(hub, 'print_log', lambda text, *_: lines.append(text))
+    hub.timm_file('vit_base_patch16_224.mae')
+    hub.timm_file('deit_small_patch16_224.fb_in1k')
+    assert len(lines) == 1 and 'vit_base_patch16_224.mae have the licence cc-by-nc-4.0' in lines[0]
 
 
 def test_other_checkpoints_are_mmengines_affair(tmp_path):

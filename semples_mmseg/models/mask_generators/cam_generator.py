@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+import timm
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
@@ -9,6 +10,7 @@ from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ...utils.errors import Refusal
+from ...weights.hub import tell_licence
 from .protocol import GeneratorOutput, gradients_if_trained
 
 
@@ -23,8 +25,8 @@ class CAMGenerator(BaseModule):
         backbone: Config of a backbone that returns feature maps, e.g.
             ``dict(type='mmpretrain.ResNet', depth=50)`` or ``dict(type='mmpretrain.TIMMBackbone',
             model_name='resnet50', features_only=True)``; the last map is used.
-        in_channels: Channels of that map; ``None`` measures them with an image of ``img_size``.
-        img_size: Side of that image.
+        in_channels: Channels of that map; ``None`` measures them.
+        img_size: Side of training images; the backbone is tried with one that is a little wider.
         size_divisor: Both sides are resized (bilinearly) to the nearest multiple of this.
         init_cfg: MMEngine's initialisation.
     """
@@ -44,12 +46,21 @@ class CAMGenerator(BaseModule):
         self.num_classes = num_classes
         self.backbone = MODELS.build(backbone)
         self.size_divisor = size_divisor
-        if in_channels is None:
-            self.backbone.eval()
+        if backbone.get('pretrained') and hasattr(self.backbone, 'timm_model'):
+            tell_licence(timm.get_pretrained_cfg(backbone['model_name']))
+        self.backbone.eval()
+        size = (img_size, img_size + size_divisor)  # photos are no squares
+        try:
             with torch.no_grad():
-                in_channels = self._features(torch.zeros(1, 3, img_size, img_size)).shape[1]
-            self.backbone.train()
-        self.head = nn.Conv2d(in_channels, num_classes, 1, bias=False)
+                found = self._features(torch.zeros(1, 3, *size)).shape[1]
+        except AssertionError as error:  # timm's transformers refuse sizes so
+            raise Refusal(
+                f'model.mask_generator.backbone: {type(self.backbone).__name__} takes no images of '
+                f'{size} ({error}): set mask_generator.size_divisor to its patch, and '
+                'dynamic_img_size=True of a transformer of timm (voc_cam_timm-vit.py)'
+            ) from error
+        self.backbone.train()
+        self.head = nn.Conv2d(in_channels or found, num_classes, 1, bias=False)
 
     def _features(self, images: Tensor) -> Tensor:
         features = self.backbone(images)

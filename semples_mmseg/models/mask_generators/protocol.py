@@ -65,7 +65,7 @@ class MaskGenerator(Protocol):
 
 
 def check_generator(generator: nn.Module) -> None:
-    """Raise a ValueError if a module is no ``MaskGenerator``."""
+    """Raise a ValueError if a module is no ``MaskGenerator``, or later an output is not one."""
     name = type(generator).__name__
     roles: Any = getattr(generator, 'roles', None)
     if not hasattr(generator, 'num_classes') or not roles or not {'masks', 'features'} <= {*roles}:
@@ -78,6 +78,19 @@ def check_generator(generator: nn.Module) -> None:
     if unknown:
         raise Refusal(
             f'model.mask_generator: the roles of {name} name {unknown}, but it has no such modules'
+        )
+    generator.register_forward_hook(_check_output)
+
+
+def _check_output(generator: Any, inputs: tuple[Tensor, ...], output: Any) -> None:
+    batch, classes = len(inputs[0]), generator.num_classes
+    cams, logits = getattr(output, 'cams', None), getattr(output, 'logits', {})
+    given = [] if cams is None else [cams.flatten(2), *logits.values()]
+    if not given or any(some.shape[:2] != (batch, classes) for some in given):
+        found = type(output).__name__ if cams is None else [(*some.shape,) for some in given]
+        raise Refusal(
+            f'model.mask_generator: {type(generator).__name__} returned {found}, not a '
+            f'GeneratorOutput with cams (B, {classes}, h, w) and logits (B, {classes})'
         )
 
 

@@ -2,7 +2,7 @@
 
 import warnings
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ...utils.classes import model_metainfo, read_classes
+from ...utils.classes import check_same_classes, model_metainfo, read_classes
 from ...utils.errors import Refusal
 from ...weights.loading import check_state_dict
 from ..mask_generators.protocol import GeneratorOutput, check_generator
@@ -73,7 +73,7 @@ class CAMSegmentor(BaseSegmentor):
         if class_names is not None:
             named = read_classes(class_names, 'model.class_names')
             self.class_names = named.names
-            self.dataset_meta = model_metainfo(named)
+            self._dataset_meta = model_metainfo(named)
             number = mask_generator.get('num_classes', len(named.names))
             if number != len(named.names):
                 raise Refusal(
@@ -84,10 +84,29 @@ class CAMSegmentor(BaseSegmentor):
         self.mask_generator = MODELS.build(mask_generator)
         check_generator(self.mask_generator)
         self.num_classes: int = self.mask_generator.num_classes
+        if class_names is not None and self.num_classes != number:
+            raise Refusal(
+                f'model.mask_generator: {type(self.mask_generator).__name__} was built with '
+                f'num_classes={number}, and its attribute num_classes is {self.num_classes}'
+            )
         self.background_score, self.flip = background_score, flip
         self.losses = nn.ModuleDict()
         self.stage: Stage = STAGES['classify']
         self._register_load_state_dict_pre_hook(self._check_checkpoint)
+
+    @property
+    def dataset_meta(self) -> dict[str, Any]:
+        """Classes and palette. MMSeg sets those of a checkpoint; other classes are refused."""
+        return self._dataset_meta
+
+    @dataset_meta.setter
+    def dataset_meta(self, meta: dict[str, Any]) -> None:
+        given = meta.get('classes') or ()
+        if self.class_names is not None:
+            if len(given) != self.num_classes + 1:
+                return  # MMSeg's default for a file without names
+            check_same_classes(('background', *self.class_names), given, 'checkpoint')
+        self._dataset_meta = meta
 
     def set_stage(self, stage: Stage) -> None:
         """Choose the losses of a stage and freeze what it does not train.
@@ -157,6 +176,11 @@ class CAMSegmentor(BaseSegmentor):
 
     def image_labels(self, data_samples: Sequence[SegDataSample]) -> Tensor:
         """Multi-hot labels (B, K) of a batch."""
+        if not all('image_labels' in sample for sample in data_samples):
+            raise Refusal(
+                'images come without image-level labels (image_labels): train on a data set that '
+                'has them, such as WeakLabelDataset, with PackWeakInputs at the end of its pipeline'
+            )
         labels = torch.stack([sample.image_labels for sample in data_samples])
         if labels.shape[1] != self.num_classes:
             raise Refusal(
@@ -248,7 +272,7 @@ class CAMSegmentor(BaseSegmentor):
         return [results[index] for index in range(len(images))]
 
     def _check_checkpoint(
-        self, state_dict: Mapping[str, Tensor], prefix: str, metadata: Any = None, *_: Any
+        self, state_dict: MutableMapping[str, Tensor], prefix: str, metadata: Any = None, *_: Any
     ) -> None:
         """Refuse weights that lack the mask generator, which would stay random."""
         check_state_dict(self, ('mask_generator',), state_dict, prefix, metadata)

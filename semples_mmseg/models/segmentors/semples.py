@@ -1,7 +1,7 @@
 """SemPLeS: a mask generator taught by CLIP, in stages."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from ..stages import Stage, resolve_stage
 from .cam_segmentor import CAMSegmentor
 
 _WATCHED = 50  # steps that a warning looks back on
+_OF_CLIP = ('image_head', 'text_head', 'prompt_learner', 'clip_fingerprint')
 
 
 @MODELS.register_module()
@@ -40,9 +41,13 @@ class SemPLeS(CAMSegmentor):
         image_head: Options of ``CLIPImageHead``.
         prompt_learner: Options of ``PromptLearner``, or config of ``ManualPrompts``.
         stage: Name of the stage to begin in; ``StageSwitchHook`` changes it. None: no loss is
-            computed before a stage is entered.
+            computed before a stage is entered, and CLIP is built then, or when ``image_head``,
+            ``text_head``, ``prompt_learner`` or ``clip_fingerprint`` is first used.
         **kwargs: Options of ``CAMSegmentor``.
     """
+
+    # Loaded weights of what computes with CLIP until that is built, then None.
+    _waiting: dict[str, Tensor] | None = None
 
     def __init__(
         self,
@@ -59,31 +64,60 @@ class SemPLeS(CAMSegmentor):
         text_head = dict(text_head or {})
         class_names = text_head.pop('class_names', class_names)
         super().__init__(mask_generator, class_names=class_names, **kwargs)
-        prompts = read_classes(class_names).prompts
-        image_defaults: dict[str, Any] = dict(type='CLIPImageHead', clip=as_clip(clip))
+        self._prompt_names = read_classes(class_names).prompts
+        self._clip_options = clip, image_head or {}, text_head, prompt_learner or {}
+        self.losses = nn.ModuleDict({name: MODELS.build(losses[name]) for name in losses})
+        self._prompt_features: Tensor | None = None
+        self._clamped: Tensor | None = None
+        self._waiting, self._in_stage = {}, False
+        if stage is not None:
+            self.set_stage(resolve_stage(stage))
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _OF_CLIP:
+            self._build_clip()
+        return super().__getattr__(name)
+
+    def _build_clip(self) -> None:
+        """Build, once, what computes with CLIP, and load its weights; nothing of it trains."""
+        if self._waiting is None:
+            return
+        clip, image_head, text_head, prompt_learner = self._clip_options
+        clip = as_clip(clip)  # one: its file is large
+        image_defaults: dict[str, Any] = dict(type='CLIPImageHead', clip=clip)
         for name, plain in (('mean', 0.0), ('std', 1.0)):
             value = getattr(self.data_preprocessor, name, torch.full((3,), plain))
             image_defaults[f'input_{name}'] = value.flatten().tolist()
-        # One CLIP: its file is large.
-        text_defaults = dict(type='CLIPTextHead', clip=image_defaults['clip'], class_names=prompts)
-        build = MODELS.build
-        self.image_head = build(image_defaults | (image_head or {}))
-        self.text_head = build(text_defaults | text_head)
-        self.prompt_learner: PromptLearner | ManualPrompts = build(
-            dict(type='PromptLearner', num_classes=self.num_classes, width=self.text_head.width)
-            | (prompt_learner or {})
+        text_defaults = dict(type='CLIPTextHead', clip=clip, class_names=self._prompt_names)
+        images = MODELS.build(image_defaults | image_head)
+        texts = MODELS.build(text_defaults | text_head)
+        prompts: PromptLearner | ManualPrompts = MODELS.build(
+            dict(type='PromptLearner', num_classes=self.num_classes, width=texts.width)
+            | prompt_learner
         )
-        self.prompt_learner.prepare(self.text_head, self.class_names or ())
-        self.losses = nn.ModuleDict({name: build(config) for name, config in losses.items()})
+        prompts.prepare(texts, self.class_names or ())
+        waiting, self._waiting = self._waiting, None
+        self.image_head, self.text_head, self.prompt_learner = images, texts, prompts
         # Identifies the CLIP and the names that a checkpoint was trained with.
-        self.register_buffer('clip_fingerprint', self.text_head.class_features.clone())
-        self._prompt_features: Tensor | None = None
-        self._clamped: Tensor | None = None
-        self.set_stage(resolve_stage(stage or 'match'))
-        self._in_stage = stage is not None
+        self.register_buffer('clip_fingerprint', texts.class_features.clone())
+        self.to(next(self.mask_generator.parameters()).device)
+        for part in (images, texts, prompts):
+            part.requires_grad_(False)
+        self.train(self.training)
+        try:
+            self.load_state_dict({**self.state_dict(), **waiting}, strict=False)
+        except Refusal:
+            self._waiting = waiting  # the next use is refused too
+            raise
+
+    def init_weights(self) -> None:
+        """See MMEngine."""
+        self._build_clip()
+        super().init_weights()
 
     def set_stage(self, stage: Stage) -> None:
         """Choose losses and freeze what does not train; see ``CAMSegmentor``."""
+        self._build_clip()
         super().set_stage(stage)
         self._prompt_features = None
         self._in_stage, self._warned = True, False
@@ -170,10 +204,19 @@ class SemPLeS(CAMSegmentor):
             self._prompt_features = self.prompt_learner.features(self.text_head)
         return self._prompt_features[classes]
 
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination.update((prefix + key, value) for key, value in (self._waiting or {}).items())
+
     def _check_checkpoint(
-        self, state_dict: Mapping[str, Tensor], prefix: str, metadata: Any = None, *_: Any
+        self, state_dict: MutableMapping[str, Tensor], prefix: str, metadata: Any = None, *_: Any
     ) -> None:
         super()._check_checkpoint(state_dict, prefix, metadata)
+        self._prompt_features = None
+        if self._waiting is not None:
+            for key in [key for key in state_dict if key.removeprefix(prefix).startswith(_OF_CLIP)]:
+                self._waiting[key.removeprefix(prefix)] = state_dict.pop(key).clone()
+            return
         given = state_dict.get(prefix + 'clip_fingerprint')
         own = self.clip_fingerprint
         if given is not None and not torch.allclose(given.to(own), own, atol=1e-2):
