@@ -1,5 +1,6 @@
 """Weights of timm and open_clip by their names: in a cache on disk, or downloaded on demand."""
 
+import functools
 import logging
 import os
 import queue
@@ -35,7 +36,7 @@ def timm_file(name: str, download: bool = True) -> Path:
     known = timm.get_pretrained_cfg(name, allow_unregistered=False) if there else None
     if not known or not (repository := known.hf_hub_id):
         raise Missing(f'timm has no pretrained weights {name!r}; timm.list_pretrained() lists them')
-    tell_licence(known)
+    tell_licence(name)
     repository = repository if '/' in repository else f'timm/{repository}'
     if (kept := kept_file(repository, _TIMM_FILES)) is not None:
         return kept
@@ -49,15 +50,13 @@ def timm_file(name: str, download: bool = True) -> Path:
     )
 
 
-def tell_licence(known: Any) -> None:
-    """Log the licence of weights of timm's (``PretrainedCfg``) if it is no permissive one."""
-    if known.license and known.license not in _PERMISSIVE:
-        print_log(
-            f'the weights {TIMM}{known.architecture}.{known.tag} have the licence '
-            f'{known.license}, which may forbid commercial use',
-            'current',
-            logging.WARNING,
-        )
+@functools.cache
+def tell_licence(name: str) -> None:
+    """Log, once, the licence of weights by their name in timm if it is no permissive one."""
+    licence = timm.get_pretrained_cfg(name).license
+    if licence and licence not in _PERMISSIVE:
+        told = f'the weights {name} of timm have the licence {licence}, which may forbid commercial'
+        print_log(f'{told} use', 'current', logging.WARNING)
 
 
 def find_tag(model: str, tag: str, download: bool = True) -> tuple[Path, bool]:

@@ -216,8 +216,12 @@ def test_a_licence_that_may_forbid_commercial_use_is_told(monkeypatch):
     monkeypatch.setattr(hub, 'kept_file', lambda *_: Path('kept'))
     monkeypatch.setattr(hub, 'print_log', lambda text, *_: lines.append(text))
     hub.timm_file('vit_base_patch16_224.mae')
+    hub.timm_file('vit_base_patch16_224.mae')
     hub.timm_file('deit_small_patch16_224.fb_in1k')
-    assert len(lines) == 1 and 'vit_base_patch16_224.mae have the licence cc-by-nc-4.0' in lines[0]
+    assert (
+        len(lines) == 1
+        and 'vit_base_patch16_224.mae of timm have the licence cc-by-nc-4.0' in lines[0]
+    )
 
 
 def test_other_checkpoints_are_mmengines_affair(tmp_path):

@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar
 
-import timm
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
@@ -47,7 +46,7 @@ class CAMGenerator(BaseModule):
         self.backbone = MODELS.build(backbone)
         self.size_divisor = size_divisor
         if backbone.get('pretrained') and hasattr(self.backbone, 'timm_model'):
-            tell_licence(timm.get_pretrained_cfg(backbone['model_name']))
+            tell_licence(backbone['model_name'])
         self.backbone.eval()
         size = (img_size, img_size + size_divisor)  # photos are no squares
         try:
