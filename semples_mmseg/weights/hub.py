@@ -53,7 +53,7 @@ def timm_file(name: str, download: bool = True) -> Path:
 @functools.cache
 def tell_licence(name: str) -> None:
     """Log, once, the licence of weights by their name in timm if it is no permissive one."""
-    licence = timm.get_pretrained_cfg(name).license
+    licence = getattr(timm.get_pretrained_cfg(name), 'license', None)
     if licence and licence not in _PERMISSIVE:
         told = f'the weights {name} of timm have the licence {licence}, which may forbid commercial'
         print_log(f'{told} use', 'current', logging.WARNING)
