@@ -34,14 +34,13 @@ def main() -> None:
     """Run the command."""
     args = parse_args()
     register_components()
-    from rich.console import Console
-
     from semples_mmseg.masks.scores import class_names, score_folder, scores_table
+    from semples_mmseg.utils.console import plain_console
     from semples_mmseg.utils.io import write_json
 
     names = class_names(args.classes, args.num_classes)
     scores = score_folder(args.masks, args.truth, names, args.ids, args.num_workers)
-    Console().print(scores_table(scores))
+    plain_console().print(scores_table(scores))
     if args.json:
         write_json(args.json, scores)
 

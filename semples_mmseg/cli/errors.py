@@ -10,10 +10,12 @@ import contextlib
 import errno
 import os
 import re
+import shutil
 import signal
 import sys
 import traceback
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NoReturn
 
 from ..utils.errors import Refusal, RunError
@@ -40,14 +42,16 @@ _VERBS = dict(
 _NO_MEMORY = 'the machine, or the job, has no memory left. Use {fewer}'
 _FULL = 'the disk is full, or your share of it. Make room, or {elsewhere}'
 _DENIED = 'permission denied. Change owner or mode (ls -l shows them), or {elsewhere}'
+_LEAST_SHARED = 2**20  # bytes
+_NO_SHARED = (
+    'the workers of a data loader have no room left in shared memory (/dev/shm). Make it '
+    'larger (docker run --shm-size=8g, or --ipc=host), or use {fewer}'
+)
 _BY_TEXT = {
     r'CUDA out of memory|CUBLAS_STATUS_ALLOC_FAILED|CUDNN_STATUS_ALLOC_FAILED': (
         'the GPU is out of memory. {gpu} with nvidia-smi which other processes use the GPU'
     ),
-    r'shared memory|Bus error|unable to write to file </torch_': (
-        'the workers of a data loader have no room left in shared memory (/dev/shm). Make it '
-        'larger (docker run --shm-size=8g, or --ipc=host), or use {fewer}'
-    ),
+    r'shared memory|Bus error|unable to write to file </torch_': _NO_SHARED,
     r'DataLoader worker \(pid.*?\) (is killed by signal: Killed|exited)': (
         'a worker of a data loader was killed. Most likely the machine, or the job, has run out '
         'of memory (see dmesg). Use more memory, {fewer}'
@@ -126,6 +130,10 @@ def advice(error: BaseException, tool: bool = True) -> str | None:
         if isinstance(part, MemoryError):
             return _NO_MEMORY.format(**ways)
         if isinstance(part, OSError) and part.errno in _BY_NUMBER:
+            shared = Path('/dev/shm')  # has the semaphores of Python, whose errors name no file
+            unnamed = part.errno == errno.ENOSPC and part.filename is None and shared.is_dir()
+            if unnamed and shutil.disk_usage(shared).free < _LEAST_SHARED:
+                return _NO_SHARED.format(**ways)
             at = '' if part.filename is None else f'{os.fsdecode(part.filename)}: '
             return at + _BY_NUMBER[part.errno].format(**ways)
     return None
@@ -141,5 +149,7 @@ def _terminate(*_: object) -> NoReturn:
 
 def _end(text: str, code: int, error: BaseException) -> NoReturn:
     which = f'[process {os.environ.get("RANK")}] ' if _processes() > 1 else ''
+    # Control characters of a name in a file would command the terminal.
+    text = re.sub(r'[\x00-\x08\x0b-\x1f\x7f-\x9f]', lambda c: ascii(c[0])[1:-1], text)
     print(which + text, file=sys.stderr, flush=True)
     raise SystemExit(code) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -77,6 +78,7 @@ def picture_grid(
     """
     captions = captions or {}
     font = max(cell // 11, 9)
+    plain: dict[str, Any] = dict(fontsize=font, parse_math=False)  # a $ in a name is a $
 
     def fill(text: str) -> str:
         return '\n'.join(textwrap.fill(part, int(cell / font / 0.6)) for part in text.splitlines())
@@ -94,16 +96,16 @@ def picture_grid(
     figure.subplots_adjust(*edges, wspace=_GAP / cell, hspace=below / cell)
     axes = figure.subplots(count, len(columns), squeeze=False)
     for column, (title, pictures) in zip(axes.T, columns.items(), strict=True):
-        column[0].set_title(fill(title), fontsize=font, pad=_GAP)
+        column[0].set_title(fill(title), pad=_GAP, **plain)
         for y, (place, picture) in enumerate(zip(column, pictures, strict=True)):
             # Nearest keeps the pixels of an enlarged label map visible.
             method = 'nearest' if max(picture.shape[:2]) <= cell else None
             place.imshow(picture, interpolation=method)
             place.set(adjustable='datalim', xticks=[], yticks=[], frame_on=False)
             if title in captions:
-                place.set_xlabel(fill(captions[title][y]), fontsize=font, labelpad=1)
+                place.set_xlabel(fill(captions[title][y]), labelpad=1, **plain)
     for place, title in zip(axes[:, 0], rows, strict=False):
-        style = dict(ha='center', va='center', fontsize=font, transform=place.transAxes)
+        style = dict(plain, ha='center', va='center', transform=place.transAxes)
         place.text(-0.5 - _GAP / cell, 0.5, fill(title), **style)
     canvas.draw()
     return np.array(canvas.buffer_rgba())[..., :3]

@@ -110,7 +110,7 @@ def make_pseudo_masks(
             record = _open(out_dir, overwrite)
             number = score
             if score == AUTO and ENTRY in record:
-                number = record[ENTRY].settings.get('background_score')
+                number = record[ENTRY].settings['background_score']
             elif score == AUTO:
                 number = _choose_score(config, checkpoint, loader, order)
             settings = dict(
@@ -147,6 +147,17 @@ def _images(dataset: ConfigDict) -> tuple[Any, list[int]]:
     return images, order if indices is None else [order[index] for index in indices]
 
 
+def recorded_score(record: Record) -> float:
+    """The background score of a folder's masks; ``Refusal`` if their record is damaged."""
+    entry = record[ENTRY]
+    score: Any = entry.settings.get('background_score')
+    tags = entry.about.get('tags', {})
+    if type(score) not in (int, float) or not 0 <= score <= 1 or not isinstance(tags, dict):
+        key = 'settings.background_score' if isinstance(tags, dict) else 'about.tags'
+        raise Refusal(f'{record.file} is damaged ({key} of {ENTRY!r}): restore it, or {record.way}')
+    return score
+
+
 def _open(out_dir: str, overwrite: bool) -> Record:
     """The record of a folder, without the leftovers of a killed run and the masks to overwrite."""
     other = 'choose another folder with --out'
@@ -164,6 +175,8 @@ def _open(out_dir: str, overwrite: bool) -> Record:
         record.forget(ENTRY)
         print_log(f'Deleted {len(masks)} masks of {out_dir}.', logger='current')
     remove_leftovers(out_dir, recursive=True)
+    if ENTRY in record:
+        recorded_score(record)
     return record
 
 

@@ -9,14 +9,15 @@ from typing import Any
 
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
+from mmseg.datasets import PascalVOCDataset
 from mmseg.registry import METRICS
 
 from ..utils.errors import Refusal
 from ..utils.io import atomic_write
 from ..utils.label_png import mask_path, write_mask
+from ..utils.lists import name_some
 
 COMPETITIONS = ('comp5', 'comp6')
-NUM_CLASSES = 21
 LAYOUT = 'results/VOC2012/Segmentation/{competition}_test_cls'
 """Folder of the PNGs inside the archive."""
 
@@ -108,10 +109,11 @@ class VOCSubmission(PredictionWriter):
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Write the label maps of a batch."""
         assert self.dataset_meta is not None, 'the evaluator sets `dataset_meta`'
-        if len(self.dataset_meta['classes']) != NUM_CLASSES:
+        given = tuple(self.dataset_meta['classes'])
+        if given != PascalVOCDataset.METAINFO['classes']:
             raise Refusal(
-                f'VOCSubmission: the data set has {len(self.dataset_meta["classes"])} classes, '
-                f'VOC has {NUM_CLASSES}'
+                f'VOCSubmission: the server takes the 21 classes of VOC in their order; the data '
+                f'set has {len(given)}: {name_some([*map(str, given)], 21)}'
             )
         super().process(data_batch, data_samples)
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from mmseg.datasets import PascalVOCDataset
-from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
@@ -176,7 +175,7 @@ def scores_table(scores: Mapping[str, Any]) -> Table:
     table.add_column('')
     table.add_column('IoU', justify='right')
     for name, value in scores['IoU'].items():
-        table.add_row(escape(name), _shown(value))
+        table.add_row(name, _shown(value))
     table.add_section()
     for name in ('mIoU', 'FP', 'FN', 'precision', 'recall', 'undecided'):
         table.add_row(name, _shown(scores[name]))

@@ -1,10 +1,22 @@
 """From CAMs to soft masks and label maps, for present classes only."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..utils.errors import RunError
 from ..utils.sizes import enlarged_labels
+
+
+def refuse_nan(scores: Tensor, sample: Any) -> None:
+    """Raise ``RunError`` for CAMs or logits of a data sample of which a pixel has no best class."""
+    if scores.isnan().any():
+        raise RunError(
+            f'{sample.metainfo.get("img_path", "an image")}: what the model predicts is not a '
+            'number (NaN), so it gets no mask: its weights are damaged or too large'
+        )
 
 
 def min_max(maps: Tensor, eps: float) -> Tensor:

@@ -8,8 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from ..utils.console import plain_console
 from ..utils.errors import Missing
 from ..utils.names import count
 from .fit import check_weights, show_settings
@@ -30,7 +29,7 @@ def check_photos(
     Returns:
         The exit code: 0 if all is well, 1 if there are findings.
     """
-    console = Console(soft_wrap=True, quiet=as_json)
+    console = plain_console(soft_wrap=True, quiet=as_json)
     found = inspect_photos(photos, tags, classes, renames=renames)
     usable = found.usable(skip_unreadable=True, skip_rare=True, skip_missing=True)
     chosen = choose_settings(found.sizes.values(), **settings)
@@ -40,7 +39,7 @@ def check_photos(
         downloads = check_weights(chosen, download=False)
     except Missing as error:
         findings['weights'] = str(error)
-        console.print(f'- {error}', markup=False)
+        console.print(f'- {error}')
     show_settings(chosen, len(usable.tags), console)
     if downloads:
         console.print(f'fit will download the weights: {", ".join(downloads)}')

@@ -4,24 +4,27 @@ The confidence of a photo and tag is the IoU of its pseudo mask with the predict
 for that class. The Segmenter is trained on all pseudo masks, so masks that do not fit the other
 photos have a low IoU. docs/own_photos.md compares it with the true IoU on the demo world.
 
-A spreadsheet runs a cell that begins like a formula. Such names of photos and tags, and those that
-begin with ``'``, are written with one ``'`` more, and read without it.
+A spreadsheet runs a cell that begins like a formula; one that splits at ``;``, also the end of a
+name. A ``'`` is written before such places of photos and tags, and before a ``'`` there; reading
+takes it out.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from ..utils.errors import Refusal
 from ..utils.io import atomic_write
 from ..utils.label_png import mask_path, read_mask
 from ..utils.parallel import parallel_map
 from .run import Run
 
-_FORMULAS = tuple("=+-@\t\r\n'")
+_BEGIN = re.compile(r"(^|;\s*)(?=[=+\-@＝＋－＠\t\r\n'])")
 
 
 class Confidence(NamedTuple):
@@ -62,22 +65,26 @@ def write_confidence(run: Run) -> None:
 
 
 def read_confidence(run: Run) -> list[Confidence]:
-    """Read ``confidence.csv``."""
-    with open(run.confidence, newline='', encoding='utf-8') as file:
-        return [
-            Confidence(
-                row['photo'].removeprefix("'"),
-                row['tag'].removeprefix("'"),
-                float(row['confidence']),
-                float(row['share']),
-            )
-            for row in csv.DictReader(file)
-        ]
+    """Read ``confidence.csv``; ``Refusal`` if a row is not as ``write_confidence`` writes it."""
+    rows: list[Confidence] = []
+    labels = run.labels()
+    with open(run.confidence, newline='', encoding='utf-8', errors='replace') as file:
+        try:
+            for row in csv.DictReader(file, strict=True):
+                photo, tag = (re.sub(r"(^|;\s*)'", r'\1', row[key]) for key in ('photo', 'tag'))
+                labels[photo].index(tag)
+                rows.append(Confidence(photo, tag, float(row['confidence']), float(row['share'])))
+        except (KeyError, TypeError, ValueError, csv.Error) as error:
+            raise Refusal(
+                f'{run.confidence}, row {len(rows) + 2}: not what semples-mmseg fit has written '
+                f'({error!r}); run the same fit again, which writes the table anew'
+            ) from None
+    return rows
 
 
 def cell(text: str) -> str:
     """A name as a cell of a table, of which a spreadsheet runs nothing."""
-    return f"'{text}" if text.startswith(_FORMULAS) else text
+    return _BEGIN.sub(r"\1'", text)
 
 
 def _agreement(job: tuple[Path, Path, list[int]]) -> list[tuple[float, float]]:

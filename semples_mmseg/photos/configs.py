@@ -6,6 +6,7 @@ They have a config of this package as their base and add the data, classes and l
 from __future__ import annotations
 
 import pprint
+import re
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +94,13 @@ def _stage(name: str, length: Length, demo: bool) -> dict[str, Any]:
 
 def write_config(path: Path, base: str, content: dict[str, Any], code: str = '') -> None:
     """Write a config with a base, settings, and more lines of code."""
-    lines = [f'{key} = {pprint.pformat(value, width=96)}\n' for key, value in content.items()]
+    text = ''.join(f'{key} = {pprint.pformat(part, width=96)}\n' for key, part in content.items())
+    # MMEngine fills {{...}} in before it reads the text: only where this package means it, and
+    # there in quotes that a folder may not contain.
+    text = text.replace('{{', '{\\x7b')
+    text = re.sub(r"'\{\\x7bfileDirname}}(/[./a-z]+)'", r'r"""{{fileDirname}}\1"""', text)
     with atomic_write(path) as file:
         file.write(
             f'"""Written by semples-mmseg.\n\npython tools/train.py {path.name}\n"""\n\n'
-            f"_base_ = '{base}'\n{''.join(lines)}{code}"
+            f"_base_ = '{base}'\n{text}{code}"
         )

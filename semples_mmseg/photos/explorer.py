@@ -17,7 +17,7 @@ from ..figures.rows import load_model
 from ..figures.words import NearWord, encode_words, nearest_words, read_words
 from ..inference import SemPLeSInferencer
 from ..masks.crf import PSEUDO_MASK_CRF, crf_on_labels
-from ..masks.generate import ENTRY
+from ..masks.generate import recorded_score
 from ..masks.threshold_curve import enlarged
 from ..models.soft_masks import label_map
 from ..utils.errors import Missing
@@ -94,7 +94,7 @@ class Explorer:
         self._model: Any = self._inferencer.model
         self.classes = tuple(run.class_names())
         self.palette = class_colours(len(self.classes) + 1)
-        self.background_score = Record(run.masks)[ENTRY].settings['background_score']
+        self.background_score = recorded_score(Record(run.masks))
 
     def use_stage(self, stage: str) -> None:
         """Load mask generator and prompts from the end of a stage; CLIP stays the same."""

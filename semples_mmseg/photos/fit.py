@@ -18,6 +18,7 @@ from ..runs.forecast import forecast, show_forecast
 from ..runs.recipe import Recipe, read_recipe
 from ..runs.steps import run_steps
 from ..runs.time_left import duration
+from ..utils.console import plain_console
 from ..utils.errors import AlreadyThere, Missing, Refusal
 from ..utils.io import check_writable, folder_lock
 from ..utils.label_png import class_colours, mask_path
@@ -92,7 +93,7 @@ def fit(
             made from other photos, tags or settings, or ``out`` is inside the folder of photos.
         RunError: If a step fails.
     """
-    console = Console(soft_wrap=True)
+    console = plain_console(soft_wrap=True)
     run, root = Run(Path(out)), Path(photos)
     tags, classes = (None if path is None else Path(path) for path in (tags, classes))
     if run.folder.resolve().is_relative_to(root.resolve()):

@@ -150,13 +150,12 @@ def show_inspection(found: Inspection, console: Console) -> None:
     console.print(
         f'{tagged.root}: {count(len(tagged.tags), "tagged photo")} ({tagged.form}), {shown}, '
         f'{found.negatives} of no class',
-        markup=False,
     )
     for note in tagged.notes:
-        console.print(f'note: {note}', markup=False)
+        console.print(f'note: {note}')
     table = Table('class', 'in the prompt', 'photos')
     for name, number in found.counts.items():
         table.add_row(label_name(name), f'a photo of {prompt_name(name)}.', str(number))
     console.print(table)
     for finding in found.findings().values():
-        console.print(f'- {finding}', markup=False)
+        console.print(f'- {finding}')

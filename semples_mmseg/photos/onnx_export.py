@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
-import tempfile
 import warnings
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from ..environment import CHANNEL_CONVERSION
 from ..models import WindowedEncoderDecoder
 from ..utils.errors import MissingPackage, Refusal, RunError
-from ..utils.io import atomic_write
+from ..utils.io import atomic_write, remove_leftovers
 from ..utils.sizes import resize_bicubic
 from ..version import __version__
 from .onnx_model import KEY, OnnxModel, OnnxSettings
@@ -70,12 +69,10 @@ def export_onnx(config: str | Path, checkpoint: str | Path, out: str | Path) -> 
         expected = TorchModel(config, checkpoint, device='cpu')
     settings = settings_of(Config.fromfile(config), expected)
     graph = Graph(expected.model).eval()
-    with tempfile.TemporaryDirectory(dir=Path(out).absolute().parent) as folder:
-        file = Path(folder) / 'model.onnx'
-        _write(graph, settings, file)
-        _compare(expected, OnnxModel(file))
-        with atomic_write(out, 'wb') as stream:
-            stream.write(file.read_bytes())
+    remove_leftovers(Path(out).parent, of=Path(out).name)
+    with atomic_write(out, 'wb') as stream:
+        _write(graph, settings, stream.name)
+        _compare(expected, OnnxModel(stream.name))
 
 
 class Graph(nn.Module):
@@ -146,7 +143,7 @@ def settings_of(config: Config, trained: TorchModel) -> OnnxSettings:
     )
 
 
-def _write(graph: Graph, settings: OnnxSettings, file: Path) -> None:
+def _write(graph: Graph, settings: OnnxSettings, file: str) -> None:
     size = torch.export.Dim.AUTO
     logging.disable(logging.WARNING)  # notes on optimizations that were not possible
     try:
@@ -177,7 +174,7 @@ def _write(graph: Graph, settings: OnnxSettings, file: Path) -> None:
     program.model.metadata_props.update(
         {KEY: json.dumps(asdict(settings), ensure_ascii=False), 'version': __version__}
     )
-    program.save(str(file), external_data=False)
+    program.save(file, external_data=False)
 
 
 def _compare(expected: TorchModel, found: OnnxModel) -> None:

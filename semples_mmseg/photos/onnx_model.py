@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..utils.errors import Missing, MissingPackage, Refusal
+from ..utils.errors import Missing, MissingPackage, Refusal, RunError
 from ..utils.images import photo_pixels
 from ..utils.label_png import check_classes
 from ..utils.sizes import enlarged_labels, enlarged_size, limited_size, resize_bicubic
@@ -147,6 +147,8 @@ class OnnxModel:
         image = resize_bicubic(pixels, limited).transpose(2, 0, 1)
         image = resize_as_opencv(image, settings.resized(limited)).astype(np.float32)
         logits = resize_linear(self._logits(image), limited, settings.align_corners)
+        if np.isnan(logits).any():
+            raise RunError('the ONNX file predicts what is not a number (NaN): it is damaged')
         if limited == size:
             return logits.argmax(0).astype(np.uint8)
         return enlarged_labels(logits, size)

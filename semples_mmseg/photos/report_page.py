@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +16,7 @@ from PIL import Image
 
 from ..masks.threshold_curve import ThresholdCurve
 from ..runs.time_left import duration
-from ..utils.errors import Missing
+from ..utils.errors import Missing, Refusal
 from ..utils.images import read_image
 from ..utils.io import atomic_write
 from ..utils.label_png import mask_path, read_mask
@@ -36,6 +38,7 @@ _CAM_SIDE = 640
 """Longest side at which CAMs are computed."""
 _SCORES = [step / 100 for step in range(5, 96)]
 """Background scores of the seed curve."""
+MOST_ROWS = 300  # photos with pictures, which a browser still shows well: 45 MB
 _NEAR_ZERO = 0.1
 """Median confidence of a class whose masks and model do not agree."""
 
@@ -57,8 +60,10 @@ def write_report(
 
     Raises:
         FileNotFoundError: If the run is not finished, or ``truth`` has no mask of its photos.
-        ValueError: If a true mask has another size than its photo, or other ids.
+        ValueError: If a true mask has another size than its photo, or other ids; for too many rows.
     """
+    if rows > MOST_ROWS:
+        raise Refusal(f'--rows {rows}: a page shows at most {MOST_ROWS} photos')
     if not run.confidence.is_file():
         raise Missing(
             f'{run.folder} has no confidence.csv: the run is not finished; continue it with '
@@ -185,7 +190,7 @@ def _prompts(best: Mapping[str, str], explorer: Explorer, paths: Mapping[str, Pa
         nouns = ', '.join(f'{near.word} {near.similarity:.2f}' for near in found.get(tag, ()))
         pictures = []
         if tag in best:
-            photo = fit_within(read_image(paths[best[tag]]), _CAM_SIDE)
+            photo = _small(paths[best[tag]])
             seen = explorer.prompt_picture(photo, tag)
             pictures = [picture(photo, 'photo', tag), picture(seen, 'background prompt', tag)]
         cards.append(card(tag, [nouns or reason], pictures))
@@ -217,9 +222,12 @@ def _logged(folder: Path) -> list[tuple[int, int, float]]:
     """Step, epoch and loss of the logs in a work folder; of repeated steps the last."""
     losses = {}
     for file in sorted(folder.glob('*/vis_data/scalars.json')):
-        for line in map(json.loads, file.read_text(encoding='utf-8').splitlines()):
-            if 'loss' in line:
-                losses[line['step']] = (line['epoch'], line['loss'])
+        for written in file.read_text(encoding='utf-8', errors='replace').splitlines():
+            # Killed runs leave half a line, steps that were left out no number.
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                line = json.loads(written)
+                if math.isfinite(line['loss']):
+                    losses[int(line['step'])] = (int(line['epoch']), line['loss'])
     return [(step, *losses[step]) for step in sorted(losses)]
 
 
@@ -264,16 +272,16 @@ def _cards(
     run: Run, confidence: Sequence[Confidence], explorer: Explorer, paths: Mapping[str, Path]
 ) -> str:
     """A card for each photo: CAMs after stages, pseudo mask and prediction."""
-    photos = {name: fit_within(read_image(path), _CAM_SIDE) for name, path in paths.items()}
-    pictures = {name: [picture(photo, 'photo', name)] for name, photo in photos.items()}
+    pictures = {name: [picture(_small(path), 'photo', name)] for name, path in paths.items()}
     labels, names = run.labels(), run.class_names()
     for stage, title in _CAM_STAGES.items():
         explorer.use_stage(stage)
         for name in progress(paths, title):
-            seen = explorer.compute_cams(photos[name], labels[name])
+            seen = explorer.compute_cams(_small(paths[name]), labels[name])
             pictures[name].append(picture(seen.picture(), title, name))
     for kind, masks in (('pseudo mask', run.masks), ('model', run.predictions)):
-        for name, photo in photos.items():
+        for name in progress(paths, kind):
+            photo = _small(paths[name])
             mask = Image.fromarray(read_mask(mask_path(masks, name)))
             label = np.asarray(mask.resize(photo.shape[1::-1], Image.Resampling.NEAREST))
             painted = overlay_mask(photo, label, explorer.palette)
@@ -285,3 +293,8 @@ def _cards(
         line = ', '.join(f'{tag} {iou:.2f}' for tag, iou in own.items())
         cards.append(card(name, [line], pictures[name], f"data-iou='{data}'"))
     return '\n'.join(cards)
+
+
+def _small(path: Path) -> np.ndarray:
+    """A photo at the size of its CAMs; many would fill the memory."""
+    return fit_within(read_image(path), _CAM_SIDE)

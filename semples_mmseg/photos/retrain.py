@@ -19,6 +19,7 @@ from rich.console import Console
 from ..masks.scores import compare_masks, segmentation_scores
 from ..runs.recipe import read_recipe
 from ..runs.steps import run_steps
+from ..utils.console import plain_console
 from ..utils.errors import Missing, Refusal
 from ..utils.io import atomic_write, folder_lock
 from ..utils.label_png import mask_path, read_mask, write_classes
@@ -55,7 +56,7 @@ def retrain(run: str | Path, *, photos: str | Path | None = None, verbose: bool 
         Refusal: If a corrected mask was changed in its folder, or an import was stopped.
         RunError: If a step fails.
     """
-    console, before = Console(soft_wrap=True), Run.open(Path(run))
+    console, before = plain_console(soft_wrap=True), Run.open(Path(run))
     root = Path(photos or before.entry().about['photos'])
     before.photo_paths(folder=root)
     with folder_lock(before.folder):
@@ -81,7 +82,7 @@ def retrain(run: str | Path, *, photos: str | Path | None = None, verbose: bool 
         _compare(before, after, corrected, held_out)
     rows = [*summary(before), ('model', f'{after.model}, which predict {run} takes from now on')]
     for name, text in rows:
-        console.print(f'{name}: {text}', markup=False)
+        console.print(f'{name}: {text}')
     return after
 
 

@@ -26,9 +26,10 @@ from typing import Any
 
 from ..utils.classes import label_name
 from ..utils.errors import Missing, Refusal
+from ..utils.images import PHOTO_SUFFIXES
 from ..utils.label_png import mask_path
 from ..utils.lists import image_ids
-from ..utils.names import count
+from ..utils.names import count, is_image_id
 from ..utils.record import RECORD, Entry, Record
 from .settings import FitSettings
 
@@ -164,7 +165,12 @@ def _wrong_key(entry: Entry) -> str | None:
         return 'settings.classes'
     if not isinstance(labels, dict) or not all(map(_are_texts, labels.values())):
         return 'settings.labels'
-    if {tag for tags in labels.values() for tag in tags} - {*map(label_name, classes)}:
+    names = [name.removeprefix(PHOTOS) for name in entry.inputs if name.startswith(PHOTOS)]
+    photos = [n for n in names if is_image_id(n) and Path(n).suffix.lower() in PHOTO_SUFFIXES]
+    if names != photos:
+        return 'inputs'  # an export copies these files
+    tags = {tag for tags in labels.values() for tag in tags}
+    if tags - {*map(label_name, classes)} or labels.keys() != {*image_ids(names).values()}:
         return 'settings.labels'
     if not isinstance(entry.about.get('photos'), str):
         return 'about.photos'

@@ -10,12 +10,13 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import init_default_scope
+from mmengine.runner import load_checkpoint
 from mmseg.apis import init_model
 
 from ..datasets.transforms import set_max_side
 from ..utils.errors import Refusal
 from ..utils.images import photo_pixels
-from ..utils.label_png import class_colours
+from ..utils.label_png import check_classes, class_colours
 from ..weights import with_scheme
 
 
@@ -49,7 +50,10 @@ class TorchModel:
         config = config if isinstance(config, Config) else Config.fromfile(os.fspath(config))
         init_default_scope(config.get('default_scope', 'mmseg'))
         device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
-        self.model = init_model(config, with_scheme(os.fspath(checkpoint)), device=device)
+        self.model = init_model(config, None, device=device)
+        content = load_checkpoint(
+            self.model, with_scheme(os.fspath(checkpoint)), map_location='cpu'
+        )
         if hasattr(self.model, 'mask_generator'):
             raise Refusal(
                 f'{checkpoint} is a model of CAMs, which needs tags (SemPLeSInferencer); predict '
@@ -61,9 +65,13 @@ class TorchModel:
                 "max_side has no effect: the test pipeline has no dict(type='LimitSide', ...)"
             )
         self._pipeline = Compose(steps)
-        meta = self.model.dataset_meta
-        self.classes = tuple(meta['classes'])
-        colours = class_colours(len(self.classes), meta.get('palette') or ())
+        try:
+            meta = content.get('meta', {}).get('dataset_meta') or self.model.dataset_meta
+            self.classes = tuple(meta['classes'])
+            colours = class_colours(len(self.classes), meta.get('palette') or ())
+            check_classes([*self.classes], colours, str(checkpoint))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise Refusal(f'{checkpoint}: meta.dataset_meta has to be classes ({error})') from None
         self.palette = tuple(map(tuple, colours))
 
     @torch.no_grad()

@@ -7,16 +7,20 @@ import html
 import importlib.util
 import os
 import re
+import shutil
+import stat
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..utils.errors import MissingPackage
+from ..utils.errors import MissingPackage, Refusal
 from ..utils.images import read_image
+from ..utils.io import folder_lock
 from ..utils.label_png import write_mask
 from .explorer import Explorer, PhotoCams, fit_within
 from .overlays import overlay_mask
@@ -25,6 +29,7 @@ LONGEST_SIDE = 1024
 """Photos are shrunk to this many pixels, so that an answer takes seconds."""
 
 _MANY_CLASSES = 40
+_UPLOADS = 'semples-explore-'
 # Small photos fill their frames.
 _CSS = (
     '#photo img, #mask img, #cam img, #prompt img {width: 100%; height: 100%; object-fit: contain}'
@@ -53,7 +58,8 @@ def serve(
 ) -> None:
     """Serve the page on this machine alone, until Ctrl-C.
 
-    Uploads and masks are in a folder of this user alone, which is gone at the end.
+    Uploads and masks are in a folder of this user alone, which is gone at the end; the next page
+    removes that of a page that was killed.
 
     Args:
         explorer: The model.
@@ -64,8 +70,9 @@ def serve(
     gr = require_gradio()
     from starlette.middleware import Middleware
 
-    temporary = tempfile.TemporaryDirectory(prefix='semples-explore-', ignore_cleanup_errors=True)
-    with temporary as folder:  # of mode 700
+    _remove_uploads()
+    temporary = tempfile.TemporaryDirectory(prefix=_UPLOADS, ignore_cleanup_errors=True)
+    with temporary as folder, folder_lock(folder):  # of mode 700
         os.environ['GRADIO_TEMP_DIR'] = folder
         page = _build_page(explorer, title, Path(folder))
         page.queue(default_concurrency_limit=1)
@@ -89,6 +96,16 @@ def serve(
                 threading.Event().wait()
         finally:
             page.close(verbose=False)
+
+
+def _remove_uploads() -> None:
+    """Remove the folders of this user's pages that were killed, whose locks are free."""
+    for old in Path(tempfile.gettempdir()).glob(f'{_UPLOADS}*'):
+        with contextlib.suppress(OSError, Refusal):
+            status = old.lstat()
+            if status.st_mode == stat.S_IFDIR | 0o700 and time.time() - status.st_mtime > 60:
+                with folder_lock(old):  # within a minute of its begin it may not be locked yet
+                    shutil.rmtree(old)
 
 
 class _OwnAddress:

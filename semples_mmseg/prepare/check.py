@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from mmengine.fileio import join_path
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from ..datasets.checks import BLACK, FileCheck, Files, check_all, swapped_classes
@@ -67,14 +66,14 @@ class Report:
 
     def show(self, console: Console) -> None:
         """Print the counts per class and what was found."""
-        console.print(f'{self.name}: {self.images} images', markup=False, soft_wrap=True)
+        console.print(f'{self.name}: {self.images} images', soft_wrap=True)
         classes = Table('class')
         classes.add_column('labelled', justify='right')
         if self.masked is not None:
             classes.add_column('in mask', justify='right')
         for name, count in self.labelled.items():
             row = [count] if self.masked is None else [count, self.masked[name]]
-            classes.add_row(escape(name), *map(str, row))
+            classes.add_row(name, *map(str, row))
         console.print(classes)
         for title, kinds in (('wrong', self.findings), ('notes', self.notes)):
             table = Table(title, 'examples')
@@ -82,10 +81,10 @@ class Report:
             for kind, found in kinds.items():
                 if found:
                     shown = [f'{i}: {detail}' for i, detail in list(found.items())[:3]]
-                    table.add_row(kind, escape('\n'.join(shown)), str(len(found)))
+                    table.add_row(kind, '\n'.join(shown), str(len(found)))
             if table.row_count:
                 console.print(table)
-        console.print('clean' if self.clean else '[red]not clean[/red]')
+        console.print('clean') if self.clean else console.print('not clean', style='red')
 
 
 def check_dataset(dataset: WeakLabelDataset, name: str = '', workers: int | None = None) -> Report:

@@ -11,6 +11,7 @@ from pycocotools import mask as coco_mask
 from rich.console import Console
 
 from ..datasets.coco import COCO_CLASSES
+from ..utils.console import plain_console
 from ..utils.errors import AlreadyThere, Missing, Refusal
 from ..utils.files import read_bytes, read_json
 from ..utils.images import open_image
@@ -24,6 +25,7 @@ from .outputs import label_lines, write_files
 SPLITS = {'train': 82081, 'val': 40137}
 """Splits of COCO 2014 and how many of their images have any annotation."""
 PAINTING = 'smaller over larger by area in pixels, later over earlier of one size, crowd 255'
+_LONGEST = 1e7  # pixels
 
 
 class Region(NamedTuple):
@@ -149,7 +151,7 @@ def prepare_coco14(
     checked before anything is written. Running it again changes nothing; masks of a stopped run are
     kept and the rest is added.
     """
-    root, console = Path(root), console or Console(markup=False)
+    root, console = Path(root), console or plain_console()
     folder, target = Path(annotations or root / 'annotations'), Path(out or root)
     masks = set(masks)
     plan: list[tuple[str, Path, list[CocoImage], int]] = []
@@ -206,6 +208,11 @@ def decode_region(region: Region, size: tuple[int, int]) -> np.ndarray:
             # pycocotools takes a list of four numbers for a box
             if not coded or any(len(polygon) < 6 or len(polygon) % 2 for polygon in coded):
                 raise Refusal('expected polygons [x1, y1, x2, y2, ...] of three corners or more')
+            for polygon in coded:  # pycocotools has memory for each pixel of it, or crashes
+                corners = np.array(polygon, float).reshape(-1, 2)
+                sides = np.abs(np.diff(corners, axis=0, append=corners[:1]))
+                if not max(sides.sum(), np.abs(corners).max()) <= _LONGEST:
+                    raise Refusal('an outline that is far away or millions of pixels long')
             coded = coco_mask.merge(coco_mask.frPyObjects(coded, *size))
         elif tuple(coded['size']) != size:
             raise Refusal(f'run lengths of size {coded["size"]}, the image has {size}')

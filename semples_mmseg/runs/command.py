@@ -47,15 +47,14 @@ def run_recipe(
     ``values`` are those that the options of ``add_run_options`` do not give; ``gpus`` is the number
     of processes of the steps that have a config.
     """
-    from rich.console import Console
-
+    from ..utils.console import plain_console
     from ..utils.io import check_writable, folder_lock
     from .forecast import forecast, show_forecast
     from .recipe import read_recipe
     from .results import report_results
     from .steps import run_steps, show_plan
 
-    console = Console()
+    console = plain_console()
     places = dict(data=args.data_root) if args.data_root else {}
     names = ('seed', 'semples_options', 'segmenter_options')
     given = {name: getattr(args, name) for name in names} | dict(values or {})

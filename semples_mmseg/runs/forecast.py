@@ -204,4 +204,4 @@ def show_forecast(
         table.add_row(cost.name, images, duration(cost.seconds), memory, f'{cost.disk:.0f} MB')
     console.print(table)
     for hint in hints:
-        console.print(f'- {hint}', markup=False)
+        console.print(f'- {hint}')

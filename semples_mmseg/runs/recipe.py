@@ -20,6 +20,7 @@ element of a list becomes elements of it. ``root`` is the folder of ``configs`` 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -74,9 +75,7 @@ class Step:
 
     def fill(self, text: str) -> str:
         """A text with the folders of the places in it."""
-        for name, place in self.places.items():
-            text = text.replace(f'{{{name}}}', str(place))
-        return text
+        return re.sub(r'\{(\w+)\}', lambda name: str(self.places.get(name[1], name[0])), text)
 
     def paths(self, texts: Sequence[str]) -> dict[str, Path]:
         """Paths by their texts."""

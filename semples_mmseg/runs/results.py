@@ -57,10 +57,10 @@ def report_results(recipe: Recipe, console: Console) -> dict[str, Any]:
         'a diagnostic.',
         style='dim',
     )
-    console.print(f'figures: {recipe.folder / RESULTS}', markup=False)
+    console.print(f'figures: {recipe.folder / RESULTS}')
     last = recipe.steps[-1]
     for path in last.paths(last.outputs).values():
-        console.print(f'{last.name}: {path}', markup=False)
+        console.print(f'{last.name}: {path}')
     return results
 
 
@@ -73,4 +73,4 @@ def _figure(folder: Path, cell: Any) -> float | None:
     value = read_json(folder / name)
     for key in keys.split('.'):
         value = value[int(key) if isinstance(value, list) else key]
-    return float(value)
+    return None if value is None else float(value)

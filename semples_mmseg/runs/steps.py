@@ -20,6 +20,7 @@ from typing import IO
 from rich.console import Console
 from rich.table import Table
 
+from ..utils.console import plain_console
 from ..utils.errors import AlreadyThere, Missing, Refusal, RunError
 from ..utils.record import Record
 from .recipe import Recipe, Step
@@ -50,7 +51,7 @@ def show_plan(recipe: Recipe, console: Console) -> None:
         table.add_row(str(number), step.name, shown, _epochs(step), state)
     console.print(table)
     for reason in reasons:
-        console.print(reason, markup=False)
+        console.print(reason)
 
 
 def _epochs(step: Step) -> str:
@@ -75,7 +76,7 @@ def run_steps(
             a step that was never begun would write into a folder that holds files.
         RunError: If a step fails or does not write its outputs; complete steps stay complete.
     """
-    console = console or Console()
+    console = console or plain_console()
     record = Record(recipe.folder, way)
     logs = recipe.folder / 'logs'
     logs.mkdir(parents=True, exist_ok=True)
@@ -85,7 +86,7 @@ def run_steps(
             state = _begin(record, recipe, step)
             if state == 'complete':
                 progress.finish(record[step.name].about['seconds'])
-                console.print(f'{title}: complete, skipped', markup=False)
+                console.print(f'{title}: complete, skipped')
                 continue
             slug = '-'.join(re.findall('[a-z0-9]+', step.name.lower()))
             log = logs / f'{number:02}-{slug}.log'
@@ -103,7 +104,7 @@ def run_steps(
             seconds = round(time.monotonic() - start, 1)
             record.finish(step.name, step.paths(step.outputs).values(), seconds=seconds)
             progress.finish(seconds)
-            console.print(f'{title}: {seconds:.0f} s', markup=False)
+            console.print(f'{title}: {seconds:.0f} s')
     console.print('all steps are complete')
 
 

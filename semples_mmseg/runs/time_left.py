@@ -81,4 +81,4 @@ class Progress(ExitStack):
         if self._status:
             self._status.update(Text(line))
         else:
-            self._console.print(line, markup=False)
+            self._console.print(line)

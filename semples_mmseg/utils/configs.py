@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -54,6 +55,8 @@ def read_config(path: str | Path, options: Iterable[str] = ()) -> Config:
     Raises:
         Refusal: If it cannot be read; the message names the file (perhaps a base) and the line.
     """
+    if '{{' in os.path.abspath(path):  # filled in wherever a config names its folder
+        raise Refusal(f'{path}: MMEngine takes {{{{ in a path for a variable: rename the folder')
     try:
         config = Config.fromfile(path)
     # Configs are Python files, with errors of all types.

@@ -2,9 +2,11 @@
 
 import contextlib
 import errno
+import glob
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,8 +35,9 @@ def atomic_write(path: str | os.PathLike, mode: str = 'w') -> Iterator[IO[Any]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     encoding = None if 'b' in mode else 'utf-8'
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix='.tmp')
+    os.close(descriptor)
     try:
-        with os.fdopen(descriptor, mode, encoding=encoding) as file:
+        with open(name, mode, encoding=encoding) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -53,7 +56,11 @@ def atomic_write(path: str | os.PathLike, mode: str = 'w') -> Iterator[IO[Any]]:
 
 
 def write_json(path: str | os.PathLike, content: Any, **options: Any) -> None:
-    """Write JSON by ``atomic_write``; options as of ``json.dump``, indented by default."""
+    """Write JSON by ``atomic_write``; options as of ``json.dump``, indented by default.
+
+    NaN and infinity, which JSON has not, become null.
+    """
+    content = json.loads(json.dumps(content), parse_constant=lambda _: None)
     with atomic_write(path) as file:
         json.dump(content, file, **{'indent': 2, **options})
 
@@ -74,15 +81,19 @@ def check_writable(folder: str | os.PathLike, option: str = '--out') -> None:
         raise
 
 
-def remove_leftovers(folder: str | os.PathLike, recursive: bool = False) -> int:
-    """Remove temporary files that killed runs have left, and return their number.
+def remove_leftovers(folder: str | os.PathLike, recursive: bool = False, of: str = '*') -> int:
+    """Remove temporary files and folders that killed runs have left, and return their number.
 
-    No other run may write to the folder meanwhile; it may be missing.
+    No other run may write to the folder meanwhile; it may be missing. ``of`` is the final name of a
+    file or folder, for those of it alone.
     """
-    pattern = '**/.*.tmp' if recursive else '.*.tmp'
+    pattern = f'{"**/" if recursive else ""}.{of if of == "*" else glob.escape(of)}.????????.tmp'
     found = [path for path in Path(folder).glob(pattern) if _LEFTOVER.fullmatch(path.name)]
     for path in found:
-        path.unlink(missing_ok=True)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
     return len(found)
 
 

@@ -188,7 +188,7 @@ def explain_unknown(label: Any, classes: Sequence[str]) -> str:
     hint = (
         f'did you mean {lower[close[0]]!r}?' if close else f'the classes are {", ".join(classes)}'
     )
-    return f'unknown class {label!r}; {hint}'
+    return f'unknown class {repr(label)[:100]}; {hint}'
 
 
 def name_some(items: Sequence[str], limit: int = 3) -> str:

@@ -54,10 +54,11 @@ def check_class_names(names: Sequence[Any], where: str) -> None:
     for name in names:
         if not isinstance(name, str) or not name.strip():
             raise Refusal(f'{where}: a class needs a name, got {name!r}')
-        if len(name) > MAX_CLASS_NAME or not is_one_line(name):
+        # MMEngine fills {{...}} in wherever it stands in the text of a config.
+        if len(name) > MAX_CLASS_NAME or not is_one_line(name) or '{{' in name:
             raise Refusal(
                 f'{where}: {_shown(name)} is no class name: expected one line of at most '
-                f'{MAX_CLASS_NAME} characters'
+                f'{MAX_CLASS_NAME} characters without {{{{'
             )
     if len(set(names)) < len(names):
         twice = next(name for index, name in enumerate(names) if name in names[:index])

@@ -279,4 +279,4 @@ def _version(path: Path) -> list[int]:
 
 
 def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value))
+    return json.loads(json.dumps(value), parse_constant=str)

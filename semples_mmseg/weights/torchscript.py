@@ -74,6 +74,7 @@ def read_archive(path: Path) -> dict[str, Tensor]:
     try:
         with zipfile.ZipFile(path) as archive:
             model = _ArchiveUnpickler(archive).load()
+        return dict(_walk(model, '')) if isinstance(model, _Module) else {}
     except Refusal as error:
         raise Refusal(
             f'{path} was refused: {error}; nothing of it was run. Get the weights elsewhere, or as '
@@ -81,7 +82,6 @@ def read_archive(path: Path) -> dict[str, Tensor]:
         ) from None
     except Exception as error:  # damage shows itself as errors of many types
         raise Refusal(f'{path} is not a readable TorchScript archive: {error}') from error
-    return dict(_walk(model, '')) if isinstance(model, _Module) else {}
 
 
 def _walk(module: Any, prefix: str) -> Iterator[tuple[str, Tensor]]:

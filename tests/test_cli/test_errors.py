@@ -15,6 +15,7 @@ from semples_mmseg.cli.errors import advice, exit_codes
 from semples_mmseg.engine.finite_step_hook import FiniteStepHook
 from semples_mmseg.models.stages import resolve_stage
 from semples_mmseg.utils.io import check_writable
+from semples_mmseg.weights import resolve
 
 # As PyTorch words them.
 BUS = (
@@ -95,6 +96,8 @@ def test_a_refusal_is_one_line(capsys, tmp_path):
     (tmp_path / 'file').touch()
     code, text = ended(lambda: check_writable(tmp_path / 'file'), capsys)
     assert code == 2 and text.startswith('error: the folder') and text.count('\n') == 1
+    code, text = ended(lambda: resolve('\x1b]0;title\x07\x9bm'), capsys)
+    assert code == 2 and '\\x1b]0;title' in text and not {'\x1b', '\x07', '\x9b'} & {*text}
 
 
 def test_what_ends_a_run_is_one_line(capsys):

@@ -23,6 +23,7 @@ STAGES = [
     dict(name='match', epochs=1, batch_size=4),
     dict(name='refine', epochs=1, batch_size=4),
 ]
+SHARED = Path('/dev/shm')
 LIBC = ctypes.CDLL(None, use_errno=True)
 PRIVATE, RECURSIVE, NEW_NAMESPACE = 1 << 18, 1 << 14, 1 << 17
 
@@ -61,6 +62,10 @@ class Trouble(Hook):
     def __init__(self, kind):
         self.kind = kind
 
+    def before_train_epoch(self, runner):
+        if self.kind == 'shared' and runner.epoch == 1:
+            fill(SHARED)
+
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         if runner.epoch != 1:
             return
@@ -75,10 +80,10 @@ class Trouble(Hook):
 
 def train(config, run, kind, *options):
     """tools/train.py; then what it has left is looked at where it is."""
-    if kind == 'full':
+    if kind in ('full', 'shared'):
         own_mounts()
-        mount('tmpfs', run, 'tmpfs', options='size=16m')
-    workers = int(kind in ('worker', 'photo'))
+        mount('tmpfs', run if kind == 'full' else SHARED, 'tmpfs', options='size=17m')
+    workers = int(kind in ('worker', 'photo', 'shared'))
     sys.argv = ['train.py', str(config), '--work-dir', str(run), '--cfg-options']
     sys.argv += [f'train_dataloader.num_workers={workers}', *options]
     try:
@@ -130,10 +135,11 @@ def start(tmp_path):
         ('worker', 1, 'error: a worker of a data loader was killed.'),
         ('SIGTERM', 143, 'stopped: by SIGTERM.'),
         ('full', 1, 'epoch_2.pth: the disk is full'),
+        ('shared', 1, 'error: the workers of a data loader have no room left in shared memory'),
     ],
 )
 def test_a_failure_says_what_to_do_and_leaves_the_last_checkpoint(start, kind, code, words):
-    if kind == 'full' and forked(Path(os.devnull), own_mounts)[0]:
+    if kind in ('full', 'shared') and forked(Path(os.devnull), own_mounts)[0]:
         pytest.skip('mounting takes rights that these tests do not have')
     got, text = start(kind)
     assert got == code, text

@@ -64,6 +64,8 @@ def test_subset_of_classes_drops_other_labels(root: Path) -> None:
 
 
 ENTITIES = '<!DOCTYPE a [<!ENTITY x "cat">]><annotation><object><name>&x;</name></object>'
+LAUGHS = ''.join(f'<!ENTITY l{n + 1} "{f"&l{n};" * 10}">' for n in range(9))
+QUADRATIC = f'<!DOCTYPE a [<!ENTITY x "{"x" * 50_000}">]><annotation>{"&x;" * 50_000}'
 
 
 @pytest.mark.parametrize(
@@ -71,6 +73,13 @@ ENTITIES = '<!DOCTYPE a [<!ENTITY x "cat">]><annotation><object><name>&x;</name>
     [
         ('<annotation><object>', 'is not an XML file'),
         (ENTITIES + '</annotation>', 'declares a document type'),
+        (ENTITIES.replace('"cat"', 'SYSTEM "file:///etc/passwd"'), 'declares a document type'),
+        (f'<!DOCTYPE a [<!ENTITY l0 "ha">{LAUGHS}]><annotation>&l9;', 'declares a document type'),
+        (QUADRATIC, 'declares a document type'),
+        ('<annotation>' + '<object>' * 100_000, 'is not an XML file'),
+        (f'<annotation><object><name>{"x" * 10**6}</name></object></annotation>', 'unknown class'),
+        (f'<object>{"<object>" * 100_000}{"</object>" * 100_001}', 'expected <annotation>'),
+        ('<annotation>&#0;</annotation>', 'is not an XML file'),
         ('<annotation><object/></annotation>', 'expected <annotation> with'),
         ('<annotation><object><name>persn</name></object></annotation>', "mean 'person'"),
     ],

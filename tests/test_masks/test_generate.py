@@ -163,6 +163,23 @@ def test_masks_of_something_else_are_refused_unless_made_anew(tmp_path, world, c
     assert make_pseudo_masks(*arguments) == dict(masks=0)
 
 
+@pytest.mark.parametrize(
+    ('part', 'key', 'value'),
+    [('settings', 'background_score', value) for value in (None, '0.3', 3, True, [])]
+    + [('about', 'tags', value) for value in ([], 'a', None)],
+)
+def test_a_record_changed_by_hand_is_named(tmp_path, world, part, key, value):
+    arguments = world, str(tmp_path / 'weights.pth'), str(tmp_path / 'out')
+    make_pseudo_masks(*arguments)
+    file = tmp_path / 'out/record.json'
+    content = json.loads(file.read_text())
+    content['masks'][part][key] = value
+    file.write_text(json.dumps(content))
+    for score in (None, 'auto'):
+        with pytest.raises(ValueError, match=rf'record\.json is damaged \({part}.{key}'):
+            make_pseudo_masks(*arguments, background_score=score)
+
+
 def test_a_folder_of_other_png_files_is_never_touched(tmp_path, world):
     (tmp_path / 'out').mkdir()
     Image.new('L', (2, 2)).save(tmp_path / 'out' / 'precious.png')

@@ -5,12 +5,15 @@ import tarfile
 import numpy as np
 import pytest
 import torch
+from mmseg.datasets import PascalVOCDataset
 from mmseg.registry import METRICS
 from PIL import Image
 
 IDS = ('2008_000006', '2008_000011', '2008_000012')
 FOLDER = 'results/VOC2012/Segmentation/comp6_test_cls'
-VOC_META = dict(classes=tuple(range(21)), palette=[[k, 0, 0] for k in range(21)])
+VOC_META = dict(
+    classes=PascalVOCDataset.METAINFO['classes'], palette=[[k, 0, 0] for k in range(21)]
+)
 
 
 def sample(path, **known):
@@ -94,5 +97,9 @@ def test_wrong_options_are_refused(tmp_path):
         writer(tmp_path, VOC_META, 'VOCSubmission', competition='comp7')
     metric = writer(tmp_path, dict(classes=tuple(range(81))), 'VOCSubmission')
     assert metric.archive.name == 'comp5_test_cls.tar.gz'
-    with pytest.raises(ValueError, match='81 classes'):
+    with pytest.raises(ValueError, match='has 81: '):
+        metric.process(None, [dict()])
+    names = VOC_META['classes']
+    metric.dataset_meta = dict(classes=(*names[:19], 'tv', 'train'))
+    with pytest.raises(ValueError, match='has 21: .*sofa, tv, train'):
         metric.process(None, [dict()])

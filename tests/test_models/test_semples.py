@@ -10,6 +10,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 
 from semples_mmseg.models.stages import STAGES, resolve_stage
+from semples_mmseg.utils.errors import RunError
 
 LABELS = ([1, 0, 1], [0, 1, 0], [0, 0, 0])
 
@@ -143,6 +144,15 @@ def test_predict_equals_the_one_by_one_computation(tiny_semples, make_samples):
             torch.testing.assert_close(sample.cams.data, expected, rtol=1e-4, atol=1e-4)
         else:
             assert (sample.pred_sem_seg.data == 0).all()
+
+
+def test_a_photo_whose_cams_are_not_numbers_is_named(tiny_semples, make_samples):
+    model, samples = build(tiny_semples).eval(), make_samples([1, 0, 1], [0, 1, 0])
+    samples[1].set_metainfo(dict(img_path='b/second.jpg'))
+    images = torch.randn(2, 3, 64, 64)
+    images[1, 0, 5, 5] = torch.nan
+    with pytest.raises(RunError, match='b/second.jpg: what the model predicts is not a number'):
+        model.predict(images, samples)
 
 
 def test_predictions_fit_mmsegs_own_metric(tiny_semples, make_samples):

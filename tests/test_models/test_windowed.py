@@ -21,6 +21,7 @@ from tiny_segmenter import (
     randomise,
 )
 
+from semples_mmseg.utils.errors import RunError
 from semples_mmseg.utils.sizes import enlarged_size
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
@@ -134,6 +135,10 @@ def test_images_of_a_batch_may_differ_in_size(make_voc_tree):
         apart = [model.module.test_step(pseudo_collate([item]))[0] for item in data]
     for one, other in zip(together, apart, strict=True):
         assert torch.equal(one.pred_sem_seg.data, other.pred_sem_seg.data)
+    data[1]['data_samples'].set_metainfo(dict(img_path='b/second.jpg'))
+    next(model.module.decode_head.parameters()).data.fill_(torch.nan)
+    with torch.no_grad(), pytest.raises(RunError, match='b/second.jpg: .* not a number'):
+        model.module.test_step(pseudo_collate(data[1:2]))
 
 
 @pytest.mark.parametrize('views', ['one', 'many'])

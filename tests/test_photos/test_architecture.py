@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pytest
+import torch
 from mmengine.config import Config
 from PIL import Image
 from tiny_run import make_run, picture
@@ -139,6 +140,24 @@ def test_impossible_numbers_are_named(folder, value):
 def test_a_damaged_description_is_one_message(folder, key, value):
     change(folder, **{key: value})
     with pytest.raises(Refusal, match=rf'model\.json.*{key}'):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    'meta',
+    [
+        [1],
+        dict(dataset_meta='x'),
+        dict(dataset_meta=dict(classes=3)),
+        dict(dataset_meta=dict(classes=['a', 3], palette=[])),
+        dict(dataset_meta=dict(classes=['a', 'b'], palette='zz')),
+        dict(dataset_meta=dict(classes=['a', 'b'], palette=[[0, 0, 300]] * 2)),
+    ],
+)
+def test_classes_of_a_checkpoint_are_checked(folder, meta):
+    content = torch.load(folder / 'segmenter.pth', weights_only=True)
+    torch.save(dict(content, meta=meta), folder / 'segmenter.pth')
+    with pytest.raises(Refusal, match=r'segmenter\.pth'):
         load(folder)
 
 

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import urllib.request
 
 import numpy as np
@@ -17,7 +18,15 @@ from PIL import Image
 
 from semples_mmseg.photos.explorer import Explorer, fit_within
 from semples_mmseg.photos.run import Run
+from semples_mmseg.photos.web_page import _remove_uploads
 
+HOLD = """
+import sys
+from filelock import FileLock
+with FileLock(sys.argv[1] + '/.lock', timeout=0):
+    print('held', flush=True)
+    sys.stdin.read()
+"""
 CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser')
 
 
@@ -87,6 +96,28 @@ def address(explored, tmp_path):
     rest, _ = process.communicate(timeout=30)
     assert process.returncode == 0 and 'KeyboardInterrupt' not in rest, rest
     assert not any(temporary.rglob('semples-explore-*'))
+
+
+def test_uploads_of_a_killed_page_are_removed_by_the_next(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    (tmp_path / 'mine').mkdir(mode=0o700)
+    for name in ('killed', 'running', 'begins', 'public'):
+        folder = tmp_path / f'semples-explore-{name}'
+        folder.mkdir(mode=0o755 if name == 'public' else 0o700)
+        (folder / 'photo.png').touch()
+        if name != 'begins':
+            os.utime(folder, (0, 0))
+    (tmp_path / 'semples-explore-link').symlink_to(tmp_path / 'mine')
+    running = tmp_path / 'semples-explore-running'
+    words, pipe = [sys.executable, '-c', HOLD, str(running)], subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe) as process:
+        assert process.stdout.readline() == b'held\n'
+        os.utime(running, (0, 0))
+        _remove_uploads()
+        process.stdin.close()
+    left = sorted(path.name.removeprefix('semples-explore-') for path in tmp_path.iterdir())
+    assert left == ['begins', 'link', 'mine', 'public', 'running']
+    assert not any((tmp_path / 'mine').iterdir())
 
 
 def test_only_the_own_page_may_ask_and_upload(address, tmp_path):

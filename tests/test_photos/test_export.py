@@ -55,6 +55,8 @@ def test_masks_go_to_their_photos(run, tmp_path, capsys):
 @pytest.mark.parametrize(('format', 'folder'), [('voc', 'JPEGImages'), ('yolo', 'images')])
 def test_photos_are_copied_by_the_names_of_the_masks(run, tmp_path, format, folder):
     out = tmp_path / 'new' / format
+    killed = out.parent / f'.{format}.ab_d1234.tmp'  # by an export that was killed
+    (killed / format).mkdir(parents=True)
     labelled = semples_mmseg.export(run.folder, format, out, copy_photos=True)
     assert len(labelled.names) == 4
     copied = {path.name: path.read_bytes() for path in (out / folder).iterdir()}

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 from unittest import mock
 
 import cv2
@@ -11,13 +12,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from semples_mmseg.photos import onnx_export
 from semples_mmseg.photos.onnx_model import (
     OnnxModel,
     OnnxSettings,
     resize_as_opencv,
     resize_linear,
 )
-from semples_mmseg.utils.errors import Refusal
+from semples_mmseg.utils.errors import Refusal, RunError
 
 
 @pytest.mark.parametrize('size, wanted', [((60, 90), (70, 105)), ((300, 420), (70, 98))])
@@ -71,6 +73,32 @@ def test_settings_that_are_not_possible_are_named():
     for text in ('[]', '3', json.dumps(GOOD | dict(more=1)), '{"classes": []}'):
         with pytest.raises(Refusal, match='expected an object of'):
             OnnxSettings.from_json(text)
+
+
+def test_a_graph_without_numbers_gives_no_mask(monkeypatch):
+    model = OnnxModel.__new__(OnnxModel)
+    model._settings, model.max_side = OnnxSettings.from_json(json.dumps(GOOD)), None
+    monkeypatch.setattr(OnnxModel, '_run', lambda *_: np.full((2, 64, 64), np.nan, np.float32))
+    with pytest.raises(RunError, match='not a number'):
+        model.predict(np.zeros((64, 64, 3), np.uint8))
+
+
+def test_an_export_that_is_stopped_or_killed_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(onnx_export, 'check_packages', lambda: None)
+    for name in ('TorchModel', 'settings_of', 'Graph', 'OnnxModel'):
+        monkeypatch.setattr(onnx_export, name, mock.MagicMock())
+    monkeypatch.setattr(onnx_export.Config, 'fromfile', lambda _: None)
+    monkeypatch.setattr(onnx_export, '_write', lambda *a: Path(a[-1]).write_bytes(b'graph'))
+    monkeypatch.setattr(onnx_export, '_compare', mock.Mock(side_effect=[KeyboardInterrupt, None]))
+    killed, other = tmp_path / '.x.onnx.ab_d1234.tmp', tmp_path / '.y.onnx.ab_d1234.tmp'
+    for file in (killed, other):
+        file.write_bytes(b'half of a gr')
+    with pytest.raises(KeyboardInterrupt):
+        onnx_export.export_onnx('config', 'weights', tmp_path / 'x.onnx')
+    assert [*tmp_path.iterdir()] == [other]
+    onnx_export.export_onnx('config', 'weights', tmp_path / 'x.onnx')
+    assert {*tmp_path.iterdir()} == {other, tmp_path / 'x.onnx'}
+    assert (tmp_path / 'x.onnx').read_bytes() == b'graph'
 
 
 def test_what_is_missing_is_named(tmp_path):

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import math
 import re
 import shutil
 from html.parser import HTMLParser
@@ -34,7 +35,9 @@ def test_page(explored, capsys):
     log = explored.semples / '20260101_000000/vis_data/scalars.json'
     log.parent.mkdir(parents=True)
     lines = [dict(loss=2.0 - epoch / 999, epoch=epoch, step=epoch * 2) for epoch in range(1, 999)]
-    log.write_text(''.join(json.dumps(line) + '\n' for line in lines))
+    left_out = dict(loss=math.nan, epoch=1, step=3)  # and a run that was killed while it wrote
+    lines = [json.dumps(line) for line in [*lines, left_out, []]]
+    log.write_text('\n'.join([*lines, '{"loss": 1.0, "epo']))
     log = explored.segmenter / '20260101_000000/vis_data/scalars.json'
     log.parent.mkdir(parents=True)
     lines = [dict(loss=0.9 - step / 50, epoch=1, step=step) for step in (0, 10, 20)]
@@ -112,6 +115,8 @@ def test_an_unfinished_run_says_so(explored, tmp_path):
     (tmp_path / 'run/confidence.csv').unlink()
     with pytest.raises(FileNotFoundError, match='not finished'):
         write_report(Run(tmp_path / 'run'))
+    with pytest.raises(Refusal, match='at most 300 photos'):
+        write_report(explored, 5000)
 
 
 @pytest.mark.parametrize(
@@ -121,6 +126,9 @@ def test_an_unfinished_run_says_so(explored, tmp_path):
         ('settings', 'classes', None),
         ('settings', 'labels', {'cup/1': ['car']}),
         ('settings', 'labels', []),
+        ('settings', 'labels', {'cup/1': ['cup']}),
+        ('inputs', 'photos/../key.png', [1, 1, '']),
+        ('inputs', 'photos/.ssh/id_rsa', [1, 1, '']),
         ('about', 'photos', 3),
         ('about', 'sizes', {'cup/1.png': [1, 'x']}),
         ('about', 'fit', {'stages': 3}),
@@ -130,5 +138,5 @@ def test_an_entry_changed_by_hand_is_named(explored, tmp_path, part, key, value)
     content = json.loads((explored.folder / 'record.json').read_text())
     content['run'][part][key] = value
     (tmp_path / 'record.json').write_text(json.dumps(content))
-    with pytest.raises(Refusal, match=rf'record\.json.*{key}'):
+    with pytest.raises(Refusal, match=rf'record\.json.*{key.partition("/")[0]}|{part} of'):
         Run(tmp_path).fit_settings()

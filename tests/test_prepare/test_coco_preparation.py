@@ -155,6 +155,8 @@ def first_annotation(**changes):
             "without a folder, got '../x.jpg'",
         ),
         (first_annotation(segmentation=[[1, 2, 3, 4]]), 'annotation 100 has no valid segm'),
+        (first_annotation(segmentation=[[0, 0, 1e9, 1e9, 0, 5]]), 'annotation 100 .* outline'),
+        (first_annotation(segmentation=[[1e300, 0, 1e300, 1, 1e300, 0]]), 'annotation 100'),
         (first_annotation(segmentation=dict(counts=[1200], size=[40, 30])), 'of size'),
         (
             lambda content: content['images'][3].update(height=31),

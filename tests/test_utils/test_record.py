@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from semples_mmseg.utils.files import read_json
+from semples_mmseg.utils.io import write_json
 from semples_mmseg.utils.record import Record
 
 
@@ -87,6 +89,15 @@ def test_inputs_may_be_added_and_those_without_a_result_replaced(made) -> None:
     assert state(folder, inputs, grows=True) == 'unfinished'
     with pytest.raises(ValueError, match='bad was added'):
         state(folder, inputs)
+
+
+def test_numbers_that_json_has_not_are_read_back(made) -> None:
+    folder, inputs = made
+    record = Record(folder / 'out')
+    record.begin('scores', dict(side=float('inf')), inputs, miou=float('nan'))
+    write_json(folder / 'metrics.json', dict(mIoU=float('nan'), IoU=[1.0, float('-inf')]))
+    assert Record(folder / 'out').state('scores', dict(side=float('inf')), inputs) == 'unfinished'
+    assert read_json(folder / 'metrics.json') == dict(mIoU=None, IoU=[1.0, None])
 
 
 def test_anew_and_forgotten(made) -> None:

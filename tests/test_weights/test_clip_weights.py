@@ -192,6 +192,10 @@ def test_damaged_archives(archive, tmp_path):
     write_archive(tmp_path / 'bare.pt', pickled)  # the tensors' data are gone
     with pytest.raises(ValueError, match='bare.pt is not a readable TorchScript archive'):
         build_clip(CONFIG, str(tmp_path / 'bare.pt'))
+    inside = b'c__torch__\nNet\n)\x81q\x00}X\x03\x00\x00\x00ownh\x00sb.'  # a module inside itself
+    write_archive(tmp_path / 'circle.pt', b'\x80\x02' + inside)
+    with pytest.raises(ValueError, match='circle.pt is not a readable TorchScript archive'):
+        build_clip(CONFIG, str(tmp_path / 'circle.pt'))
     write_archive(tmp_path / 'empty.pt', pickle.dumps(None))
     with pytest.raises(ValueError, match='empty.pt holds no tensors'):
         build_clip(CONFIG, str(tmp_path / 'empty.pt'))

@@ -39,11 +39,10 @@ def main() -> None:
     parser = build_parser()
     args = parser.parse_args()
     register_components()
-    from rich.console import Console
-
     from semples_mmseg.prepare.check import check_dataset
     from semples_mmseg.prepare.named import dataset_of_folders, datasets_of_config
     from semples_mmseg.utils.configs import read_config
+    from semples_mmseg.utils.console import plain_console
     from semples_mmseg.utils.io import write_json
 
     if args.config:
@@ -63,7 +62,7 @@ def main() -> None:
     reports = [check_dataset(dataset, k, args.workers) for k, dataset in datasets.items()]
     if args.json:
         write_json(args.json, [report.to_json() for report in reports])
-    console = Console()
+    console = plain_console()
     for report in reports:
         report.show(console)
     parser.exit(0 if all(report.clean for report in reports) else 1)

@@ -39,13 +39,12 @@ def main() -> None:
     parser = build_parser()
     args = parser.parse_args()
     register_components()
-    from rich.console import Console
-
     from semples_mmseg.prepare.voc12 import prepare_voc
+    from semples_mmseg.utils.console import plain_console
     from semples_mmseg.utils.lists import name_some
 
     done = prepare_voc(**vars(args))
-    console = Console(soft_wrap=True, markup=False)
+    console = plain_console(soft_wrap=True)
     console.print(', '.join(f'{split} {count}' for split, count in done.counts.items()))
     console.print(f'masks written: {done.masks_made}')
     console.print(f'labels from annotations: {done.from_xml}, from masks: {len(done.from_masks)}')

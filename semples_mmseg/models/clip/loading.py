@@ -2,7 +2,6 @@
 
 import copy
 import importlib.util
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from open_clip.tokenizer import HFTokenizer
 from torch import Tensor, nn
 
 from ...utils.errors import Missing, Refusal
+from ...utils.files import read_json
 from ...utils.lists import name_some
 from ...weights import read_state_dict, resolve
 from ...weights.hub import find_tag, reachable
@@ -30,7 +30,7 @@ def _model_config(model: str | dict[str, Any]) -> dict[str, Any]:
     if isinstance(model, dict):
         return copy.deepcopy(model)
     if model.endswith('.json'):
-        return json.loads(resolve(model).read_text(encoding='utf-8'))
+        return read_json(resolve(model), 'CLIP config')
     config = open_clip.get_model_config(model.replace('/', '-'))
     if config is None:
         raise Refusal(
@@ -101,7 +101,7 @@ def build_clip(
         if Path(pretrained).suffix != '' or Path(pretrained).exists():
             path = resolve(pretrained)
             file = path.parent / 'open_clip_config.json'  # as in open_clip's downloads
-            beside = json.loads(file.read_text(encoding='utf-8')) if file.is_file() else {}
+            beside = read_json(file, 'CLIP config') if file.is_file() else {}
             quick = beside.get('model_cfg', {}).get('quick_gelu', False)
             preprocessing = beside.get('preprocess_cfg', {})
         elif isinstance(model, str) and not model.endswith('.json'):

@@ -19,7 +19,7 @@ from ...utils.classes import check_same_classes, model_metainfo, read_classes
 from ...utils.errors import Refusal
 from ...weights.loading import check_state_dict
 from ..mask_generators.protocol import GeneratorOutput, check_generator
-from ..soft_masks import label_map, min_max
+from ..soft_masks import label_map, min_max, refuse_nan
 from ..stages import STAGES, Stage
 
 _GUESSED = (
@@ -242,6 +242,7 @@ class CAMSegmentor(BaseSegmentor):
             for output in outputs if len(classes) else ():
                 grid = output[index][0][present][None]
                 total += F.interpolate(grid, size, mode='bilinear', align_corners=False)[0]
+            refuse_nan(total, sample)
             cams = min_max(total, eps=1e-8)
             sample.cams = PixelData(data=cams)
             sample.set_field(classes, 'cam_classes', dtype=Tensor)

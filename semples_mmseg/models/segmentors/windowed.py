@@ -15,7 +15,7 @@ from ...utils.classes import model_metainfo, read_classes
 from ...utils.errors import Refusal
 from ...utils.sizes import enlarged_size
 from ...weights.loading import check_state_dict
-from ..soft_masks import best_classes
+from ..soft_masks import best_classes, refuse_nan
 
 
 @MODELS.register_module()
@@ -90,6 +90,8 @@ class WindowedEncoderDecoder(EncoderDecoder):
             if 'limited_shape' in sample.metainfo:
                 sample.set_metainfo(dict(ori_shape=sample.limited_shape))
         samples = super().postprocess_result(seg_logits, data_samples)
+        for sample in samples:
+            refuse_nan(sample.seg_logits.data, sample)
         if self.test_cfg.get('restrict_to_image_labels'):
             for sample in samples:
                 self._restrict(sample)

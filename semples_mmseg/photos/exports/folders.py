@@ -87,7 +87,8 @@ def write_yolo(labelled: LabelledPhotos, folder: Path) -> None:
             for corners in outlines(region)
         ]
         _write(folder / 'labels' / f'{stems[photo]}.txt', lines)
-    names = [f'  {index}: {json.dumps(name)}' for index, name in enumerate(labelled.classes[1:])]
+    quoted = [json.dumps(name, ensure_ascii=False) for name in labelled.classes[1:]]
+    names = [f'  {index}: {name}' for index, name in enumerate(quoted)]
     _write(folder / 'data.yaml', ['train: train.txt', 'val: val.txt', 'names:', *names])
     images = [f'./images/{name}{PurePosixPath(photo).suffix}' for photo, name in stems.items()]
     held_out = images[4::5] or images[-1:]

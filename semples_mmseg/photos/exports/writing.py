@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path, PurePosixPath
 
 from ...utils.errors import AlreadyThere, Missing, Refusal
-from ...utils.io import atomic_write, write_json
+from ...utils.io import atomic_write, remove_leftovers, write_json
 from ...utils.label_png import class_colours, mask_path
 from ...utils.lists import name_some
 from ..run import Run
@@ -90,6 +90,7 @@ def write_masks(
     for file in (path, labels) if format == 'labelstudio' else (path,):
         if file.exists() and not empty:
             raise AlreadyThere(f'{file} is there already: name another with --out')
+    remove_leftovers(path.parent, of=path.name)
     if is_folder:
         _write_folder(labelled, format, path, copy_photos)
     elif format == 'cvat':
@@ -105,7 +106,7 @@ def write_masks(
 def _write_folder(labelled: LabelledPhotos, format: str, path: Path, copy_photos: bool) -> None:
     """Write to a temporary folder that becomes ``path`` when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f'.{path.name}.', dir=path.parent) as temporary:
+    with tempfile.TemporaryDirectory('.tmp', f'.{path.name}.', path.parent) as temporary:
         folder = Path(temporary) / path.name
         folder.mkdir()  # unlike the temporary one, with the user's default permissions
         if format == 'labelme':
