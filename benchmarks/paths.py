@@ -8,12 +8,13 @@ from functools import partial
 
 from .cams import OurCAMs, TextbookCAMs
 from .data_set import OurCRF, OurCurve, TextbookCRF, TextbookCurve
-from .loading import Loading
+from .loading import RIVALS, Loading
 from .setting import SEGMENTER_BATCH, STEP_BATCH, Setting, Side
 from .steps import CROSS_ENTROPY, OurStep, SegmenterStep, TextbookStep
 
 OURS = 'ours'
 TEXTBOOK = 'textbook'
+FROZEN = 'textbook, CLIP frozen'
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,11 @@ class Path:
 
 
 def _stage(title: str, stage: str) -> Path:
-    sides = {OURS: partial(OurStep, stage=stage), TEXTBOOK: partial(TextbookStep, stage=stage)}
+    sides = {
+        OURS: partial(OurStep, stage=stage),
+        TEXTBOOK: partial(TextbookStep, stage=stage),
+        FROZEN: partial(TextbookStep, stage=stage, frozen=True),
+    }
     return Path(title, sides, batch=STEP_BATCH)
 
 
@@ -59,7 +64,7 @@ PATHS = {
     ),
     'loading': Path(
         'loading and augmentation, 2 processes',
-        {OURS: Loading, 'one process': partial(Loading, workers=0)},
+        {OURS: Loading, 'one process': partial(Loading, workers=0), **RIVALS},
         images=256,
         cpu_only=True,
     ),

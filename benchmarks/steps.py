@@ -94,9 +94,9 @@ class OurStep(Step):
 
 
 class TextbookStep(Step):
-    """A step as published, with the weights of ``OurStep``."""
+    """A step as published, with the weights of ``OurStep``; ``frozen``: CLIP gets no gradients."""
 
-    def __init__(self, setting: Setting, stage: str) -> None:
+    def __init__(self, setting: Setting, stage: str, frozen: bool = False) -> None:
         config = semples_config(setting)
         ours = build(config, setting)
         ours.set_stage(STAGES[stage])
@@ -112,6 +112,7 @@ class TextbookStep(Step):
             config.losses.refine.weight,
         ).to(setting.device)
         model.mask_generator.train(stage != 'prompt')
+        model.clip.requires_grad_(not frozen)
         super().__init__(model, trains, _adamw(model, trains), setting.device == 'cuda')
         self.setting, self.stage = setting, stage
         side = ours.image_head.input_size[0]

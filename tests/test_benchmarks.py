@@ -10,7 +10,7 @@ from run_tool import run_tool
 from benchmarks import collection, measuring, run
 from benchmarks.cams import OurCAMs, TextbookCAMs
 from benchmarks.data_set import OurCRF, OurCurve, TextbookCRF, TextbookCurve
-from benchmarks.loading import Loading
+from benchmarks.loading import RIVALS, Loading
 from benchmarks.models import draw_labels
 from benchmarks.setting import Setting, Side
 from benchmarks.steps import CROSS_ENTROPY, OurStep, SegmenterStep, TextbookStep
@@ -31,9 +31,11 @@ def assert_same(got, expected, rtol=1e-3):
         torch.testing.assert_close(value / scale, expected[name] / scale, rtol=rtol, atol=rtol)
 
 
+@pytest.mark.parametrize('frozen', [False, True])
 @pytest.mark.parametrize('stage', ['match', 'prompt', 'refine'])
-def test_stage_steps_have_equal_losses_and_gradients(setting, stage):
-    sides = OurStep(setting, stage), TextbookStep(setting, stage)
+def test_stage_steps_have_equal_losses_and_gradients(setting, stage, frozen):
+    sides = OurStep(setting, stage), TextbookStep(setting, stage, frozen)
+    assert any(p.requires_grad for p in sides[1].model.clip.parameters()) != frozen
     (ours, own_gradients), (losses, gradients) = (side.losses_and_gradients() for side in sides)
     assert_same(ours, losses, rtol=1e-5)
     assert_same(own_gradients, gradients)
@@ -95,6 +97,14 @@ def test_both_loaders_give_every_image_with_its_labels(setting):
             assert (sample.image_labels.numpy() == row).all()
 
 
+@pytest.mark.parametrize('name', RIVALS)
+def test_rivals_load_every_image(setting, name):
+    pytest.importorskip('timm')
+    images = RIVALS[name](setting)()
+    images = [image['inputs'] if isinstance(image, dict) else image for image in images]
+    assert [image.shape for image in images] == [(3, 224, 224)] * 3
+
+
 def test_segmenter_steps_are_equal_before_clipping_begins(setting):
     results = []
     for loss in (None, CROSS_ENTROPY):
@@ -118,7 +128,7 @@ def test_the_command_measures_paths_and_scaling(tmp_path, capsys):
     assert result['machine']['versions']['torch'] == torch.__version__
     assert list(result['paths']) == ['refine', 'curve']
     sides = [side for path in result['paths'].values() for side in path['sides'].values()]
-    assert len(sides) == 4 and all(side['seconds'] > 0 for side in sides)
+    assert len(sides) == 5 and all(side['seconds'] > 0 for side in sides)
     # counted, not timed: the same on every machine
     flops = {name: side['flops'] for name, side in result['paths']['refine']['sides'].items()}
     assert flops['textbook'] > 1.5 * flops['ours'] > 0

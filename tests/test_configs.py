@@ -13,6 +13,7 @@ from semples_mmseg.utils.linter import lint
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / 'configs').rglob('*.py'))
 WINDOWED = 'WindowedEncoderDecoder'
+CROPS, STAGES = {'train_dataloader', 'match_pipeline'}, {'stages', 'prompt_pipeline'}
 RUNNABLE = [path for path in CONFIGS if not {'_base_', 'runs'} & {*path.relative_to(ROOT).parts}]
 
 
@@ -51,27 +52,33 @@ def test_a_config_is_whole_and_says_each_fact_once(path, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ('published', 'ours', 'changes'),
     [
-        ('semples/voc_published', 'semples/voc_refine', {'model', 'param_scheduler'}),
-        ('semples/coco_published', 'semples/coco_refine', {'model', 'param_scheduler'}),
+        *[
+            (f'semples/{data}_published', f'semples/{data}_refine', {'model', *STAGES, *CROPS})
+            for data in ('voc', 'coco')
+        ],
         (
             'weaktr/weaktr_deit-s_voc12_published',
             'weaktr/weaktr_deit-s_voc12',
-            {'param_scheduler'},
+            CROPS,
         ),
         (
             'segmenter/segmenter_deit-s_voc12_published',
             'segmenter/segmenter_deit-s_voc12',
-            {'param_scheduler'},
+            set(),
         ),
     ],
 )
 def test_published_configs_differ_in_schedules_and_normalisation(published, ours, changes):
     a, b = (Config.fromfile(ROOT / f'configs/{name}.py') for name in (published, ours))
-    assert {key for key in a if a[key] != b[key]} == changes
+    assert {key for key in a if a[key] != b.get(key)} == changes | {'param_scheduler'}
     scheduler = a.param_scheduler
     assert scheduler.get('lag') is True or scheduler.get('reach_minimum') is False
     if 'stages' in a:
         assert {stage.epochs for stage in a.stages} == {scheduler.get('total', 60)}
+        train = a.train_dataloader.dataset.pipeline
+        others = [stage.train_pipeline for stage in a.stages if 'train_pipeline' in stage]
+        for pipeline in (train, *others):
+            assert pipeline[1] == b.pillow_crop != b.random_crop == b.stage_match_pipeline[1]
     if 'model' in changes:
         assert a.model.image_head.normalization == 'input'
 

@@ -10,3 +10,8 @@ model = dict(image_head=dict(normalization='input'))
 param_scheduler = dict(
     _delete_=True, type='WarmupCosineLR', warmup=0, eta_min=0, lag=True, by_epoch=True
 )
+match_pipeline = [_base_.load_image, _base_.pillow_crop, *_base_.stage_match_pipeline[2:]]
+prompt_pipeline = [_base_.load_image, _base_.pillow_crop, *_base_.stage_prompt_pipeline[2:]]
+train_dataloader = dict(dataset=dict(pipeline=match_pipeline))
+stages = _base_.stages
+stages[1].train_pipeline = prompt_pipeline

@@ -5,10 +5,13 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import mmcv
 import numpy as np
 import torch
+import torch.nn.functional as F
 from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine.structures import PixelData
+from mmpretrain.datasets import RandomResizedCrop
 from mmseg.datasets import LoadAnnotations
 from mmseg.registry import TRANSFORMS
 from mmseg.structures import SegDataSample
@@ -56,13 +59,40 @@ class LoadCheckedImage(LoadImageFromFile):
         path = results['img_path']
         try:
             content = read_bytes(path, 'image', self.backend_args)
-            image = decode_image(content, path, upright=self.color_type == 'color', rgb=False)
+            image = decode_image(content, path, upright=self.color_type == 'color')
         except Exception:
             if self.ignore_empty:
                 return None
             raise
+        image = mmcv.rgb2bgr(image)
         results['img'] = image.astype('float32') if self.to_float32 else image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        return results
+
+
+@TRANSFORMS.register_module()
+class FastResizedCrop(RandomResizedCrop):
+    """MMPretrain's ``RandomResizedCrop`` with PyTorch's antialiased bicubic filter.
+
+    It draws the same crops. The filter is that of Pillow, several times as fast; some values differ
+    by 1 of 255.
+
+    Args:
+        scale: Side of the result, or (height, width).
+        **kwargs: As of MMPretrain's, without ``backend`` and ``interpolation``.
+    """
+
+    def __init__(self, scale: int | Sequence[int], **kwargs: Any) -> None:
+        super().__init__(scale, backend='pillow', interpolation='bicubic', **kwargs)
+
+    def transform(self, results: dict) -> dict:
+        """Crop and resize ``img``, uint8 (H, W, C)."""
+        top, left, height, width = self.rand_crop_params(results['img'])
+        crop = results['img'][top : top + height, left : left + width]
+        pixels = torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1)[None]
+        resized = F.interpolate(pixels, self.scale, mode='bicubic', antialias=True)
+        results['img'] = resized[0].permute(1, 2, 0).contiguous().numpy()
+        results['img_shape'] = self.scale
         return results
 
 

@@ -73,7 +73,7 @@ class FiniteStepHook(Hook):
     def _add_loss(self, model: Any, inputs: Any, output: Any) -> None:
         if model.training and isinstance(output, Mapping):
             loss, _ = model.parse_losses(output)
-            self._loss = self._loss.to(loss.device) + loss.detach()
+            self._loss = self._loss + loss.detach()
 
     def before_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Mapping[str, Any] | None = None
@@ -92,8 +92,6 @@ class FiniteStepHook(Hook):
             wrapper.optimizer.register_step_pre_hook(self._before_step)
         self._skipped = False
         self._statistics = self._statistics or [buffer.clone() for buffer in self._buffers]
-        scaler = getattr(wrapper, 'loss_scaler', None)
-        self._scale = scaler.get_scale() if scaler else 1.0
         samples = (data_batch or {}).get('data_samples') or []
         self._images += [s.img_path for s in samples if getattr(s, 'img_path', None)]
 
@@ -124,16 +122,21 @@ class FiniteStepHook(Hook):
         if not self.patience or not self._wrapper.should_update():
             return
         # A loss scaler that has found an overflow does not call the optimizer.
-        loss, gradients = self._finite or self._agree(torch.full((), torch.nan))
+        loss, gradients = self._finite or self._agree(self._loss * torch.nan)
         self._skipped = not (loss and gradients)
         if not self._skipped:
             self._streak = 0
         else:
             for buffer, value in zip(self._buffers, self._statistics, strict=True):
                 buffer.copy_(value)
-            if not loss or self._scale <= 1:
+            if not loss or not self._finds_scale():
                 self._count(runner, outputs or {})
         self._begin()
+
+    def _finds_scale(self) -> bool:
+        """Whether a loss scaler has left the step out, which has halved a scale above 1."""
+        scaler = getattr(self._wrapper, 'loss_scaler', None)
+        return scaler is not None and scaler.is_enabled() and scaler.get_scale() >= 1
 
     def _count(self, runner: Runner, losses: Mapping[str, Any]) -> None:
         self._streak += 1

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.logging import print_log
+from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 from ..models.losses.pairs import similarity
@@ -18,6 +20,8 @@ from .threshold_curve import enlarged
 
 SCORES = tuple(step / 50 for step in range(15, 41))
 """Candidates: 0.30, 0.32, ..., 0.80."""
+TRIED = 5
+"""So many of them are tried; between them the fit is smooth."""
 SOFTNESS = 0.015
 """Difference of two fits, means of logarithms, at which the better one has e times the weight."""
 SHARE = 0.65
@@ -25,7 +29,7 @@ SHARE = 0.65
 
 
 def foreground_fit(
-    model: SemPLeS, pixels: Tensor, cams: Tensor, classes: Tensor, scores: Sequence[float]
+    model: SemPLeS, pixels: Tensor, cams: Tensor, classes: Tensor, scores: Tensor
 ) -> Tensor:
     """How well the hard masks of one image show their class without its background.
 
@@ -39,13 +43,13 @@ def foreground_fit(
         pixels: The image at CLIP's input size, (3, s, s).
         cams: (n, H, W) in [0, 1], CAMs of its n > 0 present classes.
         classes: (n,) their 0-based object classes.
-        scores: T background scores.
+        scores: T background scores, on the device of the model.
 
     Returns:
         (T, n).
     """
     cams = enlarged(cams, pixels.shape[-2:])
-    thresholds = cams.new_tensor(list(scores)).view(-1, 1, 1, 1)
+    thresholds = scores.view(-1, 1, 1, 1)
     own = F.one_hot(cams.argmax(0), len(cams)).permute(2, 0, 1) > 0
     masks = ((cams > thresholds) & own).to(pixels).flatten(0, 1)[:, None]
     foreground = model.image_head(masks * pixels)
@@ -64,7 +68,8 @@ def choose_background_score(
     The fit is flat near its maximum, so the position of the maximum is random. Therefore each
     candidate has a weight, softmax(fit / ``SOFTNESS``), and a quantile of these weights is chosen,
     which hardly changes with the images. It is above the median, because some background around an
-    object hardly changes CLIP's features. CLIP gets the first scale of each image.
+    object hardly changes CLIP's features. CLIP gets the first scale of each image, cut out at
+    ``TRIED`` candidates; the fit of the others is interpolated by a cubic spline.
 
     Args:
         model: A ``SemPLeS`` after prompt learning, on the device to work on; it is put in eval
@@ -92,18 +97,24 @@ def choose_background_score(
         )
     model.eval()
     fits = []
+    tried = np.linspace(0, len(scores) - 1, min(TRIED, len(scores))).round().astype(int)
+    thresholds = torch.tensor([scores[index] for index in tried]).to(model.clip_fingerprint)
     for batch in progress(batches, 'choosing the background score'):
         data = model.data_preprocessor(batch, False)
         images = data['inputs'] if isinstance(data['inputs'], Tensor) else data['inputs'][0]
         for image, sample in zip(images, model(**data, mode='predict'), strict=True):
             if len(sample.cam_classes):
                 pixels = model.image_head.prepare(image[None])[0]
-                fit = foreground_fit(model, pixels, sample.cams.data, sample.cam_classes, scores)
-                fits.append(fit.double().cpu())
+                cams, classes = sample.cams.data, sample.cam_classes
+                fit = foreground_fit(model, pixels, cams, classes, thresholds)
+                fits.append(fit.double())
     if not fits:
         raise Refusal('no image has a tag, so there is nothing to choose a background score by')
     fit = torch.cat(fits, dim=1)
-    below = (fit.mean(1) / SOFTNESS).softmax(0).cumsum(0)
+    mean = fit.mean(1).cpu().numpy()
+    if len(scores) > len(tried):
+        mean = CubicSpline(tried, mean)(np.arange(len(scores)))
+    below = torch.from_numpy(mean / SOFTNESS).softmax(0).cumsum(0)
     chosen = scores[int((below >= SHARE).nonzero()[0])]
     print_log(
         f'background score {chosen:g}, chosen by CLIP on {fit.shape[1]} pairs of image and tag; no '

@@ -97,6 +97,7 @@ def make_pseudo_masks(
     with process_group(config), ExitStack() as held:
         init_default_scope(config.get('default_scope', 'mmseg'))
         loader = config[dataloader_key]
+        built: list[Any] = []  # the model of the main process, if it has chosen a score
 
         def prepare() -> tuple[float, list[int], int]:
             """Score, positions of the images without a mask, number of images to be done."""
@@ -112,7 +113,8 @@ def make_pseudo_masks(
             if score == AUTO and ENTRY in record:
                 number = record[ENTRY].settings['background_score']
             elif score == AUTO:
-                number = _choose_score(config, checkpoint, loader, order)
+                number, model = _choose_score(config, checkpoint, loader, order)
+                built.append(model)
             settings = dict(
                 background_score=number,
                 refinement='none' if refinement is None else refinement.settings,
@@ -132,7 +134,7 @@ def make_pseudo_masks(
         print_log(f'{len(missing)} of {wanted} pseudo masks will be made.', logger='current')
         if len(missing) < wanted:  # the positions become part of the config in the log
             loader.dataset.indices = missing
-        metrics = _predict(config, checkpoint, loader, evaluator)
+        metrics = _predict(config, checkpoint, loader, evaluator, *built)
         if is_main_process():
             _finish(Record(out_dir))
         return metrics
@@ -236,17 +238,30 @@ def _in_main_process(function: Callable[[], Result]) -> Result:
 
 
 def _predict(
-    config: Config, checkpoint: str, loader: ConfigDict, evaluator: dict[str, Any]
+    config: Config,
+    checkpoint: str,
+    loader: ConfigDict,
+    evaluator: dict[str, Any],
+    model: Any = None,
 ) -> dict[str, Any]:
-    """Predict the images of a dataloader and write their masks."""
+    """Predict the images of a dataloader and write their masks; the model may be there already."""
+
+    class Predicting(Runner):
+        def build_model(self, config: Any) -> Any:
+            return super().build_model(config) if model is None else model
+
     # training and validation are not built, because they could open masks
     for key in ('train', 'val'):
         config[f'{key}_dataloader'] = config[f'{key}_cfg'] = None
     config.val_evaluator = config.optim_wrapper = config.param_scheduler = None
     config.test_dataloader, config.test_evaluator = loader, evaluator
     config.test_cfg = dict(type='TestLoop')
-    config.load_from, config.resume = with_scheme(checkpoint), False
-    runner = Runner.from_cfg(config)
+    config.load_from, config.resume = None, False
+    if model is None:
+        config.load_from = with_scheme(checkpoint)
+    else:
+        model.background_score = config.model.background_score
+    runner = Predicting.from_cfg(config)
     (writer,) = runner.test_loop.evaluator.metrics
     try:
         return runner.test()
@@ -256,8 +271,8 @@ def _predict(
 
 def _choose_score(
     config: Config, checkpoint: str, loader: ConfigDict, order: Sequence[int]
-) -> float:
-    """Let CLIP choose by images from the whole list of positions."""
+) -> tuple[float, Any]:
+    """The score that CLIP chooses by images from the whole list of positions, and the model."""
     # CAMs do not depend on the score
     model = MODELS.build({k: v for k, v in config.model.items() if k != 'background_score'})
     load_checkpoint(model, with_scheme(checkpoint), map_location='cpu', logger='current')
@@ -268,4 +283,5 @@ def _choose_score(
     batches = Runner.build_dataloader(
         dict(loader, dataset=images, sampler=SequentialSampler(images))
     )
-    return choose_background_score(model.to(get_device()), batches)
+    model.kept = {}
+    return choose_background_score(model.to(get_device()), batches), model

@@ -107,8 +107,8 @@ class PAMR:
         cams = sample['cams']['data'].float()
         if len(cams) == 0:
             return label
-        image = torch.from_numpy(read_rgb(sample, label.shape)).to(cams.device)
-        colours = image.permute(2, 0, 1)[None].float()
+        image = torch.from_numpy(read_rgb(sample, label.shape))
+        colours = image.to(cams.device, non_blocking=True).permute(2, 0, 1)[None].float()
         refined = refine_scores(colours, cams[None], **self.numbers)[0]
         best = label_map(refined, sample['cam_classes'], sample['background_score'])
         return best.to(torch.uint8).cpu().numpy()

@@ -51,8 +51,10 @@ class PredictionMetric(BaseMetric):
             ):
                 if key not in sample or not len(sample[key]):
                     raise Refusal(f'PredictionMetric: image {name!r} has no `{key}`; {fix}.')
-            labels = sample['image_labels'].cpu()
-            logits = {key: values.cpu() for key, values in sample['predictions'].items()}
+            found = dict(sample['predictions'].items())
+            # in one copy, because each waits for a GPU
+            labels, *rows = torch.stack([sample['image_labels'].float(), *found.values()]).cpu()
+            logits = dict(zip(found, rows, strict=True))
             for key, values in logits.items():
                 if not bool(torch.isfinite(values).all()):
                     raise Refusal(

@@ -88,30 +88,34 @@ class ThresholdCurve:
                 f'{tuple(target.shape)}; load the mask without resizing.'
             )
         labels, bins = self.num_objects + 1, len(self.thresholds) + 1
-        target = target.to(cams.device, torch.int64).reshape(cams.shape[-2:])
-        check_ids(target, labels, f'ground truth of image {name!r}', self.ignore_index)
-        # ignored pixels become an extra true label, which is cut off the histogram below: this is
-        # faster than selecting the others
-        target = torch.where(target == self.ignore_index, labels, target)
-        index = target * bins
+        # What is ignored or wrong is counted behind the true labels, labels and bins: a GPU is
+        # waited for once.
+        shape = (labels + 1, labels + 2, bins + 1)
+        target = target.to(cams.device, torch.int64, non_blocking=True).reshape(cams.shape[-2:])
+        index = target.masked_fill((target < 0) | (target >= labels), labels + 1)
+        index = torch.where(target == self.ignore_index, labels, index) * shape[2]
         if len(cam_classes):
-            cam_classes = cam_classes.to(cams.device)
-            if int(cam_classes.min()) < 0 or int(cam_classes.max()) >= self.num_objects:
-                raise Refusal(
-                    f'Image {name!r}: CAM classes {cam_classes.tolist()} are not all in '
-                    f'0..{self.num_objects - 1}; model and data set differ in their classes.'
-                )
             best, which = cams.float().max(dim=0)
-            if not bool(torch.isfinite(best).all()):
-                raise Refusal(f'Image {name!r}: its CAMs hold values that are not finite.')
             # number of thresholds strictly below the score, i.e. the t with score > t
-            index += torch.bucketize(best, self._edges.to(best.device))
-            index += (cam_classes + 1)[which] * ((labels + 1) * bins)
-        shape = (labels, labels + 1, bins)
-        counts = torch.bincount(index.flatten(), minlength=math.prod(shape)).view(shape)
-        counts = counts[:, :labels].flatten()
+            below = torch.bucketize(best, self._edges.to(best.device, non_blocking=True))
+            index += below.masked_fill_(~torch.isfinite(best), bins)
+            kinds = cam_classes.to(cams.device, non_blocking=True) + 1
+            kinds = kinds.masked_fill((kinds < 1) | (kinds >= labels), labels)
+            index += kinds[which] * (shape[1] * shape[2])
+        index = index.flatten().cpu()
+        counts = torch.bincount(index, minlength=math.prod(shape)).view(shape)
+        if counts[:, labels + 1].any():
+            check_ids(target, labels, f'ground truth of image {name!r}', self.ignore_index)
+        if counts[labels].any():
+            raise Refusal(
+                f'Image {name!r}: CAM classes {cam_classes.tolist()} are not all in '
+                f'0..{self.num_objects - 1}; model and data set differ in their classes.'
+            )
+        if counts[..., bins].any():
+            raise Refusal(f'Image {name!r}: its CAMs hold values that are not finite.')
+        counts = counts[:labels, :labels, :bins].flatten()
         where = counts.nonzero().flatten()
-        return where.cpu().numpy(), counts[where].cpu().numpy()
+        return where.numpy(), counts[where].numpy()
 
     def add(self, where: np.ndarray, values: np.ndarray) -> None:
         """Add what ``histogram`` returned, here or in another process."""

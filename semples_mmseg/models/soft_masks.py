@@ -71,4 +71,4 @@ def best_classes(scores: Tensor, size: tuple[int, int]) -> Tensor:
     No scores of the photo's size are made.
     """
     labels = enlarged_labels(scores.detach().float().cpu().numpy(), size)
-    return torch.from_numpy(labels).to(scores.device, torch.int64)
+    return torch.from_numpy(labels).to(scores.device, torch.int64, non_blocking=True)

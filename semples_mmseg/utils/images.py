@@ -6,7 +6,7 @@ import io
 import os
 
 import numpy as np
-from PIL import Image, ImageOps, PngImagePlugin
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from .errors import Refusal
 from .files import read_bytes
@@ -90,10 +90,8 @@ def open_image(
     return image
 
 
-def decode_image(
-    content: bytes, path: str | os.PathLike, upright: bool = True, rgb: bool = True
-) -> np.ndarray:
-    """Decode a complete image to 8-bit RGB, uint8 (H, W, 3); BGR if ``rgb`` is False.
+def decode_image(content: bytes, path: str | os.PathLike, upright: bool = True) -> np.ndarray:
+    """Decode a complete image to 8-bit RGB, uint8 (H, W, 3).
 
     Grey, palette and CMYK images become RGB. The upper 8 of 16 bits are kept. Transparency is
     dropped; grey images with transparency are put on a grey background, as in MMCV. Damaged
@@ -104,11 +102,11 @@ def decode_image(
             image.load()
             if upright:
                 with contextlib.suppress(Exception):  # unreadable EXIF data: leave it as it is
-                    image = ImageOps.exif_transpose(image)
-            pixels = _to_rgb(image)
+                    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # else it is copied
+                        image = ImageOps.exif_transpose(image)
+            return _to_rgb(image)
         except Exception as error:
             raise _unreadable('image', path, error) from error
-    return pixels if rgb else pixels[:, :, ::-1]
 
 
 def read_image(path: str | os.PathLike) -> np.ndarray:
@@ -153,7 +151,7 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
         canvas = Image.new('RGB', image.size, _CANVAS)
         canvas.paste(image.convert('RGBA'), mask=image.getchannel('A'))
         return np.array(canvas)
-    return np.array(image.convert('RGB'))
+    return np.array(image if image.mode == 'RGB' else image.convert('RGB'))
 
 
 def _unreadable(kind: str, path: str | os.PathLike, error: Exception) -> Refusal:

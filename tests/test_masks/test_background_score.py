@@ -37,7 +37,7 @@ def test_fit_is_that_of_each_hard_mask(model):
     pixels = torch.randn(3, *model.image_head.input_size)
     cams, classes = torch.rand(2, *model.image_head.input_size), torch.tensor([2, 0])
     with torch.no_grad():
-        fit = foreground_fit(model, pixels, cams, classes, SCORES)
+        fit = foreground_fit(model, pixels, cams, classes, torch.tensor(SCORES))
         prompts = model.text_head.encode_prompts(model.prompt_learner()).double()
         for i, score in enumerate(SCORES):
             for j, kind in enumerate(classes.tolist()):

@@ -187,21 +187,6 @@ def test_forward_modes(tiny_semples, make_samples):
     assert len(unlabelled) == 2 and unlabelled[0].pred_sem_seg.data.shape == (1, 64, 64)
 
 
-@pytest.mark.parametrize('non_blocking', [True, False])
-def test_images_are_copied_while_the_program_goes_on(tiny_semples, monkeypatch, non_blocking):
-    model = build(tiny_semples | dict(data_preprocessor=dict(non_blocking=non_blocking)))
-    asked = []
-    original = torch.Tensor.to
-
-    def copied(tensor, *args, **kwargs):
-        asked.append(kwargs.get('non_blocking'))
-        return original(tensor, *args, **kwargs)
-
-    monkeypatch.setattr(torch.Tensor, 'to', copied)
-    model.data_preprocessor(dict(inputs=[torch.zeros(3, 64, 64, dtype=torch.uint8)]))
-    assert asked == [non_blocking]
-
-
 def test_checkpoints_hold_no_clip_and_unfit_ones_are_refused(tiny_semples):
     state = build(tiny_semples).state_dict()
     assert not any('head.encoder' in key for key in state)
@@ -253,6 +238,8 @@ def test_images_without_normalisation(tiny_semples):
     )
     inputs = plain.data_preprocessor(dict(inputs=[pixels[0]]))['inputs']
     torch.testing.assert_close(inputs, pixels.flip(1).float())
+    ((scale,), _) = plain.data_preprocessor(dict(inputs=[[pixels[0]], [pixels[0]]]))['inputs']
+    assert torch.equal(scale, inputs[0])
     expected = normal.data_preprocessor(dict(inputs=[pixels[0]]))['inputs']
     torch.testing.assert_close(
         plain.image_head.prepare(inputs), normal.image_head.prepare(expected), rtol=1e-4, atol=1e-4

@@ -57,7 +57,7 @@ def test_pixels_are_those_of_mmcv(mode, kind):
     image = Image.fromarray(PIXELS)
     image = image.convert('RGBA').convert(mode) if mode == 'LA' else image.convert(mode)
     content = encoded(image, kind)
-    found = decode_image(content, 'x', rgb=False)
+    found = decode_image(content, 'x')[:, :, ::-1]
     assert found.shape == (20, 30, 3) and found.dtype == np.uint8
     np.testing.assert_array_equal(found, mmcv.imfrombytes(content, backend='pillow'))
 

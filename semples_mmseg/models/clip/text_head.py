@@ -204,7 +204,7 @@ class CLIPTextHead(nn.Module):
         row = [*self._before, *[self._word] * tokens, *self._after]
         row += [self._pad] * (self.context_length - len(row))
         ids, places = self.encoder.network.reading(torch.tensor([row] * count))
-        ids, places = ids.to(prompts.device), places.to(prompts.device)
+        ids, places = (some.to(prompts.device, non_blocking=True) for some in (ids, places))
         x = self.encoder.network.token_embedding(ids)
         start = len(self._before)
         sequence = torch.cat([x[:, :start], prompts, x[:, start + tokens :]], dim=1)

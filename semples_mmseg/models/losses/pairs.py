@@ -60,6 +60,6 @@ def mean_over_pairs(values: Tensor) -> Tensor:
     the number of processes, divided by the number of all pairs. Without any pair this is zero.
     """
     processes = get_world_size()
-    count = values.new_tensor(len(values))
+    count = values.new_full((), len(values))
     all_reduce(count)
     return values.sum() * (processes / count.clamp(min=1))

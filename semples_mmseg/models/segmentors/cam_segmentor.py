@@ -22,6 +22,7 @@ from ..mask_generators.protocol import GeneratorOutput, check_generator
 from ..soft_masks import label_map, min_max, refuse_nan
 from ..stages import STAGES, Stage
 
+_Found = tuple[Tensor, list[Tensor], dict[str, Tensor]]
 _GUESSED = (
     'images come without tags, so the classes that the classifier predicts are taken as present; '
     'they are often wrong. semples_mmseg.inference.SemPLeSInferencer takes tags'
@@ -92,6 +93,8 @@ class CAMSegmentor(BaseSegmentor):
         self.background_score, self.flip = background_score, flip
         self.losses = nn.ModuleDict()
         self.stage: Stage = STAGES['classify']
+        # Where it is set, ``predict`` keeps CAMs by ``img_id`` and does not compute them again.
+        self.kept: dict[str, _Found] | None = None
         self._register_load_state_dict_pre_hook(self._check_checkpoint)
 
     @property
@@ -226,22 +229,15 @@ class CAMSegmentor(BaseSegmentor):
         scales = [[*scale] for scale in ([inputs] if isinstance(inputs, Tensor) else inputs)]
         if data_samples is None:
             data_samples = [SegDataSample() for _ in scales[0]]
-        outputs = [self._grid_cams(scale) for scale in scales]
-        for index, sample in enumerate(data_samples):
-            logits = outputs[0][index][1]
+        for index, (sample, (classes, grids, logits)) in enumerate(
+            zip(data_samples, self._find(scales, data_samples), strict=True)
+        ):
             sample.tags_guessed = 'image_labels' not in sample
-            if sample.tags_guessed:
-                warnings.warn(_GUESSED, stacklevel=2)
-                present = torch.stack(list(logits.values())).mean(0) > 0
-            else:
-                present = sample.image_labels > 0
             original = tuple(sample.metainfo.get('ori_shape', scales[0][index].shape[-2:]))
             size = tuple(sample.metainfo.get('limited_shape', original))
-            classes = present.nonzero().flatten()
-            total = outputs[0][index][0].new_zeros(len(classes), *size)
-            for output in outputs if len(classes) else ():
-                grid = output[index][0][present][None]
-                total += F.interpolate(grid, size, mode='bilinear', align_corners=False)[0]
+            total = grids[0].new_zeros(len(classes), *size)
+            for grid in grids if len(classes) else ():
+                total += F.interpolate(grid[None], size, mode='bilinear', align_corners=False)[0]
             refuse_nan(total, sample)
             cams = min_max(total, eps=1e-8)
             sample.cams = PixelData(data=cams)
@@ -251,6 +247,25 @@ class CAMSegmentor(BaseSegmentor):
             labels = label_map(cams, classes, self.background_score, original)
             sample.pred_sem_seg = PixelData(data=labels[None])
         return data_samples
+
+    def _find(self, scales: list[list[Tensor]], samples: Sequence[SegDataSample]) -> list[_Found]:
+        """Classes (n,) of each image, their CAMs (n, h, w) at each scale, logits at the first."""
+        kept = {} if self.kept is None else self.kept
+        names = [sample.metainfo.get('img_id') for sample in samples]
+        new = [index for index, name in enumerate(names) if name is None or name not in kept]
+        views = zip(*(self._grid_cams([scale[i] for i in new]) for scale in scales), strict=True)
+        found: dict[int, _Found] = {}
+        for index, view in zip(new, views, strict=True):
+            logits = view[0][1]
+            if 'image_labels' in samples[index]:
+                present = samples[index].image_labels > 0
+            else:
+                warnings.warn(_GUESSED, stacklevel=3)
+                present = torch.stack(list(logits.values())).mean(0) > 0
+            classes = present.nonzero().flatten()
+            found[index] = classes, [cams[classes] for cams, _ in view], logits
+            kept[names[index]] = found[index]
+        return [found[index] if index in found else kept[name] for index, name in enumerate(names)]
 
     def _grid_cams(self, images: list[Tensor]) -> list[tuple[Tensor, dict[str, Tensor]]]:
         """CAMs (K, h, w) on the grid and logits (K,) by name, one batch per image size."""

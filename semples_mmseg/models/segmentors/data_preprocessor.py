@@ -42,15 +42,20 @@ class CAMDataPreprocessor(SegDataPreProcessor):
         # MMSeg needs one of the two.
         kwargs.setdefault('size_divisor', 1 if size is None else None)
         std = None if mean is None else std
-        super().__init__(mean=mean, std=std, bgr_to_rgb=bgr_to_rgb, size=size, **kwargs)
+        super().__init__(mean=mean, std=std, size=size, **kwargs)
+        self.bgr_to_rgb = bgr_to_rgb
         self._non_blocking = non_blocking  # MMEngine's option, which MMSeg's class does not pass on
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """Normalise a batch."""
         if isinstance(data['inputs'][0], (list, tuple)):
-            scales, one = data['inputs'], super().forward
+            scales, one = data['inputs'], self.forward
             if isinstance(scales[0], Scales):
                 scales = zip(*scales, strict=True)
             inputs = [[one(dict(inputs=[image]))['inputs'][0] for image in some] for some in scales]
             return dict(inputs=inputs, data_samples=self.cast_data(data.get('data_samples')))
+        data = self.cast_data(data)
+        if self.bgr_to_rgb:
+            # MMSeg's list of channels is copied to a GPU, which is waited for, with every image.
+            data['inputs'] = [image.flip(0) for image in data['inputs']]
         return super().forward(data, training)

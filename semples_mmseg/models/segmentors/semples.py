@@ -136,8 +136,9 @@ class SemPLeS(CAMSegmentor):
             )
         if self.stage.losses == ('classification',):
             return super().loss(inputs, data_samples)
-        images, classes = self.image_labels(data_samples).nonzero(as_tuple=True)
-        pairs = self._pairs(inputs, images, classes) if len(images) else self._no_pairs(classes)
+        # The only wait for a GPU: what depends on the number of pairs is known to the host then.
+        pairs_at = self.image_labels(data_samples).cpu().nonzero()
+        pairs = self._pairs(inputs, pairs_at) if len(pairs_at) else self._no_pairs()
         seen = pairs.v_b if pairs.v_f is None else pairs.v_f
         if seen is not None and pairs.u_f is not None:
             cosines = (seen.detach() * pairs.u_f.detach()).sum(-1)
@@ -165,8 +166,9 @@ class SemPLeS(CAMSegmentor):
         self._clamped = None
         return super().parse_losses(losses | clamped)
 
-    def _pairs(self, inputs: Tensor, images: Tensor, classes: Tensor) -> Pairs:
-        """The record of pairs of images (by their index in the batch) and classes."""
+    def _pairs(self, inputs: Tensor, pairs_at: Tensor) -> Pairs:
+        """The record of pairs (P, 2) of an image, by its index in the batch, and a class."""
+        images, classes = pairs_at.to(inputs.device, non_blocking=True).unbind(1)
         losses = [self.losses[name] for name in self.stage.losses]
         needs = {feature for loss in losses for feature in getattr(loss, 'needs', FEATURES)}
         cams = self.mask_generator(inputs).cams[images, classes]
@@ -175,7 +177,7 @@ class SemPLeS(CAMSegmentor):
         pairs = Pairs(pixels, classes, cams, masks)
         pairs.u_f = self.text_head.features(classes)
         if 'u_b' in needs:
-            pairs.u_b = self.prompt_features(classes)
+            pairs.u_b = self.prompt_features(pairs_at[:, 1])
         # Foreground and background in one CLIP batch; prompt learning needs the background alone.
         weights = dict(v_f=masks, v_b=1 - masks)
         wanted = [name for name in weights if name in needs]
@@ -185,24 +187,27 @@ class SemPLeS(CAMSegmentor):
                 setattr(pairs, name, feature)
         return pairs
 
-    def _no_pairs(self, classes: Tensor) -> Pairs:
+    def _no_pairs(self) -> Pairs:
         """The record of a batch without labels: its share in the means is counted as zero pairs."""
         # A product with zero keeps the graph, which distributed wrappers need.
         nothing = 0 * torch.stack([p.sum() for p in self.parameters() if p.requires_grad]).sum()
         feature = self.text_head.class_features[:0] + nothing
         maps = nothing.expand(0, 1, *self.image_head.input_size)
         images = maps.expand(-1, 3, -1, -1)
+        classes = torch.zeros(0, dtype=torch.long, device=maps.device)
         return Pairs(images, classes, maps[:, 0], maps, **dict.fromkeys(FEATURES, feature))
 
     def prompt_features(self, classes: Tensor) -> Tensor:
         """Features u_b (P, D), unit vectors, of the background prompts of classes (P,), 0-based."""
+        device = self.clip_fingerprint.device
         learning = any(parameter.requires_grad for parameter in self.prompt_learner.parameters())
         if learning or not self.text_head.encoder.frozen:
-            present, rows = classes.unique(return_inverse=True)
+            found = classes.cpu().unique(return_inverse=True)
+            present, rows = (some.to(device, non_blocking=True) for some in found)
             return self.prompt_learner.features(self.text_head, present)[rows]
         if self._prompt_features is None:
             self._prompt_features = self.prompt_learner.features(self.text_head)
-        return self._prompt_features[classes]
+        return self._prompt_features[classes.to(device, non_blocking=True)]
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
