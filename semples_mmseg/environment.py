@@ -174,14 +174,14 @@ def quiet_imports() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Suppress what MMEngine logs and libraries warn of, other than errors."""
+    """Suppress what libraries print, log and warn of, other than errors."""
     from mmengine.logging import MMLogger
 
     logger = MMLogger.get_current_instance()
     before = logger.level
     logger.setLevel('ERROR')
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter('ignore')
             yield
     finally:

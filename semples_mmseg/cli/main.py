@@ -150,7 +150,8 @@ def explore(folder: Path, port: int | None, no_browser: bool) -> None:
     require_gradio()
     title = f'semples-mmseg: {run.folder.resolve().name}'
     with environment.quiet_libraries():
-        serve(Explorer(run), title, port, not no_browser)
+        explorer = Explorer(run)
+    serve(explorer, title, port, not no_browser)
 
 
 def demo(**options: Any) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,10 +83,9 @@ class Explorer:
                     f'{needed} is missing: the run is not finished; continue it with '
                     f'semples-mmseg fit --out {run.folder}'
                 )
-        with contextlib.redirect_stdout(io.StringIO()):  # MMEngine prints the path
-            self._inferencer = SemPLeSInferencer(
-                str(run.semples_config), f'weights:{weights}', scope='mmseg', device='cpu'
-            )
+        self._inferencer = SemPLeSInferencer(
+            str(run.semples_config), f'weights:{weights}', scope='mmseg', device='cpu'
+        )
         self._inferencer.show_progress = False
         self._run = run
         self._model: Any = self._inferencer.model

@@ -166,7 +166,7 @@ def _class_table(classes: Mapping[str, Any], explorer: Explorer) -> str:
     for number, (name, one) in enumerate(classes.items(), 1):
         chip = f'<span class="chip" style="background:rgb{tuple(explorer.palette[number])}"></span>'
         median = '' if one['median'] is None else f'{one["median"]:.2f}'
-        rows.append((f'{chip} {text(name)}', str(number), str(one['photos']), median))
+        rows.append((f'{chip}&nbsp;{text(name)}', str(number), str(one['photos']), median))
     return table(('class', 'id', 'photos', 'median confidence'), rows)
 
 

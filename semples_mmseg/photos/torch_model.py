@@ -14,6 +14,7 @@ from mmengine.runner import load_checkpoint
 from mmseg.apis import init_model
 
 from ..datasets.transforms import set_max_side
+from ..environment import quiet_libraries
 from ..utils.errors import Refusal
 from ..utils.images import photo_pixels
 from ..utils.label_png import check_classes, class_colours
@@ -50,10 +51,11 @@ class TorchModel:
         config = config if isinstance(config, Config) else Config.fromfile(os.fspath(config))
         init_default_scope(config.get('default_scope', 'mmseg'))
         device = device or ('cuda' if torch.cuda.is_available() else 'cpu')
-        self.model = init_model(config, None, device=device)
-        content = load_checkpoint(
-            self.model, with_scheme(os.fspath(checkpoint)), map_location='cpu'
-        )
+        with quiet_libraries():
+            self.model = init_model(config, None, device=device)
+            content = load_checkpoint(
+                self.model, with_scheme(os.fspath(checkpoint)), map_location='cpu'
+            )
         if hasattr(self.model, 'mask_generator'):
             raise Refusal(
                 f'{checkpoint} is a model of CAMs, which needs tags (SemPLeSInferencer); predict '

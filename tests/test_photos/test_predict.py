@@ -224,7 +224,8 @@ def test_masks_of_a_folder_and_going_on(model_folder, photos, tmp_path, capsys):
     assert code == 2 and '1 mask written' in said.out and '5 there already' in said.out
     assert 'left out: image' in said.err and 'broken.jpg cannot be read' in said.err
     assert 'error: 1 of 7 photos cannot be read' in said.err
-    code, said = run('--skip-unreadable', '--overlays')
+    code, said = run('--skip-unreadable', '--overlays', '--json')
+    assert json.loads(said.out)['there'] == 6
     assert code == 0 and masks_below(out).keys() == NAMES
     with Image.open(out / 'overlays/a/one.jpg') as image:
         assert image.size == (90, 60)
