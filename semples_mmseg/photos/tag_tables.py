@@ -168,7 +168,8 @@ def _tag_columns(
     if called or len(rest) == 1:
         return called or rest, False
     raise Refusal(
-        f'{path}, row 1: no column is called tag; call one of them so: {name_some(header, 8)}'
+        f'{path}, row 1: no column is called tag; give this name to the column of the tags, one of '
+        f'{name_some([*filter(None, header)], 8)}'
     )
 
 

@@ -13,7 +13,7 @@ from ..utils.errors import Missing, Refusal
 from ..utils.files import read_lines
 from ..utils.io import atomic_write, write_json
 from ..utils.lists import find_photos, folded, image_ids, name_some
-from ..utils.names import without_invisible
+from ..utils.names import count, without_invisible
 from ..utils.photo_names import PhotoNames
 from .tag_files import read_tags
 from .tag_tables import NONE, UNTAGGED, Entry, TagTable
@@ -129,7 +129,8 @@ def _named_here(table: TagTable, renames: Mapping[str, str], known: Mapping[str,
         tags = [known.get(here[tag], here[tag]) for tag in entry.tags if here[tag]]
         entries.append(entry._replace(tags=tags))
     if untagged:
-        notes.append(f'left out as not tagged (nan, null, n/a): {name_some(untagged)}')
+        rows = f'{count(len(untagged), "row")} not tagged (nan, null, n/a) and left out'
+        notes.append(f'{rows}: {name_some(untagged)}')
     places = {here[tag]: first[tag] for tag in reversed(first)}
     ordered = dict.fromkeys(known.values() or [here[tag] for tag in table.classes or first])
     classes = [name for name in ordered if name]

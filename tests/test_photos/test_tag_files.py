@@ -27,14 +27,9 @@ def choices(tags):
 
 ROWS = {
     'long.csv': 'image,tag\na.jpg,cat\nb.PNG,cat\nb.PNG,dog\nfar/c d.jpg,\nfar/ä.jpeg,dog\n',
-    'long.tsv': 'file\tlabel\na.jpg\tcat\nb.PNG\tcat\nb.PNG\tdog\nc d\t\nä\tdog\n',
     'semicolons.csv': 'Photo;Tags\na;cat\nb;"cat,dog"\nfar/c d;\nfar/ä;dog\n',
-    'bare.csv': 'a.jpg,cat\nb.PNG,cat,dog\nfar/c d.jpg,\nfar/ä.jpeg,dog\n',
     'onehot.csv': 'image,cat,dog\na.jpg,1,0\nb.PNG,1,1\nfar/c d.jpg,0,0\nfar/ä.jpeg,0,1\n',
     'map.json': json.dumps({name: list(tags) for name, tags in LABELS.items()}),
-    'records.json': json.dumps(
-        [{'image': name, 'tags': ';'.join(tags)} for name, tags in LABELS.items()]
-    ),
     'metadata.jsonl': ''.join(
         f'{json.dumps(dict(file_name=name, label=tags, width=8))}\n'
         for name, tags in LABELS.items()

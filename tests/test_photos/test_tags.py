@@ -19,7 +19,10 @@ from semples_mmseg.photos.tags import read_tagged
         ('image,tag\ne.jpg,dog\n', r'e.jpg \(row 2\).*--skip-missing'),
         ('image,tag\n0007,dog\n', 'there is 7.png: a spreadsheet may have dropped the zeros'),
         ('image,tag\ntest/c d.jpg,dog\n', 'there is far/c d.jpg'),
-        ('image,what,colour\na.jpg,cat,red\n', 'row 1.*one of them so: image, what, colour'),
+        (
+            'image,what,colour\na.jpg,cat,red\n',
+            'row 1.*column of the tags, one of image, what, colour',
+        ),
         ('image,label,class\na.jpg,1,cat\n', 'label and class may both'),
         ('pictures of,what\nq,cat\n', 'row 1.*image'),
         ('image,cat,dog\na.jpg,1,0\nb,0,perhaps\n', 'row 3.*perhaps'),
@@ -84,7 +87,11 @@ def test_errors_name_file_and_row(four_photos: Path, tmp_path: Path, text: str, 
         ('image,tags\na.jpg,"cat\ndog"\n', 'cat,dog', ''),
         ('image,tag\na.jpg,cat\na,\n', 'cat', 'the tag counts: a$'),
         ('image,tag\nb,cat\na.jpg,None\nc d,-\n', '', ''),
-        ('image,tag\nb,cat\na.jpg,cat\na,NaN\nc d,n/a\n', 'cat', 'not tagged .*row 4.*row 5'),
+        (
+            'image,tag\nb,cat\na.jpg,cat\na,NaN\nc d,n/a\n',
+            'cat',
+            '2 rows not tagged .*row 4.*row 5',
+        ),
         ('[{"image": "a", "tags": ["cat"]}, {"image": "b"}]', 'cat', 'not tagged.*entry 2'),
         ('[{"image": "a", "cat": true, "dog": false}]', 'cat', 'not used: dog'),
         ('{"a": ["cup\\u200b"], "b": ["dining\\u00a0table"]}', 'cup', 'invisible.*200b.*xa0'),
@@ -158,15 +165,8 @@ def test_the_tool_makes_a_data_set(four_photos: Path, tmp_path: Path) -> None:
     table.write_text('image,tag\na,cat\nb,dog;cat\nc d,\nä,dog\ngone.jpg,cat\n', encoding='utf-8')
     classes = tmp_path / 'classes.txt'
     classes.write_text('cat\ndog|puppy\n')
-    arguments = (
-        str(four_photos),
-        '--tags',
-        str(table),
-        '--out',
-        str(out),
-        '--classes',
-        str(classes),
-    )
+    files = dict(tags=table, out=out, classes=classes)
+    arguments = (str(four_photos), *(f'--{name}={file}' for name, file in files.items()))
     with pytest.raises(ValueError, match='1 of 5 photos.*--skip-missing'):
         run_tool('dataset_converters/tags.py', *arguments)
     arguments += ('--skip-missing',)
