@@ -102,7 +102,7 @@ def test_there_and_back(run, tmp_path, format):
     assert again['corrected'].about == record['corrected'].about
 
 
-WRITERS = ('labelme', 'labelstudio', 'voc_segmentation', 'cvat', 'coco_instances', 'yolo')
+WRITERS = ('labelme', 'labelstudio', 'voc_segmentation', 'cvat', 'coco_instances')
 
 
 @pytest.mark.parametrize('format', WRITERS)
@@ -168,38 +168,21 @@ def test_names_find_their_photos(run, tmp_path):
 LS = dict(contributor='Label Studio')
 FINDINGS = [
     ('unknown classes', coco((3, [square(1, 1, 9, 9)])), {(2, 2): 255}, "did you mean 'tree'"),
-    (
-        'over one another',
-        coco((2, [square(1, 1, 9, 9)]), (1, [square(0, 0, 20, 20)])),
-        {(2, 2): 2, (15, 15): 1},
-        'a.jpg',
-    ),
+    ('over one another', coco((2, [square(1, 1, 9, 9)]), (1, [square(0, 0, 20, 20)])),
+     {(2, 2): 2, (15, 15): 1}, 'a.jpg'),
     ('holes', coco((1, [square(31, 0, 50, 9), square(35, 4, 40, 6)])), {(5, 36): 1}, 'a.jpg'),
     ('holes', coco((1, [square(5, 5, 30, 30)])), {(15, 15): 1}, 'a.jpg'),
     ('no mask or polygon', coco((1, [square(0, 0, 9, 9)]), (1, [])), {(2, 2): 1}, 'a box of'),
-    (
-        'another size',
-        coco((1, [square(0, 0, 40, 40)]), size=(80, 120)),
-        {(19, 19): 1, (21, 21): 0},
-        '120 x 80',
-    ),
-    # drawn on the photo as stored; its lower left corner is the upper left one of the photo
-    (
-        'EXIF',
-        coco((1, [square(0, 50, 10, 60)]), size=(60, 40)),
-        {(0, 0): 1, (39, 0): 0},
-        '40 x 60',
-    ),
-    # Label Studio's COCO of the same photo: upright outlines, with the size of the stored photo
-    (
-        'EXIF',
-        coco((1, [square(0, 0, 20, 30)]), size=(60, 40), info=LS),
-        {(0, 0): 1, (19, 29): 1, (21, 0): 0, (0, 31): 0},
-        '40 x 60',
-    ),
+    ('another size', coco((1, [square(0, 0, 40, 40)]), size=(80, 120)),
+     {(19, 19): 1, (21, 21): 0}, '120 x 80'),
+    # Drawn on the photo as stored; its lower left corner is the upper left one of the photo.
+    ('EXIF', coco((1, [square(0, 50, 10, 60)]), size=(60, 40)), {(0, 0): 1, (39, 0): 0}, '40 x 60'),
+    # Label Studio's COCO of the same photo: upright outlines, with the size of the stored photo.
+    ('EXIF', coco((1, [square(0, 0, 20, 30)]), size=(60, 40), info=LS),
+     {(0, 0): 1, (19, 29): 1, (21, 0): 0, (0, 31): 0}, '40 x 60'),
     ('left out if not alike', coco((1, [square(0, 0, 9, 9)]), size=(50, 60)), {}, '60 x 50'),
     ('without any region', coco(), {}, 'a.jpg'),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(('kind', 'content', 'pixels', 'example'), FINDINGS)

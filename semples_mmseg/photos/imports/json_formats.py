@@ -9,9 +9,10 @@ from pathlib import PurePosixPath
 from posixpath import dirname, join, normpath
 from typing import Any
 
+from ...prepare.coco import Region, decode_region
 from ...utils.files import parse_json
 from ...utils.images import PHOTO_SUFFIXES
-from .shapes import coco_region, decode_brush, labelme_shape, polygons
+from .shapes import decode_brush, labelme_shape, polygons
 from .sources import Notes, Picture, Regions, Size, Source, readable
 
 NO_AREA = 'shapes that are no mask or polygon, left out'
@@ -69,7 +70,7 @@ def _coco_regions(
         if not segmentation:
             notes[NO_AREA].append(f'a box of {name!r} in {where}')
         elif not isinstance(segmentation, list):
-            found.append((name, coco_region(segmentation, size)))
+            found.append((name, decode_region(Region(1, False, segmentation, 0), size)))
         else:
             pixels = polygons(segmentation, size)
             parts = segmentation if len(segmentation) > 1 else ()

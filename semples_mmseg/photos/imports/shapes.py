@@ -22,12 +22,7 @@ def polygons(parts: Iterable[Any], size: Size) -> np.ndarray:
     flat = [part for part in flat if len(part) >= 6]
     if not all(abs(number) < 1e7 for part in flat for number in part):  # pycocotools crashes
         raise ValueError('a corner is far outside, or no number')
-    return coco_region(flat, size) if flat else np.zeros(size, bool)
-
-
-def coco_region(segmentation: Any, size: Size) -> np.ndarray:
-    """Pixels of polygons or run lengths of COCO."""
-    return decode_region(Region(1, False, segmentation, 0), size)
+    return decode_region(Region(1, False, flat, 0), size) if flat else np.zeros(size, bool)
 
 
 def fill_outlines(parts: Iterable[Any], size: Size) -> np.ndarray:
@@ -104,20 +99,17 @@ def png_regions(
     with open_image(content, where, 'mask', ('PNG',)) as image:
         if image.mode not in ('P', 'L', 'RGB', 'RGBA') or (image.mode == 'L' and content[24] != 8):
             raise Refusal(f'{where} is an image of mode {image.mode}: save 8-bit palette or colour')
-        ids = np.array(image)
-        palette = np.reshape(image.getpalette('RGB') or (), (-1, 3)).tolist()
+        ids, palette = np.array(image), np.reshape(image.getpalette('RGB') or (), (-1, 3))
     size, coloured = ids.shape[:2], ids.ndim == 3
     if coloured:
         ids = ids[..., :3].astype(np.int64) @ (1 << 16, 1 << 8, 1)
     used, places = np.unique(ids, return_inverse=True)
-    codes = used.tolist()
-    if coloured:
-        keys: list[Any] = [(code >> 16, code >> 8 & 255, code & 255) for code in codes]
-    else:
-        keys = [tuple(palette[code]) if code < len(palette) else () for code in codes]
+    keys: list[Any] = [(code >> 16, code >> 8 & 255, code & 255) for code in used.tolist()]
+    if not coloured:
+        keys = [tuple(palette[code : code + 1].ravel().tolist()) for code in used.tolist()]
     found = [colours.get(key) for key in keys]
     if not coloured and not all(found):
-        keys, found = codes, [names.get(code) for code in codes]
+        keys, found = used.tolist(), [names.get(code) for code in used.tolist()]
     other = next((f'value {key}' for key, name in zip(keys, found, strict=True) if not name), '')
     order = list(dict.fromkeys(name or other for name in found))
     labels = np.array([order.index(name or other) for name in found])[places.reshape(size)]
