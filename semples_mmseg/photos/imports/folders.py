@@ -21,8 +21,7 @@ _CREAM = tuple(full_palette()[-3:])
 
 def read_cvat_xml(source: Source, notes: Notes) -> Iterator[tuple[str, Picture]]:
     """Form and picture, of "CVAT for images"."""
-    for name in source.ending('.xml'):
-        where = source.where(name)
+    for name, where in source.files('.xml').items():
         root = parse_xml(source.text(name), where)
         if root.tag == 'annotations' and root.find('track') is not None:
             raise Refusal(f'{where} is "CVAT for video": export it as "CVAT for images 1.1"')
@@ -47,17 +46,17 @@ def _cvat_regions(image: Element, where: str, notes: Notes, size: Size) -> Regio
 
 def read_yolo(source: Source, notes: Notes) -> Iterator[tuple[str, Picture]]:
     """Form and picture, of outlines in ``labels/**/<stem>.txt``, with the names of the classes."""
-    files = [name for name in source.ending('.txt') if 'labels' in PurePosixPath(name).parts[:-1]]
-    lists = [*source.ending('.yaml', '.yml'), *source.ending('classes.txt')]
+    texts = source.files('.txt').items()
+    files = [pair for pair in texts if 'labels' in PurePosixPath(pair[0]).parts[:-1]]
+    lists = source.files('.yaml', '.yml') or source.files('classes.txt')
     if files and not lists:
         raise Refusal(f'{source.path} has labels/*.txt, but no data.yaml with the class names')
-    for listed in lists[:1] if files else ():
-        with readable(source.where(listed)):
+    for listed, where in [*lists.items()][:1] if files else ():
+        with readable(where):
             text = source.text(listed)
             found = text.splitlines() if listed.endswith('.txt') else yaml.safe_load(text)['names']
             names = dict(found.items() if isinstance(found, dict) else enumerate(found))
-    for name in files:
-        where = source.where(name)
+    for name, where in files:
         regions = partial(_yolo_regions, source.text(name).splitlines(), names, where, notes)
         photo = name.rpartition('labels/')[2].removesuffix('.txt')
         yield 'YOLO', Picture(where, photo, regions, outlined=True)
@@ -82,10 +81,10 @@ def read_pngs(
     ``classes.json``, by default ``classes`` and ``palette``. 255, also as VOC's colour, is
     undecided. Where there is a folder ``SegmentationClass``, other PNG files are left out.
     """
-    maps, tables = source.ending('labelmap.txt'), source.ending('classes.json')
+    maps, tables = source.files('labelmap.txt'), source.files('classes.json')
     names, colours = list(classes), [tuple(colour) for colour in palette]
-    for name in (maps or tables)[:1]:
-        with readable(source.where(name)):
+    for name, where in [*(maps or tables).items()][:1]:
+        with readable(where):
             if maps:
                 lines = [line for line in source.text(name).splitlines() if line[:1] not in ' #']
                 rows = [line.rsplit(':', 3) for line in lines]
@@ -93,15 +92,15 @@ def read_pngs(
                 usual = zip(rows, class_colours(len(rows)), strict=True)
                 pairs = [(row[0], row[1].split(',') if row[1] else voc) for row, voc in usual]
             else:
-                entries = parse_json(source.text(name), source.where(name))
+                entries = parse_json(source.text(name), where)
                 pairs = [(entry['name'], entry['colour']) for entry in entries]
             names, colours = [name for name, _ in pairs], [tuple(map(int, c)) for _, c in pairs]
     by_id = dict(enumerate(names)) | {IGNORED: 'ignored'}
     by_colour = {_CREAM: 'ignored'} | dict(zip(colours, names, strict=True))
-    files = source.ending('.png')
+    files = source.files('.png')
     marked = [name for name in files if 'SegmentationClass' in PurePosixPath(name).parts[:-1]]
     for name in marked or files:
-        where = source.where(name)
+        where = files[name]
         size, regions = png_regions(source.read(name), where, by_id, by_colour)
         photo = name.rpartition('SegmentationClass/')[2].removesuffix(name[-4:])
         yield 'VOC' if maps else 'PNG', Picture(where, photo, partial(_given, regions), size)

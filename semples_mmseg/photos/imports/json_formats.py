@@ -21,8 +21,7 @@ FILLED = 'masks with outlines around holes, which are filled, because outlines h
 
 def read_json_formats(source: Source, notes: Notes) -> Iterator[tuple[str, Picture]]:
     """Form and picture, of all JSON files of a source; those of other content are left out."""
-    for name in source.ending('.json'):
-        where = source.where(name)
+    for name, where in source.files('.json').items():
         content = parse_json(source.text(name), where)
         with readable(where):
             if isinstance(content, dict) and 'shapes' in content:
@@ -33,8 +32,8 @@ def read_json_formats(source: Source, notes: Notes) -> Iterator[tuple[str, Pictu
             elif isinstance(content, dict) and {'images', 'annotations'} <= content.keys():
                 for picture in _coco(content, where, notes):
                     yield 'COCO', picture
-            elif isinstance(content, list) and all(map(_is_task, content)):
-                for number, task in enumerate(content, 1):
+            for number, task in enumerate(content if isinstance(content, list) else (), 1):
+                if isinstance(task, dict) and 'data' in task:
                     yield 'Label Studio', _task(task, f'{where}, task {number}', notes)
 
 
@@ -78,10 +77,6 @@ def _coco_regions(
                 notes[FILLED].append(f'{name!r} in {where}')
             found.append((name, pixels))
     return sorted(found, key=lambda region: -region[1].sum())
-
-
-def _is_task(entry: Any) -> bool:
-    return isinstance(entry, dict) and isinstance(entry.get('data'), dict)
 
 
 def _task(task: Mapping[str, Any], where: str, notes: Notes) -> Picture:

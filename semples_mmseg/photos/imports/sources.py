@@ -27,10 +27,9 @@ Notes = defaultdict[str, list[str]]
 
 
 class Picture(NamedTuple):
-    """One picture of a label tool: its place for messages, its photo as the tool names it, what
-    gives its regions for a size, its size if the tool says it, and whether it has outlines, and
-    is upright though its size is that of the photo on its side.
-    """
+    """One picture: its place for messages, its photo as the tool names it, what gives its regions
+    in a size, the size that the tool says, whether it has outlines, and whether it is upright even
+    in the size of a photo on its side."""
 
     where: str
     photo: str
@@ -56,26 +55,25 @@ class Source:
         else:
             self.path, self.names = path.parent, [path.name]
 
-    def ending(self, *suffixes: str) -> list[str]:
-        """Names of the files that end in one of these suffixes, in any case."""
-        return [name for name in self.names if name.lower().endswith(suffixes)]
-
-    def where(self, name: str) -> str:
-        """A file as messages name it."""
-        return str(self.path / (name if name.isprintable() else ascii(name)))
+    def files(self, *suffixes: str) -> dict[str, str]:
+        """Files that end in one of these suffixes, in any case, and as messages name them."""
+        names = (name for name in self.names if name.lower().endswith(suffixes))
+        return {
+            name: f'{self.path}/{name if name.isprintable() else ascii(name)}' for name in names
+        }
 
     def read(self, name: str) -> bytes:
         """The content of a file."""
         if self._archive is None:
             return read_bytes(self.path / name)
-        with readable(self.where(name)):
+        with readable(f'{self.path}/{ascii(name)}'):
             if self._archive.getinfo(name).file_size > _LARGEST:
-                raise Refusal(f'{self.where(name)} is very large: unpack the archive yourself')
+                raise Refusal('it is very large: unpack the archive yourself')
             return self._archive.read(name)
 
     def text(self, name: str) -> str:
         """The content of a text in UTF-8."""
-        with readable(self.where(name)):
+        with readable(f'{self.path}/{ascii(name)}'):
             return self.read(name).decode('utf-8-sig')
 
 

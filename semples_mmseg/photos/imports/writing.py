@@ -15,7 +15,7 @@ from scipy import ndimage
 from ...utils.errors import Refusal
 from ...utils.files import read_bytes
 from ...utils.images import max_pixels, open_image
-from ...utils.io import folder_lock
+from ...utils.io import folder_lock, remove_leftovers
 from ...utils.label_png import IGNORED, mask_path, read_mask, write_classes, write_mask
 from ...utils.lists import explain_unknown
 from ...utils.names import count
@@ -80,6 +80,7 @@ def import_masks(
         record = opened.record(f'take all back: semples-mmseg import {run} --undo')
         record.state(CORRECTED, {}, {})  # refuses masks that were changed in the folder
         discard(new)  # of an import that was killed
+        remove_leftovers(opened.corrected, recursive=True)
         labels = _labels(source, labelled, renames or {}, notes)
         for form, where, name, label, own in progress(labels, 'masks'):
             if name in seen:
