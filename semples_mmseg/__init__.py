@@ -54,9 +54,11 @@ def register_components() -> None:
     )
     from .masks import (  # noqa: F401
         pamr,
+        patch_affinity,
         prediction_metric,
         prediction_writer,
         refinement,
+        segment_voting,
         threshold_curve,
         writer,
     )

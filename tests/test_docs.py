@@ -22,6 +22,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from PIL import Image
+from run_tool import run_tool
 
 from semples_mmseg.cli.launch import merge_options
 from semples_mmseg.utils.configs import read_options
@@ -170,11 +171,12 @@ def python_blocks(page: Path) -> list[tuple[str, str]]:
 
 
 EXAMPLES = [DOCS / 'api.md', DOCS / 'predicting.md']
+OWN_PARTS = DOCS / 'extending.md'
 # That of own_photos.md is run by tests/test_photos/test_fit.py, after a run of the commands.
 SETTINGS = [
     pytest.param(code, id=place)
     for page in PAGES
-    if page not in (*EXAMPLES, DOCS / 'own_photos.md')
+    if page not in (*EXAMPLES, OWN_PARTS, DOCS / 'own_photos.md')
     for place, code in python_blocks(page)
 ]
 
@@ -225,6 +227,33 @@ def test_python_examples_run(page, demo_files):
     else:
         assert Image.open('photos_masks/photo1.png').size == (80, 64)
         assert all(torch.isfinite(names[loss]) for loss in ('match', 'prompt', 'refine'))
+
+
+def test_parts_of_ones_own_train(tmp_path, monkeypatch):
+    """Each config of the page, with all parts of the page in one file, for an epoch a stage."""
+    blocks = [code for _, code in python_blocks(OWN_PARTS)]
+    parts, configs = (
+        [code for code in blocks if code.startswith(f'# {name}.py\n')]
+        for name in ('my_parts', 'my_config')
+    )
+    assert len(parts) + len(configs) == len(blocks) and len(configs) == 3
+    (tmp_path / 'my_parts.py').write_text('\n'.join(parts))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv('DATA_ROOT', str(tmp_path / 'demo'))
+    sets = ('train', 'val')
+    small = [f'{of}_dataloader.dataset.num_{part}=4' for of in sets for part in sets]
+    for number, code in enumerate(configs):
+        (tmp_path / f'my_config{number}.py').write_text(code)
+        count = len(Config.fromfile(f'my_config{number}.py').stages)
+        changes = [
+            f'stages.{k}.{key}' for k in range(count) for key in ('epochs=1', 'batch_size=2')
+        ]
+        run_tool('train.py', f'my_config{number}.py', '--cfg-options', *small, *changes)
+    assert Path('work_dirs/my_config0/smaller.pth').is_file()
+    assert Path('work_dirs/my_config1/refine.pth').is_file()
+    adapted = torch.load('work_dirs/my_config2/match.pth', weights_only=True)['state_dict']
+    assert not adapted['image_head.encoder.clip.adapter.weight'].equal(torch.eye(64))
 
 
 def anchors(page: Path) -> set[str]:

@@ -27,7 +27,7 @@ def parse_args() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description='Write pseudo masks from CAMs')
     parser.add_argument('config', help='path of the config of the model that predicts CAMs')
-    parser.add_argument('checkpoint', help='path of its weights')
+    parser.add_argument('checkpoint', help='path of its weights; none if nothing trains it')
     parser.add_argument('--out', required=True, help='folder of the masks')
     parser.add_argument(
         '--background-score',
@@ -36,8 +36,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument(
         '--refine',
-        choices=list(REFINEMENTS),
-        help='refinement of the masks, with its published settings (default: config)',
+        metavar='NAME',
+        help=f'refinement of the masks: {", ".join(REFINEMENTS)}, with their published settings, '
+        'segments:FOLDER, affinity:MODEL (default: config)',
     )
     parser.add_argument(
         '--split-dataloader',
@@ -58,11 +59,10 @@ def main() -> None:
     register_components()
     from semples_mmseg.cli.launch import load_config
     from semples_mmseg.masks.generate import make_pseudo_masks
-    from semples_mmseg.weights import resolve
 
     make_pseudo_masks(
         load_config(args, 'model'),
-        str(resolve(args.checkpoint)),
+        args.checkpoint,
         args.out,
         background_score=args.background_score,
         refine=args.refine,

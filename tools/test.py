@@ -22,7 +22,9 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description='Evaluate a model')
     parser.add_argument('config', help='path of the config')
     parser.add_argument(
-        'checkpoint', nargs='+', help='path of the weights; several are measured one by one'
+        'checkpoint',
+        nargs='+',
+        help='path of the weights; several are measured one by one; none if nothing trains them',
     )
     parser.add_argument('--out', help='folder for the predicted masks, palette PNGs')
     parser.add_argument(
@@ -50,14 +52,16 @@ def main() -> None:
     from semples_mmseg.cli.evaluation import require_masks, use_crf, use_tta, write_predictions
     from semples_mmseg.cli.launch import load_config
     from semples_mmseg.engine.processes import process_group
+    from semples_mmseg.models.mask_generators.protocol import find_checkpoint
     from semples_mmseg.utils.io import check_writable, write_json
-    from semples_mmseg.weights import resolve, with_scheme
+    from semples_mmseg.weights import with_scheme
 
     files = metrics_files(args)
     if args.out:
         check_writable(args.out)
     config = load_config(args, 'model', 'test_dataloader', 'test_cfg')
-    checkpoints = [with_scheme(str(resolve(path))) for path in args.checkpoint]
+    files_of_weights = [find_checkpoint(path, config.model) for path in args.checkpoint]
+    checkpoints = [path and with_scheme(str(path)) for path in files_of_weights]
     config.load_from = checkpoints[0]
     if args.show or args.show_dir:
         config.default_hooks.visualization.update(

@@ -19,13 +19,14 @@ from mmseg.registry import DATASETS, MODELS, TASK_UTILS
 from torch.utils.data import SequentialSampler
 
 from ..engine.processes import process_group
+from ..models.mask_generators.protocol import find_checkpoint
 from ..utils.errors import Refusal
 from ..utils.io import check_writable, folder_lock, remove_leftovers
 from ..utils.label_png import check_num_classes, class_colours, mask_path, write_classes
 from ..utils.lists import name_some
 from ..utils.record import Record
-from ..weights import resolve, with_scheme
-from . import REFINEMENTS
+from ..weights import with_scheme
+from . import named_refinement
 from .background_score import choose_background_score
 
 AUTO = 'auto'
@@ -53,19 +54,19 @@ def make_pseudo_masks(
     the config has one. With a launcher, every process predicts its share of the images.
 
     The record of the folder (see ``utils.record``) has what the masks were made from, as the entry
-    ``masks``: settings (background score, refinement, flip, pipeline, classes), checkpoint and
-    photos; other ones are refused, but photos may be added, and finished masks are not made again.
-    ``classes.json`` has name and colour of each id.
+    ``masks``: settings (background score, refinement, flip, pipeline, classes), checkpoint, photos
+    and files of the refinement; other ones are refused, but photos may be added, and finished masks
+    are not made again. ``classes.json`` has name and colour of each id.
 
     Args:
         config: Config of the model that predicts CAMs. It is not changed.
-        checkpoint: Its weights.
+        checkpoint: Its weights; ``'none'`` for a mask generator that nothing trains.
         out_dir: Folder of the masks.
         background_score: Score t of the background, 0..1, in place of the config's, which is
             ``pseudo_mask_evaluator.background_score`` or else ``model.background_score``. With
             ``'auto'``, or where the config has none, CLIP chooses by 300 images
             (``choose_background_score``); masks that are continued keep their score.
-        refine: One of ``REFINEMENTS``, in place of ``pseudo_mask_evaluator.refine``.
+        refine: See ``named_refinement``, in place of ``pseudo_mask_evaluator.refine``.
         dataloader_key: Name of the dataloader in the config.
         overwrite: Delete the folder's masks and start anew.
 
@@ -78,6 +79,7 @@ def make_pseudo_masks(
         OSError: If the folder cannot be written.
     """
     config = deepcopy(config)
+    weights = find_checkpoint(checkpoint, config.model)
     if not config.get(dataloader_key):
         raise Refusal(
             f'Config {config.filename} has no `{dataloader_key}`: a dataloader over the training '
@@ -90,9 +92,7 @@ def make_pseudo_masks(
     if score != AUTO and not 0 <= score <= 1:
         raise Refusal(f'`background_score` must be in [0, 1] or {AUTO!r}, got {score}.')
     if refine is not None:
-        if refine not in REFINEMENTS:
-            raise Refusal(f'No refinement {refine!r}; there are {", ".join(REFINEMENTS)}.')
-        options['refine'] = REFINEMENTS[refine]
+        options['refine'] = named_refinement(refine)
     evaluator = dict(type='PseudoMaskWriter', **options, out_dir=out_dir)
     with process_group(config), ExitStack() as held:
         init_default_scope(config.get('default_scope', 'mmseg'))
@@ -105,7 +105,6 @@ def make_pseudo_masks(
             classes = list(images.metainfo['classes'])
             check_num_classes(len(classes), f'`{dataloader_key}`')
             refinement = TASK_UTILS.build(options['refine']) if options.get('refine') else None
-            weights = resolve(checkpoint)
             check_writable(out_dir)
             held.enter_context(folder_lock(out_dir))
             record = _open(out_dir, overwrite)
@@ -113,7 +112,7 @@ def make_pseudo_masks(
             if score == AUTO and ENTRY in record:
                 number = record[ENTRY].settings['background_score']
             elif score == AUTO:
-                number, model = _choose_score(config, checkpoint, loader, order)
+                number, model = _choose_score(config, weights, loader, order)
                 built.append(model)
             settings = dict(
                 background_score=number,
@@ -122,8 +121,10 @@ def make_pseudo_masks(
                 pipeline=loader.dataset.pipeline,  # with the scales of CAM inference
                 classes=classes,
             )
+            if weights is None:
+                settings['generator'] = config.model.mask_generator
             palette = images.metainfo.get('palette') or class_colours(len(classes))
-            missing = _begin(record, settings, weights, images, order, palette)
+            missing = _begin(record, settings, weights, refinement, images, order, palette)
             write_classes(out_dir, classes, palette)
             return number, missing, len(order)
 
@@ -134,7 +135,7 @@ def make_pseudo_masks(
         print_log(f'{len(missing)} of {wanted} pseudo masks will be made.', logger='current')
         if len(missing) < wanted:  # the positions become part of the config in the log
             loader.dataset.indices = missing
-        metrics = _predict(config, checkpoint, loader, evaluator, *built)
+        metrics = _predict(config, weights, loader, evaluator, *built)
         if is_main_process():
             _finish(Record(out_dir))
         return metrics
@@ -185,22 +186,28 @@ def _open(out_dir: str, overwrite: bool) -> Record:
 def _begin(
     record: Record,
     settings: dict[str, Any],
-    weights: Path,
+    weights: Path | None,
+    refinement: Any,
     images: Any,
     order: Sequence[int],
     palette: Sequence[Sequence[int]],
 ) -> list[int]:
     """Compare with what the masks were made from, record what is added, and return what is missing:
     positions of the images without a mask."""
-    inputs, tags, missing = dict(checkpoint=weights), {}, []
+    photos, tags, missing = {}, {}, []
     for position in order:
         info = images.get_data_info(position)
         name, path = info['img_id'], str(info['img_path'])
         tags[name] = np.flatnonzero(info.get('image_labels', ())).tolist()
         if '://' not in path:
-            inputs[_PHOTO + name] = Path(path)
+            photos[name] = Path(path)
         if not mask_path(record.folder, name).exists():
             missing.append(position)
+    inputs = {_PHOTO + name: path for name, path in photos.items()}
+    if weights is not None:
+        inputs['checkpoint'] = weights
+    if hasattr(refinement, 'inputs'):
+        inputs |= refinement.inputs(photos)
     old = record[ENTRY].about.get('tags', {}) if ENTRY in record else {}
     changed = [name for name, found in tags.items() if old.get(name, found) != found]
     if changed:
@@ -239,7 +246,7 @@ def _in_main_process(function: Callable[[], Result]) -> Result:
 
 def _predict(
     config: Config,
-    checkpoint: str,
+    weights: Path | None,
     loader: ConfigDict,
     evaluator: dict[str, Any],
     model: Any = None,
@@ -258,7 +265,7 @@ def _predict(
     config.test_cfg = dict(type='TestLoop')
     config.load_from, config.resume = None, False
     if model is None:
-        config.load_from = with_scheme(checkpoint)
+        config.load_from = weights and with_scheme(str(weights))
     else:
         model.background_score = config.model.background_score
     runner = Predicting.from_cfg(config)
@@ -270,12 +277,13 @@ def _predict(
 
 
 def _choose_score(
-    config: Config, checkpoint: str, loader: ConfigDict, order: Sequence[int]
+    config: Config, weights: Path | None, loader: ConfigDict, order: Sequence[int]
 ) -> tuple[float, Any]:
     """The score that CLIP chooses by images from the whole list of positions, and the model."""
     # CAMs do not depend on the score
     model = MODELS.build({k: v for k, v in config.model.items() if k != 'background_score'})
-    load_checkpoint(model, with_scheme(checkpoint), map_location='cpu', logger='current')
+    if weights is not None:
+        load_checkpoint(model, with_scheme(str(weights)), map_location='cpu', logger='current')
     number = min(IMAGES_TO_CHOOSE_BY, len(order))
     chosen = [order[i] for i in np.linspace(0, len(order) - 1, number).astype(int)]
     images = DATASETS.build(dict(loader.dataset, indices=chosen))

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from mmseg.registry import TASK_UTILS
 from torch import Tensor
 
-from ..models.soft_masks import label_map
 from ..utils.errors import Refusal
-from .refinement import read_rgb
+from .refinement import CAMRefinement
 
 DILATIONS = (1, 2, 4, 8, 12, 24)
 """Dilations of the published neighbourhood."""
@@ -72,11 +70,10 @@ def refine_scores(
 
 
 @TASK_UTILS.register_module()
-class PAMR:
+class PAMR(CAMRefinement):
     """Refines the CAMs of the present classes by colour before pixels are labelled.
 
-    A weighted mean does not change the background score, so only the CAMs are iterated. It runs on
-    their device, in the model's process.
+    A weighted mean does not change the background score, so only the CAMs are iterated.
 
     Args:
         dilations: Distances of the 8 neighbours, in pixels of the original image.
@@ -86,8 +83,6 @@ class PAMR:
     Raises:
         ValueError: If a number is not positive.
     """
-
-    in_workers = False
 
     def __init__(
         self, dilations: Sequence[int] = DILATIONS, iterations: int = 10, bandwidth: float = 0.1
@@ -102,13 +97,6 @@ class PAMR:
         )
         self.settings = dict(type='PAMR', **self.numbers)
 
-    def __call__(self, label: np.ndarray, sample: Mapping[str, Any]) -> np.ndarray:
-        """See ``refinement.Refinement.__call__``."""
-        cams = sample['cams']['data'].float()
-        if len(cams) == 0:
-            return label
-        image = torch.from_numpy(read_rgb(sample, label.shape))
-        colours = image.to(cams.device, non_blocking=True).permute(2, 0, 1)[None].float()
-        refined = refine_scores(colours, cams[None], **self.numbers)[0]
-        best = label_map(refined, sample['cam_classes'], sample['background_score'])
-        return best.to(torch.uint8).cpu().numpy()
+    def refine(self, image: Tensor, cams: Tensor) -> Tensor:
+        """See ``CAMRefinement``."""
+        return refine_scores(image.permute(2, 0, 1)[None].float(), cams[None], **self.numbers)[0]

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from mmengine.evaluator import Evaluator
 from mmseg.registry import EVALUATOR, TASK_UTILS
+from torch import Tensor
 
+from ..models.soft_masks import label_map
 from ..utils.errors import Refusal
 from ..utils.images import read_image
 from ..utils.parallel import WorkerPool
@@ -41,6 +44,13 @@ class Refinement(Protocol):
 
     settings: Any
     in_workers: bool
+
+    def inputs(self, photos: Mapping[str, Path]) -> Mapping[str, Path]:
+        """Files that it reads for photos (by image id), by name; it may lack this method.
+
+        They are recorded with the masks and compared. Files that do not fit are refused here,
+        before work starts.
+        """
 
     def __call__(self, label: np.ndarray, sample: Mapping[str, Any]) -> np.ndarray:
         """Refine one label map.
@@ -80,6 +90,28 @@ def read_rgb(sample: Mapping[str, Any], shape: tuple[int, ...]) -> np.ndarray:
             'was the file changed?'
         )
     return resize_bicubic(image, (shape[0], shape[1]))
+
+
+class CAMRefinement:
+    """Refines the CAMs of the present classes, on their device, before pixels are labelled."""
+
+    in_workers = False
+
+    def refine(self, image: Tensor, cams: Tensor) -> Tensor:
+        """New CAMs (n, H, W) from those of a photo and the photo, uint8 RGB (H, W, 3)."""
+        raise NotImplementedError
+
+    def __call__(self, label: np.ndarray, sample: Mapping[str, Any]) -> np.ndarray:
+        """See ``Refinement.__call__``."""
+        cams = sample['cams']['data'].float()
+        if len(cams) == 0:
+            return label
+        pixels = torch.from_numpy(read_rgb(sample, label.shape))
+        image = pixels.to(cams.device, non_blocking=True)
+        best = label_map(
+            self.refine(image, cams), sample['cam_classes'], sample['background_score']
+        )
+        return best.to(torch.uint8).cpu().numpy()
 
 
 @TASK_UTILS.register_module()

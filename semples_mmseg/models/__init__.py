@@ -12,6 +12,7 @@ from .losses.prompt_loss import PromptLoss
 from .losses.refine_loss import RefineLoss
 from .mask_generators.attention_fusion import AdaptiveAttentionFusion
 from .mask_generators.cam_generator import CAMGenerator
+from .mask_generators.clip_attention import CLIPAttentionGenerator
 from .mask_generators.mctformer import MCTformerGenerator
 from .mask_generators.multi_token_vit import MultiTokenViT
 from .mask_generators.protocol import GeneratorOutput, MaskGenerator
@@ -26,6 +27,7 @@ __all__ = [
     'CAMDataPreprocessor',
     'CAMGenerator',
     'CAMSegmentor',
+    'CLIPAttentionGenerator',
     'CLIPImageHead',
     'CLIPTextHead',
     'GeneratorOutput',

@@ -105,6 +105,8 @@ def classes(kind: Any, where: str, scope: str) -> tuple[Callable, ...]:
 def registries_at(where: str) -> list[str]:
     """Names of the registries of the types at a dotted key; empty where all are possible."""
     words = where.split('.')
+    if words[0] == 'pseudo_mask_evaluator' and 'refine' in words:
+        return ['TASK_UTILS']
     if words[0] == 'default_hooks':
         del words[1:2]  # the name of a hook
     for word in reversed(words):

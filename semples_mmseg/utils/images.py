@@ -114,6 +114,16 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     return decode_image(read_bytes(path, 'image'), path)
 
 
+def photo_size(path: str | os.PathLike) -> tuple[int, int]:
+    """Height and width of what ``read_image`` gives; pixels are not decoded."""
+    with open_image(read_bytes(path, 'image'), path) as image:
+        width, height = image.size
+        with contextlib.suppress(Exception):  # unreadable EXIF data
+            if image.getexif().get(0x112, 1) > 4:  # its orientation: on its side
+                return width, height
+        return height, width
+
+
 def photo_pixels(photo: str | os.PathLike | np.ndarray) -> np.ndarray:
     """The pixels of a photo that is given as a path or an array, uint8 RGB (H, W, 3)."""
     if not isinstance(photo, np.ndarray):

@@ -32,8 +32,10 @@ def timm_file(name: str, download: bool = True) -> Path:
 
     Without ``download`` an empty path says that the server has it.
     """
-    there = timm.is_model(name.partition('.')[0])
-    known = timm.get_pretrained_cfg(name, allow_unregistered=False) if there else None
+    try:
+        known = timm.get_pretrained_cfg(name, allow_unregistered=False)
+    except RuntimeError:  # an unknown model or tag
+        known = None
     if not known or not (repository := known.hf_hub_id):
         raise Missing(f'timm has no pretrained weights {name!r}; timm.list_pretrained() lists them')
     tell_licence(name)

@@ -12,8 +12,10 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from PIL import Image
 from run_tool import run_tool
+from tiny import TINY_CLIP
 
 from semples_mmseg.masks.generate import make_pseudo_masks
+from semples_mmseg.masks.segment_voting import vote
 from semples_mmseg.models.soft_masks import label_map
 from semples_mmseg.utils.label_png import read_mask
 from semples_mmseg.utils.record import Record
@@ -242,10 +244,45 @@ def test_a_refinement_is_chosen_by_name_in_place_of_the_configs(tmp_path, world)
         make_pseudo_masks(world, weights, str(tmp_path / str(refine)), refine=refine)
         found = recorded(tmp_path / str(refine)).settings['refinement']
         assert found['iterations'] == iterations
-    with pytest.raises(ValueError, match="No refinement 'snake'; there are none, crf-voc"):
+    with pytest.raises(ValueError, match="No refinement 'snake'; .*segments:FOLDER"):
         make_pseudo_masks(world, weights, str(tmp_path / 'out'), refine='snake')
     with pytest.raises(ValueError, match='refinement.iterations 10 there, 2 now'):
         make_pseudo_masks(world, weights, str(tmp_path / 'pamr'))
+
+
+def test_segments_are_inputs_that_are_checked_and_compared(tmp_path, world):
+    segments = tmp_path / 'segments'
+    segments.mkdir()
+    world.pseudo_mask_evaluator.num_workers = 0
+    arguments = world, str(tmp_path / 'weights.pth'), str(tmp_path / 'out')
+    for number, name in enumerate('abc'):
+        with pytest.raises(FileNotFoundError, match=f'{name}.png has no segments'):
+            make_pseudo_masks(*arguments, refine=f'segments:{segments}')
+        halves = np.repeat(np.uint8([[1] * 4 + [2] * 4]), 6 + number, 0)
+        Image.fromarray(halves).save(segments / f'{name}.png')
+    assert not BrightnessCAM.calls
+    make_pseudo_masks(*arguments, refine=f'segments:{segments}')
+    mask, label = (read_mask(tmp_path / 'out/b.png'), expected(tmp_path, 'b', 2, 0.3))
+    np.testing.assert_array_equal(mask, vote(label.astype(np.uint8), halves[:7]))
+    entry = recorded(tmp_path / 'out')
+    assert {f'segments/{name}' for name in 'abc'} < entry.inputs.keys()
+    Image.fromarray(halves[:7, ::-1]).save(segments / 'b.png')
+    with pytest.raises(ValueError, match='segments/b has other content'):
+        make_pseudo_masks(*arguments, refine=f'segments:{segments}')
+
+
+def test_a_generator_that_nothing_trains_needs_no_checkpoint(tmp_path, world):
+    clip = dict(model=TINY_CLIP, pretrained=None)
+    generator = dict(type='CLIPAttentionGenerator', clip=clip)
+    world.model = dict(type='CAMSegmentor', class_names=['cat', 'dog'], mask_generator=generator)
+    world.model.background_score = 0.3
+    assert make_pseudo_masks(world, 'none', str(tmp_path / 'out'))['masks'] == 3
+    entry = recorded(tmp_path / 'out')
+    assert 'checkpoint' not in entry.inputs
+    assert entry.settings['generator']['type'] == 'CLIPAttentionGenerator'
+    world.model.mask_generator.template = 'a photo of {}.'
+    with pytest.raises(ValueError, match='generator.template not set there'):
+        make_pseudo_masks(world, 'none', str(tmp_path / 'out'))
 
 
 def test_the_tool_passes_everything_on(tmp_path, world):

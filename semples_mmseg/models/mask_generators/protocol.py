@@ -3,12 +3,15 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from mmseg.registry import MODELS
 from torch import Tensor, nn
 
 from ...utils.errors import Refusal
+from ...weights import resolve
 
 
 @dataclass
@@ -36,7 +39,9 @@ class GeneratorOutput:
 class MaskGenerator(Protocol):
     """Interface of a mask generator S: any registered ``nn.Module`` with these three members.
 
-    Its constructor takes ``num_classes``, which the segmentor fills in.
+    Its constructor takes ``num_classes``, which the segmentor fills in. One that nothing trains has
+    ``zero_shot = True``: its constructor also takes ``class_names``, the names for CLIP, its
+    ``forward`` also ``labels`` (B, K), the tags (all 1 if unknown), and its checkpoint is ``none``.
 
     Attributes:
         num_classes: K, object classes without background.
@@ -92,6 +97,17 @@ def _check_output(generator: Any, inputs: tuple[Tensor, ...], output: Any) -> No
             f'model.mask_generator: {type(generator).__name__} returned {found}, not a '
             f'GeneratorOutput with cams (B, {classes}, h, w) and logits (B, {classes})'
         )
+
+
+def is_zero_shot(generator: Mapping[str, Any] | None) -> bool:
+    """Whether a config is that of a mask generator that nothing trains."""
+    return getattr(MODELS.get(str((generator or {}).get('type'))), 'zero_shot', False)
+
+
+def find_checkpoint(path: str, model: Mapping[str, Any]) -> Path | None:
+    """The file of a checkpoint; None for ``'none'``, of a model that nothing trains."""
+    nothing = path == 'none' and is_zero_shot(model.get('mask_generator'))
+    return None if nothing else resolve(path)
 
 
 def gradients_if_trained(module: nn.Module) -> AbstractContextManager[Any]:

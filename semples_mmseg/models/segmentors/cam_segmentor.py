@@ -18,7 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ...utils.classes import check_same_classes, model_metainfo, read_classes
 from ...utils.errors import Refusal
 from ...weights.loading import check_state_dict
-from ..mask_generators.protocol import GeneratorOutput, check_generator
+from ..mask_generators.protocol import GeneratorOutput, check_generator, is_zero_shot
 from ..soft_masks import label_map, min_max, refuse_nan
 from ..stages import STAGES, Stage
 
@@ -82,6 +82,8 @@ class CAMSegmentor(BaseSegmentor):
                     f'{len(named.names)}: {", ".join(named.names)}. Leave num_classes out'
                 )
             mask_generator = dict(mask_generator, num_classes=number)
+            if is_zero_shot(mask_generator):
+                mask_generator['class_names'] = named.prompts
         self.mask_generator = MODELS.build(mask_generator)
         check_generator(self.mask_generator)
         self.num_classes: int = self.mask_generator.num_classes
@@ -253,7 +255,13 @@ class CAMSegmentor(BaseSegmentor):
         kept = {} if self.kept is None else self.kept
         names = [sample.metainfo.get('img_id') for sample in samples]
         new = [index for index, name in enumerate(names) if name is None or name not in kept]
-        views = zip(*(self._grid_cams([scale[i] for i in new]) for scale in scales), strict=True)
+        views = zip(
+            *(
+                self._grid_cams([scale[i] for i in new], [samples[i] for i in new])
+                for scale in scales
+            ),
+            strict=True,
+        )
         found: dict[int, _Found] = {}
         for index, view in zip(new, views, strict=True):
             logits = view[0][1]
@@ -267,7 +275,9 @@ class CAMSegmentor(BaseSegmentor):
             kept[names[index]] = found[index]
         return [found[index] if index in found else kept[name] for index, name in enumerate(names)]
 
-    def _grid_cams(self, images: list[Tensor]) -> list[tuple[Tensor, dict[str, Tensor]]]:
+    def _grid_cams(
+        self, images: list[Tensor], samples: Sequence[SegDataSample]
+    ) -> list[tuple[Tensor, dict[str, Tensor]]]:
         """CAMs (K, h, w) on the grid and logits (K,) by name, one batch per image size."""
         groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
         for index, image in enumerate(images):
@@ -277,7 +287,12 @@ class CAMSegmentor(BaseSegmentor):
             batch = torch.stack([images[index] for index in indices])
             if self.flip:
                 batch = torch.cat([batch, batch.flip(-1)])
-            output = self.mask_generator(batch)
+            options = {}
+            if getattr(self.mask_generator, 'zero_shot', False):
+                every = batch.new_ones(self.num_classes)
+                tags = [samples[index].get('image_labels', every) for index in indices]
+                options['labels'] = torch.stack(tags * (2 if self.flip else 1))
+            output = self.mask_generator(batch, **options)
             cams = output.cams.float()
             if self.flip:
                 # Upsampling is linear and symmetric, so mirror images can be summed on the grid.
