@@ -68,7 +68,7 @@ def read_tagged(
     listed = [unicodedata.normalize('NFC', line) for line in lines]
     known = {label_name(name): name for name in listed} | {name: name for name in listed}
     table = read_tags(source, names, listed, {*known, *dict(renames)})
-    table = _named_here(table, dict(renames), known)
+    table = _named_here(table, dict(renames), known, f'{source or root}')
     found, missing, note = _match(table.entries, names)
     if not any(found.values()):
         raise Refusal(missing or f'{root}: no photo has a tag, so there is nothing to learn from')
@@ -98,14 +98,18 @@ def write_dataset(tagged: TaggedPhotos, folder: Path) -> list[Path]:
     return [folder / name for name in ('list.txt', 'labels.json', 'classes.txt')]
 
 
-def _named_here(table: TagTable, renames: Mapping[str, str], known: Mapping[str, str]) -> TagTable:
+def _named_here(
+    table: TagTable, renames: Mapping[str, str], known: Mapping[str, str], place: str
+) -> TagTable:
     """The table with the names that classes have here, without words for no class and no tag."""
     first: dict[str, str] = {}
-    for where, tags in [*((e.where, e.tags) for e in table.entries), (table.form, table.classes)]:
+    told = [*((entry.where, entry.tags) for entry in table.entries), (place, table.classes)]
+    for where, tags in told:
         for tag in tags:
             if not isinstance(tag, str):
                 raise Refusal(f'{where}: the name {tag!r} has to be a text')
             first.setdefault(tag, where)
+    used = {tag for entry in table.entries for tag in entry.tags}
     seen = {tag: without_invisible(tag).strip() for tag in first}
     odd = [f'{first[tag]}, {tag!a}' for tag in first if seen[tag] != tag.strip()]
     notes = [f'invisible characters are removed: {name_some(odd)}'] if odd else []
@@ -115,7 +119,7 @@ def _named_here(table: TagTable, renames: Mapping[str, str], known: Mapping[str,
     here = {tag: renames.get(name, name) for tag, name in seen.items()}
     here = {tag: '' if name.lower() in NONE | UNTAGGED else name for tag, name in here.items()}
     for tag, name in here.items():
-        if known and name and name not in known:
+        if known and name and name not in known and tag in used:
             same = [f': --map "{name}={k}"' for k in known if folded(k) == folded(name)]
             raise Refusal(
                 f'{first[tag]}: the tag {name!r} is none of the classes {", ".join(known)}; rename '

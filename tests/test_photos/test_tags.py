@@ -51,7 +51,10 @@ from semples_mmseg.photos.tags import read_tagged
         ('["a.jpg"]', 'entry 1'),
         ('{"images": [{}], "annotations": [], "categories": []}', 'COCO'),
         ('{"images": [{"id": 1, "file_name": null}], "annotations": [], "categories": []}', 'None'),
-        ('{"images": [], "annotations": [], "categories": [{"id": 1, "name": 5}]}', 'name 5'),
+        (
+            '{"images": [], "annotations": [], "categories": [{"id": 1, "name": 5}]}',
+            'tags.csv: the name 5',
+        ),
         ('[{"image": null, "tags": ["cat"]}]', 'entry 1.*None'),
         ('[{"image": 7, "tags": ["cat"]}]', 'entry 1.*7'),
         ('image,tag\na.jpg,cat\n"b.PNG,cat\n', 'row 3.*quotes'),
@@ -139,6 +142,12 @@ def test_classes_of_other_names_and_photos_that_are_missing(
     renames = [('Player', 'player'), ('blurry', '')]
     result = read_tagged(four_photos, table, classes, renames)
     assert dict(result.tags) == {'a.jpg': ('player|football player', 'tv/monitor'), 'b.PNG': ()}
+    table.write_text('image,player,dog\na,1,0\n')  # a class that no photo has
+    assert read_tagged(four_photos, table, classes).tags['a.jpg'] == ('player|football player',)
+    table.write_text('<annotation><object><name>cat</name></object></annotation>')
+    with pytest.raises(ValueError, match="'cat' is none of the classes"):
+        read_tagged(four_photos, table, classes)
+    table.write_text('image,tag\na,Player;tv/monitor\nb,blurry\n')
     with pytest.raises(ValueError, match="--map: no tag is called 'Plyer'.*Player"):
         read_tagged(four_photos, table, None, [('Plyer', 'player')])
     table.write_text('image,tag\na,cat\n' + ''.join(f'{i:02}.jpg,cat\n' for i in range(12)))
