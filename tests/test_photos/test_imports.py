@@ -1,5 +1,6 @@
 """``semples-mmseg import``: masks of label tools come back, pixel by pixel, to their photos."""
 
+import io
 import json
 import os
 import subprocess
@@ -257,6 +258,13 @@ def test_palettes_that_a_program_has_sorted_and_colours(run, tmp_path):
         undo_imports(run.folder)
 
 
+def yolo(line='0 0 0 1 1 0 1', names='[x]'):
+    return {'labels/a.txt': line, 'd.yaml': f'names: {names}'}
+
+
+STREAM = io.BytesIO()
+Image.new('L', (60, 40)).save(STREAM, 'PNG')
+PNG = STREAM.getvalue()
 BRUSH = dict(original_width=60, original_height=40, type='brushlabels')
 LONG = dict(brushlabels=['tree'], rle=encode_brush(np.ones((40, 61), bool)))
 
@@ -279,7 +287,11 @@ LONG = dict(brushlabels=['tree'], rle=encode_brush(np.ones((40, 61), bool)))
         ('x.xml', '<annotations><track/></annotations>', 'CVAT for video'),
         ('x.zip', {'labels/a.txt': '0 0 0 1 1 0 1'}, r'no data\.yaml'),
         ('x.zip', {'labels/a.txt': '7 0 0 1 1 0 1', 'd.yaml': 'names: [x]'}, r'a\.txt is damaged'),
+        ('x.zip', yolo('0 nan 0 1 1 0 1'), r'a\.txt is damaged'),  # OpenCV would draw for hours
+        ('x.zip', yolo(names='!!python/object/apply:os.getcwd []'), r'd\.yaml is damaged'),
+        ('x.zip', yolo(names='[&a [x, x], [*a, *a]]'), r'd\.yaml is damaged'),  # a bomb
         ('x.zip', {'SegmentationClass/a.png': 'no picture'}, r'a\.png cannot be read'),
+        ('x.zip', {'SegmentationClass/a.png': PNG[:60]}, r'a\.png is damaged'),
         ('none', None, 'no file or folder'),
     ],
 )

@@ -56,6 +56,8 @@ def read_yolo(source: Source, notes: Notes) -> Iterator[tuple[str, Picture]]:
             text = source.text(listed)
             found = text.splitlines() if listed.endswith('.txt') else yaml.safe_load(text)['names']
             names = dict(found.items() if isinstance(found, dict) else enumerate(found))
+            if any(isinstance(name, (list, dict)) for name in names.values()):
+                raise ValueError('a class name is no text')  # but a bomb of YAML, maybe
     for name, where in files:
         regions = partial(_yolo_regions, source.text(name).splitlines(), names, where, notes)
         photo = name.rpartition('labels/')[2].removesuffix('.txt')
@@ -101,7 +103,8 @@ def read_pngs(
     marked = [name for name in files if 'SegmentationClass' in PurePosixPath(name).parts[:-1]]
     for name in marked or files:
         where = files[name]
-        size, regions = png_regions(source.read(name), where, by_id, by_colour)
+        with readable(where):
+            size, regions = png_regions(source.read(name), where, by_id, by_colour)
         photo = name.rpartition('SegmentationClass/')[2].removesuffix(name[-4:])
         yield 'VOC' if maps else 'PNG', Picture(where, photo, partial(_given, regions), size)
 

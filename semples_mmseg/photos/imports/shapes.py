@@ -29,7 +29,10 @@ def fill_outlines(parts: Iterable[Any], size: Size) -> np.ndarray:
     """Pixels in outlines, as shares of width and height, with their border, as YOLO tools do."""
     drawn = np.zeros(size, np.uint8)
     for part in parts:
-        pixels = np.clip(np.asarray(part, np.float64).reshape(-1, 1, 2), 0, 1) * size[::-1]
+        corners = np.asarray(part, np.float64).reshape(-1, 1, 2)
+        if not np.isfinite(corners).all():  # OpenCV draws for hours
+            raise ValueError('a corner is no number')
+        pixels = np.clip(corners, 0, 1) * size[::-1]
         cv2.fillPoly(drawn, [np.rint(pixels).astype(np.int32)], 1)
     return drawn > 0
 
