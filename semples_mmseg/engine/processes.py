@@ -32,6 +32,8 @@ def process_group(config: Config) -> Iterator[None]:
     """
     launcher, device = config.get('launcher', 'none'), get_device()
     if launcher != 'none' and device == 'cpu':
+        if config.get('sync_bn') or 'SyncBN' in str(config.get('model')):
+            raise Refusal('SyncBN of several processes needs GPUs: on CPUs set sync_bn=None, or BN')
         _wrap_on_cpu(config)
     if launcher == 'none' or is_distributed():
         yield

@@ -1,10 +1,15 @@
 """Any number of processes trains the same model, and another number goes on with it."""
 
+import copy
 import itertools
 import shutil
 
 import pytest
+import torch
+from mmengine.config import Config
+from mmseg.registry import MODELS
 from processes import draw_images, launch, steps, tool, weights, write_config
+from tiny import TINY_SEMPLES
 
 # AdamW, at about the published rates, does not see the scale of a gradient; SGD does. Stage 0 has
 # SGD for another reason, too: the biases of keys have no effect behind a softmax and so no
@@ -25,6 +30,7 @@ STAGES = [
     dict(name='joint', epochs=1, batch_size=6),
 ]
 FILES = [f'{stage["name"]}.pth' for stage in STAGES]
+KEY = 'mask_generator.backbone.cls_token'
 IN_PROMPT = 6
 """Epochs done in the middle of the stage prompt."""
 
@@ -36,12 +42,28 @@ def largest_difference(path, other):
 
 
 def test_any_number_of_processes_trains_what_one_trains(tmp_path):
-    """Two train all stages; what they have saved in the middle of prompt, three resume."""
+    """Two train all stages; what they have saved in the middle of prompt, three resume.
+
+    From weights of another run, on two data sets, one of which is repeated.
+    """
     draw_images(tmp_path / 'data', 23)
 
     def write(name):
-        saving = dict(checkpoint=dict(interval=IN_PROMPT))
-        return write_config(tmp_path / name, tmp_path / 'data', STAGES, default_hooks=saving)
+        changes = dict(checkpoint=dict(interval=IN_PROMPT))
+        path = write_config(tmp_path / name, tmp_path / 'data', STAGES, default_hooks=changes)
+        config = Config.fromfile(path)
+        whole = config.train_dataloader.dataset
+        parts = [dict(whole, indices=[*range(19)]), dict(whole, indices=[21, 22])]
+        parts[1] = dict(type='RepeatDataset', dataset=parts[1], times=2)
+        config.train_dataloader.dataset = dict(type='ConcatDataset', datasets=parts)
+        config.load_from = str(tmp_path / 'start.pth')
+        config.dump(path)
+        return path
+
+    torch.manual_seed(9)
+    start = MODELS.build(copy.deepcopy(TINY_SEMPLES)).state_dict()
+    start[KEY] += 1
+    torch.save(dict(state_dict=start), tmp_path / 'start.pth')
 
     launch(1, tool, 'train.py', write('one'))
     launch(2, tool, 'train.py', write('two'))
@@ -52,6 +74,8 @@ def test_any_number_of_processes_trains_what_one_trains(tmp_path):
     (resumed / 'last_checkpoint').write_text(str(resumed / f'epoch_{IN_PROMPT}.pth'))
     launch(3, tool, 'train.py', write('three'), '--resume')
 
+    moved = (weights(alone / 'classify.pth')[KEY] - start[KEY]).abs().mean()
+    assert moved < 0.5  # not from where the Runner's seed would begin
     expected = steps(alone)
     assert len(expected) == 30
     for run, number, first in ((together, 2, 0), (resumed, 3, 3 * IN_PROMPT)):

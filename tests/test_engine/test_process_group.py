@@ -36,6 +36,16 @@ def launched(monkeypatch):
         module.distributed.destroy_process_group()
 
 
+@pytest.mark.parametrize(
+    'content', [dict(sync_bn='torch'), dict(model=dict(norm_cfg=dict(type='SyncBN')))]
+)
+def test_synchronised_batch_norm_is_refused_on_cpus(content):
+    config = Config(dict(content, launcher='pytorch'))
+    needs = pytest.raises(ValueError, match='SyncBN of several processes needs GPUs')
+    with needs, process_group(config):
+        pass
+
+
 def test_processes_join_by_gloo_and_leave(launched):
     dist = dict(backend='nccl', timeout=9)
     config = Config(dict(launcher='pytorch', env_cfg=dict(dist_cfg=dist)))

@@ -48,6 +48,9 @@ def test_the_wheel_holds_models_configs_and_tools(checkout):
 
 
 USE = """
+import runpy
+import sys
+from pathlib import Path
 import semples_mmseg
 from mmengine.config import Config
 print([stage.name for stage in Config.fromfile('ours.py').stages])
@@ -56,9 +59,22 @@ print(semples_mmseg.__file__)
 from semples_mmseg.runs.recipe import read_recipe
 steps = [step for step in read_recipe('demo', 'work').steps if step.config]
 print(*{step.command()[0] for step in steps}, *{step.config_file for step in steps})
+if len(sys.argv) > 1:
+    sys.argv.insert(1, str(next(Path(semples_mmseg.__file__).parent.rglob('demo_refine.py'))))
+    runpy.run_path(steps[0].command()[0], run_name='__main__')
 from semples_mmseg.cli.main import main
 main(['demo', '--dry-run'])
 """
+# An epoch of stage 0 on a few drawn scenes, as with `mim train semples_mmseg demo_refine.py ...`.
+TRAIN = ['--launcher', 'none', '--stage', 'classify', '--work-dir', '../work', '--cfg-options']
+TRAIN += [
+    'stages.0.epochs=1',
+    'stages.0.batch_size=4',
+    'val_dataloader=None',
+    'val_cfg=None',
+    'val_evaluator=None',
+]
+TRAIN += [f'train_dataloader.dataset.{key}' for key in ('data_root=../data', 'num_train=8')]
 
 
 @pytest.mark.parametrize('source', ['wheel', 'sources'])
@@ -74,7 +90,7 @@ def test_configs_and_the_demo_are_found(source, checkout, tmp_path):
     (folder / 'ours.py').write_text("_base_ = 'semples_mmseg::semples/voc_refine.py'\n")
     (folder / 'theirs.py').write_text("_base_ = 'mmseg::_base_/default_runtime.py'\n")
     result = subprocess.run(
-        [sys.executable, '-W', 'default', '-c', USE],
+        [sys.executable, '-W', 'default', '-c', USE, *(TRAIN if source == 'wheel' else ())],
         cwd=folder,
         env=os.environ | {'PYTHONPATH': str(site), 'OMP_NUM_THREADS': '1'},
         capture_output=True,
@@ -89,6 +105,7 @@ def test_configs_and_the_demo_are_found(source, checkout, tmp_path):
         assert Path(path).is_relative_to(site) and Path(path).is_file()
     assert 'Segmenter training' in '\n'.join(plan)
     assert {path.name for path in folder.iterdir()} == {'ours.py', 'theirs.py'}
+    assert source == 'sources' or (tmp_path / 'work' / 'classify.pth').is_file()
 
 
 def test_mim_lists_searches_and_runs(checkout, tmp_path):
@@ -98,7 +115,9 @@ def test_mim_lists_searches_and_runs(checkout, tmp_path):
     use = (
         'from mim.commands.run import run; from mim.commands.search import get_model_info;'
         "print(*get_model_info('semples_mmseg', local=True).index);"
-        "run('semples_mmseg', 'train', True, ('--help',))"
+        "run('semples_mmseg', 'train', True, ('--help',));"
+        f'from mim.commands.train import train; train("semples_mmseg", "demo_refine.py", 0,'
+        f'other_args={TRAIN[2:]})'
     )
     result = subprocess.run(
         [sys.executable, '-c', use],
@@ -109,3 +128,4 @@ def test_mim_lists_searches_and_runs(checkout, tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert 'voc_refine' in result.stdout and '--cfg-options' in result.stdout
+    assert (tmp_path.parent / 'work' / 'classify.pth').is_file()
