@@ -63,7 +63,7 @@ def run_command(*words):
 def test_check_describes_a_set_and_what_to_do(photos, tmp_path, capsys, monkeypatch):
     folder, table, _ = photos
     words = ('check', folder, '--tags', table, '--weights', 'demo')
-    assert run_command(*words) == 1  # there are 7 photos of each class
+    assert run_command(*words) == 0  # there are 7 photos of each class: advice
     assert '1 finding: fit will start' in capsys.readouterr().out
     monkeypatch.setattr(inspection, 'ENOUGH', 5)
     assert run_command(*words) == 0
@@ -93,7 +93,7 @@ def test_check_finds_weights_as_fit_does(photos, capsys, monkeypatch):
         monkeypatch.setattr(hub, name, lambda *_, file=file: file)
     for answers in (True, False):
         monkeypatch.setattr(hub, 'reachable', lambda address, answers=answers: answers)
-        assert run_command(*words) == 1
+        assert run_command(*words) == (not answers)
         shown = json.loads(capsys.readouterr().out)
         assert shown['classes'] == {'cup': 7, 'key': 7} and shown['forecast']['seconds'] > 999
         assert shown['fit_starts'] is answers and ('weights' in shown['findings']) is not answers
