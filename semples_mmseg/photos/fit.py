@@ -165,7 +165,7 @@ def show_settings(settings: FitSettings, photos: int, console: Console) -> None:
     for row in settings.rows(photos):
         table.add_row(*row)
     rough = settings.forecast(photos)
-    cost = f'roughly {duration(rough["seconds"])} h, {rough["megabytes"]} MB; ' if rough else ''
+    cost = f'roughly {duration(rough["seconds"])}, {rough["megabytes"]} MB; ' if rough else ''
     table.add_row('time, memory', f'{cost}semples-mmseg fit --measure measures them')
     console.print(table)
 

@@ -80,7 +80,6 @@ def write_report(
     page = fill_page(
         title=text(run.folder.resolve().name),
         judgement=''.join(f'<li>{text(one)}</li>' for one in judgement),
-        options=_options(confidence, explorer, shown),
         cards=_cards(run, confidence, explorer, {name: paths[name] for name in shown}),
         classes=_class_table(classes, explorer),
         prompts=_prompts(best, explorer, paths),
@@ -91,45 +90,34 @@ def write_report(
     )
     with atomic_write(run.report) as file:
         file.write(page)
-    return dict(report=str(run.report), judgement=judgement, classes=classes)
+    content = dict(report=str(run.report), judgement=judgement, classes=classes)
+    return content | dict(by_hand(run))
 
 
 def judge(
     run: Run, classes: Mapping[str, Mapping[str, Any]], lines: Mapping[str, Sequence[Any]]
 ) -> list[str]:
     """What speaks against the masks of a run, in words, each with what to do."""
-    settings, said = run.fit_settings(), []
-    if settings.weights == 'demo':
-        said.append(
-            'Trained from the small models of the demo (--weights demo), which know only its drawn '
-            'scenes: masks of real photos are useless. Run fit without this option.'
-        )
-    if settings.epochs:
-        said.append(
-            f'Trained for {count(settings.epochs, "epoch")} at most (--epochs): a trial. Run fit '
-            'without this option, with another --out.'
-        )
-    if few := [
-        f'{name} ({one["photos"]})' for name, one in classes.items() if one['photos'] < ENOUGH
-    ]:
-        said.append(f'Few photos of {name_some(few)}: tag some dozens of each class.')
-    poor = [
-        f'{name} ({one["median"]:.2f})'
-        for name, one in classes.items()
-        if one['median'] is not None and one['median'] < _NEAR_ZERO
-    ]
-    if poor:
-        said.append(
-            f'Masks and model do not agree on {name_some(poor, 8)}: the median confidence is near '
-            '0, so these masks are hardly of use. Look at some of them; tag more photos, also '
-            'photos with the usual background of the class but without it.'
-        )
+    settings = run.fit_settings()
+    few = [f'{name} ({n})' for name, one in classes.items() if (n := one['photos']) < ENOUGH]
+    medians = {name: one['median'] for name, one in classes.items() if one['photos']}
+    poor = [f'{name} ({found:.2f})' for name, found in medians.items() if found < _NEAR_ZERO]
     flat = [name for name, points in lines.items() if len(points) > 3 and not _falls(points)]
-    if flat:
-        said.append(
-            f'The loss did not fall in {", ".join(flat)}: too few photos or epochs, or wrong tags.'
-        )
-    return said or ['Nothing speaks against this run. Look at the first masks below, all the same.']
+    said = (
+        (settings.weights == 'demo', 'Trained from the small models of the demo (--weights '
+         'demo), which know only its drawn scenes: masks of real photos are useless. Run fit '
+         'without this option.'),
+        (settings.epochs, f'Trained with --epochs {settings.epochs}, a trial. Run fit '
+         'without this option, with another --out.'),
+        (few, f'Few photos of {name_some(few)}: tag some dozens of each class.'),
+        (poor, f'Masks and model do not agree on {name_some(poor, 8)}: the median confidence is '
+         'near 0, so these masks are hardly of use. Look at some of them; tag more photos, also '
+         'photos with the usual background of the class but without it.'),
+        (flat, f'The loss did not fall in {", ".join(flat)}: too few photos or epochs, or wrong '
+         'tags.'),
+    )  # fmt: skip
+    none = 'Nothing speaks against this run. Look at the first masks below, all the same.'
+    return [words for true, words in said if true] or [none]
 
 
 def _falls(points: Sequence[tuple[int, float]]) -> bool:
@@ -168,15 +156,6 @@ def _class_table(classes: Mapping[str, Any], explorer: Explorer) -> str:
         median = '' if one['median'] is None else f'{one["median"]:.2f}'
         rows.append((f'{chip}&nbsp;{text(name)}', str(number), str(one['photos']), median))
     return table(('class', 'id', 'photos', 'median confidence'), rows)
-
-
-def _options(confidence: Sequence[Confidence], explorer: Explorer, shown: Sequence[str]) -> str:
-    """The classes of the filter, with their number of shown photos."""
-    there = [row.tag for row in confidence if row.photo in set(shown)]
-    return ''.join(
-        f'<option value="{number}">{text(name)} ({there.count(name)})</option>'
-        for number, name in enumerate(explorer.classes, 1)
-    )
 
 
 def _prompts(best: Mapping[str, str], explorer: Explorer, paths: Mapping[str, Path]) -> str:
@@ -273,7 +252,7 @@ def _cards(
 ) -> str:
     """A card for each photo: CAMs after stages, pseudo mask and prediction."""
     pictures = {name: [picture(_small(path), 'photo', name)] for name, path in paths.items()}
-    labels, names = run.labels(), run.class_names()
+    labels = run.labels()
     for stage, title in _CAM_STAGES.items():
         explorer.use_stage(stage)
         for name in progress(paths, title):
@@ -289,9 +268,9 @@ def _cards(
     cards = []
     for name in paths:
         own = {row.tag: row.confidence for row in confidence if row.photo == name}
-        data = json.dumps({names.index(tag) + 1: round(iou, 4) for tag, iou in own.items()})
+        data = text(json.dumps({tag: round(iou, 4) for tag, iou in own.items()}))
         line = ', '.join(f'{tag} {iou:.2f}' for tag, iou in own.items())
-        cards.append(card(name, [line], pictures[name], f"data-iou='{data}'"))
+        cards.append(card(name, [line], pictures[name], f'data-iou="{data}"'))
     return '\n'.join(cards)
 
 
