@@ -39,11 +39,12 @@ def parallel_map(
 ) -> Iterator[Any]:
     """Apply a function to every item in worker processes; yields the results in order.
 
-    Every worker gets 32 items or more; a shorter list is processed in this process, as with 0
-    workers. By default there are as many as usable cores; see ``WorkerPool`` for the function.
+    Every worker gets 32 items or more; what is enough for one alone is done in this process. By
+    default there are as many as usable cores; see ``WorkerPool`` for the function.
     """
     workers = usable_cores() if num_workers is None else num_workers
-    with WorkerPool(function, min(workers, len(items) // ITEMS_PER_WORKER)) as pool:
+    workers = min(workers, len(items) // ITEMS_PER_WORKER)
+    with WorkerPool(function, 0 if workers == 1 else workers) as pool:
         for item in items:
             yield from pool.put(item)
         yield from pool.wait()

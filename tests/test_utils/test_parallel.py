@@ -37,12 +37,12 @@ def process_of(item):
 
 
 def test_a_map_keeps_the_order_and_starts_processes_for_many_items_alone():
-    for number, num_workers in ((3, None), (2 * ITEMS_PER_WORKER, 0)):
+    for number, num_workers in ((2 * ITEMS_PER_WORKER - 1, None), (2 * ITEMS_PER_WORKER, 1)):
         results = list(parallel_map(process_of, range(number), num_workers))
         assert results == [(index, os.getpid()) for index in range(number)]
     with WorkerPool(operator.floordiv, 0) as pool:
         assert pool.put(7, 2) == [3] and pool.wait() == []
-    results = list(parallel_map(process_of, range(2 * ITEMS_PER_WORKER), 1))
+    results = list(parallel_map(process_of, range(2 * ITEMS_PER_WORKER), 2))
     assert [item for item, _ in results] == list(range(2 * ITEMS_PER_WORKER))
     assert os.getpid() not in {process for _, process in results}
     with pytest.raises(ValueError, match='`num_workers` must be 0 or more, got -1'):
