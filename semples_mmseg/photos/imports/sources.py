@@ -58,23 +58,23 @@ class Source:
 
     def files(self, *suffixes: str) -> dict[str, str]:
         """Files that end in one of these suffixes, in any case, and as messages name them."""
-        names = (name for name in self.names if name.lower().endswith(suffixes))
-        return {
-            name: f'{self.path}/{name if name.isprintable() else ascii(name)}' for name in names
-        }
+        return {n: self._where(n) for n in self.names if n.lower().endswith(suffixes)}
+
+    def _where(self, name: str) -> str:
+        return f'{self.path}/{name if name.isprintable() else ascii(name)}'
 
     def read(self, name: str) -> bytes:
         """The content of a file."""
         if self._archive is None:
             return read_bytes(self.path / name)
-        with readable(f'{self.path}/{ascii(name)}'):
+        with readable(self._where(name)):
             if self._archive.getinfo(name).file_size > _LARGEST:
                 raise Refusal('it is very large: unpack the archive yourself')
             return self._archive.read(name)
 
     def text(self, name: str) -> str:
         """The content of a text in UTF-8."""
-        with readable(f'{self.path}/{ascii(name)}'):
+        with readable(self._where(name)):
             return self.read(name).decode('utf-8-sig')
 
 
@@ -91,6 +91,7 @@ def readable(where: str) -> Iterator[None]:
     ) as error:
         if getattr(error, 'errno', None):  # of the system, not of Pillow
             raise
+        reason = f'{type(error).__name__}: {" ".join(str(error).split())}'
         raise Refusal(
-            f'{where} is damaged, or not as its tool writes it ({error!r}): export it again'
+            f'{where} is damaged, or not as its tool writes it ({reason}): export it again'
         ) from error

@@ -198,10 +198,11 @@ def _label(
         alike = abs(size[0] * own.shape[1] - size[1] * own.shape[0]) <= max(*size, *own.shape)
         if not (lies or alike) or size[0] * size[1] > max_pixels():
             return None
-    label, met = np.zeros(size, np.uint8), set[str]()
+    met = set[str]()
     with readable(picture.where):
+        label = np.zeros(size, np.uint8)
         for name, pixels in picture.regions(size):
-            if not (name := renames.get(name, name)) or not pixels.any():
+            if (name := renames.get(name, name)) == '' or not pixels.any():
                 continue
             index = ids.get(name, IGNORED)
             if name not in ids:
