@@ -61,20 +61,23 @@ class PatchAffinity(CAMRefinement):
                 'PatchAffinity: `beta` must be in [0, 1), `iterations` and `scale` positive, got '
                 f'{beta}, {iterations} and {scale}.'
             )
-        self.file = timm_file(model) if weights is None else resolve(weights)
-        given = dict(file=None, state_dict=read_state_dict(self.file))
         try:
+            with torch.device('meta'):  # before a download
+                if not hasattr(
+                    timm.create_model(model, dynamic_img_size=True), 'num_prefix_tokens'
+                ):
+                    raise TypeError('it has no patch tokens')
+            self.file = timm_file(model) if weights is None else resolve(weights)
+            given = dict(file=None, state_dict=read_state_dict(self.file))
             self.network: Any = timm.create_model(
                 model, pretrained=True, pretrained_cfg_overlay=given, dynamic_img_size=True
             ).eval()
-            if not hasattr(self.network, 'num_prefix_tokens'):
-                raise TypeError('it has no patch tokens')
         except (RuntimeError, TypeError, AttributeError, KeyError) as error:
             reason = ' '.join(str(error).split())[:200]
             raise Refusal(
-                f'PatchAffinity: {self.file} are no weights of a vision transformer of timm, '
-                f'{model!r}, with patch tokens for images of all sizes, such as '
-                f'vit_small_patch16_224.dino: {reason}'
+                f'PatchAffinity: {model!r} of timm is no vision transformer with patch tokens for '
+                f'images of all sizes, such as vit_small_patch16_224.dino, or {weights} has no '
+                f'weights of it: {reason}'
             ) from error
         self.scale = scale
         self.numbers: dict[str, Any] = dict(beta=beta, iterations=iterations)
