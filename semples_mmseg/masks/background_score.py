@@ -20,7 +20,7 @@ from .threshold_curve import enlarged
 
 SCORES = tuple(step / 50 for step in range(15, 41))
 """Candidates: 0.30, 0.32, ..., 0.80."""
-TRIED = 5
+TRIED = 6
 """So many of them are tried; between them the fit is smooth."""
 SOFTNESS = 0.015
 """Difference of two fits, means of logarithms, at which the better one has e times the weight."""
