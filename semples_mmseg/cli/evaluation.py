@@ -22,6 +22,11 @@ def use_tta(config: Config) -> None:
     for key in ('tta_model', 'tta_pipeline'):
         if not config.get(key):
             raise Refusal(f'--tta: the config {config.filename} has no `{key}`')
+    if 'mask_generator' in config.model:
+        raise Refusal(
+            f'--tta: {config.model.type} predicts at several scales and mirrored by itself: see '
+            'PackWeakInputs(scales=...) in the test pipeline, and model.flip'
+        )
     config.test_dataloader.dataset.pipeline = config.tta_pipeline
     config.model = dict(config.tta_model, module=config.model)
 

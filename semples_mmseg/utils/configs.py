@@ -42,6 +42,11 @@ def read_options(texts: Iterable[str]) -> dict[str, Any]:
     options = {}
     for text in texts:
         key, value = text.split('=', 1)
+        if value.lstrip('[( ').startswith(('dict(', "{'", '{"')):
+            raise Refusal(
+                f'--cfg-options {key}={value}: values are numbers, texts and lists of these; put '
+                'dictionaries into a config that inherits from yours'
+            )
         if ',' in value or value.startswith(('(', '[')):
             options[key] = DictAction._parse_iterable(value)
         else:

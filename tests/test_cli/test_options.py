@@ -7,6 +7,7 @@ from mmengine.config import Config
 
 import semples_mmseg
 from semples_mmseg.cli.arguments import add_common_options
+from semples_mmseg.cli.evaluation import use_tta
 from semples_mmseg.cli.launch import merge_options
 from semples_mmseg.utils.configs import read_options
 from semples_mmseg.utils.errors import Refusal
@@ -105,6 +106,20 @@ def parser():
 def test_values(parser, text, value):
     given = parser.parse_args(['--cfg-options', f'a.b={text}'])
     assert read_options(given.cfg_options) == {'a.b': value}
+
+
+@pytest.mark.parametrize('value', ["[dict(type='EMAHook')]", "{'type': 'EMAHook'}"])
+def test_dictionaries_are_refused(parser, value):
+    given = parser.parse_args(['--cfg-options', f'custom_hooks={value}'])
+    with pytest.raises(Refusal, match='custom_hooks=.*put dictionaries into a config'):
+        read_options(given.cfg_options)
+
+
+def test_cams_have_no_other_test_time_augmentation(config):
+    config.merge_from_dict(dict(tta_model=dict(type='SegTTAModel'), tta_pipeline=[dict()]))
+    config.model.mask_generator = dict()
+    with pytest.raises(Refusal, match='--tta: SemPLeS predicts at several scales'):
+        use_tta(config)
 
 
 def test_a_setting_without_a_value_is_refused(parser, capsys):
