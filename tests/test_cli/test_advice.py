@@ -42,12 +42,15 @@ def texts(path):
 
 
 def advised():
-    """Every KEY=VALUE of a config that a message of the package names, with its module."""
+    """Every KEY=VALUE of a config that a message of the package names, with its module.
+
+    Dictionaries are left out: they stand in a config, not on a command line.
+    """
     found = {}
     for path in sorted(PACKAGE.rglob('*.py')):
         for text in texts(path):
             for key, value in OPTION.findall(text):
-                if value.strip('.') and not value.isupper():
+                if value.strip('.') and not value.isupper() and not value.startswith('dict('):
                     found[f'{key}={value.rstrip(".")}'] = path.relative_to(PACKAGE)
     return found
 
