@@ -144,6 +144,8 @@ def settings_of(config: Config, trained: TorchModel) -> OnnxSettings:
 
 
 def _write(graph: Graph, settings: OnnxSettings, file: str) -> None:
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass  # with the extra alone
+
     size = torch.export.Dim.AUTO
     logging.disable(logging.WARNING)  # notes on optimizations that were not possible
     try:
@@ -171,6 +173,8 @@ def _write(graph: Graph, settings: OnnxSettings, file: str) -> None:
     finally:
         logging.disable(logging.NOTSET)
     assert program is not None
+    # PyTorch's notes for debugging: paths of this machine, and addresses that differ in every run.
+    ClearMetadataAndDocStringPass()(program.model)
     program.model.metadata_props.update(
         {KEY: json.dumps(asdict(settings), ensure_ascii=False), 'version': __version__}
     )
