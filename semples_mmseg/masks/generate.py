@@ -291,5 +291,6 @@ def _choose_score(
     batches = Runner.build_dataloader(
         dict(loader, dataset=images, sampler=SequentialSampler(images))
     )
-    model.kept = {}
+    names = (images.get_data_info(index)['img_id'] for index in range(len(images)))
+    model.kept = dict.fromkeys(names)  # their masks are made from the same CAMs
     return choose_background_score(model.to(get_device()), batches), model

@@ -155,6 +155,25 @@ def test_a_photo_whose_cams_are_not_numbers_is_named(tiny_semples, make_samples)
         model.predict(images, samples)
 
 
+def test_only_the_cams_of_named_images_are_kept(tiny_semples, make_samples, monkeypatch):
+    """Pseudo masks of any number of images take no more memory than those of the chosen ones."""
+    model, sizes = build(tiny_semples).eval(), []
+    forward = model.mask_generator.forward
+    monkeypatch.setattr(
+        model.mask_generator, 'forward', lambda x, **of: sizes.append(len(x)) or forward(x, **of)
+    )
+    model.kept, images = dict.fromkeys('ac'), torch.randn(3, 3, 64, 64)
+    found = []
+    for _ in range(2):
+        samples = make_samples(*LABELS)
+        for name, sample in zip('abc', samples, strict=True):
+            sample.set_metainfo(dict(img_id=name))
+        found.append([sample.cams.data for sample in model.predict(images, samples)])
+    assert sizes == [6, 2] and model.kept.keys() == {*'ac'} and all(model.kept.values())
+    for first, second in zip(*found, strict=True):
+        torch.testing.assert_close(first, second)
+
+
 def test_predictions_fit_mmsegs_own_metric(tiny_semples, make_samples):
     """K + 1 labels through the background score: IoUMetric measures what CAMMetric does."""
     model = build(tiny_semples | dict(background_score=0.45)).eval()

@@ -95,8 +95,8 @@ class CAMSegmentor(BaseSegmentor):
         self.background_score, self.flip = background_score, flip
         self.losses = nn.ModuleDict()
         self.stage: Stage = STAGES['classify']
-        # Where it is set, ``predict`` keeps CAMs by ``img_id`` and does not compute them again.
-        self.kept: dict[str, _Found] | None = None
+        # CAMs of the images, by ``img_id``, that are predicted twice: None before the first time.
+        self.kept: dict[str, _Found | None] = {}
         self._register_load_state_dict_pre_hook(self._check_checkpoint)
 
     @property
@@ -252,9 +252,9 @@ class CAMSegmentor(BaseSegmentor):
 
     def _find(self, scales: list[list[Tensor]], samples: Sequence[SegDataSample]) -> list[_Found]:
         """Classes (n,) of each image, their CAMs (n, h, w) at each scale, logits at the first."""
-        kept = {} if self.kept is None else self.kept
         names = [sample.metainfo.get('img_id') for sample in samples]
-        new = [index for index, name in enumerate(names) if name is None or name not in kept]
+        found = {index: kept for index, name in enumerate(names) if (kept := self.kept.get(name))}
+        new = [index for index in range(len(samples)) if index not in found]
         views = zip(
             *(
                 self._grid_cams([scale[i] for i in new], [samples[i] for i in new])
@@ -262,7 +262,6 @@ class CAMSegmentor(BaseSegmentor):
             ),
             strict=True,
         )
-        found: dict[int, _Found] = {}
         for index, view in zip(new, views, strict=True):
             logits = view[0][1]
             if 'image_labels' in samples[index]:
@@ -272,8 +271,9 @@ class CAMSegmentor(BaseSegmentor):
                 present = torch.stack(list(logits.values())).mean(0) > 0
             classes = present.nonzero().flatten()
             found[index] = classes, [cams[classes] for cams, _ in view], logits
-            kept[names[index]] = found[index]
-        return [found[index] if index in found else kept[name] for index, name in enumerate(names)]
+            if names[index] in self.kept:
+                self.kept[names[index]] = found[index]
+        return [found[index] for index in range(len(samples))]
 
     def _grid_cams(
         self, images: list[Tensor], samples: Sequence[SegDataSample]
