@@ -74,6 +74,7 @@ def import_masks(
     """
     opened, notes, source = Run.open(Path(run)), Notes(list), Source(Path(corrected))
     labelled, new = labelled_run(opened, photos), opened.folder / '.import'
+    tags = opened.labels()
     shares, same, seen, form = dict[str, float](), set[str](), set[str](), ''
     with folder_lock(opened.folder), contextlib.ExitStack() as end:
         end.callback(discard, new)
@@ -89,7 +90,7 @@ def import_masks(
                 same.discard(name)
             elif any(np.array_equal(label, exported) for exported in _exported(own, form)):
                 same.add(name)
-            elif not label.any() and opened.labels()[name] and not empty:
+            elif not label.any() and tags[name] and not empty:
                 notes[_EMPTY].append(where)
             else:
                 write_mask(mask_path(new, name), label, labelled.palette)
