@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 import time
 import warnings
@@ -28,7 +27,7 @@ from ..weights.hub import TIMM, find_tag, timm_file
 from .confidence import write_confidence
 from .configs import DEIT, write_configs
 from .inspection import Inspection, inspect_photos, show_inspection
-from .model_out import write_model
+from .model_out import log_model
 from .overlays import overlay_files
 from .run import ENTRY, PHOTOS, Run
 from .settings import FitSettings, choose_settings
@@ -219,12 +218,7 @@ def _finish(
     start = time.monotonic()
     run_steps(_recipe(run, settings), console, verbose, 'choose another --out')
     write_confidence(run)
-    with (
-        console.status('writing the model'),
-        open(run.logs / 'model.log', 'w', encoding='utf-8') as log,
-        contextlib.redirect_stdout(log),
-    ):
-        model = write_model(run)
+    model = log_model(run, console)
     minutes = (time.monotonic() - start) / 60
     table = Table(title=f'Finished after {minutes:.1f} minutes', show_header=False)
     table.add_row('masks', f'{run.masks} (ids and colours: classes.json)')

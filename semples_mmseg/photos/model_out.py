@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
+from rich.console import Console
 
 from ..utils.classes import model_metainfo, read_classes
 from ..utils.errors import MissingPackage
@@ -87,6 +89,16 @@ def write_model(run: Run, by_hand: int = 0) -> list[Path]:
         files.insert(2, onnx)
     record.finish(ENTRY, files)
     return files
+
+
+def log_model(run: Run, console: Console, by_hand: int = 0) -> list[Path]:
+    """``write_model``; what is printed meanwhile goes to ``logs/model.log``."""
+    with (
+        console.status('writing the model'),
+        open(run.logs / 'model.log', 'w', encoding='utf-8') as log,
+        contextlib.redirect_stdout(log),
+    ):
+        return write_model(run, by_hand)
 
 
 def _inference_config(source: Config, meta: dict[str, Any]) -> Config:

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import shutil
 from collections.abc import Collection, Mapping
@@ -28,7 +27,7 @@ from ..utils.parallel import progress
 from .confidence import cell
 from .configs import write_config
 from .imports.writing import discard
-from .model_out import write_model
+from .model_out import log_model
 from .run import CORRECTED, Run
 
 FEWEST = 10
@@ -73,12 +72,7 @@ def retrain(run: str | Path, *, photos: str | Path | None = None, verbose: bool 
         values = dict(amp=['--amp'] if before.fit_settings().amp else [])
         recipe = read_recipe('photos_corrected', after.folder, places, values)
         run_steps(recipe, console, verbose, f'delete {after.folder}')
-        with (
-            console.status('writing the model'),
-            open(after.logs / 'model.log', 'w', encoding='utf-8') as log,
-            contextlib.redirect_stdout(log),
-        ):
-            write_model(after, len(corrected) - len(held_out))
+        log_model(after, console, len(corrected) - len(held_out))
         _compare(before, after, corrected, held_out)
     rows = [*summary(before), ('model', f'{after.model}, which predict {run} takes from now on')]
     for name, text in rows:

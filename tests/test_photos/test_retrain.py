@@ -8,6 +8,7 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
+from semples_mmseg.photos import model_out
 from semples_mmseg.photos import retrain as module
 from semples_mmseg.photos.fit import begin
 from semples_mmseg.photos.imports.writing import import_masks, undo_imports
@@ -51,7 +52,7 @@ def run(tmp_path, monkeypatch):
 
     calls: list[list[str]] = []
     monkeypatch.setattr(module, 'run_steps', train)
-    monkeypatch.setattr(module, 'write_model', lambda *given: calls.append(given[1]))
+    monkeypatch.setattr(model_out, 'write_model', lambda *given: calls.append(given[1]))
     return run, calls
 
 
