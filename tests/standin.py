@@ -31,7 +31,8 @@ _READS = {
 _COPIES = {'copy_', '_to_copy'}
 _HALVED = ('linear', 'matmul', 'bmm', 'baddbmm', 'conv2d', 'scaled_dot_product_attention')
 """What autocast computes in half precision."""
-_PACKAGES = re.compile(r'\b(semples_mmseg|mm\w+|open_clip)/[\w/]+\.py$')
+# By the names of modules: the folder of a checkout may be called as a package.
+_PACKAGES = re.compile(r'(semples_mmseg|mm\w+|open_clip)\.')
 _kept = []
 
 
@@ -133,8 +134,8 @@ def _note(what):
     """Count a wait under the line that asks for it; modules move and load once, uncounted."""
     frame = sys._getframe(1)
     while frame is not None and frame.f_code.co_name not in ('_apply', '_load_from_state_dict'):
-        if found := _PACKAGES.search(frame.f_code.co_filename):
-            WAITS[found[0], frame.f_lineno, what] += 1
+        if _PACKAGES.match(module := frame.f_globals.get('__name__', '')):
+            WAITS[f'{module.replace(".", "/")}.py', frame.f_lineno, what] += 1
             return
         frame = frame.f_back
 
