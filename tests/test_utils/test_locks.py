@@ -13,7 +13,7 @@ HOLD = """
 import os, sys
 from filelock import FileLock
 with FileLock(sys.argv[1] + '/.lock', timeout=0):
-    if os.fork():  # the other one outlives it, as the worker of a killed run may
+    if not os.fork():  # this one outlives it, as the worker of a killed run may
         print('held', flush=True)
     sys.stdin.read()
     os._exit(0)
