@@ -35,8 +35,7 @@ class CheckedSegDataset(BaseSegDataset):
     For images without masks (a test set) leave ``seg_map_path`` out of ``data_prefix``.
 
     Args:
-        class_names: The object classes, see ``semples_mmseg.utils.classes.read_classes``;
-            or give ``metainfo``.
+        class_names: The object classes, see ``read_classes``; or give ``metainfo``.
         metainfo: ``classes`` (background first) and ``palette``; VOC's colours by default.
         img_suffix: Suffix of the images, or several: the first one that a file has is taken.
         pipeline: Transforms; ``LoadImageFromFile`` with Pillow loads as ``LoadCheckedImage``.
@@ -44,8 +43,7 @@ class CheckedSegDataset(BaseSegDataset):
         **kwargs: Passed on to ``mmseg.datasets.BaseSegDataset``.
 
     Raises:
-        Refusal: If the list is empty or repeats an id, the masks hold no class, or
-            ``class_names`` are not classes; the message names the file, the key and the fix.
+        Refusal: If list, masks or classes do not fit; the message names file, key and fix.
         Missing: If the list, an image or a mask is missing.
     """
 
@@ -97,8 +95,7 @@ class CheckedSegDataset(BaseSegDataset):
         """Run the pipeline; no other image is taken instead of a damaged one.
 
         Raises:
-            Refusal: If an image or a mask is damaged, or the mask holds an id that is neither a
-                class nor ``ignore_index``.
+            Refusal: If image or mask is damaged, or an id is neither a class nor ``ignore_index``.
             RunError: If the pipeline fails in another way; names the files.
         """
         info = self.get_data_info(idx)

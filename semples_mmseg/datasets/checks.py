@@ -31,10 +31,7 @@ class Files(NamedTuple):
 
 @dataclass(frozen=True)
 class FileCheck:
-    """Content of an image and of its mask: details of problems by kind, (height, width), all ids.
-
-    ``size`` and ``ids`` are None without a readable image or mask; ``black`` means almost black.
-    """
+    """Problems by kind, size (height, width), almost ``black``, all ids; None where unreadable."""
 
     problems: Mapping[str, str]
     size: tuple[int, int] | None = None
@@ -110,11 +107,7 @@ def renamed_ids(
 def check_masks_have_classes(
     paths: Sequence[str], num_classes: int, renamed: np.ndarray | None = None
 ) -> None:
-    """Refuse masks from which a model can learn only background.
-
-    Masks of 0 and 255 are what annotation tools write for one class, but 255 means "ignored".
-    Checks a sample of the masks, or all of them if the sample holds only 0.
-    """
+    """Refuse masks from which only background can be learned: a sample, or all if it is only 0."""
     found = dict(_sample(paths, renamed))
     every = frozenset().union(*found.values())
     if len(found) >= _FEWEST and IGNORED in every and not every & {*range(1, num_classes)}:
@@ -136,10 +129,7 @@ def check_masks_show_labels(
     classes: Sequence[str],
     renamed: np.ndarray | None = None,
 ) -> None:
-    """Refuse masks whose ids do not agree with the multi-hot labels (K,) of the same images.
-
-    Checks a sample of the labelled images and accepts a few that differ.
-    """
+    """Refuse masks, by a sample, that do not agree with the multi-hot labels (K,); a few may."""
     wanted = {
         path: {int(k) + 1 for k in np.flatnonzero(label)}
         for path, label in zip(paths, labels, strict=True)
@@ -166,9 +156,9 @@ def swapped_classes(
 ) -> dict[str, str]:
     """Find classes whose images have the mask id of another class, and a message for each.
 
-    Labels and masks are given as the ids 1..K of each image. A class counts if at least five images
-    have its label, and their overlap (intersection over union of image sets) is at least 0.9 with
-    the other id and at most 0.6 with its own.
+    Labels and masks are the ids 1..K of each image. A class counts if five images or more have its
+    label, and their intersection over union with the other id is at least 0.9, with its own 0.6 at
+    most.
     """
     numbers = range(1, len(classes) + 1)
     tagged = {k: {n for n, ids in enumerate(labels) if k in ids} for k in numbers}

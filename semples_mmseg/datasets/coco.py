@@ -16,9 +16,7 @@ class WeakCOCODataset(WeakLabelDataset):
     """COCO 2014 with image-level labels, as ``tools/dataset_converters/coco14.py`` prepares it.
 
     MMSeg has only COCO with stuff (171 classes, no background), so these are also the classes and
-    the palette of retraining: ids are 0 for background and 1 to 80 in the order of
-    ``COCO_CLASSES``; 255 is ignored. Lists and labels are ``ImageSets/train.txt`` (``val.txt``) and
-    ``labels_train.json`` (``labels_val.json``); the masks of evaluation are in ``masks/val2014``.
+    the palette of retraining: 0 is background, 1 to 80 are ``COCO_CLASSES``, 255 is ignored.
     """
 
     METAINFO = dict(classes=('background', *COCO_CLASSES), palette=class_colours(81))

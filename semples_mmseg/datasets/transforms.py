@@ -34,10 +34,9 @@ _META_KEYS = (
 class LoadCheckedImage(LoadImageFromFile):
     """MMCV's ``LoadImageFromFile`` with Pillow, which refuses what it cannot decode completely.
 
-    A truncated file is an error, 16-bit images keep their greys, and animations and files larger
-    than ``SEMPLES_MAX_PIXELS`` are refused: ``semples_mmseg.utils.images``. Pixels of other
-    files are those of MMCV. Photos are rotated by their EXIF orientation, so masks have to match
-    the upright picture.
+    Refused are truncated files, animations, and more than ``SEMPLES_MAX_PIXELS`` pixels; 16-bit
+    images keep their greys. Other files have MMCV's pixels. Photos are rotated by their EXIF
+    orientation, so masks have to match the upright picture.
 
     Args:
         color_type: ``'color'``, or ``'color_ignore_orientation'``, which does not rotate photos.
@@ -72,10 +71,9 @@ class LoadCheckedImage(LoadImageFromFile):
 
 @TRANSFORMS.register_module()
 class FastResizedCrop(RandomResizedCrop):
-    """MMPretrain's ``RandomResizedCrop`` with PyTorch's antialiased bicubic filter.
+    """MMPretrain's ``RandomResizedCrop`` with PyTorch's antialiased bicubic filter, which is fast.
 
-    It draws the same crops. The filter is that of Pillow, several times as fast; some values differ
-    by 1 of 255.
+    It draws the same crops; some values differ by 1 of 255 from Pillow's.
 
     Args:
         scale: Side of the result, or (height, width).
@@ -101,11 +99,8 @@ class LoadCheckedAnnotations(LoadAnnotations):
     """MMSeg's ``LoadAnnotations`` for 8-bit palette or grey PNG files with one class id per pixel.
 
     Other masks are refused, because MMSeg keeps only the lower 8 of 16 bits and takes colours for
-    ids. Damaged masks are refused too, and masks whose size is not that of the loaded image, which
-    transforms resize without a message.
-
-    An item without a mask passes unchanged, so the pipeline of evaluation also works for inference.
-    The data sets of this package check that no mask is missing.
+    ids; so are damaged masks, and those of another size than their image. An item without a mask
+    passes unchanged, so the pipeline of evaluation also works for inference.
     """
 
     def transform(self, results: dict) -> dict:
@@ -130,12 +125,10 @@ class LoadCheckedAnnotations(LoadAnnotations):
 
 @TRANSFORMS.register_module()
 class LimitSide(BaseTransform):
-    """Shrink photos whose long side is above a limit; others stay as they are.
+    """Shrink photos whose long side is above a limit, for prediction; others stay as they are.
 
-    For prediction. The cost of attention grows with the square of the number of pixels: a photo of
-    12 megapixels takes hours. The models of this package still return label maps of the original
-    size. CAMs, logits and their refinement have the size of the smaller photo, ``limited_shape``
-    (height and width) of the data sample.
+    Label maps still have the original size. CAMs, logits and their refinement have the size of the
+    smaller photo, ``limited_shape`` (height and width) of the data sample.
 
     Args:
         max_side: Longest side in pixels.
@@ -160,8 +153,8 @@ class LimitSide(BaseTransform):
 class SeedEachImage(BaseTransform):
     """Seed python and numpy from (seed, epoch, ``img_id``), for the transforms that follow.
 
-    The augmentation of an image then does not depend on the numbers of processes and workers or on
-    the batch size. ``EpochSeedHook`` sets seed and epoch.
+    ``EpochSeedHook`` sets seed and epoch. So augmentation does not depend on the numbers of
+    processes and workers or on the batch size.
     """
 
     def __init__(self) -> None:
@@ -186,16 +179,13 @@ class SeedEachImage(BaseTransform):
 class PackWeakInputs(BaseTransform):
     """Pack the image as ``inputs`` and everything else as a ``SegDataSample``.
 
-    ``inputs`` is a (3, H, W) tensor of the image as it was loaded (BGR, uint8 in 0..255);
-    normalisation is left to the data preprocessor. With ``scales`` it is a list of such tensors,
-    one per scale, each the uint8 image resized by PIL's bicubic filter to
-    (round(H * scale), round(W * scale)); scale 1 is the untouched image (WeakTr's multi-scale CAM
-    inference). mmengine's ``pseudo_collate`` turns a batch of them into ``inputs[scale][image]``,
-    the order of mmengine's test-time augmentation.
+    ``inputs`` is a (3, H, W) tensor of the image as it was loaded (BGR, uint8 in 0..255). With
+    ``scales`` it is a list of such tensors, one per scale, each the image resized by PIL's bicubic
+    filter to (round(H * scale), round(W * scale)). MMEngine's ``pseudo_collate`` turns a batch of
+    them into ``inputs[scale][image]``, the order of its test-time augmentation.
 
-    The data sample holds ``image_labels`` (float32 (K,) multi-hot, if the data set gave any),
-    ``gt_sem_seg`` (int64 (1, H, W), if an evaluation pipeline loaded a mask) and as metainfo those
-    of ``meta_keys`` that are known.
+    The data sample holds ``image_labels`` (float32 (K,) multi-hot), ``gt_sem_seg`` (int64
+    (1, H, W)) where there are some, and as metainfo those of ``meta_keys`` that are known.
 
     Args:
         scales: Scales of multi-scale CAM inference, positive, e.g. (1.0, 1.2). None packs one
@@ -236,11 +226,7 @@ def _to_tensor(img: np.ndarray) -> torch.Tensor:
 
 
 def with_checked_loader(pipeline: Sequence) -> list:
-    """Load with ``LoadCheckedImage`` where a pipeline names MMCV's loader with Pillow.
-
-    The data sets of this package then read photos in the same way in training and in tests, even if
-    a config has MMSeg's usual test pipeline.
-    """
+    """Load with ``LoadCheckedImage`` where a pipeline names MMCV's loader with Pillow."""
     return [
         {**step, 'type': 'LoadCheckedImage'}
         if isinstance(step, Mapping)

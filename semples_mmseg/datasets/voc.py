@@ -30,16 +30,13 @@ def read_object_names(path: str, backend_args: dict | None = None) -> list[str]:
 class WeakVOCDataset(WeakLabelDataset):
     """PASCAL VOC 2012 as downloaded (``VOCdevkit/VOC2012``) with image-level labels.
 
-    Labels come from ``label_file`` where one is given, else from the object names in
-    ``Annotations/<id>.xml`` (all objects, difficult ones too). Boxes are not read.
-
     ``metainfo`` or ``class_names`` may select some of VOC's classes: other labels are dropped. With
     other classes this is a data set of your own in VOC's layout.
 
     Args:
         ann_file: Split list, e.g. ``ImageSets/Segmentation/train.txt``.
-        label_file: JSON file of the labels, see ``WeakLabelDataset``. None reads the XML
-            annotations.
+        label_file: JSON file of the labels, see ``WeakLabelDataset``. None reads the object names
+            (difficult ones too) of ``<xml_prefix>/<id>.xml``.
         xml_prefix: Folder of the XML annotations, relative to ``data_root``.
         **kwargs: Passed on to ``WeakLabelDataset``. For the masks of the plain download set
             ``seg_map_path`` of ``data_prefix`` to ``SegmentationClass``.

@@ -31,36 +31,23 @@ class WeakLabelDataset(CheckedSegDataset):
     """Images with image-level labels, and masks for evaluation only.
 
     The split list ``ann_file`` holds one image id a line; ``label_file`` is a JSON object
-    ``{"image id": ["class name", ...]}`` (0-based indices of object classes are accepted in place
-    of names). The images are ``img_path/<id><img_suffix>``, the masks
-    ``seg_map_path/<id><seg_map_suffix>``.
+    ``{"image id": ["class name", ...]}`` (or 0-based indices of object classes). The images are
+    ``img_path/<id><img_suffix>``, the masks ``seg_map_path/<id><seg_map_suffix>``.
 
     Items are MMSeg's with ``img_id`` and ``image_labels`` (float32 multi-hot of shape (K,),
     background not counted). They have ``seg_map_path`` only if ``test_mode`` is set, and a training
-    pipeline that loads annotations is refused: training never opens a mask.
-
-    Images with an empty list of labels are negatives: stage classify learns from them that no class
-    is there. The other stages compare image and text for the classes of an image, so such an image
-    adds nothing to their losses.
-
-    Lists, labels and files are checked once, when the data set is built. Subclasses with another
-    source of labels override ``load_image_labels``.
+    pipeline that loads annotations is refused: training never opens a mask. Images with an empty
+    list are negatives: only stage classify learns from them. Subclasses with another source of
+    labels override ``load_image_labels``.
 
     Args:
         ann_file: Split list, relative to ``data_root``.
         label_file: JSON file of the image-level labels, relative to ``data_root``.
-        skip_unlabelled: Leave images with an empty list of labels out of training. Never applies
-            in test mode.
+        skip_unlabelled: Leave images with an empty list of labels out of training.
         data_root: Root of the relative paths.
         data_prefix: Folders ``img_path`` and, for evaluation, ``seg_map_path``.
         test_mode: Whether this is for evaluation or prediction.
-        **kwargs: Passed on to ``CheckedSegDataset``: ``class_names`` or ``metainfo``, ``pipeline``
-            and others.
-
-    Raises:
-        Refusal: If a list, the labels, the classes, the masks or the pipeline do not fit; the
-            message names the file, the key and the fix.
-        Missing: If a list, an image or an expected mask is missing.
+        **kwargs: Passed on to ``CheckedSegDataset``, whose errors it has too.
     """
 
     WITHOUT_MASKS = (
@@ -195,11 +182,7 @@ class WeakLabelDataset(CheckedSegDataset):
         return labelled if self.skip_unlabelled else data_list
 
     def encode_labels(self, labels: Sequence[Label], img_id: str) -> np.ndarray:
-        """Class names or 0-based indices as a multi-hot vector, float32 (K,).
-
-        If ``metainfo`` selects some of the data set's own classes, indices still refer to all of
-        these, and labels of the others are dropped.
-        """
+        """Class names, or indices of the data set's own classes, as multi-hot float32 (K,)."""
         where = f'{self._label_source}, image {img_id!r}'
         names = class_names_of(labels, self.own_classes, where)
         return np.array([name in names for name in self.object_classes], dtype=np.float32)
@@ -225,10 +208,7 @@ class WeakLabelDataset(CheckedSegDataset):
 def read_label_file(
     path: str, num_classes: int, backend_args: dict | None = None
 ) -> dict[str, Any]:
-    """Read a JSON object ``{"image id": ["class name", ...]}``; see ``class_names_of`` for a list.
-
-    Refused are ids that are repeated or no paths inside a folder, and rows of K zeros and ones.
-    """
+    """Read a JSON object ``{"image id": ["class name", ...]}``, whose lists are not checked yet."""
     if str(path).endswith('.npy'):
         raise Refusal(
             f'label_file {path}: expected JSON; tools/dataset_converters/cls_labels.py converts it'

@@ -14,15 +14,11 @@ from ..utils.errors import Refusal
 
 
 def check_classes(model: nn.Module, metainfo: Mapping[str, Any], what: str = 'data set') -> None:
-    """Compare the classes of a data set or a checkpoint (``what``) and of a model.
+    """Refuse classes of a data set or a checkpoint (``what``) that differ from a model's.
 
     Args:
-        model: With ``class_names`` their names and order are compared, without them their number.
-            Wrappers (several processes, test-time augmentation) are unwrapped.
+        model: With ``class_names`` their names and order are compared, else their number.
         metainfo: That of the data set, or ``dataset_meta`` of the checkpoint.
-
-    Raises:
-        Refusal: If they differ; the message has both lists.
     """
     while isinstance(inner := getattr(model, 'module', None), nn.Module):
         model = inner

@@ -23,8 +23,7 @@ from ..utils.errors import Refusal, RunError
 def process_group(config: Config) -> Iterator[None]:
     """Join the processes that the config's launcher has started, for the duration of a block.
 
-    It works without GPUs too, where MMEngine's Runner does not. ``env_cfg.dist_cfg.timeout``
-    (seconds) applies. Nothing happens without a launcher, or where they are joined already.
+    It works without GPUs too, where MMEngine's Runner does not. Nothing happens without a launcher.
 
     Raises:
         Refusal: If torchrun has not started this process, or it has no GPU where others have.

@@ -18,8 +18,8 @@ from ..utils.io import write_json
 class StepTimesHook(Hook):
     """Write the moments of a run to a JSON file: ``{"moments": [[name, seconds], ...], ...}``.
 
-    The names are MMEngine's for its hook points; the seconds count from an arbitrary start.
-    ``gpu_megabytes`` is the most memory that PyTorch held on this process's GPU, 0 without one.
+    The names are MMEngine's for its hook points; ``gpu_megabytes`` is the most memory that PyTorch
+    held on this process's GPU, 0 without one.
 
     Args:
         out: The file; the main process writes it when training or testing ends.

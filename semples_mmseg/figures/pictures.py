@@ -19,19 +19,13 @@ _GAP = 4
 
 
 def overlay_cam(image: np.ndarray, cam: np.ndarray, opacity: float = 0.6) -> np.ndarray:
-    """Lay a CAM over its image, blue for 0 to red for 1.
+    """Lay a CAM over its image, blue for 0 to red for 1: uint8 RGB ``(H, W, 3)``.
 
     Args:
         image: uint8 RGB, shape ``(H, W, 3)``.
         cam: Scores in [0, 1], shape ``(h, w)``, or ``(n, h, w)`` of which the highest class is
             shown (n may be 0); resized bilinearly to the image.
         opacity: Share of the colours in the result, 0..1.
-
-    Returns:
-        uint8 RGB of shape ``(H, W, 3)``.
-
-    Raises:
-        ValueError: If a score is not in [0, 1].
     """
     if cam.ndim == 3:
         cam = cam.max(0, initial=0.0)
@@ -64,7 +58,7 @@ def picture_grid(
     rows: Sequence[str] = (),
     captions: Mapping[str, Sequence[str]] | None = None,
 ) -> np.ndarray:
-    """Arrange pictures in titled columns of square cells, one row per image.
+    """Arrange pictures in titled columns of square cells, one row per image: uint8 RGB.
 
     Args:
         columns: Title of each column and its pictures from top to bottom, uint8 RGB of shape
@@ -72,9 +66,6 @@ def picture_grid(
         cell: Side of a cell in pixels.
         rows: Title of each row, written to the left of it; empty for none.
         captions: Texts below the pictures of some columns, by the column's title.
-
-    Returns:
-        uint8 RGB of the whole picture.
     """
     captions = captions or {}
     font = max(cell // 11, 9)
@@ -124,8 +115,7 @@ def draw_cams(
     Args:
         images: uint8 RGB, shape ``(H, W, 3)``.
         cams: Title of each checkpoint and its CAMs, see ``overlay_cam``.
-        masks: Class ids ``(H, W)`` of each image, or ``None`` where there is no mask. The column
-            is left out where no image has one.
+        masks: Class ids ``(H, W)`` of each image, or ``None``; without any there is no column.
         palette: RGB of each id, for the masks.
         rows: Titles of the rows.
         cell: Side of a picture in pixels.

@@ -43,15 +43,11 @@ def prompt_maps(
 
     Args:
         model: A ``SemPLeS``.
-        image: uint8 RGB (H, W, 3). It is resized to CLIP's input size, without keeping the aspect
-            ratio.
+        image: uint8 RGB (H, W, 3), resized to CLIP's input size without its aspect ratio.
         features: (n, D) unit vectors, of ``model.prompt_features`` or
             ``model.text_head.encode_sentences``.
-        method: ``'patches'`` or ``'dense'`` for ``patch_features``, ``'windows'`` for
-            ``window_features``.
-
-    Raises:
-        ValueError: If this CLIP has no patch tokens.
+        method: ``'patches'`` or ``'dense'`` for ``patch_features``, which not every CLIP has;
+            ``'windows'`` for ``window_features``.
     """
     bgr = torch.from_numpy(np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1)))
     (normalised,) = model.data_preprocessor(dict(inputs=[[bgr]]))['inputs'][0]
@@ -67,11 +63,7 @@ def prompt_maps(
 
 
 def trained_prompts(model: Any, checkpoint: dict[str, Any], path: str) -> Tensor:
-    """Features (K, D) of the learned prompts of a checkpoint that the model has loaded.
-
-    Raises:
-        ValueError: If model or checkpoint have no prompts, or those have not been trained.
-    """
+    """Features (K, D) of the trained prompts of a checkpoint, which the model has loaded."""
     learner = getattr(model, 'prompt_learner', None)
     given = checkpoint.get('state_dict', checkpoint)
     if learner is None or any(f'prompt_learner.{key}' not in given for key in learner.state_dict()):

@@ -78,10 +78,6 @@ def read_photos(
     """Photos by path with their tags, or by id with the tags and masks of the test data.
 
     Tags and masks are those of the images that are paths; a single entry of tags applies to all.
-
-    Raises:
-        FileNotFoundError: If there is neither such a file nor such an id.
-        ValueError: If a tag is no class, an image cannot be read, or numbers differ.
     """
     files = [image for image in images if Path(image).is_file()]
     tagged = {1, len(files)} if files else {0}
@@ -126,11 +122,7 @@ def choose_rows(
     wanted: Sequence[str] = (),
     per_class: bool = False,
 ) -> list[Row]:
-    """Rows of a figure, one a photo or (``per_class``) one a class of it; no ``wanted`` is all.
-
-    Raises:
-        ValueError: If a name is no class, or a photo shows none of the classes.
-    """
+    """Rows of a figure, one a photo or (``per_class``) one a class of it; no ``wanted`` is all."""
     chosen = positions(wanted, classes, '--classes') or range(len(classes.names))
     rows = []
     for photo in photos:

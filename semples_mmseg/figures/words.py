@@ -22,12 +22,9 @@ _BATCH = 128
 class NearWord(NamedTuple):
     """A word near the prompt of a class.
 
-    Attributes:
-        word: The word.
-        similarity: Cosine of "a photo of {word}." with the prompt.
-        class_rank: Rank, from 1, of the class among all classes for this word.
-        other_class: The other class in whose list the word ranks highest, if there is one.
-        other_rank: Its rank in that list, from 1.
+    ``similarity`` is the cosine of "a photo of {word}." with the prompt, ``class_rank`` the rank,
+    from 1, of the class among all for this word; ``other_class`` is the other class in whose list
+    the word ranks highest, at ``other_rank``.
     """
 
     word: str
@@ -47,13 +44,10 @@ def read_words(path: Path = NOUNS) -> list[str]:
 
 
 def encode_words(text_head: Any, words: Sequence[str]) -> tuple[list[str], Tensor]:
-    """Features of "a photo of {word}." for the words that are known to a CLIP.
+    """The words that are known to a CLIP, and the features (n, D) of "a photo of {word}.".
 
-    They come with their features (n, D), unit vectors. A word is unknown if one of its tokens has
-    an embedding of zeros, like tokens that the demo's small CLIP was not trained on.
-
-    Raises:
-        ValueError: If none is known.
+    A word is unknown if one of its tokens has an embedding of zeros, like tokens that a small CLIP
+    was not trained on; if all are, they are refused.
     """
     known = [word for word in words if text_head.embed(text_head.token_ids(word)).any(1).all()]
     if not known:

@@ -65,15 +65,14 @@ def choose_background_score(
 ) -> float:
     """Choose a background score by how well the foregrounds fit their tags, without pixel labels.
 
-    The fit is flat near its maximum, so the position of the maximum is random. Therefore each
-    candidate has a weight, softmax(fit / ``SOFTNESS``), and a quantile of these weights is chosen,
-    which hardly changes with the images. It is above the median, because some background around an
-    object hardly changes CLIP's features. CLIP gets the first scale of each image, cut out at
-    ``TRIED`` candidates; the fit of the others is interpolated by a cubic spline.
+    The fit is flat near its maximum, whose position is random. Therefore each candidate has a
+    weight, softmax(fit / ``SOFTNESS``), and a quantile of these weights is chosen. It is above the
+    median, because some background around an object hardly changes CLIP's features. CLIP gets the
+    first scale of each image, cut out at ``TRIED`` candidates; the fit of the others is
+    interpolated by a cubic spline.
 
     Args:
-        model: A ``SemPLeS`` after prompt learning, on the device to work on; it is put in eval
-            mode.
+        model: A ``SemPLeS`` after prompt learning, on its device; it is put in eval mode.
         batches: Batches of a test dataloader.
         scores: Candidates, ascending.
 
@@ -81,8 +80,7 @@ def choose_background_score(
         The lowest candidate that has ``SHARE`` of the weight together with all candidates below it.
 
     Raises:
-        ValueError: If the model has no CLIP, its prompts were never trained, or no image has a
-            tag.
+        Refusal: If the model has no CLIP, its prompts were never trained, or no image has a tag.
     """
     if not isinstance(model, SemPLeS):
         raise Refusal(

@@ -20,8 +20,7 @@ class CRFParameters:
     """Numbers of the two pairwise terms, as pydensecrf names them; those out of range are refused.
 
     ``gaussian`` is smoothness, ``bilateral`` appearance; ``compat`` the weight of a term, ``sxy``
-    its standard deviation in pixels, ``srgb`` that in colour, 0..255; ``iterations`` of the mean
-    field.
+    and ``srgb`` standard deviations in pixels and in colour, 0..255; ``iterations`` of mean field.
     """
 
     gaussian_sxy: float
@@ -98,14 +97,10 @@ def crf_on_labels(
     parameters: CRFParameters,
     certainty: float = 0.7,
 ) -> np.ndarray:
-    """Refine a label map; possible labels are background and the classes of the image's tags.
+    """Refine a label map, int ``(H, W)``, over background and the label ids ``present``, the tags.
 
-    Args:
-        image: uint8 RGB, ``(H, W, 3)``.
-        label: Label ids, 0 for background, integer ``(H, W)``, like the result.
-        present: Label ids of the tags, without the background.
-        parameters: Of the CRF.
-        certainty: Probability of a pixel's given label, background too; the others share the rest.
+    ``image`` is uint8 RGB ``(H, W, 3)``; ``certainty`` the probability of a pixel's given label,
+    background too; the others share the rest.
     """
     ids = np.array(sorted({0, *present}), label.dtype)
     if len(ids) == 1:  # only background is possible
@@ -123,17 +118,10 @@ def crf_on_probabilities(
     parameters: CRFParameters,
     predicted_only: bool = False,
 ) -> np.ndarray:
-    """Labels by class probabilities, e.g. of a segmentation model at test time, uint8 ``(H, W)``.
+    """Labels, uint8 ``(H, W)``, by class probabilities ``(C, H, W)`` that sum to 1, C <= 256.
 
-    The CRF cannot choose classes of probability zero in every pixel (those that image-level labels
-    rule out).
-
-    Args:
-        image: uint8 RGB, ``(H, W, 3)``.
-        probabilities: Of C <= 256 classes, ``(C, H, W)``, summing to 1 over C.
-        parameters: Of the CRF, e.g. ``TEST_TIME_CRF['voc']``.
-        predicted_only: Whether to choose only among classes that are the most probable one in some
-            pixel, as the published code does; otherwise among all classes of non-zero probability.
+    ``image`` is uint8 RGB ``(H, W, 3)``. Possible are classes with a probability above zero in some
+    pixel, or (``predicted_only``, as the published code does) that are the most probable one there.
     """
     if predicted_only:
         present = np.unique(probabilities.argmax(0))

@@ -53,17 +53,15 @@ def make_pseudo_masks(
     but no masks; the refinement and the writer's other options from ``pseudo_mask_evaluator``, if
     the config has one. With a launcher, every process predicts its share of the images.
 
-    The record of the folder (see ``utils.record``) has what the masks were made from, as the entry
-    ``masks``: settings (background score, refinement, flip, pipeline, classes), checkpoint, photos
-    and files of the refinement; other ones are refused, but photos may be added, and finished masks
-    are not made again. ``classes.json`` has name and colour of each id.
+    The record of the folder has what the masks were made from, as the entry ``masks``; other
+    settings are refused, but photos may be added, and finished masks are not made again.
+    ``classes.json`` has name and colour of each id.
 
     Args:
         config: Config of the model that predicts CAMs. It is not changed.
         checkpoint: Its weights; ``'none'`` for a mask generator that nothing trains.
         out_dir: Folder of the masks.
-        background_score: Score t of the background, 0..1, in place of the config's, which is
-            ``pseudo_mask_evaluator.background_score`` or else ``model.background_score``. With
+        background_score: Score t of the background, 0..1, in place of the config's. With
             ``'auto'``, or where the config has none, CLIP chooses by 300 images
             (``choose_background_score``); masks that are continued keep their score.
         refine: See ``named_refinement``, in place of ``pseudo_mask_evaluator.refine``.
@@ -74,9 +72,8 @@ def make_pseudo_masks(
         What ``PseudoMaskWriter`` returns for the images predicted in this run.
 
     Raises:
-        Refusal: If config, options or model do not fit, a file or library is missing, the folder
-            holds other masks, or another run is writing to it.
-        OSError: If the folder cannot be written.
+        Refusal: If config, options, model or files do not fit, the folder holds other masks, or
+            another run is writing to it.
     """
     config = deepcopy(config)
     weights = find_checkpoint(checkpoint, config.model)

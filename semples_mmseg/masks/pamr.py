@@ -79,9 +79,6 @@ class PAMR(CAMRefinement):
         dilations: Distances of the 8 neighbours, in pixels of the original image.
         iterations: Number of repetitions.
         bandwidth: See ``pixel_affinity``; smaller is sharper.
-
-    Raises:
-        ValueError: If a number is not positive.
     """
 
     def __init__(

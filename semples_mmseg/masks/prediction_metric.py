@@ -20,23 +20,16 @@ from .prediction_writer import image_id
 class PredictionMetric(BaseMetric):
     """Mean average precision of each image-level prediction (stage 0: token, coarse, fine).
 
-    Average precision is MMPretrain's (``mmpretrain.evaluation.AveragePrecision``). It needs only
-    image-level labels, so weak supervision may choose a checkpoint by it.
+    It needs only image-level labels, so weak supervision may choose a checkpoint by it. Each sample
+    needs ``predictions`` (logits (K,) by name, finite) and ``image_labels`` (multi-hot (K,)).
+    Returned are two means of MMPretrain's average precision, in percent, for every name:
 
-    Each sample needs ``predictions`` (logits (K,) by name) and ``image_labels`` (multi-hot (K,)).
-    Returned are two means in percent for every name:
-
-    - ``mAP_<name>``: images are ranked for each class, and the mean is taken over classes. A class
-      that no image shows has no average precision and is left out (MMPretrain's own mean counts it
-      as 0).
+    - ``mAP_<name>``: images are ranked for each class, and the mean is taken over the classes that
+      some image shows (MMPretrain's own mean counts the others as 0).
     - ``image_mAP_<name>``: classes are ranked for each image, and the mean is taken over images
       with a label. The published code (WeakTr, MCTformer) chooses its checkpoint by it.
 
     Arguments as of ``mmengine.evaluator.BaseMetric``.
-
-    Raises:
-        ValueError: If a sample lacks predictions or labels, a logit is not finite (the image is
-            named), or no image has any label.
     """
 
     default_prefix = ''  # none, without MMEngine's warning

@@ -37,19 +37,16 @@ def image_id(sample: Mapping[str, Any], img_dir: str | Path = '') -> str:
 
 @METRICS.register_module()
 class PredictionWriter(BaseMetric):
-    """Writes ``<out_dir>/<image id>.png`` for every prediction.
+    """Writes ``<out_dir>/<image id>.png`` for every prediction; returns their number.
 
-    8-bit PNGs with the data set's palette (VOC's colours if it has none), each written
-    atomically. No ground truth is needed. Returns ``predictions``, the number of images.
+    8-bit PNGs with the data set's palette (VOC's colours if it has none), each written atomically.
+    No ground truth is needed. Two images of one id, and ids out of the folder, are refused.
 
     Args:
         out_dir: Folder of the PNGs.
         img_dir: Folder of the images, for samples without ``img_id`` (those of MMSeg's
             ``PackSegInputs``): see ``image_id``.
         kwargs: Of ``mmengine.evaluator.BaseMetric``.
-
-    Raises:
-        ValueError: If an image id leads out of the folder, or two images have the same id.
     """
 
     default_prefix = ''  # none, without MMEngine's warning

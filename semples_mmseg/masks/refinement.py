@@ -71,10 +71,7 @@ class Refinement(Protocol):
 def read_rgb(sample: Mapping[str, Any], shape: tuple[int, ...]) -> np.ndarray:
     """The photo of a prediction at the size (H, W) of its scores, uint8 RGB ``(H, W, 3)``.
 
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the prediction has no ``img_path``, or the file is damaged or of another
-            size than its ``ori_shape``.
+    Refused are damaged files, and those of another size than ``ori_shape``.
     """
     path = sample.get('img_path')
     if path is None:
@@ -118,19 +115,12 @@ class CAMRefinement:
 class DenseCRF:
     """Refines the label map by a dense CRF over background and the classes of the image's tags.
 
-    It takes seconds of one CPU core per image, so it runs in worker processes.
+    It takes seconds of one CPU core per image, so it runs in worker processes. It needs pydensecrf.
 
     Args:
         preset: Published parameter set: ``'voc'`` or ``'coco'``.
         certainty: Probability that the label of a pixel is right, between 0 and 1.
         **overrides: Other values for some fields of ``CRFParameters``.
-
-    Raises:
-        ImportError: If pydensecrf is missing.
-        ValueError: If there is no such set or parameter, or a number is out of range.
-
-    Example:
-        >>> pseudo_mask_evaluator = dict(refine=dict(type='DenseCRF', preset='voc'))
     """
 
     in_workers = True
@@ -160,8 +150,7 @@ class CRFEvaluator(Evaluator):
 
     The unary term is the softmax of the sample's ``seg_logits`` (mean probabilities under
     ``ProbabilityTTA``), the colours are those of the image file. Logits that are smaller than
-    their photo are refined at their own size, and the labels are enlarged. Samples reach the
-    metrics in their order.
+    their photo are refined at their own size, and the labels are enlarged. It needs pydensecrf.
 
     Args:
         metrics: The metrics, as in any evaluator.
@@ -169,10 +158,6 @@ class CRFEvaluator(Evaluator):
         num_workers: Worker processes; 0 computes in this process.
         predicted_only: See ``crf_on_probabilities``.
         **overrides: Other values for some fields of ``CRFParameters``.
-
-    Raises:
-        ImportError: If pydensecrf is not installed.
-        ValueError: If a sample has no ``seg_logits``, or its image another size.
     """
 
     def __init__(

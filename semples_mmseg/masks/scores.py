@@ -39,20 +39,17 @@ def segmentation_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
     """Measures in percent from confusion matrices over C classes, background included.
 
     With T pixels of a class in the truth, P in the prediction and TP in both, a class counts in
-    the first four when it occurs at all (T + P - TP > 0), in ``precision`` when it is predicted
-    (P > 0) and in ``recall`` when it is in the truth (T > 0). Every mean is the plain one over the
-    classes that count, and NaN if there is none.
+    the first four when T + P > 0, in ``precision`` when P > 0 and in ``recall`` when T > 0. Every
+    mean is the plain one over the classes that count, and NaN if there is none.
 
     Args:
         confusion: Integer pixel counts, shape ``(..., C, C)``: rows true, columns predicted.
-            Columns beyond C count pixels whose prediction is no class: these are missed pixels of
-            their true class, but false pixels of no class.
+            Columns beyond C count pixels whose prediction is no class.
 
     Returns:
-        ``IoU``: TP / (T + P - TP) by class, shape ``(..., C)``, NaN for a class that does not
-        occur; and of shape ``(...)`` ``mIoU``, its mean, ``FP``, the mean of
-        (P - TP) / (T + P - TP): over-activation, ``FN``, that of (T - TP) / (T + P - TP): missed
-        pixels, ``precision``, that of TP / P, and ``recall``, that of TP / T.
+        ``IoU``: TP / (T + P - TP) by class, shape ``(..., C)``, and of shape ``(...)`` ``mIoU``,
+        its mean, ``FP``, the mean of (P - TP) / (T + P - TP), ``FN``, that of
+        (T - TP) / (T + P - TP), ``precision``, that of TP / P, and ``recall``, that of TP / T.
     """
     truth, predicted = confusion.sum(-1), confusion.sum(-2)[..., : confusion.shape[-2]]
     hit = np.diagonal(confusion, axis1=-2, axis2=-1)
@@ -97,14 +94,12 @@ def score_folder(
 ) -> dict[str, Any]:
     """Compare every mask ``<id>.png`` with the ground truth of that name.
 
-    Masks are 8-bit palette or grey PNG with the ids 0..C-1 of ``classes``, background first; 255 is
-    undecided in a mask, and not evaluated in ground truth. ``ids_file`` lists the ids to evaluate,
-    all of ``masks`` by default. Files that are missing or do not fit together are refused.
+    Masks are 8-bit PNG with the ids 0..C-1 of ``classes``, background first; 255 is undecided in a
+    mask, and not evaluated in ground truth. ``ids_file`` lists the ids to evaluate, all by default.
 
     Returns:
-        ``images``, their number; in percent ``mIoU``, ``FP``, ``FN``, ``precision``, ``recall`` and
-        ``IoU`` by class, see ``segmentation_scores``, None where no pixel counts; and
-        ``undecided``, the share of the evaluated pixels whose prediction is 255.
+        ``images``, their number; ``undecided``, the share of evaluated pixels whose prediction is
+        255; and the measures of ``segmentation_scores``, None where no pixel counts.
     """
     masks, truth, number = Path(masks), Path(truth), len(classes)
     for folder, what in ((masks, 'masks'), (truth, 'ground truth')):

@@ -44,12 +44,6 @@ class ThresholdCurve:
         counts: int64 histogram of shape ``(K + 1, K + 1, T + 1)``: [best label, true label,
             number of thresholds below the best score]. Best label 0 stands for an image without
             present classes.
-
-    Example:
-        >>> curve = ThresholdCurve(num_objects=1, thresholds=[0.3, 0.6])
-        >>> curve.update(torch.tensor([[[0.2, 0.5]]]), torch.tensor([0]), torch.tensor([[0, 1]]))
-        >>> curve.scores()['mIoU'].tolist()
-        [100.0, 25.0]
     """
 
     def __init__(
@@ -204,10 +198,9 @@ class CAMMetric(BaseMetric):
         return ThresholdCurve(len(self.dataset_meta['classes']) - 1, thresholds, self.ignore_index)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Count the pixels of a batch.
+        """Count the pixels of a batch: one sparse histogram per image.
 
-        One sparse histogram per image is kept, not a running sum: with several processes the
-        sampler repeats images to fill the last batch, and MMEngine removes the repetitions from a
+        No running sum: MMEngine removes the images that samplers of several processes repeat from a
         list with one entry per image.
         """
         curve = self._curve()

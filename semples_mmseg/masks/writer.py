@@ -26,15 +26,12 @@ _FOR_WORKERS = ('img_id', 'img_path', 'ori_shape', 'cam_classes')
 
 @METRICS.register_module()
 class PseudoMaskWriter(BaseMetric):
-    """Writes ``<out_dir>/<image id>.png`` for every prediction.
+    """Writes ``<out_dir>/<image id>.png`` for every prediction; returns their number, ``masks``.
 
     The mask is the prediction's label map (0 background, class + 1 otherwise), refined if
-    ``refine`` is given, in an 8-bit PNG with the data set's palette. CAMs that are smaller
-    than their photo are refined at their own size, and the mask is then enlarged. Files are
-    written atomically.
-
-    A refinement on the CPU runs in worker processes while the model predicts; at most twice as many
-    images as there are workers are queued. Returns ``masks``, the number of images.
+    ``refine`` is given, in an 8-bit PNG with the data set's palette, written atomically. CAMs that
+    are smaller than their photo are refined at their own size, and the mask is then enlarged. A
+    refinement on the CPU runs in worker processes while the model predicts.
 
     Args:
         out_dir: Folder of the masks.
@@ -43,10 +40,6 @@ class PseudoMaskWriter(BaseMetric):
         num_workers: Processes for a refinement that works in workers; by default one for every
             CPU core that the run may use. 0 refines in the model's process.
         kwargs: Of ``mmengine.evaluator.BaseMetric``.
-
-    Raises:
-        ValueError: If a sample has no CAMs, or an image id leads out of the folder.
-        OSError: If a file cannot be written, e.g. because the disk is full.
     """
 
     default_prefix = ''  # none, without MMEngine's warning
@@ -128,10 +121,7 @@ def write_refined(
     refine: Refinement | None,
     palette: Sequence[Sequence[int]],
 ) -> tuple[bool, bool]:
-    """Refine a label map and write it as a mask of a size.
-
-    Returns whether the image has classes, and whether its mask shows one.
-    """
+    """Refine and write a mask of a size; whether the image has classes, and the mask shows one."""
     if refine is not None:
         label = resized_label(refine(label, sample), size)
     write_mask(path, label, palette)

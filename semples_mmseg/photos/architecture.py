@@ -34,15 +34,7 @@ _LARGEST = 1_000_000
 
 
 def describe(config: Config, meta: dict[str, Any]) -> dict[str, Any]:
-    """The content of ``model.json``.
-
-    Args:
-        config: A config of a Segmenter.
-        meta: ``classes``, background first, and ``palette``.
-
-    Raises:
-        Refusal: If its architecture is not in ``ARCHITECTURES``.
-    """
+    """The content of ``model.json`` for the config of a Segmenter, its classes and palette."""
     found = _content(config)
     numbers = dict(_numbers(found))
     for name in ARCHITECTURES:
@@ -57,11 +49,7 @@ def describe(config: Config, meta: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_architecture(file: Path) -> tuple[Config, dict[str, Any]]:
-    """The config for prediction that ``model.json`` describes, and its classes and palette.
-
-    Raises:
-        Refusal: If it is no such file; the message names the key.
-    """
+    """The config for prediction that ``model.json`` describes, and its classes and palette."""
     given = read_json(file)
     if (
         not isinstance(given, dict)

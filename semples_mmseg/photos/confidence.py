@@ -28,13 +28,8 @@ _BEGIN = re.compile(r"(^|;\s*)(?=[=+\-@＝＋－＠\t\r\n'])")
 
 
 class Confidence(NamedTuple):
-    """One row of ``confidence.csv``.
-
-    Attributes:
-        photo: Id of the photo.
-        tag: Name of the class.
-        confidence: IoU of pseudo mask and prediction, 0..1.
-        share: Share of the photo that the pseudo mask of the class covers, 0..1.
+    """A row of ``confidence.csv``: id of a photo, class, IoU of its pseudo mask with the
+    prediction, 0..1, and the share of the photo that the mask covers.
     """
 
     photo: str
@@ -44,11 +39,7 @@ class Confidence(NamedTuple):
 
 
 def write_confidence(run: Run) -> None:
-    """Write ``confidence.csv``: every tag of every photo, the least confident first.
-
-    Args:
-        run: A run with pseudo masks and predictions.
-    """
+    """Write ``confidence.csv``: every tag of every photo, the least confident first."""
     names, labels = run.class_names(), run.labels()
     jobs = []
     for photo, tags in labels.items():

@@ -28,13 +28,7 @@ STOPPING = ('missing', 'unreadable', 'rare', 'weights')
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found.
-
-    Attributes:
-        tagged: Photos and tags as the table has them.
-        sizes: Height and width of each tagged photo that can be read.
-        unreadable: Reason for each tagged photo that cannot.
-    """
+    """The tagged photos, the (height, width) of each that can be read, why the others cannot."""
 
     tagged: TaggedPhotos
     sizes: Mapping[str, tuple[int, int]]
@@ -95,11 +89,7 @@ class Inspection:
     def usable(
         self, skip_unreadable: bool, skip_rare: bool, skip_missing: bool = False
     ) -> TaggedPhotos:
-        """Photos and tags to train on, without what is wrong if it may be left out.
-
-        Raises:
-            Refusal: If there are some that may not, or no class has two photos.
-        """
+        """Photos and tags to train on, without what is skipped; other wrong ones are refused."""
         root, found = self.tagged.root, self.findings()
         skips = dict(missing=skip_missing, unreadable=skip_unreadable, rare=skip_rare)
         for kind, skip in skips.items():

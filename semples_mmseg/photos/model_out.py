@@ -33,29 +33,12 @@ _KEPT = (
 
 
 def write_model(run: Run, by_hand: int = 0) -> list[Path]:
-    """Write the files of ``run/model``.
-
-    ``model.json`` (``architecture.py``) and ``segmenter.pth`` are what our own prediction reads,
-    ``segmenter.py`` is the same model for MMSegmentation; ``segmenter.onnx``, ``classes.json``.
+    """Write ``run/model``; without ``segmenter.onnx`` where the extra ``onnx`` is not installed.
 
     Files that the record of the run calls complete stay as they are. All are made anew from weights
     that the run has trained again; a missing ONNX file, once the packages for it are there.
-
-    ``segmenter.py`` and the checkpoint have the classes and colours inside. MMSegmentation's
-    ``init_model``, ``MMSegInferencer`` and test tool read them from any folder; the test data are
-    ``DATA_ROOT/images`` and ``DATA_ROOT/masks``.
-
-    Args:
-        run: A run with its ``segmenter_config`` and ``segmenter_weights``.
-        by_hand: Number of the masks it was trained on that were made by hand, for ``model.json``.
-
-    Returns:
-        The files; without ``segmenter.onnx`` where the extra ``onnx`` is not installed.
-
-    Raises:
-        Missing: If there is no config, or no weights.
-        Refusal: If the model cannot be exported, or one of its files was changed.
-        RunError: If the ONNX file does not agree with PyTorch.
+    ``segmenter.py`` and the checkpoint have classes and colours inside, for MMSegmentation.
+    ``by_hand`` is the number of masks of the training that were made by hand, for ``model.json``.
     """
     record, weights, without = run.record(), run.segmenter_weights, ''
     try:

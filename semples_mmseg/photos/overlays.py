@@ -19,13 +19,7 @@ _OPACITY = 0.55
 def overlay_mask(
     photo: np.ndarray, label: np.ndarray, palette: Sequence[Sequence[int]]
 ) -> np.ndarray:
-    """The colours of the objects over their photo, uint8 RGB ``(H, W, 3)``.
-
-    Args:
-        photo: uint8 RGB, ``(H, W, 3)``.
-        label: Ids, uint8 ``(H, W)``; the background, 0, stays as it is.
-        palette: RGB of each id; ids without one are black.
-    """
+    """Colours of ids, uint8 ``(H, W)``, but for 0, over their photo: uint8 RGB ``(H, W, 3)``."""
     colours = np.zeros((256, 3), np.uint8)
     colours[: len(palette)] = palette
     mixed = np.rint((1 - _OPACITY) * photo + _OPACITY * colours[label]).astype(np.uint8)

@@ -84,16 +84,12 @@ class Run:
         return {name: masks[name] for name in there}
 
     def entry(self) -> Entry:
-        """What the run was made from.
+        """What the run was made from; ``Missing`` if there is no run.
 
         Settings: ``classes`` as they were written (``person|player``), ``labels`` (class names of
         every photo by its id), ``weights``, ``seed``, ``epochs``. Inputs: photos and weights.
         About: ``version``, ``photos`` (absolute path of the folder), ``form`` of the tag table,
         ``fit`` (``FitSettings``), ``sizes`` (height and width of the photos).
-
-        Raises:
-            Missing: If the folder holds no run.
-            Refusal: If the record is damaged.
         """
         record = self.record()
         if ENTRY not in record:
@@ -136,11 +132,7 @@ class Run:
     def photo_paths(
         self, ids: Iterable[str] | None = None, folder: Path | None = None
     ) -> dict[str, Path]:
-        """Files of photos by their ids, all by default; ``folder`` has them if it was moved.
-
-        Raises:
-            Missing: If one is missing.
-        """
+        """Files of photos by their ids, all by default; ``folder`` has them if it was moved."""
         entry = self.entry()
         root = Path(folder or entry.about['photos'])
         names = [name.removeprefix(PHOTOS) for name in entry.inputs if name.startswith(PHOTOS)]

@@ -34,8 +34,7 @@ def read_tags(
 ) -> TagTable:
     """Read tags of any form, as they are written; None is a folder per class.
 
-    ``classes`` are those of ``cls_labels.npy``; names that are ``known`` are not taken apart in a
-    cell. Errors are those of ``read_tagged``.
+    ``classes`` are those of ``cls_labels.npy``; names that are ``known`` are not taken apart.
     """
     if source is None:
         return _class_folders(names.root, names.photos)

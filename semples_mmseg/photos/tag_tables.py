@@ -61,10 +61,7 @@ class TagTable(NamedTuple):
 def read_table(
     path: Path, form: str, rows: Rows, names: PhotoNames, known: Collection[str] = ()
 ) -> TagTable:
-    """Find the columns of photos and tags, and read the tags as they are written.
-
-    ``known`` are class names that are not taken apart where they hold a separator.
-    """
+    """Find the columns of photos and tags, and read them; ``known`` names are not taken apart."""
     if not rows:
         raise Refusal(f'{path} has no row that is not empty')
     keys = {*map(_key, rows[0][1])}
@@ -187,10 +184,7 @@ def _ones(marks: Sequence[tuple[str, str]], where: str) -> list[str]:
 
 
 def split_cell(cell: Any, where: str, known: Collection[str] = ()) -> list[str]:
-    """Tags of a cell: a name, names between ``;``, ``|``, line breaks, ``,`` or ``/``, or a list.
-
-    A name among the ``known`` is not taken apart. Of different signs the first kind separates.
-    """
+    """Names in a cell: a list, or between ``;``, ``|``, line breaks, else ``,``, else ``/``."""
     try:
         if not isinstance(cell, str):
             return names_in(cell)

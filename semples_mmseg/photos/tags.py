@@ -21,11 +21,9 @@ from .tag_tables import NONE, UNTAGGED, Entry, TagTable
 
 @dataclass(frozen=True)
 class TaggedPhotos:
-    """Photos and their tags.
+    """Photos below ``root`` and their tags, by a table of some ``form``.
 
     Attributes:
-        root: Folder of the photos.
-        form: Form of the table.
         classes: Class names as written; see ``label_name`` and ``prompt_name``.
         tags: For each tagged photo, its path below ``root`` with slashes and its class names.
         untagged: Photos that the table does not tag.
@@ -48,18 +46,11 @@ def read_tagged(
     classes: Path | None = None,
     renames: Iterable[tuple[str, str]] = (),
 ) -> TaggedPhotos:
-    """Find photos, and read their tags.
+    """Find photos below ``root``, and read their tags; None is a folder per class.
 
-    Args:
-        root: Folder of the photos.
-        source: Tags of any form, see ``tag_files``; None for a folder per class.
-        classes: Text file of the class names, one a line.
-        renames: Names of classes in the table and what they are called here; '' for no class.
-
-    Raises:
-        Missing: If there are no photos, none of the table, no such table or file of class names.
-        Refusal: If the table is wrong, a name may be any of several photos, or nothing is tagged;
-            if a class name is empty, ``background``, or another one in other case.
+    ``classes`` is a text file of the class names, one a line, ``renames`` has names of the table
+    and what they are called here ('' for no class). Refused are tables that are wrong, names of
+    several photos or of none, and class names that are empty or differ in case only.
     """
     names = PhotoNames(find_photos(root), root)
     if classes and not classes.is_file():
@@ -85,11 +76,7 @@ def labels_of(tagged: TaggedPhotos) -> dict[str, list[str]]:
 
 
 def write_dataset(tagged: TaggedPhotos, folder: Path) -> list[Path]:
-    """Write what a ``WeakLabelDataset`` reads, and return the files.
-
-    ``list.txt`` has the ids of the tagged photos, see ``image_ids``; ``labels.json`` their class
-    names; ``classes.txt`` the class names as they were written.
-    """
+    """Write ``list.txt``, ``labels.json`` and ``classes.txt`` (names as written); return them."""
     labels = labels_of(tagged)
     for name, lines in (('list.txt', labels), ('classes.txt', tagged.classes)):
         with atomic_write(folder / name) as file:

@@ -41,11 +41,9 @@ NOTES = ('images with an empty list of labels', 'labels and mask name different 
 
 @dataclass
 class Report:
-    """What was found in one data set.
+    """What was found in one data set: image ids (or class names) and what is wrong, by kind.
 
     ``labelled`` and ``masked`` count images by class, the latter None if no masks were checked.
-    ``findings`` and ``notes`` have image ids (class names for the last finding) and what is wrong
-    with them, by kind.
     """
 
     name: str
@@ -90,15 +88,9 @@ class Report:
 def check_dataset(dataset: WeakLabelDataset, name: str = '', workers: int | None = None) -> Report:
     """Check all files of a data set: lists, labels, every image, and every mask if there are any.
 
-    Labels without an image are searched for in the whole label file, everything else among the
-    images of the split list; without a list these are all images of the folder. Lists, label files
-    and folders that are missing or wrong as a whole are refused.
-
-    Args:
-        dataset: The data set, built with ``lazy_init=True`` so that it does not stop at the first
-            problem. Its masks are checked if it has them (``test_mode``).
-        name: Name in the report.
-        workers: Number of processes; all processors by default.
+    It is built with ``lazy_init=True``, so that it does not stop at the first problem. Lists, label
+    files and folders that are missing or wrong as a whole are refused. ``workers`` is the number of
+    processes, all processors by default.
     """
     img_dir, mask_dir = dataset.data_prefix['img_path'], dataset.data_prefix.get('seg_map_path')
     for folder in filter(None, (img_dir, mask_dir)):
@@ -191,9 +183,8 @@ def _compare_classes(
 ) -> None:
     """Count the classes of the masks and compare them with the image-level labels.
 
-    Single images that differ are only noted, because labels and masks of good sets differ in a few.
-    A class is wrong if fewer than a third of the images that have it in label or mask have it in
-    both, or if its images have the id of another class.
+    Single images that differ are only noted. A class is wrong if fewer than a third of the images
+    that have it in label or mask have it in both, or if its images have the id of another class.
     """
     own, known = dataset.own_classes, {*dataset.object_classes}
     masks = {i: result.ids for i, result in results.items() if result.ids is not None}

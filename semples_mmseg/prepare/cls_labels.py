@@ -37,9 +37,7 @@ def read_cls_labels(
     """Read a pickled dict ``{image id: multi-hot vector}``, safely: class names by image id.
 
     ``classes`` are the K object classes in the order of the vectors. Whole numbers become image ids
-    by ``id_format``, e.g. ``'COCO_train2014_{:012d}'``; by default only VOC's are understood:
-    2007000032 is ``'2007_000032'``. Files that call a function, and vectors that are not K zeros
-    and ones, are refused.
+    by ``id_format``, e.g. ``'COCO_train2014_{:012d}'``; by default 2007000032 is ``'2007_000032'``.
     """
     if id_format is not None:
         try:

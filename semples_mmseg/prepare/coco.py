@@ -29,10 +29,8 @@ _LONGEST = 1e7  # pixels
 
 
 class Region(NamedTuple):
-    """One annotation: its label 1..80, and whether it marks a crowd of objects.
-
-    ``segmentation`` is that of the file: a list of polygons [x1, y1, x2, y2, ...], or a run-length
-    code ``{'counts': ..., 'size': [height, width]}``, compressed or not.
+    """One annotation: its label 1..80, whether it marks a crowd of objects, and polygons
+    [x1, y1, x2, y2, ...] or run lengths ``{'counts': ..., 'size': [height, width]}``.
     """
 
     label: int
@@ -56,11 +54,7 @@ class CocoImage:
 
 
 def read_instances(path: Path) -> list[CocoImage]:
-    """All images of a file of COCO instances by name; only the segmentations are not checked.
-
-    Refused are other categories than COCO's 80, images that are listed twice, and annotations with
-    a category or an image that is not listed.
-    """
+    """All images of a file of COCO instances by name; only the segmentations are not checked."""
     if not path.is_file():
         raise Missing(
             f'{path} does not exist: unpack annotations_trainval2014.zip there, or give the folder '
@@ -110,10 +104,7 @@ def read_instances(path: Path) -> list[CocoImage]:
 def choose_images(
     images: Sequence[CocoImage], folder: Path, split: str, subset: bool
 ) -> list[CocoImage]:
-    """Take the labelled images of a split, and refuse a folder from which some are missing.
-
-    With ``subset`` images that are not in the folder are left out, and nothing is counted.
-    """
+    """The labelled images of a split; all must be in the folder, unless it is a ``subset``."""
     labelled = [image for image in images if image.regions]
     paths = [str(folder / image.name) for image in labelled]
     missing = {Path(path).name for path in missing_files(paths)}
@@ -146,10 +137,8 @@ def prepare_coco14(
 ) -> None:
     """Write what ``WeakCOCODataset`` reads; options are those of the tool, see its ``--help``.
 
-    For every split, under ``out``: ``ImageSets/<split>.txt``, ``labels_<split>.json`` and, for
-    splits in ``masks``, ``masks/<split>2014/<image id>.png``. Everything but the segmentations is
-    checked before anything is written. Running it again changes nothing; masks of a stopped run are
-    kept and the rest is added.
+    Everything but the segmentations is checked before anything is written. Running it again changes
+    nothing; masks of a stopped run are kept and the rest is added.
     """
     root, console = Path(root), console or plain_console()
     folder, target = Path(annotations or root / 'annotations'), Path(out or root)
@@ -229,11 +218,7 @@ def decode_region(region: Region, size: tuple[int, int]) -> np.ndarray:
 
 
 def write_image_mask(job: tuple[str, Path, tuple[int, int], Sequence[Region]]) -> None:
-    """Paint and write one mask: its path, the image, the size that it should have, its regions.
-
-    Smaller regions are painted over larger ones, of equal areas the later one over the earlier, a
-    crowd as 255 like any other region.
-    """
+    """Paint and write one mask: its path, the image, the size that it should have, its regions."""
     path, image, size, regions = job
     try:
         with open_image(read_bytes(image, 'image'), image) as opened:

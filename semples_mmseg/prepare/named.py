@@ -60,11 +60,7 @@ def dataset_of_folders(
     masks: str | None = None,
     img_suffix: str | Sequence[str] | None = None,
 ) -> WeakLabelDataset:
-    """Build a data set, not yet read, by the options of ``check_dataset.py``.
-
-    Its class is named by ``dataset``, see ``dataset_class``, or it is one of your own with
-    ``classes``. Paths are relative to ``root``; without ``ann_file`` all images count.
-    """
+    """Build a data set, not yet read, by the options of ``check_dataset.py``."""
     prefix = dict(img_path=images, **(dict(seg_map_path=masks) if masks else {}))
     options: dict[str, Any] = dict(
         ann_file=ann_file, data_root=root, data_prefix=prefix, test_mode=True, lazy_init=True

@@ -40,15 +40,13 @@ def prepare_voc(
     overwrite: bool = False,
     workers: int | None = None,
 ) -> PreparedVOC:
-    """Prepare a download of VOC 2012 for weakly supervised training.
+    """Prepare a download of VOC 2012 for weakly supervised training; options as of the tool.
 
     ``train_aug`` is VOC's train and the augmented images, without VOC's val. Its masks and those of
-    val are collected in ``SegmentationClassAug`` for evaluation: from a folder of PNG files (this
-    one by default), or, converted, from SBD's ``benchmark_RELEASE``, with VOC's own masks. The
-    labels of both lists are the objects of the XML annotations; an image without one gets the
-    classes of its mask. Correct files are kept; lists and labels are written last. ``subset``
-    accepts other numbers of images than the full set has, ``overwrite`` replaces a list or label
-    file of other content.
+    val are collected in ``SegmentationClassAug``: from a folder of PNG files (this one by default),
+    or, converted, from SBD's ``benchmark_RELEASE``, with VOC's own masks. Labels are the objects of
+    the XML annotations; an image without one gets the classes of its mask. Correct files are kept;
+    lists and labels are written last.
     """
     lists = root / 'ImageSets/Segmentation'
     for folder in (root / 'JPEGImages', lists):
@@ -159,10 +157,7 @@ def read_sbd_mask(path: str | os.PathLike) -> np.ndarray:
 
 
 def finish_mask(job: tuple[Path, Path]) -> tuple[list[int], bool]:
-    """Check an existing mask, or write it from its source: a PNG or a ``.mat`` file of SBD.
-
-    Returns the object classes 1..20 of the mask, and whether it was written now.
-    """
+    """Check a mask, or write it from PNG or ``.mat``: its classes 1..20, and if written now."""
     target, source = job
     made = not target.exists()
     path = source if made else target

@@ -9,9 +9,8 @@ from .names import check_class_names
 
 
 class ObjectClasses(NamedTuple):
-    """K object classes, background not counted: names, names in CLIP's sentences, and palette.
-
-    The palette has RGB of background and of each class; None is VOC's colours.
+    """K object classes, background not counted: names, names in CLIP's sentences, and the RGB of
+    background and of each class; None is VOC's colours.
     """
 
     names: tuple[str, ...]
@@ -26,17 +25,10 @@ class ObjectClasses(NamedTuple):
 
 
 def read_classes(class_names: str | Sequence[str], where: str = 'class_names') -> ObjectClasses:
-    """Read the option ``class_names`` of a model or a data set.
+    """Read the option ``class_names`` of a model or a data set; ``where`` names it in errors.
 
-    Args:
-        class_names: A list of names, or the name of a registered data set, whose classes and
-            palette are taken. In a list, ``'person|player'`` is the class person, which is called
-            player in CLIP's sentences.
-        where: What the option belongs to, for error messages.
-
-    Raises:
-        Refusal: If there is no data set of that name, it has no background class, or a name of
-            the list is empty, repeated or has more than one ``|``.
+    It is a list of names, or the name of a registered data set, whose classes and palette are
+    taken. In a list, ``'person|player'`` is the class person, called player in CLIP's sentences.
     """
     if isinstance(class_names, str):
         from mmseg.registry import DATASETS  # predictions run where it is not installed
@@ -97,10 +89,7 @@ def check_same_classes(own: Sequence[str], given: Sequence[str], what: str) -> N
 def merge_class_names(
     metainfo: Mapping | None, class_names: str | Sequence[str] | None
 ) -> dict[str, Any] | None:
-    """Merge the options ``class_names`` and ``metainfo`` of a data set; they have to agree.
-
-    Classes of ``metainfo`` replace an inherited ``class_names='DATASET'``.
-    """
+    """Options ``class_names`` and ``metainfo`` of a data set; the latter replaces a name of one."""
     if class_names is None:
         return dict(metainfo) if metainfo else None
     named = read_classes(class_names).metainfo

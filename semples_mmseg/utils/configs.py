@@ -132,9 +132,7 @@ def type_names(where: str, scope: str) -> set[str]:
 class Known(NamedTuple):
     """Arguments of a class, those it passes to its bases included, or keys of a part of a config.
 
-    ``closed``: there are no others. Other packages may take arguments out before they pass the rest
-    to a base; classes of this package do not. ``needs``: those without a default, but for those of
-    bases.
+    ``closed``: there are no others. ``needs``: those without a default, but for those of bases.
     """
 
     names: frozenset[str]

@@ -24,14 +24,7 @@ def file_digest(*paths: str | os.PathLike) -> str:
 def read_bytes(
     path: str | os.PathLike, kind: str = 'file', backend_args: dict | None = None
 ) -> bytes:
-    """Read a file; symbolic links are followed.
-
-    ``kind`` says in messages what the file should be; ``backend_args`` are MMEngine's.
-
-    Raises:
-        OSError: If it is missing or cannot be read; the error has the file's name.
-        Refusal: If it is a folder, a pipe or a device.
-    """
+    """Read a file of some ``kind`` (for messages), by MMEngine's ``backend_args`` if given."""
     path = os.fspath(path)
     if backend_args is not None or '://' in path:
         from mmengine import fileio  # predictions run where it is not installed
@@ -55,10 +48,7 @@ def read_text(path: str | os.PathLike, kind: str = 'file', backend_args: dict | 
 def read_lines(
     path: str | os.PathLike, kind: str = 'file', backend_args: dict | None = None
 ) -> list[str]:
-    """Read the lines that are not blank, without leading and trailing spaces.
-
-    Lines end with CR or LF only; ``str.splitlines`` also splits at rare Unicode characters.
-    """
+    """The lines, ended by CR or LF only, that are not blank, without spaces around them."""
     text = read_text(path, kind, backend_args)
     return [line.strip() for line in re.split(r'[\r\n]', text) if line.strip()]
 

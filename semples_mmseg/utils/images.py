@@ -32,10 +32,7 @@ PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 
 @functools.cache
 def photo_formats() -> tuple[str, ...]:
-    """Formats of photos that this installation can read; HEIF if pillow-heif is installed.
-
-    Other formats are refused for any file name: Pillow starts Ghostscript for PostScript.
-    """
+    """Formats of photos that can be read here; not PostScript: Pillow starts Ghostscript for it."""
     with contextlib.suppress(ImportError):
         from pillow_heif import register_heif_opener
 
@@ -91,11 +88,10 @@ def open_image(
 
 
 def decode_image(content: bytes, path: str | os.PathLike, upright: bool = True) -> np.ndarray:
-    """Decode a complete image to 8-bit RGB, uint8 (H, W, 3).
+    """Decode a complete image to 8-bit RGB, uint8 (H, W, 3), ``upright`` by its EXIF orientation.
 
-    Grey, palette and CMYK images become RGB. The upper 8 of 16 bits are kept. Transparency is
-    dropped; grey images with transparency are put on a grey background, as in MMCV. Damaged
-    metadata are ignored. ``upright`` turns the image as its EXIF orientation says.
+    The upper 8 of 16 bits are kept. Transparency is dropped; grey images with transparency are put
+    on a grey background, as in MMCV. Damaged metadata are ignored.
     """
     with open_image(content, path) as image:
         try:

@@ -24,12 +24,7 @@ _LEFTOVER = re.compile(r'\..+\.[a-z0-9_]{8}\.tmp')
 def atomic_write(path: str | os.PathLike, mode: str = 'w') -> Iterator[IO[Any]]:
     """Open a temporary file beside ``path`` that replaces it when the block ends without error.
 
-    The file is flushed to disk before the rename; when the block raises, the temporary file is
-    removed and ``path`` keeps its content. Missing parent folders are created.
-
-    Args:
-        path: The file to write.
-        mode: ``'w'`` for text (UTF-8) or ``'wb'`` for bytes.
+    It is flushed to disk before the rename. ``mode`` is ``'w'`` (text in UTF-8) or ``'wb'``.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,11 +77,7 @@ def check_writable(folder: str | os.PathLike, option: str = '--out') -> None:
 
 
 def remove_leftovers(folder: str | os.PathLike, recursive: bool = False, of: str = '*') -> int:
-    """Remove temporary files and folders that killed runs have left, and return their number.
-
-    No other run may write to the folder meanwhile; it may be missing. ``of`` is the final name of a
-    file or folder, for those of it alone.
-    """
+    """Remove what killed runs have left, or only that of the file ``of``; return the number."""
     pattern = f'{"**/" if recursive else ""}.{of if of == "*" else glob.escape(of)}.????????.tmp'
     found = [path for path in Path(folder).glob(pattern) if _LEFTOVER.fullmatch(path.name)]
     for path in found:
@@ -101,9 +92,8 @@ def remove_leftovers(folder: str | os.PathLike, recursive: bool = False, of: str
 def folder_lock(path: str | os.PathLike) -> Iterator[None]:
     """Lock a folder, which is made if it is missing, so that no second run writes to it.
 
-    The system locks the file ``.lock`` in the folder, which must not be a link, and releases it
-    when the process ends, also when it is killed. In a job of several processes the first one
-    locks. A process may lock a folder that it already holds. File systems without locks get none.
+    The system releases the lock of the file ``.lock`` when the process ends, also a killed one. In
+    a job the first process locks. File systems without locks get none.
     """
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)

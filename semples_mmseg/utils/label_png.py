@@ -24,11 +24,7 @@ if TYPE_CHECKING:  # predictions run where it is not installed
 
 
 def full_palette(colours: Sequence[Sequence[int]] = ()) -> list[int]:
-    """Colours of all 256 ids in PNG's form, 768 numbers: R, G, B of id 0, then of id 1, ...
-
-    Args:
-        colours: RGB of the first ids; the others get PASCAL VOC's (255, "ignored", is cream).
-    """
+    """Colours of all 256 ids in PNG's form, 768 numbers: those given, then PASCAL VOC's."""
     ids = np.arange(256)
     table = np.zeros((256, 3), np.int64)
     for bit in range(8):  # VOC: bits 0, 1, 2 of an id are the highest bits of R, G, B, and so on
@@ -141,10 +137,7 @@ def check_ids(
     path: str | os.PathLike,
     ignore_index: int = IGNORED,
 ) -> None:
-    """Refuse a mask with an id that is no class; on a GPU it causes an error without a name.
-
-    ``num_classes`` includes the background; ``path`` names the mask in the message.
-    """
+    """Refuse a mask with an id that is no class (background counts); ``path`` names it."""
     wrong = label[((label < 0) | (label >= num_classes)) & (label != ignore_index)]
     if len(wrong):
         raise Refusal(

@@ -159,10 +159,7 @@ def _unfit(part: Mapping[str, Any], where: str, known: Known, plain: bool = True
 
 
 def known(part: Mapping[str, Any], where: str, scope: str) -> list[Known]:
-    """What the part of a config at a dotted key may hold: an entry for each possible class.
-
-    Empty where nothing is known; ``scope`` is the default scope of the registries.
-    """
+    """What the part of a config at a dotted key may hold, for each class; empty: not known."""
     last = where.rpartition('.')[2]
     if 'type' in part:
         kind = part['type']

@@ -17,7 +17,7 @@ from .names import check_image_id, count, is_image_id
 
 
 def read_image_ids(path: str, backend_args: dict | None = None) -> list[str]:
-    """Read a split list: one image id a line, with its spaces; blank lines are ignored.
+    """Read a split list: one image id a line; blank lines are ignored.
 
     Refused are empty lists, repeated ids, VOC's lists of one class (``id -1``), and ids that are
     paths out of the image folder.
@@ -50,10 +50,7 @@ def missing_files(paths: Iterable[str]) -> list[str]:
 def find_images(
     folder: str, img_ids: Sequence[str], suffixes: str | Sequence[str]
 ) -> tuple[list[str], list[str]]:
-    """A path for each image id on the local disk, and those paths that are not existing files.
-
-    Of several suffixes the first one that a file has is taken.
-    """
+    """A path for each image id, by the first suffix that a file has, and those not there."""
     paths, missing = [], []
     for img_id in img_ids:
         wanted = [os.path.join(folder, img_id + end) for end in suffix_list(suffixes)]
@@ -120,10 +117,7 @@ def find_photos(root: Path) -> list[str]:
 
 
 def image_ids(photos: Iterable[str]) -> dict[str, str]:
-    """Image id by photo: the path without suffix, or with it where two photos differ only in it.
-
-    Masks are called ``<id>.png``, so no two photos may have the same id.
-    """
+    """Image id by photo: the path without suffix, or with it where two photos differ only in it."""
     photos = set(photos)
     stems = {photo: str(PurePosixPath(photo).with_suffix('')) for photo in sorted(photos)}
     count = Counter(stems.values())

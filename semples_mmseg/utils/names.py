@@ -20,9 +20,8 @@ _NOTHING = re.compile('[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff
 def check_image_id(img_id: Any, where: str) -> str:
     """Check that an image id, appended to a folder, is a path inside it on any system.
 
-    It is a relative path with slashes, without suffix. Sub-folders, spaces, quotes, a leading ``-``
-    and all alphabets are allowed; ``..``, a drive, backslashes, control characters and parts that
-    are too long are refused. ``where`` says in the message where the id comes from.
+    Sub-folders, spaces, quotes, a leading ``-`` and all alphabets are allowed. ``where`` says in
+    the message where the id comes from.
     """
     if not isinstance(img_id, str):
         raise Refusal(f'{where}: an image id is a text, got {type(img_id).__name__}')

@@ -81,11 +81,7 @@ class WorkerPool:
         self.close()
 
     def put(self, *arguments: Any) -> list[Any]:
-        """Add a task; wait while more than two tasks per worker are unfinished.
-
-        Returns the results that are ready, in the order of their tasks. What a task raised is
-        raised here, and closes the pool.
-        """
+        """Add a task, perhaps after a wait; results that are ready, in the order of tasks."""
         if self._executor is None:
             return [self._function(*arguments)]
         done = []
@@ -149,10 +145,7 @@ def _end_with_parent() -> None:
 
 
 def progress(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
-    """Yield the items and show on stderr how many are done and the time left.
-
-    A terminal has one line, which changes; a file gets a line every minute.
-    """
+    """Yield the items and show on stderr how many are done: one line, or one a minute in a file."""
     from rich import console as rich_console  # semples-mmseg doctor says if it is missing
     from rich import progress as rich
 

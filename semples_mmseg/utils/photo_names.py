@@ -15,12 +15,7 @@ _RENAMED = (re.compile(r'[0-9a-f]{8}-(.+)'), re.compile(r'(.+)\.rf\.[0-9A-Za-z]{
 
 
 class PhotoNames:
-    """The photos of a folder by the names that tables and label tools give them.
-
-    Args:
-        photos: Paths below the folder, with slashes.
-        root: The folder.
-    """
+    """The photos of a folder, with slashes, by the names that tables and label tools give."""
 
     def __init__(self, photos: Sequence[str], root: Path) -> None:
         self.photos, self.root = photos, root

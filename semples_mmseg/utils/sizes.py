@@ -33,11 +33,7 @@ def resize_bicubic(img: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def enlarged_size(size: tuple[int, int], window: Sequence[int]) -> tuple[int, int]:
-    """Height and width of an image after it was enlarged, if necessary, so that a window fits.
-
-    ``int(side * window / short side)`` for both sides where the short side is below the window,
-    else ``size``; ``size`` also for a strip, see ``LONGEST_RATIO``.
-    """
+    """Height and width of an image after it was enlarged so that a window fits; not of strips."""
     (height, width), (rows, columns) = size, window
     strip = max(height, width) > LONGEST_RATIO * min(height, width)
     if strip or (height >= rows and width >= columns):
@@ -92,10 +88,7 @@ def _candidates(scores: np.ndarray) -> np.ndarray:
 
 
 def resized_label(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A label map (h, w) of ids 0..255 at another size (H, W), not smaller, with smooth borders.
-
-    Each pixel gets the id whose enlarged region has the largest share of it.
-    """
+    """A label map (h, w) of ids 0..255 enlarged to (H, W), each pixel to the largest share."""
     if label.shape == tuple(size):
         return label.astype(np.uint8)
     ids = np.unique(label).astype(np.uint8)

@@ -37,11 +37,9 @@ def write_voc(labelled: LabelledPhotos, folder: Path) -> None:
 
 
 def write_cvat(labelled: LabelledPhotos, archive: Path) -> None:
-    """CVAT's "Segmentation mask 1.1": a zip archive of colour masks.
+    """CVAT's "Segmentation mask 1.1": a zip archive of colour masks, and of masks of instances.
 
-    ``labelmap.txt`` lists every colour, including the background's. CVAT also needs instance masks,
-    in which each connected piece of a class has its own colour, or each class where a photo has
-    more than 254 pieces.
+    An instance is a connected piece of a class, or the class where a photo has more than 254.
     """
     stems = labelled.flat_names()
     class_colours, piece_colours = (
@@ -72,12 +70,8 @@ def write_cvat(labelled: LabelledPhotos, archive: Path) -> None:
 def write_yolo(labelled: LabelledPhotos, folder: Path) -> None:
     """Ultralytics: ``labels/<stem>.txt`` with one polygon a line, and ``data.yaml``.
 
-    Every fifth photo is for validation: ``train.txt`` and ``val.txt`` list the photos, which are in
-    ``images``. Folders are relative to ``data.yaml``.
-
-    A line is the class, counted from 0 without the background, and the corners of the outline
-    divided by width and height. Polygons have no holes: holes become part of their region.
-    Pieces of fewer than three corners are left out.
+    Every fifth photo is for validation. A line is the class, from 0 without the background, and the
+    corners of an outline divided by width and height; holes become part of their region.
     """
     stems = labelled.flat_names()
     for photo, label in labelled.read():

@@ -24,8 +24,7 @@ _COUNT_BITS = (3, 4, 8, 16)
 def coco_json(labelled: LabelledPhotos, split: bool = False) -> dict[str, Any]:
     """The content of a COCO annotation file, with run-length encoded regions.
 
-    Category ids are the ids of the masks: 1 is the first class, the background has none. Image ids
-    count from 1 in the order of the photos. With ``split`` each connected piece of a class is an
+    Category ids are the ids of the masks. With ``split`` each connected piece of a class is an
     annotation, as CVAT needs it.
     """
     images: list[dict[str, Any]] = []

@@ -17,14 +17,10 @@ from ...utils.lists import files_below, find_photos, folded, image_ids, name_som
 
 @dataclass(frozen=True)
 class LabelledPhotos:
-    """Photos and their masks on disk.
+    """Photos and their masks on disk, 8-bit PNGs of class ids.
 
-    Attributes:
-        photos: Folder of the photos.
-        masks: Folder of the masks, 8-bit PNGs of class ids.
-        classes: Names of the ids, background first.
-        palette: RGB of the ids.
-        names: Path of every photo below ``photos`` and of its mask below ``masks``, with slashes.
+    ``classes`` are the names of the ids, background first; ``names`` the path of every photo below
+    ``photos`` and of its mask below ``masks``, with slashes.
     """
 
     photos: Path
@@ -34,11 +30,7 @@ class LabelledPhotos:
     names: tuple[tuple[str, str], ...]
 
     def read(self, keep_undecided: bool = False) -> Iterator[tuple[str, np.ndarray]]:
-        """Path of each photo and its mask, uint8 (H, W); undecided pixels are background, or 255.
-
-        Raises:
-            Refusal: If a mask holds an id without a class.
-        """
+        """Path of each photo and its mask, uint8 (H, W); undecided is background, or 255."""
         for photo, mask in self.names:
             label = read_mask(self.masks / mask)
             check_ids(label, len(self.classes), self.masks / mask)
@@ -49,8 +41,7 @@ class LabelledPhotos:
     def flat_names(self) -> dict[str, str]:
         """A file stem for every photo, for formats of a single folder; no two differ in case only.
 
-        The stem of the photo if no other has it, else its path with ``__`` for slashes, with its
-        suffix where that is needed.
+        The stem of the photo if no other has it, else its path with ``__`` for slashes.
         """
         paths = [PurePosixPath(photo) for photo, _ in self.names]
         stems = Counter(folded(path.stem) for path in paths)
@@ -70,15 +61,9 @@ class LabelledPhotos:
 def labelled_folder(
     masks: Path, photos: Path, classes: Sequence[str] | None = None
 ) -> LabelledPhotos:
-    """The masks ``<image id>.png`` of a folder and the photos of these ids.
+    """The masks ``<image id>.png`` of a folder and the photos of these ids, which must be there.
 
-    An id is the path of its photo below ``photos``, with or without the suffix. Photos without a
-    mask are left out. Class names, background first, are by default those of the folder's
-    ``classes.json``, with its colours.
-
-    Raises:
-        Missing: If a folder, the names of the classes, the masks or the photo of a mask are
-            missing, or two photos match a mask.
+    Class names, background first, and colours are by default those of its ``classes.json``.
     """
     if not masks.is_dir():
         raise Missing(f'there is no folder of masks at {masks}')

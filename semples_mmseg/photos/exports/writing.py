@@ -37,13 +37,12 @@ def export(
         photos: Folder of the photos, if it was moved.
         split: COCO: one annotation for each connected piece of a class.
         url: Label Studio: prefix of the path of a photo.
-        copy_photos: VOC and YOLO: whether the photos are copied beside the masks, under the names
-            of the masks.
+        copy_photos: VOC and YOLO: whether the photos are copied beside the masks.
 
     Raises:
-        FileNotFoundError: If there is no run, no mask, or a photo is missing.
-        FileExistsError: If the file is there, or the folder holds files.
-        ValueError: If there is no such format, it keeps no photos, or the masks are in ``path``.
+        Missing: If there is no run, no mask, or a photo is missing.
+        AlreadyThere: If the file is there, or the folder holds files.
+        Refusal: If there is no such format, it keeps no photos, or the masks are in ``path``.
     """
     labelled = labelled_run(Run.open(Path(run)), photos)
     write_masks(labelled, format, path, split, url, copy_photos)

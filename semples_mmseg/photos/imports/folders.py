@@ -77,11 +77,10 @@ def _yolo_regions(
 def read_pngs(
     source: Source, classes: Sequence[str], palette: Sequence[Sequence[int]]
 ) -> Iterator[tuple[str, Picture]]:
-    """Form and picture, of PNG files of classes.
+    """Form and picture, of PNG files of classes; 255, also as VOC's colour, is undecided.
 
-    With ``labelmap.txt`` (VOC, CVAT) its names, order and colours count, else those of
-    ``classes.json``, by default ``classes`` and ``palette``. 255, also as VOC's colour, is
-    undecided. Where there is a folder ``SegmentationClass``, other PNG files are left out.
+    Names and colours are those of ``labelmap.txt`` (VOC, CVAT), else of ``classes.json``, else
+    ``classes`` and ``palette``.
     """
     maps, tables = source.files('labelmap.txt'), source.files('classes.json')
     names, colours = list(classes), [tuple(colour) for colour in palette]

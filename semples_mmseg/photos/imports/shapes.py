@@ -94,8 +94,8 @@ def png_regions(
 ) -> tuple[Size, Regions]:
     """Size and regions of a PNG, by names of ids and of colours (R, G, B).
 
-    Colours count where all are known, because programs sort palettes anew; else the ids of a grey
-    or palette image do. All that is unknown is one region.
+    Colours count where all are known, because programs sort palettes anew; else ids do. All that is
+    unknown is one region.
     """
     with open_image(content, where, 'mask', ('PNG',)) as image:
         if image.mode not in ('P', 'L', 'RGB', 'RGBA') or (image.mode == 'L' and content[24] != 8):

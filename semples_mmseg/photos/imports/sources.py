@@ -29,8 +29,8 @@ Notes = defaultdict[str, list[str]]
 
 class Picture(NamedTuple):
     """One picture: its place for messages, its photo as the tool names it, what gives its regions
-    in a size, the size that the tool says, whether it has outlines, and whether it is upright even
-    in the size of a photo on its side."""
+    in a size, the size that the tool says, whether it has outlines, and whether it is upright.
+    """
 
     where: str
     photo: str
