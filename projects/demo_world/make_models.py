@@ -16,15 +16,11 @@ from pretraining.checks import GOALS, check_backbone, check_tiny_clip
 from pretraining.clip import train_clip
 
 from semples_mmseg.cli.errors import exit_codes
-from semples_mmseg.demo.models import (
-    BACKBONE_FILE,
-    CLIP_FILE,
-    REPORT_FILE,
-    demo_clip_config,
-    save_demo_clip,
-    save_half,
-)
+from semples_mmseg.demo.models import BACKBONE_FILE, CLIP_CONFIG, CLIP_FILE, FOLDER, REPORT_FILE
+from semples_mmseg.models.clip.loading import save_small_clip
+from semples_mmseg.utils.files import read_json
 from semples_mmseg.utils.io import atomic_write
+from semples_mmseg.weights import save_half
 
 CHECK_SEED = 1_000_003
 """Seed of the scenes of the checks; not to be used for pretraining."""
@@ -34,8 +30,8 @@ def make_clip(seed: int, folder: Path) -> dict[str, float]:
     """Train the tiny CLIP, write it, and return its zero-shot accuracies."""
     torch.set_num_threads(1)
     trained = train_clip(seed)
-    size = demo_clip_config()['text_cfg']['vocab_size']
-    save_demo_clip(trained.model.state_dict(), trained.rows, size, folder / CLIP_FILE)
+    size = read_json(FOLDER / CLIP_CONFIG)['text_cfg']['vocab_size']
+    save_small_clip(trained.model.state_dict(), trained.rows, size, folder / CLIP_FILE)
     return check_tiny_clip(trained, CHECK_SEED)
 
 

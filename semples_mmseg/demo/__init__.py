@@ -2,6 +2,5 @@
 
 from .conv_stem import ConvStem
 from .dataset import DemoDataset
-from .models import build_demo_clip
 
-__all__ = ['ConvStem', 'DemoDataset', 'build_demo_clip']
+__all__ = ['ConvStem', 'DemoDataset']

@@ -6,7 +6,7 @@ Any ``init_cfg`` of MMEngine reads them through the prefix ``weights:``, e.g.
 """
 
 from .layouts import COCO_CATEGORY_IDS, KINDS, Weights, read_weights
-from .loading import PretrainedWeights, convert_file, load_weights, with_scheme
+from .loading import PretrainedWeights, convert_file, load_weights, save_half, with_scheme
 from .reading import forbid_code, read_checkpoint, read_state_dict, resolve, trust_checkpoints
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     'read_state_dict',
     'read_weights',
     'resolve',
+    'save_half',
     'trust_checkpoints',
     'with_scheme',
 ]

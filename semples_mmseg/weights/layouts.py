@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import timm
 import torch
 from torch import Tensor
 
@@ -117,6 +118,7 @@ _LAYOUTS = {
     'weaktr': _Layout('WeakTr or SemPLeS mask generator', _FUSION, _weaktr_name),
     'prompts': _Layout('SemPLeS prompts', 'prompts', lambda key: f'prompt_learner.{key}'),
     'segmenter': _Layout('Segmenter (WeakTr)', 'encoder.blocks.', _segmenter_name),
+    'efficientnet': _Layout('EfficientNet-Lite', '_blocks.', lambda key: f'timm_model.{key}'),
     'deit': _Layout('vision transformer of timm or torch-hub (DeiT)', 'blocks.', _vit_name),
 }
 KINDS = ('auto', *_LAYOUTS)
@@ -152,7 +154,8 @@ def name_weights(path: Path, found: dict[str, Tensor], kind: str = 'auto') -> We
             f'{", ".join(list(found)[:6])}, ...'
         )
     layout = _LAYOUTS[kinds[0] if kind == 'auto' else kind]
-    names = {key: layout.name(key) for key in found}
+    places = _timm_names(path, found) if layout.begins == '_blocks.' else {}
+    names = {key: layout.name(places.get(key, key)) for key in found}
     sources = {name: key for key, name in names.items() if name is not None}
     tensors = {name: found[key] for name, key in sources.items()}
     for name in tensors.keys() & _TRANSPOSED:
@@ -168,3 +171,14 @@ def name_weights(path: Path, found: dict[str, Tensor], kind: str = 'auto') -> We
             tensors[name] = value.index_select(axis, kept)
     unused = tuple(sorted(key for key, name in names.items() if name is None))
     return Weights(path, title, tensors, sources, unused)
+
+
+def _timm_names(path: Path, found: dict[str, Tensor]) -> dict[str, str]:
+    """Names in timm of the tensors of an EfficientNet-Lite, which have the same order there."""
+    shapes = [value.shape for value in found.values()]
+    for size in range(5):
+        with torch.device('meta'):
+            own = timm.create_model(f'tf_efficientnet_lite{size}').state_dict()
+        if [value.shape for value in own.values()] == shapes:
+            return dict(zip(found, own, strict=True))
+    raise Refusal(f'{path} is of another EfficientNet than EfficientNet-Lite0 to Lite4')

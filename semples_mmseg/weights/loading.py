@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from mmengine.model import PretrainedInit
 from mmengine.model.weight_init import update_init_info
 from mmengine.runner import CheckpointLoader
 from mmseg.registry import WEIGHT_INITIALIZERS
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..utils.errors import Refusal
@@ -149,6 +151,16 @@ def convert_file(source: str | Path, target: str | Path, kind: str = 'auto') -> 
     with atomic_write(target, 'wb') as file:
         torch.save(content, file)
     return weights
+
+
+def save_half(state: Mapping[str, Tensor], path: str | os.PathLike) -> None:
+    """Write a state dict as safetensors, floating point values in float16."""
+    halved = {
+        name: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
+        for name, value in state.items()
+    }
+    with atomic_write(path, 'wb') as file:
+        file.write(save(halved))
 
 
 def _other_transformer(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> str:

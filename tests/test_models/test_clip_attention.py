@@ -9,7 +9,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from tiny import TINY_CLIP, TINY_GENERATOR
 
-import semples_mmseg.demo  # noqa: F401  registers DemoCLIP
+from semples_mmseg.demo.models import CLIP_CONFIG, CLIP_FILE, FOLDER
 from semples_mmseg.models.mask_generators.protocol import find_checkpoint
 from semples_mmseg.models.stages import STAGES
 
@@ -110,7 +110,9 @@ def test_equals_loops_and_differences():
 
 
 def test_of_the_demos_resnet_it_is_the_gradient_at_its_last_maps():
-    generator = build(clip=dict(type='DemoCLIP'))
+    generator = build(
+        clip=dict(model=f'{FOLDER / CLIP_CONFIG}', pretrained=f'{FOLDER / CLIP_FILE}')
+    )
     visual, maps = generator.image_head.encoder.clip, []
     visual.layer4.register_forward_hook(lambda *args: maps.append(args[2]))
     image = torch.randn(1, 3, 64, 64, dtype=torch.float64)

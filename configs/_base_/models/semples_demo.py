@@ -20,7 +20,10 @@ model = dict(
     type='SemPLeS',
     decode_head=dict(type='WeakTrGenerator'),  # for MMSeg's get_flops.py alone
     mask_generator=mask_generator,
-    clip=dict(type='DemoCLIP'),
+    clip=dict(
+        model='semples_mmseg::demo/models/demo_clip.json',
+        pretrained='semples_mmseg::demo/models/demo_clip.safetensors',
+    ),
     image_head=dict(normalization='clip'),
     prompt_learner=dict(num_tokens=30),
     losses=dict(

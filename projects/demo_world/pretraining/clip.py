@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from pretraining.scenes import captioned_scene
-from semples_mmseg.demo.models import demo_clip_config
+from semples_mmseg.demo.models import CLIP_CONFIG, FOLDER
 from semples_mmseg.demo.world import OBJECTS, PLAIN, TAGS
 from semples_mmseg.demo.world.scenes import Scene, scene_rng
+from semples_mmseg.utils.files import read_json
 
 SCENES = 6000
 STEPS = 1000
@@ -64,7 +65,7 @@ def token_rows() -> list[int]:
 
 def build_model(vocab_size: int | None = None) -> open_clip.CLIP:
     """The tiny CLIP with random weights; its token table has 49408 rows unless given."""
-    config = demo_clip_config()
+    config = read_json(FOLDER / CLIP_CONFIG)
     if vocab_size is not None:
         config['text_cfg']['vocab_size'] = vocab_size
     return open_clip.CLIP(**config)

@@ -2,11 +2,14 @@
 
 import copy
 import importlib.util
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub
 import open_clip
+import torch
 from mmengine.logging import print_log
 from mmseg.registry import MODELS
 from open_clip.tokenizer import HFTokenizer
@@ -15,12 +18,14 @@ from torch import Tensor, nn
 from ...utils.errors import Missing, Refusal
 from ...utils.files import read_json
 from ...utils.lists import name_some
-from ...weights import read_state_dict, resolve
+from ...weights import read_state_dict, read_weights, resolve, save_half
 from ...weights.hub import find_tag, reachable
 from ...weights.torchscript import is_torchscript
 
 # Only OpenAI's files have these entries beside the tensors.
 _OPENAI_KEYS = ('input_resolution', 'context_length', 'vocab_size')
+# A small file has only the token embeddings in use: their ids, and the length of the whole table.
+_TABLE, _ROWS, _SIZE = (f'token_embedding.{name}' for name in ('weight', 'rows', 'size'))
 # A file that every tokenizer of Hugging Face has.
 _SETTINGS = 'tokenizer_config.json'
 
@@ -47,7 +52,28 @@ def _read_clip(path: Path) -> tuple[dict[str, Tensor], bool]:
     is_openai = is_torchscript(path) or all(key in tensors for key in _OPENAI_KEYS)
     for key in _OPENAI_KEYS:
         tensors.pop(key, None)
-    return {key: value.float() for key, value in tensors.items()}, is_openai
+    rows, size = tensors.pop(_ROWS, None), int(tensors.pop(_SIZE, 0))
+    tensors = {key: value.float() for key, value in tensors.items()}
+    if rows is not None and _TABLE in tensors:
+        kept = tensors[_TABLE]
+        tensors[_TABLE] = kept.new_zeros(size, kept.shape[1]).index_copy(0, rows.long(), kept)
+    return tensors, is_openai
+
+
+def save_small_clip(
+    state: Mapping[str, Tensor], rows: Sequence[int], size: int, path: str | os.PathLike
+) -> None:
+    """Write a CLIP of open_clip's in float16, with the token embeddings in use alone.
+
+    Args:
+        state: Its tensors; ``token_embedding.weight`` is (R, C). Without ``visual.trunk.`` the
+            model's config has ``trunk_weights``, see ``build_clip``.
+        rows: Ascending token ids of the R embeddings. ``build_clip`` makes all others zero.
+        size: Tokens of the tokenizer.
+        path: A file of safetensors.
+    """
+    ids, length = (torch.tensor(value, dtype=torch.int32) for value in (rows, size))
+    save_half({**state, _ROWS: ids, _SIZE: length}, path)
 
 
 @MODELS.register_module('OpenCLIP')
@@ -62,7 +88,8 @@ def build_clip(
     Args:
         model: A model name of open_clip's, the path of a JSON config in open_clip's form, or such
             a config as a dictionary; `preprocess_cfg` in it names mean and std (0..1) of images,
-            which otherwise are those of the tag, of the config beside the file, or OpenAI's.
+            which otherwise are those of the tag, of the config beside the file, or OpenAI's, and
+            `trunk_weights` a file (see ``resolve``) with the image trunk that the weights lack.
         pretrained: A tag of open_clip's (downloaded when it is not in its cache), the path of a
             checkpoint (OpenAI's archive or state dict, open_clip's, safetensors), or ``None`` for
             random weights.
@@ -118,12 +145,18 @@ def build_clip(
     if quick_gelu is not None:
         config['quick_gelu'] = quick_gelu
     preprocessing = config.pop('preprocess_cfg', preprocessing)
+    trunk = config.pop('trunk_weights', None)
     clip = untrained_clip(config)
     clip.tokenizer = words
     clip.visual.preprocess_cfg = {key: preprocessing.get(key) for key in ('mean', 'std')}
     if tensors is None:
         print_log(f'CLIP {model} has random weights (pretrained=None)', 'current')
         return clip
+    if trunk is not None:
+        own, prefix = clip.state_dict(), 'visual.trunk.'
+        found = read_weights(trunk, 'efficientnet').tensors
+        found = {prefix + name.partition('.')[2]: value for name, value in found.items()}
+        tensors |= {name: value for name, value in found.items() if name in own}
     load_clip(clip, tensors, f'the CLIP weights {pretrained} do not fit the model {name}')
     activation = 'QuickGELU' if config.get('quick_gelu') else 'GELU'
     print_log(f'CLIP {pretrained}: all {len(tensors)} tensors used; {activation}', 'current')
