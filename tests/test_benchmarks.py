@@ -5,9 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from run_tool import run_tool
 
-from benchmarks import collection, measuring, run
+from benchmarks import measuring, run
 from benchmarks.cams import OurCAMs, TextbookCAMs
 from benchmarks.data_set import OurCRF, OurCurve, TextbookCRF, TextbookCurve
 from benchmarks.loading import RIVALS, Loading
@@ -115,11 +114,6 @@ def test_segmenter_steps_are_equal_before_clipping_begins(setting):
     assert_same(results[0][1], results[1][1])
 
 
-def test_labels_are_as_many_as_asked_for():
-    assert draw_labels(2000, 20).sum(1).mean() == pytest.approx(1.5, abs=0.05)
-    assert draw_labels(5, 4, classes=3).sum(1).tolist() == [3] * 5
-
-
 def test_the_command_measures_paths_and_scaling(tmp_path, capsys):
     target = tmp_path / 'out.json'
     options = ['--toy', '--device', 'cpu', '--repeats', '1', '--no-memory', '--scaling']
@@ -160,11 +154,3 @@ def test_peak_memory_is_that_of_the_call():
     except OSError:
         pytest.skip('the peak of a process cannot be reset here')
     assert 60 * 2**20 < measuring.memory_of_call(Hog(), 'cpu') - idle < 160 * 2**20
-
-
-def test_every_photo_of_a_collection_gets_its_mask(tmp_path):
-    collection.draw_photos(tmp_path, collection.DISTINCT + 3)
-    config = collection.write_model(tmp_path)
-    out = tmp_path / 'out'
-    assert run_tool('make_pseudo_masks.py', config, tmp_path / 'weights.pth', '--out', out) == 0
-    assert len([*out.glob('*.png')]) == 103

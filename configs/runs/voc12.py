@@ -48,13 +48,12 @@ steps = _base_.steps + [
         length=60,
     ),
     dict(
-        name='archive for the evaluation server',
+        name='masks for the evaluation server',
         tool='test.py',
         config='segmenter/segmenter_deit-s_voc12_test-server.py',
         options=[
             *_base_.segmenter_data,
-            'test_evaluator.out_dir={run}/test',
-            'test_evaluator.competition=comp6',
+            'test_evaluator.out_dir={run}/test/results/VOC2012/Segmentation/comp6_test_cls',
             '{segmenter_options}',
         ],
         arguments=[
@@ -62,7 +61,7 @@ steps = _base_.steps + [
             *('--work-dir', '{run}/test', '--tta'),
         ],
         inputs=[weights],
-        outputs=['{run}/test/comp6_test_cls.tar.gz'],
+        outputs=['{run}/test/results'],
         when=lists + 'test.txt',
         length=50,
     ),

@@ -1,9 +1,9 @@
-"""VOC 2012 test: writes the archive that the evaluation server takes.
+"""VOC 2012 test: writes the masks in the layout that the evaluation server takes.
 
 python tools/test.py configs/segmenter/segmenter_deit-s_voc12_test-server.py CHECKPOINT --tta
 
 No ground truth is needed. The test images (VOC 2012's second download) go into the same folder
-tree, data/VOCdevkit/VOC2012 or DATA_ROOT. The other competition: --cfg-options test_evaluator.competition=comp6
+tree, data/VOCdevkit/VOC2012 or DATA_ROOT.
 """
 
 _base_ = ['./segmenter_deit-s_voc12.py']
@@ -30,5 +30,7 @@ tta_pipeline = [
     ),
 ]
 test_evaluator = dict(
-    _delete_=True, type='VOCSubmission', out_dir='work_dirs/voc12_test', competition='comp5'
+    _delete_=True,
+    type='PredictionWriter',
+    out_dir='work_dirs/voc12_test/results/VOC2012/Segmentation/comp6_test_cls',
 )

@@ -101,13 +101,13 @@ def _needs_masks(metric: Any) -> bool:
     if not isinstance(metric, dict) or metric.get('format_only'):
         return False
     name = str(metric.get('type')).split('.')[-1]
-    return name not in ('PredictionWriter', 'VOCSubmission', 'PredictionMetric')
+    return name not in ('PredictionWriter', 'PredictionMetric')
 
 
 def _has_masks(dataset: ConfigDict) -> bool:
     """Whether a data set loads masks of an existing folder; True where this is unknown."""
     prefix = dataset.get('data_prefix')
-    if prefix is None or dataset.get('backend_args') is not None:
+    if prefix is None:
         return True
     if not prefix.get('seg_map_path') or not annotation_loaders(dataset.get('pipeline')):
         return False

@@ -1,10 +1,10 @@
 """Images with masks, checked before work starts."""
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mmengine import fileio
 from mmengine.dataset import Compose
 from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
@@ -62,9 +62,6 @@ class CheckedSegDataset(BaseSegDataset):
         lazy_init: bool = False,
         **kwargs: Any,
     ) -> None:
-        # Only files the operating system sees can be listed before work starts.
-        remote = '://' in str(kwargs.get('data_root'))
-        self._local = kwargs.get('backend_args') is None and not remote
         super().__init__(
             metainfo=merge_class_names(metainfo, class_names),
             img_suffix=img_suffix,
@@ -86,7 +83,7 @@ class CheckedSegDataset(BaseSegDataset):
     def load_data_list(self) -> list[dict]:
         """Read the list and check the files; MMSeg's items with ``img_id``."""
         items = self._read_items()
-        if masks := self._checkable_masks(items):
+        if masks := self._masks(items):
             renamed = renamed_ids(self.reduce_zero_label, self.label_map)
             check_masks_have_classes(masks, len(self.metainfo['classes']), renamed)
         return items
@@ -122,15 +119,10 @@ class CheckedSegDataset(BaseSegDataset):
     def _read_items(self) -> list[dict]:
         """The items, after a check that no file is missing."""
         folder, ends = self.data_prefix['img_path'], suffix_list(self.img_suffix)
-        if self.ann_file:
-            ids = read_image_ids(self.ann_file, self.backend_args)
-        else:
-            ids = self._ids_in(folder)
-        paths = [fileio.join_path(folder, img_id + ends[0]) for img_id in ids]
-        if self._local:
-            paths, missing = find_images(folder, ids, ends)
-            options = 'img_path and img_suffix (a list of suffixes is possible)'
-            self._refuse_missing(missing, 'image', options)
+        ids = read_image_ids(self.ann_file) if self.ann_file else self._ids_in(folder)
+        paths, missing = find_images(folder, ids, ends)
+        options = 'img_path and img_suffix (a list of suffixes is possible)'
+        self._refuse_missing(missing, 'image', options)
         items = [
             dict(
                 img_id=img_id,
@@ -144,16 +136,15 @@ class CheckedSegDataset(BaseSegDataset):
         if masks := self.data_prefix.get('seg_map_path'):
             for item in items:
                 name = f'{item["img_id"]}{self.seg_map_suffix}'
-                item['seg_map_path'] = fileio.join_path(masks, name)
-            if self._local:
-                missing = missing_files(item['seg_map_path'] for item in items)
-                options = f'seg_map_path and seg_map_suffix. {self.WITHOUT_MASKS}'
-                self._refuse_missing(missing, 'mask', options)
+                item['seg_map_path'] = os.path.join(masks, name)
+            missing = missing_files(item['seg_map_path'] for item in items)
+            options = f'seg_map_path and seg_map_suffix. {self.WITHOUT_MASKS}'
+            self._refuse_missing(missing, 'mask', options)
         return items
 
-    def _checkable_masks(self, items: Sequence[Mapping[str, Any]]) -> list[str]:
+    def _masks(self, items: Sequence[Mapping[str, Any]]) -> list[str]:
         """Masks that can be read before work starts."""
-        if not self._local or not self.seg_map_suffix.endswith('.png'):
+        if not self.seg_map_suffix.endswith('.png'):
             return []
         return [item['seg_map_path'] for item in items if 'seg_map_path' in item]
 

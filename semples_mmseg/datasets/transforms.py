@@ -57,7 +57,7 @@ class LoadCheckedImage(LoadImageFromFile):
         """Load ``img`` (H, W, 3) BGR of ``img_path``, and set ``img_shape`` and ``ori_shape``."""
         path = results['img_path']
         try:
-            content = read_bytes(path, 'image', self.backend_args)
+            content = read_bytes(path, 'image')
             image = decode_image(content, path, upright=self.color_type == 'color')
         except Exception:
             if self.ignore_empty:
@@ -108,7 +108,7 @@ class LoadCheckedAnnotations(LoadAnnotations):
         path = results.get('seg_map_path')
         if path is None:
             return results
-        mask = decode_mask(read_bytes(path, 'mask', self.backend_args), path)
+        mask = decode_mask(read_bytes(path, 'mask'), path)
         size = tuple(results.get('ori_shape', mask.shape)[:2])
         if mask.shape != size:
             raise Refusal(

@@ -1,9 +1,9 @@
 """PASCAL VOC 2012 with image-level labels."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from mmengine import fileio
 from mmseg.datasets import PascalVOCDataset
 from mmseg.registry import DATASETS
 
@@ -13,9 +13,9 @@ from ..utils.lists import missing_files
 from .weak_label import Label, WeakLabelDataset
 
 
-def read_object_names(path: str, backend_args: dict | None = None) -> list[str]:
+def read_object_names(path: str) -> list[str]:
     """Class names of all objects of a VOC annotation, difficult ones too, in the file's order."""
-    root = read_xml(path, 'annotation', backend_args)
+    root = read_xml(path, 'annotation')
     # Only direct children: parts of persons (head, hand, foot) have names too, one level deeper.
     names = [obj.findtext('name', '').strip() for obj in root.findall('object')]
     if root.tag != 'annotation' or '' in names:
@@ -60,18 +60,17 @@ class WeakVOCDataset(WeakLabelDataset):
         data_root: str | None = None,
         **kwargs: Any,
     ) -> None:
-        self.xml_prefix = fileio.join_path(data_root, xml_prefix) if data_root else xml_prefix
+        self.xml_prefix = os.path.join(data_root or '', xml_prefix)
         super().__init__(ann_file, label_file, data_root=data_root, **kwargs)
 
     def load_image_labels(self, img_ids: Sequence[str]) -> Mapping[str, Sequence[Label]]:
         """Labels from ``label_file`` or the XML annotations of the given images."""
         if self.label_file:
             return super().load_image_labels(img_ids)
-        paths = {i: fileio.join_path(self.xml_prefix, f'{i}.xml') for i in img_ids}
-        if self._local:
-            missing = missing_files(paths.values())
-            self._refuse_missing(missing, 'annotation', 'and xml_prefix, or give a label_file')
-        return {i: read_object_names(path, self.backend_args) for i, path in paths.items()}
+        paths = {i: os.path.join(self.xml_prefix, f'{i}.xml') for i in img_ids}
+        missing = missing_files(paths.values())
+        self._refuse_missing(missing, 'annotation', 'and xml_prefix, or give a label_file')
+        return {i: read_object_names(path) for i, path in paths.items()}
 
     @property
     def _label_source(self) -> str:

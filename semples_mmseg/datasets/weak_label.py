@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from mmengine import fileio
 from mmengine.logging import print_log
 from mmseg.registry import DATASETS
 
@@ -71,8 +70,8 @@ class WeakLabelDataset(CheckedSegDataset):
         prefix = dict(img_path='') | dict(data_prefix or self.DATA_PREFIX)
         if not test_mode:
             prefix.pop('seg_map_path', None)
-        if label_file and data_root and not os.path.isabs(label_file):
-            label_file = fileio.join_path(data_root, label_file)
+        if label_file and data_root:
+            label_file = os.path.join(data_root, label_file)
         self.label_file = label_file
         self.skip_unlabelled = skip_unlabelled
         super().__init__(
@@ -125,7 +124,7 @@ class WeakLabelDataset(CheckedSegDataset):
                 f'{type(self).__name__}: label_file is not set; give the JSON file '
                 '{"image id": ["class name", ...]} of the image-level labels'
             )
-        return read_label_file(self.label_file, len(self.own_classes), self.backend_args)
+        return read_label_file(self.label_file, len(self.own_classes))
 
     def load_data_list(self) -> list[dict]:
         """Read and check the split list, the labels and the presence of all files."""
@@ -144,7 +143,7 @@ class WeakLabelDataset(CheckedSegDataset):
             item['image_labels'] = self.encode_labels(labels[item['img_id']], item['img_id'])
         if not self.test_mode:
             return self._training_images(items)
-        if masks := self._checkable_masks(items):
+        if masks := self._masks(items):
             multi_hots = [item['image_labels'] for item in items]
             renamed = renamed_ids(self.reduce_zero_label, self.label_map)
             check_masks_show_labels(masks, multi_hots, self.object_classes, renamed)
@@ -205,16 +204,14 @@ class WeakLabelDataset(CheckedSegDataset):
         super()._check_classes()
 
 
-def read_label_file(
-    path: str, num_classes: int, backend_args: dict | None = None
-) -> dict[str, Any]:
+def read_label_file(path: str, num_classes: int) -> dict[str, Any]:
     """Read a JSON object ``{"image id": ["class name", ...]}``, whose lists are not checked yet."""
     if str(path).endswith('.npy'):
         raise Refusal(
             f'label_file {path}: expected JSON; tools/dataset_converters/cls_labels.py converts it'
         )
     try:
-        labels = read_json(path, 'label_file', backend_args)
+        labels = read_json(path, 'label_file')
     except FileNotFoundError:
         raise Missing(f'label_file {path} does not exist') from None
     if not isinstance(labels, dict):

@@ -38,13 +38,8 @@ class AtomicCheckpointHook(CheckpointHook):
     One more than ``max_keep_ckpts`` is kept, because MMEngine removes the oldest before it writes
     the next. Temporary files of killed runs are removed when training starts. A run without stages
     ends with its weights in ``weights.pth`` and, if it validates, their ``metrics.json``.
-
-    Args:
-        **kwargs: As of ``CheckpointHook``.
-
-    Raises:
-        Refusal: With ``by_epoch=False`` in training that counts epochs; if ``save_best`` is no
-            metric of the validation.
+    ``by_epoch=False`` in training that counts epochs is refused, and a ``save_best`` that is no
+    metric.
     """
 
     backend_args: dict[str, Any] | None

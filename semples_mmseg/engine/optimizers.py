@@ -58,16 +58,12 @@ class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 class MixedPrecisionOptimWrapper(AmpOptimWrapper):
     """MMEngine's wrapper, for a CPU too, and with a loss scaler for float16 alone.
 
-    bfloat16 has the range of float32, so that gradients need no scale. Trained weights, optimizer
-    state, masks, cosines and losses are float32.
+    Trained weights, optimizer state, masks, cosines and losses are float32.
 
     Args:
         dtype: ``'bfloat16'`` or ``'float16'``; by default bfloat16, on a GPU that cannot compute it
             float16.
         **kwargs: Options of ``mmengine.optim.OptimWrapper``.
-
-    Raises:
-        Refusal: If ``dtype`` is another one, or the GPU cannot compute it.
     """
 
     def __init__(self, dtype: str | None = None, **kwargs: Any) -> None:

@@ -196,8 +196,7 @@ def _begin(
         info = images.get_data_info(position)
         name, path = info['img_id'], str(info['img_path'])
         tags[name] = np.flatnonzero(info.get('image_labels', ())).tolist()
-        if '://' not in path:
-            photos[name] = Path(path)
+        photos[name] = Path(path)
         if not mask_path(record.folder, name).exists():
             missing.append(position)
     inputs = {_PHOTO + name: path for name, path in photos.items()}

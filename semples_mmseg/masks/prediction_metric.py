@@ -7,13 +7,11 @@ from typing import Any
 
 import torch
 from mmengine.evaluator import BaseMetric
-from mmengine.logging import MMLogger
 from mmpretrain.evaluation import AveragePrecision
 from mmseg.registry import METRICS
-from prettytable import PrettyTable
 
 from ..utils.errors import Refusal
-from .prediction_writer import image_id
+from .prediction_writer import image_id, needed
 
 
 @METRICS.register_module()
@@ -38,15 +36,10 @@ class PredictionMetric(BaseMetric):
         """Keep logits and labels of a batch."""
         for sample in data_samples:
             name = image_id(sample)
-            for key, fix in (
-                ('predictions', 'evaluate a mask generator that classifies images (CAMSegmentor)'),
-                ('image_labels', 'use a data set with image-level labels and PackWeakInputs'),
-            ):
-                if key not in sample or not len(sample[key]):
-                    raise Refusal(f'PredictionMetric: image {name!r} has no `{key}`; {fix}.')
-            found = dict(sample['predictions'].items())
+            found = dict(needed(sample, 'predictions', 'PredictionMetric').items())
+            shown = needed(sample, 'image_labels', 'PredictionMetric')
             # in one copy, because each waits for a GPU
-            labels, *rows = torch.stack([sample['image_labels'].float(), *found.values()]).cpu()
+            labels, *rows = torch.stack([shown.float(), *found.values()]).cpu()
             logits = dict(zip(found, rows, strict=True))
             for key, values in logits.items():
                 if not bool(torch.isfinite(values).all()):
@@ -68,16 +61,6 @@ class PredictionMetric(BaseMetric):
             name: AveragePrecision.calculate(values, labels, average=None)
             for name, values in logits.items()
         }
-        assert self.dataset_meta is not None, 'the evaluator sets `dataset_meta`'
-        table = PrettyTable(['class', 'images', *scores])
-        for index, name in enumerate(self.dataset_meta['classes'][1:]):
-            row = [f'{ap[index]:.2f}' if occurs[index] else '-' for ap in scores.values()]
-            table.add_row([name, int(labels[:, index].sum()), *row])
-        absent = int((~occurs).sum())
-        left_out = f' ({absent} classes that no image shows are left out)' if absent else ''
-        MMLogger.get_current_instance().info(
-            f'Average precision of the image-level predictions{left_out}:\n{table}'
-        )
         metrics = {f'mAP_{name}': float(ap[occurs].mean()) for name, ap in scores.items()}
         shown = labels.any(1)
         for name, values in logits.items():

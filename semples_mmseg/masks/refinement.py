@@ -28,7 +28,7 @@ from .crf import (
     crf_parameters,
     require_pydensecrf,
 )
-from .prediction_writer import image_id
+from .prediction_writer import needed
 
 
 class Refinement(Protocol):
@@ -73,12 +73,7 @@ def read_rgb(sample: Mapping[str, Any], shape: tuple[int, ...]) -> np.ndarray:
 
     Refused are damaged files, and those of another size than ``ori_shape``.
     """
-    path = sample.get('img_path')
-    if path is None:
-        raise Refusal(
-            f'image {sample.get("img_id")!r} has no `img_path`, which refinement needs: keep it in '
-            'the meta_keys of PackWeakInputs.'
-        )
+    path = sample['img_path']
     image = read_image(path)
     size = tuple(sample.get('ori_shape') or shape)
     if image.shape[:2] != size:
@@ -182,12 +177,9 @@ class CRFEvaluator(Evaluator):
             self._pool = WorkerPool(refine_file, self.num_workers)
         for data_sample in data_samples:
             sample = data_sample if isinstance(data_sample, dict) else data_sample.to_dict()
-            if 'seg_logits' not in sample:
-                raise Refusal(
-                    f'CRF: image {image_id(sample)!r} has no `seg_logits`; the CRF works on '
-                    "a segmentation model's probabilities"
-                )
-            probabilities = sample.pop('seg_logits')['data'].float().softmax(0).cpu().numpy()
+            logits = needed(sample, 'seg_logits', 'CRFEvaluator')['data']
+            del sample['seg_logits']
+            probabilities = logits.float().softmax(0).cpu().numpy()
             self._pending.append(sample)
             known = {key: sample.get(key) for key in ('img_id', 'img_path', 'ori_shape')}
             task = known, probabilities, self.parameters, self.predicted_only

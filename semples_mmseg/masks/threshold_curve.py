@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..utils.errors import Refusal
 from ..utils.label_png import check_ids
-from .prediction_writer import PredictionWriter, image_id
+from .prediction_writer import PredictionWriter, image_id, needed
 from .scores import segmentation_scores
 
 SWEEP = tuple(step / 100 for step in range(40, 60))
@@ -208,18 +208,15 @@ class CAMMetric(BaseMetric):
             self.writer.dataset_meta = self.dataset_meta
             self.writer.process(data_batch, data_samples)
         for sample in data_samples:
-            name = image_id(sample)
-            for key, fix in (
-                ('cams', 'evaluate a model whose predictions are CAMs'),
-                ('gt_sem_seg', 'add LoadAnnotations to the test pipeline'),
-            ):
-                if key not in sample:
-                    raise Refusal(f'CAMMetric: image {name!r} has no `{key}`; {fix}.')
-            cams, target = sample['cams']['data'], sample['gt_sem_seg']['data']
+            cams, target = (
+                needed(sample, key, 'CAMMetric')['data'] for key in ('cams', 'gt_sem_seg')
+            )
             size = tuple(sample.get('ori_shape') or cams.shape[-2:])
             if cams.shape[-2:] != size:
                 cams = enlarged(cams, size)
-            self.results.append(curve.histogram(cams, sample['cam_classes'], target, name))
+            self.results.append(
+                curve.histogram(cams, sample['cam_classes'], target, image_id(sample))
+            )
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Merge the histograms of all images, log the curve and return the best threshold's."""

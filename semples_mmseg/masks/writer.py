@@ -14,11 +14,10 @@ from mmengine.logging import MMLogger
 from mmseg.registry import METRICS, TASK_UTILS
 
 from ..models.soft_masks import label_map
-from ..utils.errors import Refusal
 from ..utils.label_png import mask_path, write_mask
 from ..utils.parallel import WorkerPool, usable_cores
 from ..utils.sizes import resized_label
-from .prediction_writer import image_id
+from .prediction_writer import image_id, needed
 from .refinement import Refinement
 
 _FOR_WORKERS = ('img_id', 'img_path', 'ori_shape', 'cam_classes')
@@ -69,12 +68,8 @@ class PseudoMaskWriter(BaseMetric):
             self._pool = WorkerPool(write, self.num_workers if self.in_workers else 0)
         for sample in data_samples:
             name = image_id(sample)
-            if 'cams' not in sample:
-                raise Refusal(
-                    f'PseudoMaskWriter: image {name!r} has no `cams`; use a model that predicts '
-                    'CAMs.'
-                )
-            predicted, cams = sample['pred_sem_seg']['data'].squeeze(0), sample['cams']['data']
+            cams = needed(sample, 'cams', 'PseudoMaskWriter')['data']
+            predicted = sample['pred_sem_seg']['data'].squeeze(0)
             size = tuple(predicted.shape)
             if self.refine is not None and cams.shape[-2:] != size:
                 predicted = label_map(cams, sample['cam_classes'], sample['background_score'])

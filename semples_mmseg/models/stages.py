@@ -13,14 +13,11 @@ class Stage:
     Attributes:
         name: Name in configs, logs and checkpoints.
         losses: Names in ``model.losses``; or ``'classification'`` alone.
-        trains: Roles, or dotted paths of modules, that train; everything else is frozen. The roles
-            are ``'generator'``, ``'prompts'``, and those of the mask generator, such as ``'masks'``
-            (see ``MaskGenerator.roles``).
-        mask_eps: Added to the range in the min-max normalisation of masks. Positive, so that a
-            constant map is not divided by zero.
+        trains: Roles (``'generator'``, ``'prompts'``, those of ``MaskGenerator.roles``), or dotted
+            paths of modules, that train; everything else is frozen.
+        mask_eps: Added to the range in the min-max normalisation of masks; positive.
         features_eval: Whether the mask generator's ``features`` are in eval mode; ``False``
-            (published) leaves their stochastic depth on. A generator of which nothing trains is
-            always in eval mode.
+            (published) leaves their stochastic depth on.
     """
 
     name: str

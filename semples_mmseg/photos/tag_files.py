@@ -18,7 +18,7 @@ from typing import Any
 from ..datasets.voc import read_object_names
 from ..prepare.cls_labels import read_cls_labels
 from ..utils.errors import Missing, MissingPackage, Refusal
-from ..utils.files import file_digest, parse_json, read_bytes, read_text, read_xml
+from ..utils.files import file_digest, parse_json, read_bytes, read_xml
 from ..utils.images import PHOTO_SUFFIXES
 from ..utils.lists import files_below, name_some
 from ..utils.names import without_invisible
@@ -145,8 +145,6 @@ def _csv(path: Path, text: str) -> tuple[str, Rows]:
     except csv.Error as error:  # such as a quote that is never closed
         raise Refusal(f'{path}, row {number + 1}: {error}; check the quotes') from None
     rows = [row for row in rows if any(row[1])]
-    if rows and {'ImageID', 'LabelName'} <= {*rows[0][1]}:
-        return 'OpenImages CSV', _open_images(path, rows)
     return 'TSV' if delimiter == '\t' else 'CSV', rows
 
 
@@ -183,27 +181,6 @@ def _records(path: Path, records: Sequence[Any]) -> Rows:
         for number, record in enumerate(records, 1)
     ]
     return [(str(path), header), *rows]
-
-
-def _open_images(path: Path, rows: Rows) -> Rows:
-    """Ids and tags of the photos of OpenImages, each once; a confidence of 0 means absent."""
-    named: dict[str, str] = {}
-    for file in path.parent.glob('*class-descriptions*.csv'):
-        named |= {row[0]: row[1] for _, row in _csv(file, read_text(file))[1] if len(row) > 1}
-    tags: dict[str, list[str]] = defaultdict(list)
-    places: dict[str, str] = {}
-    for where, row in rows[1:]:
-        cells: dict[str, str] = dict(zip(rows[0][1], row, strict=False))
-        image, name = cells.get('ImageID', ''), cells.get('LabelName', '')
-        name = named.get(name) or name
-        if name.startswith('/m/'):
-            raise Refusal(
-                f'{where}: {name} is a code; put the class-descriptions.csv of OpenImages beside '
-                'the table'
-            )
-        places.setdefault(image, where)
-        tags[image] += [] if cells.get('Confidence') in ('0', '0.0') else [name]
-    return [('', ['image', 'tag']), *((places[i], [i, tags[i]]) for i in places)]
 
 
 def _xml(path: Path, name: str) -> TagTable:

@@ -21,41 +21,32 @@ def file_digest(*paths: str | os.PathLike) -> str:
     return digest.hexdigest()
 
 
-def read_bytes(
-    path: str | os.PathLike, kind: str = 'file', backend_args: dict | None = None
-) -> bytes:
-    """Read a file of some ``kind`` (for messages), by MMEngine's ``backend_args`` if given."""
-    path = os.fspath(path)
-    if backend_args is not None or '://' in path:
-        from mmengine import fileio  # predictions run where it is not installed
-
-        return bytes(fileio.get(path, backend_args=backend_args))
+def read_bytes(path: str | os.PathLike, kind: str = 'file') -> bytes:
+    """Read a file; ``kind`` says in messages what it should be."""
     if os.path.exists(path) and not os.path.isfile(path):  # opening a pipe blocks
         raise Refusal(f'{kind} {path} is a folder, a pipe or a device, not a file')
     with open(path, 'rb') as file:
         return file.read()
 
 
-def read_text(path: str | os.PathLike, kind: str = 'file', backend_args: dict | None = None) -> str:
+def read_text(path: str | os.PathLike, kind: str = 'file') -> str:
     """Read a UTF-8 text, with or without byte order mark; see ``read_bytes``."""
-    content = read_bytes(path, kind, backend_args)
+    content = read_bytes(path, kind)
     try:
         return content.decode('utf-8-sig')
     except UnicodeDecodeError as error:
         raise Refusal(f'{kind} {path} is not a text in UTF-8 ({error}); save it as such') from None
 
 
-def read_lines(
-    path: str | os.PathLike, kind: str = 'file', backend_args: dict | None = None
-) -> list[str]:
+def read_lines(path: str | os.PathLike, kind: str = 'file') -> list[str]:
     """The lines, ended by CR or LF only, that are not blank, without spaces around them."""
-    text = read_text(path, kind, backend_args)
+    text = read_text(path, kind)
     return [line.strip() for line in re.split(r'[\r\n]', text) if line.strip()]
 
 
-def read_json(path: str | os.PathLike, kind: str = 'file', backend_args: dict | None = None) -> Any:
+def read_json(path: str | os.PathLike, kind: str = 'file') -> Any:
     """Read strict JSON: a repeated key (Python keeps the last), NaN and infinity are errors."""
-    return parse_json(read_text(path, kind, backend_args), f'{kind} {path}')
+    return parse_json(read_text(path, kind), f'{kind} {path}')
 
 
 def parse_json(text: str, where: str) -> Any:
@@ -66,11 +57,9 @@ def parse_json(text: str, where: str) -> Any:
         raise Refusal(f'{where} is not a JSON text file: {error}') from None
 
 
-def read_xml(
-    path: str | os.PathLike, kind: str = 'file', backend_args: dict | None = None
-) -> ElementTree.Element:
+def read_xml(path: str | os.PathLike, kind: str = 'file') -> ElementTree.Element:
     """Read the root of an XML file; document types and entities are refused."""
-    return parse_xml(read_text(path, kind, backend_args), f'{kind} {path}')
+    return parse_xml(read_text(path, kind), f'{kind} {path}')
 
 
 def parse_xml(text: str, where: str) -> ElementTree.Element:

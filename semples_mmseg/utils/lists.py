@@ -16,14 +16,14 @@ from .images import PHOTO_SUFFIXES
 from .names import check_image_id, count, is_image_id
 
 
-def read_image_ids(path: str, backend_args: dict | None = None) -> list[str]:
+def read_image_ids(path: str) -> list[str]:
     """Read a split list: one image id a line; blank lines are ignored.
 
     Refused are empty lists, repeated ids, VOC's lists of one class (``id -1``), and ids that are
     paths out of the image folder.
     """
     try:
-        img_ids = read_lines(path, 'split list', backend_args)
+        img_ids = read_lines(path, 'split list')
     except FileNotFoundError:
         raise Missing(f'split list (ann_file) {path} does not exist') from None
     if not img_ids:

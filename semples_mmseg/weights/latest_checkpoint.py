@@ -19,11 +19,10 @@ _NAME = re.compile(r'(?P<start>\D*)(?P<number>\d+)\.pth')
 def latest_whole_checkpoint(work_dir: str | Path, out_dir: str | None = None) -> str | None:
     """Find the checkpoint that a run continues from; None if the folder has none and never had one.
 
-    It is the one that the file ``last_checkpoint`` names. If that one is missing or damaged, there
-    is a warning and the one with the next lower number is taken; without a readable
-    ``last_checkpoint``, the one with the highest number. Only the file name in it counts, searched
-    in the run's own folder: so a moved run goes on, and the file leads nowhere else. If all are
-    damaged or missing, it is an error: the user decides whether to start anew, which may cost days.
+    It is the one that the file ``last_checkpoint`` names, by its file name in the run's own folder:
+    so a moved run goes on. If it is damaged, there is a warning and the one with the next lower
+    number is taken; without a readable ``last_checkpoint``, the one with the highest number. If all
+    are damaged or missing, it is an error: the user decides whether to start anew.
 
     With ``default_hooks.checkpoint.out_dir`` checkpoints are in the folder of the run's name there;
     below an address such as ``s3://...`` the named one is returned unchecked.

@@ -33,8 +33,7 @@ def with_scheme(path: str) -> str:
 def load_weights(module: nn.Module, path: str, prefix: str | None = None) -> None:
     """Load a file of weights into a module and log which tensors were used.
 
-    A file with MMPretrain's names for a whole classifier works too: if no name fits, those below
-    ``backbone.`` are tried.
+    If no name fits, those below ``backbone.`` are tried, as MMPretrain names a whole classifier.
 
     Args:
         module: The module.
@@ -42,9 +41,9 @@ def load_weights(module: nn.Module, path: str, prefix: str | None = None) -> Non
         prefix: Only names with this prefix are loaded, without it; e.g. ``mask_generator.``.
 
     Raises:
-        FileNotFoundError: If the file is not there.
-        ValueError: If it cannot be read safely, has nothing for this module, or tensors of other
-            shapes than the module's; the message has file, tensor and likely reason.
+        Missing: If the file is not there.
+        Refusal: If it cannot be read safely, has nothing for this module, or tensors of other
+            shapes than the module's.
     """
     weights = read_weights(path)
     own = module.state_dict()
@@ -121,18 +120,10 @@ def load_from_weights(filename: str, map_location: Any = None) -> dict[str, Any]
 
 
 def convert_file(source: str | Path, target: str | Path, kind: str = 'auto') -> Weights:
-    """Convert a file of a published layout.
+    """Convert a file of a published layout into ``target``; ``kind`` as of ``read_weights``.
 
     The result is ``{'state_dict': ..., 'meta': {'layout': ..., 'source': ...}}``: tensors and
     plain data, readable with ``torch.load(weights_only=True)`` and by MMEngine.
-
-    Args:
-        source: See ``read_weights``, as ``kind``.
-        target: The file to write, atomically.
-
-    Raises:
-        FileNotFoundError: If ``source`` is not there.
-        ValueError: If it cannot be read safely, has no published layout, or is ``target``.
     """
     weights = read_weights(source, kind)
     if weights.sources.keys() == set(weights.sources.values()):
@@ -209,11 +200,10 @@ def check_state_dict(
     prefix: str = '',
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
-    """Refuse a state dict that leaves a part of a model at its random initial values.
+    """Refuse a state dict that leaves one of the ``parts`` of a model at its random initial values.
 
-    A pre-hook of ``load_state_dict``, as MMEngine loads without ``strict`` and only warns. The
-    state dict, whose names of the model begin with ``prefix``, must fill the modules ``parts``
-    completely and fit all others in shape; ``metadata`` names its ``file``.
+    A pre-hook of ``load_state_dict``, as MMEngine loads without ``strict`` and only warns. All
+    other tensors must fit in shape; ``metadata`` names the ``file``.
     """
     own = model.state_dict()
     given = {k.removeprefix(prefix): v for k, v in state_dict.items() if k.startswith(prefix)}

@@ -85,15 +85,10 @@ def trust_checkpoints() -> None:
 
 
 def resolve(path: str | Path) -> Path:
-    """Find a file of weights.
+    """Find a file of weights, perhaps after ``weights:``: ``Missing`` if there is none.
 
-    Args:
-        path: A path, or ``PACKAGE::PATH`` for a file inside an installed package, such as
-            ``semples_mmseg::demo/models/demo_backbone.safetensors``; ``weights:`` may be before it.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        MissingPackage: If the package is not installed.
+    ``PACKAGE::PATH`` is a file inside an installed package, such as
+    ``semples_mmseg::demo/models/demo_backbone.safetensors``; ``MissingPackage`` without it.
     """
     path = str(path).removeprefix(SCHEME)
     package, found, inside = path.partition('::')
@@ -116,11 +111,7 @@ def resolve(path: str | Path) -> Path:
 
 
 def find_damage(path: Path) -> str | None:
-    """What is wrong with a file of ``torch.save``, a zip archive, as the end of a sentence.
-
-    None if nothing is. All contents are compared with their checksums, which takes about as long as
-    reading them.
-    """
+    """What is wrong with a zip archive of ``torch.save``, by its checksums, or None."""
     if not path.is_file():
         return 'is missing'
     try:
@@ -133,17 +124,13 @@ def find_damage(path: Path) -> str | None:
 
 
 def read_checkpoint(path: str | Path) -> Any:
-    """Read a file of PyTorch or safetensors, weights-only.
-
-    Args:
-        path: See ``resolve``.
+    """Read a file of PyTorch or safetensors (see ``resolve``), weights-only, on the CPU.
 
     Returns:
-        The saved object, on the CPU: usually a dict; tensors by name for safetensors and for
-        TorchScript archives.
+        The saved object: usually a dict; tensors by name for safetensors and TorchScript.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        Missing: If there is no such file.
         Refusal: If it is damaged or names a type or function that is not plain data.
     """
     path = resolve(path)
@@ -182,11 +169,10 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
 
 
 def find_tensors(content: Any, path: Path) -> dict[str, Tensor]:
-    """Find the weights in the content of a checkpoint: tensors or NumPy arrays by name.
+    """Find the finite tensors or NumPy arrays in the content of a checkpoint, by name.
 
     They may be under one of the names that training scripts use (``state_dict``, ``model``,
-    ``net``, ...); prefixes of wrappers such as ``module.`` are removed. Values that are not finite
-    are refused.
+    ``net``, ...); prefixes of wrappers such as ``module.`` are removed.
     """
     for _ in range(3):  # a container in a container is common, more is not
         if not isinstance(content, Mapping):

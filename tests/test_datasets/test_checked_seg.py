@@ -54,12 +54,6 @@ def test_an_empty_folder_of_pseudo_masks_is_named_before_any_work(make_voc_tree)
         build(root, masks='empty')
 
 
-def test_images_without_masks(make_voc_tree):
-    root = make_voc_tree(IDS)
-    data = build(root, masks=None, test_mode=True, pipeline=[PIPELINE[0], PIPELINE[2]])
-    assert 'gt_sem_seg' not in data[1]['data_samples']
-
-
 def test_a_mask_with_an_id_of_no_class_is_named(make_voc_tree):
     root = make_voc_tree(IDS)
     path = root / 'SegmentationClassAug/2007_000002.png'

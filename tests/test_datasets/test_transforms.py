@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.dataset import BaseDataset, pseudo_collate
+from mmengine.dataset import BaseDataset
 from mmseg.registry import TRANSFORMS
 from PIL import Image
 from torch.utils.data import DataLoader
@@ -70,15 +70,6 @@ def test_scales_are_pil_bicubic_of_the_uint8_image() -> None:
             resized = channel.resize(size, Image.Resampling.BICUBIC)
             assert np.array_equal(got[..., c], np.array(resized))
     assert packed['data_samples'].img_shape == (33, 47)
-
-
-def test_scales_collate_by_scale() -> None:
-    pack = PackWeakInputs(scales=(1.0, 1.5))
-    batch = pseudo_collate([pack(results()), pack(results(img=random_image(8, 8)))])
-    assert [[tuple(x.shape[1:]) for x in scale] for scale in batch['inputs']] == [
-        [(10, 14), (8, 8)],
-        [(15, 21), (12, 12)],
-    ]
 
 
 def test_scales_are_positive_and_leave_a_pixel() -> None:

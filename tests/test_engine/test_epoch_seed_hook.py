@@ -12,7 +12,7 @@ from mmengine.registry import FUNCTIONS
 from torch.utils.data import DataLoader
 
 from semples_mmseg.datasets.transforms import SeedEachImage
-from semples_mmseg.engine import EpochSeedHook, StageSwitchHook
+from semples_mmseg.engine import EpochSeedHook
 
 IMAGES = list(range(20))
 
@@ -58,11 +58,6 @@ def test_persistent_workers_stay_only_with_a_transform_that_seeds_each_image(see
     hook.before_run(runner)
     hook.before_train_epoch(runner)
     assert loader._iterator is (workers if seeded else None)
-
-
-def test_seeds_are_set_after_the_switch_of_stages():
-    priorities = dict(VERY_HIGH=10, HIGH=30)
-    assert priorities[EpochSeedHook.priority] > priorities[StageSwitchHook.priority]
 
 
 def test_a_worker_of_a_config_that_inherits_by_the_name_of_the_package_is_seeded(tmp_path):

@@ -58,13 +58,6 @@ def test_processes_join_by_gloo_and_leave(launched):
     assert config.model_wrapper_cfg == WRAPPER
 
 
-def test_without_a_launcher_nothing_happens():
-    config = Config(dict(launcher='none'))
-    with process_group(config):
-        assert not is_distributed()
-    assert config.to_dict() == dict(launcher='none')
-
-
 def test_options_of_the_wrapper_are_kept(monkeypatch):
     monkeypatch.setattr(module, 'is_distributed', lambda: True)
     for given, expected in (

@@ -24,15 +24,11 @@ def test_overlay_shows_the_highest_class_and_resizes():
     np.testing.assert_array_equal(overlay_cam(image, both), overlay_cam(image, both[1]))
     none = overlay_cam(image, np.zeros((0, 2, 2)))
     np.testing.assert_array_equal(none, overlay_cam(image, np.zeros((8, 6))))
-    with pytest.raises(ValueError, match=r'scores in \[0, 1\]'):
-        overlay_cam(image, np.full((2, 2), 1.5))
 
 
 def test_label_colours():
     result = colour_label(np.array([[0, 1], [2, 255]]), PALETTE)
     assert result.tolist() == [[[0, 0, 0], [200, 0, 0]], [[0, 200, 0], [255, 255, 255]]]
-    with pytest.raises(ValueError, match=r'ids \[3\]'):
-        colour_label(np.array([[3]]), PALETTE)
 
 
 def test_grid_places_every_picture_in_its_cell():

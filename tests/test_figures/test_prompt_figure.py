@@ -9,7 +9,7 @@ from PIL import Image
 from run_tool import run_tool
 
 from semples_mmseg.figures import draw_prompts, prompt_maps
-from semples_mmseg.figures.prompt_figure import PromptMaps, trained_prompts
+from semples_mmseg.figures.prompt_figure import PromptMaps
 from semples_mmseg.models import CLIPImageHead, build_clip, patch_features, window_features
 
 
@@ -130,9 +130,3 @@ def test_a_checkpoint_without_prompts_is_named(tiny_run, edit, message):
             *('visualize.py', 'prompts', tiny_run / 'cfg.py', tiny_run / 'm.pth'),
             *('--images', tiny_run / 'a.png', '--tags', 'cat', '--out', tiny_run / 'x.png'),
         )
-
-
-def test_a_model_without_prompts_is_named(tiny_generator):
-    model = MODELS.build(dict(type='CAMSegmentor', mask_generator=tiny_generator))
-    with pytest.raises(ValueError, match='classify.pth has no prompts'):
-        trained_prompts(model, {}, 'classify.pth')

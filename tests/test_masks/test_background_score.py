@@ -87,11 +87,6 @@ def test_choice_is_a_quantile_of_the_weights(model, monkeypatch, fits, score):
     assert shown.tolist() == [0, 1, 1, 0]
 
 
-def test_a_model_without_clip_is_refused():
-    with pytest.raises(ValueError, match='--background-score'):
-        choose_background_score(torch.nn.Identity(), [])
-
-
 @pytest.mark.parametrize('words', [None, ['sea', 'grass', 'wall']])
 def test_prompts_that_were_never_trained_are_refused(words):
     config = copy.deepcopy(TINY_SEMPLES)
@@ -100,13 +95,6 @@ def test_prompts_that_were_never_trained_are_refused(words):
     with pytest.raises(ValueError, match='never trained.*--background-score'):
         choose_background_score(model, [])
     model.prompt_learner.prompts.data -= 0.1
-    with pytest.raises(ValueError, match='no image has a tag'):
-        choose_background_score(model, [])
-
-
-def test_prompts_by_hand_need_no_training():
-    hand = dict(type='ManualPrompts', texts=['sea', 'grass'])
-    model = MODELS.build(dict(copy.deepcopy(TINY_SEMPLES), prompt_learner=hand))
     with pytest.raises(ValueError, match='no image has a tag'):
         choose_background_score(model, [])
 

@@ -74,7 +74,7 @@ def test_errors_are_clear():
         evaluate(make_samples({}, labels))
     sample = make_samples(logits, labels)[0]
     del sample.image_labels
-    with pytest.raises(ValueError, match='no `image_labels`; use a data set'):
+    with pytest.raises(ValueError, match='no `image_labels`'):
         evaluate([sample])
 
 

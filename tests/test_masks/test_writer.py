@@ -132,10 +132,3 @@ def test_an_error_in_a_worker_reaches_the_run(tmp_path):
     with pytest.raises(FileExistsError, match='/m'):
         write(tmp_path / 'm', [with_image(make_sample(0), tmp_path)], refine=refine, num_workers=1)
     assert (tmp_path / 'm').read_text() == 'no folder'
-
-
-def test_a_sample_without_cams_is_named(tmp_path):
-    sample = make_sample(0)
-    del sample.cams
-    with pytest.raises(ValueError, match="'image_0' has no `cams`"):
-        write(tmp_path / 'm', [sample])

@@ -57,30 +57,6 @@ def test_autocast_hands_out_the_attention_that_was_used():
     torch.testing.assert_close(attention.float(), exact, rtol=2e-2, atol=1e-3)
 
 
-def test_deit_checkpoint_repeats_class_token():
-    source = VisionTransformer(arch=ARCH, img_size=64, patch_size=16)
-    source.init_weights()
-    vit = build(classes=5)
-    result = vit.load_state_dict(source.state_dict(), strict=False)
-    assert not result.missing_keys
-    assert sorted(result.unexpected_keys) == ['ln1.bias', 'ln1.weight']
-    for k in range(5):
-        torch.testing.assert_close(vit.cls_token[:, k], source.cls_token[:, 0])
-        torch.testing.assert_close(vit.pos_embed[:, k], source.pos_embed[:, 0])
-    torch.testing.assert_close(vit.pos_embed[:, 5:], source.pos_embed[:, 1:])
-
-
-def test_checkpoint_of_another_grid_is_resized_bicubically_to_size():
-    source = VisionTransformer(arch=ARCH, img_size=96, patch_size=16)
-    source.init_weights()
-    vit = build(classes=2)
-    vit.load_state_dict(source.state_dict(), strict=False)
-    plane = source.pos_embed[:, 1:].reshape(1, 6, 6, 24).permute(0, 3, 1, 2)
-    plane = F.interpolate(plane, (4, 4), mode='bicubic', align_corners=False)
-    expected = plane.flatten(2).transpose(1, 2)
-    torch.testing.assert_close(vit.pos_embed[:, 2:], expected)
-
-
 def test_checkpoint_of_other_classes_is_refused():
     with pytest.raises(ValueError, match='5 class tokens .* 3 classes'):
         build(3).load_state_dict(build(5).state_dict(), strict=False)

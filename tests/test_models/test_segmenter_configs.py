@@ -1,13 +1,11 @@
 """The retraining configs: they build, take a training step and predict."""
 
 import pytest
-import timm
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import build_optim_wrapper
 from mmseg.datasets import COCOStuffDataset
 from mmseg.registry import DATASETS, MODELS
-from safetensors.torch import save_file
 from tiny_segmenter import SMALL_VIEWS, SMALL_WINDOWS, TINY_ENCODER, WINDOW, data_at, load
 
 from semples_mmseg.engine import check_classes
@@ -148,25 +146,6 @@ def test_variants_differ_from_each_other_in_what_they_say_alone(name):
         classes = DATASETS.get(config.train_dataloader.dataset.class_names).METAINFO['classes']
         assert classes == ('background', *COCOStuffDataset.METAINFO['classes'][:80])
         assert config.crf == dict(preset='coco')
-
-
-def test_vit_s_gets_the_weights_of_timm(tmp_path, monkeypatch):
-    """A checkpoint of timm's layout fills the whole encoder of the ViT-S config."""
-    vit = timm.create_model('vit_small_patch16_224.augreg_in21k', num_classes=3)
-    folder = tmp_path / 'pretrained'
-    folder.mkdir()
-    save_file(vit.state_dict(), folder / 'vit_small_patch16_224.augreg_in21k.safetensors')
-    monkeypatch.chdir(tmp_path)
-    config = load('segmenter_vit-s_voc12.py', {'model.backbone.img_size': 224})
-    assert config.model.data_preprocessor.mean == list(255 * m for m in vit.default_cfg['mean'])
-    assert config.model.data_preprocessor.std == list(255 * s for s in vit.default_cfg['std'])
-    model = MODELS.build(config.model).eval()
-    model.backbone.init_weights()
-    image = torch.randn(1, 3, 224, 224)
-    with torch.no_grad():
-        expected = vit.eval().forward_features(image)[:, 1:]
-        (features,) = model.backbone(image)
-    torch.testing.assert_close(features.flatten(2).transpose(1, 2), expected, atol=1e-5, rtol=1e-4)
 
 
 def test_labelled_train_changes_the_test_alone():

@@ -36,12 +36,6 @@ def test_a_folder_in_use_is_refused(tmp_path):
     assert not (tmp_path / 'record.json').exists()
 
 
-def test_a_missing_sbd_is_refused_before_anything_runs(tmp_path):
-    given = ('--data-root', tmp_path, '--sbd', tmp_path / 'none', '--dry-run')
-    with pytest.raises(FileNotFoundError, match='--sbd .*none'):
-        run_tool('run_pipeline.py', 'voc12', *given)
-
-
 def test_without_crf_neither_masks_nor_predictions_are_refined(tmp_path, monkeypatch):
     for name in ('train', 'val'):
         (tmp_path / 'ImageSets/Segmentation').mkdir(parents=True, exist_ok=True)

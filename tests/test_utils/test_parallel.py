@@ -110,11 +110,6 @@ def test_cores_are_shared_by_the_processes_of_a_machine(monkeypatch):
     assert usable_cores() == 1
 
 
-def test_short_work_without_a_terminal_says_nothing(capfd):
-    assert list(progress(iter('abc'), 'work', 3)) == ['a', 'b', 'c']
-    assert capfd.readouterr() == ('', '')
-
-
 def test_without_a_terminal_a_line_comes_every_minute(monkeypatch, capfd):
     times = iter([0.0, 10.0, 59.0, 61.0, 62.0, 200.0])
     monkeypatch.setattr(parallel.time, 'monotonic', lambda: next(times))

@@ -140,27 +140,6 @@ def test_the_archive_gives_what_open_clips_own_reader_gives(archive):
     torch.testing.assert_close(read_archive(archive), dict(state), rtol=0, atol=0)
 
 
-class Odd(torch.nn.Module):
-    """With attributes that are no tensors, and a view as a buffer."""
-
-    sizes: list[int]
-
-    def __init__(self):
-        super().__init__()
-        self.sizes, self.name = [1, 2], 'odd'
-        self.linear = torch.nn.Linear(2, 3)
-        self.register_buffer('part', torch.arange(12).reshape(3, 4)[:, 1:3])
-
-    def forward(self, x):
-        return self.linear(x) + self.part[0, 0] + len(self.sizes)
-
-
-def test_attributes_that_are_no_tensors_are_passed_over(tmp_path):
-    odd = Odd()
-    torch.jit.save(torch.jit.script(odd), tmp_path / 'odd.pt')
-    torch.testing.assert_close(read_archive(tmp_path / 'odd.pt'), dict(odd.state_dict()))
-
-
 class Bomb:
     """A pickle of this would run code."""
 

@@ -157,14 +157,6 @@ def test_the_segmenter_config_reads_torch_hubs_file(tmp_path):
     torch.testing.assert_close(ours(images)[0], expected, rtol=1e-5, atol=1e-5)
 
 
-def test_missing_tensors_are_named(tmp_path, told):
-    state = timm_vit().state_dict()
-    del state['blocks.1.attn.qkv.bias']
-    torch.save(state, tmp_path / 'part.pth')
-    encoder(tmp_path / 'part.pth')
-    assert told[0].endswith('missing: layers.1.attn.qkv.bias')
-
-
 def test_what_does_not_fit_is_refused(tmp_path):
     save_torch_hub(timm_vit(), tmp_path / 'deit.pth')
     file = re.escape(f'{tmp_path}/deit.pth')
@@ -222,17 +214,6 @@ def test_a_licence_that_may_forbid_commercial_use_is_told(monkeypatch):
         len(lines) == 1
         and 'vit_base_patch16_224.mae of timm have the licence cc-by-nc-4.0' in lines[0]
     )
-
-
-def test_other_checkpoints_are_mmengines_affair(tmp_path):
-    """A plain path under the same type loads as everywhere in MMEngine."""
-    source = MultiTokenViT(3, ARCH, img_size=64).state_dict()
-    torch.save(source, tmp_path / 'plain.pth')
-    vit = MultiTokenViT(
-        3, ARCH, 64, init_cfg=dict(type='Pretrained', checkpoint=f'{tmp_path}/plain.pth')
-    )
-    vit.init_weights()
-    assert all(torch.equal(value, source[key]) for key, value in vit.state_dict().items())
 
 
 def test_dinov2_has_the_scales_of_its_branches(tmp_path):

@@ -17,15 +17,12 @@ class GradientClippingLoss(nn.Module):
 
         mean(min(L, t)) with t = max(mean of L in the tile, m), a constant
 
-    Pixels with L <= t keep their gradient; the others, whose prediction differs most from the
-    pseudo label, have none. Tiles at the right and lower border may be smaller than the others.
-
     As published, ignored pixels count in every mean with value 0, tile means are over all images of
     the batch, and the loss of a clipped pixel still counts in the value.
 
     Args:
         start: Mean loss at or below which clipping begins.
-        tile: Side of a square tile in pixels.
+        tile: Side of a square tile in pixels; those at the border may be smaller.
         loss_weight: Factor of the loss.
         loss_name: Name in the log; it is part of the total loss if it starts with ``loss_``.
     """

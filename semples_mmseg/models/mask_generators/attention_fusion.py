@@ -15,10 +15,9 @@ class AdaptiveAttentionFusion(nn.Module):
     """Mean of all attention maps, weighted by a learned weight for each head (WeakTr, 3.2).
 
     Every block's features (B, T, C) are split into as many groups as there are heads: channel j
-    goes to group j mod heads, position j div heads. This is not the slice of channels of a head,
-    but published checkpoints depend on it. Maps and groups are ordered head-major: index = head *
-    blocks + block. Attention and features are detached, so the backbone gets no gradient through
-    the fusion.
+    goes to group j mod heads, position j div heads, as published checkpoints need it. Maps and
+    groups are ordered head-major: index = head * blocks + block. The backbone gets no gradient
+    through the fusion.
 
     Args:
         num_heads: Heads of a block.
@@ -27,9 +26,6 @@ class AdaptiveAttentionFusion(nn.Module):
         reduction: Bottleneck of the second pair of layers (r in the paper; 8 for VOC, 4 for COCO).
         feature_reduction: Bottleneck of the first pair of layers.
         pooling: ``'max'`` or ``'mean'`` over all T tokens (VOC: max, COCO: mean).
-
-    Raises:
-        ValueError: If ``pooling`` is unknown or a reduction too large.
     """
 
     def __init__(

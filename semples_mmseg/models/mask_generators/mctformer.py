@@ -16,14 +16,13 @@ from .protocol import GeneratorOutput, gradients_if_trained
 class MCTformerGenerator(BaseModule):
     """Multi-class token transformer with patch CAM (MCTformer-V2, arXiv 2203.02891, section 3).
 
-    The attention of the last blocks is averaged over blocks and heads, all with the same weight.
-    The maps (B, K, h, w) are
+    The attention of the last blocks is averaged over blocks and heads. The maps (B, K, h, w) are
 
     - the patch CAM: 3x3 convolution of the patch tokens, ReLU;
     - the seed CAM: class-to-patch attention x patch CAM;
-    - the fine CAM: patch-to-patch attention, the affinity, applied to the seed CAM.
+    - the fine CAM, of which masks are made: patch-to-patch attention applied to the seed CAM.
 
-    Masks are made from the fine CAM. Match and refine train the convolution ``head`` alone.
+    Match and refine train the convolution ``head`` alone.
 
     Args:
         num_classes: K, object classes without background.

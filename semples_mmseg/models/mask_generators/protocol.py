@@ -46,10 +46,8 @@ class MaskGenerator(Protocol):
     Attributes:
         num_classes: K, object classes without background.
         roles: For each role, the dotted paths of its modules inside the generator. Stages train
-            roles: ``'masks'`` are the modules that turn features into maps, trained by match,
-            refine and joint. ``'features'`` are the modules that make the features; these stages
-            put them into eval mode if their ``features_eval`` is set. Other names are for the
-            ``trains`` of your own stages.
+            roles: ``'masks'`` turn features into maps and train in match, refine and joint;
+            ``'features'`` make the features. Other names are for the ``trains`` of your own stages.
     """
 
     num_classes: int

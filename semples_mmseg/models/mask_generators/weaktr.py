@@ -23,15 +23,13 @@ class WeakTrGenerator(BaseModule):
     - seed CAM: class-to-patch part of the fused attention x ReLU(coarse CAM);
     - fine CAM: patch-to-patch part of the fused attention, applied to the seed CAM.
 
-    The stages match and refine train only ``head`` and ``fusion``. If no gradient is needed,
-    attention maps are never stored: the seed CAM is the values of another fused attention.
+    The stages match and refine train only ``head`` and ``fusion``.
 
     Args:
         num_classes: K, object classes without background.
         backbone: Config of a ``MultiTokenViT``; ``num_cls_tokens`` is filled in.
         fusion: Options of ``AdaptiveAttentionFusion``.
-        cam: The map that becomes ``cams``: ``'fine'``, ``'seed'`` (without the patch affinity) or
-            ``'coarse'`` (without attention).
+        cam: The map that becomes ``cams``: ``'fine'``, ``'seed'`` or ``'coarse'``.
         init_cfg: MMEngine's initialisation, e.g.
             ``dict(type='Pretrained', checkpoint=..., prefix='mask_generator.')``.
     """

@@ -40,12 +40,10 @@ class CAMSegmentor(BaseSegmentor):
         background_score: Score of background, 0..1; a pixel is foreground if a CAM is higher.
         flip: Whether CAM prediction sums each image and its mirror image.
         init_cfg: MMEngine's initialisation.
-        pretrained: Has to be None; MMSeg's ``init_model`` sets it.
-        train_cfg: Not used; MMSeg's ``init_model`` sets it.
-        test_cfg: Not used.
-        decode_head: Not used; MMSeg's ``get_flops.py`` looks for its type in the config.
-        class_names: The K object classes, see ``semples_mmseg.utils.classes.read_classes``.
-            A data set with others, or in another order, is refused (``CheckClassesHook``).
+        pretrained, train_cfg, test_cfg, decode_head: Not used; MMSeg's functions and tools set or
+            look for them. ``pretrained`` has to be None.
+        class_names: The K object classes, see ``read_classes``. A data set with others, or in
+            another order, is refused (``CheckClassesHook``).
     """
 
     def __init__(
@@ -87,11 +85,6 @@ class CAMSegmentor(BaseSegmentor):
         self.mask_generator = MODELS.build(mask_generator)
         check_generator(self.mask_generator)
         self.num_classes: int = self.mask_generator.num_classes
-        if class_names is not None and self.num_classes != number:
-            raise Refusal(
-                f'model.mask_generator: {type(self.mask_generator).__name__} was built with '
-                f'num_classes={number}, and its attribute num_classes is {self.num_classes}'
-            )
         self.background_score, self.flip = background_score, flip
         self.losses = nn.ModuleDict()
         self.stage: Stage = STAGES['classify']
@@ -114,11 +107,7 @@ class CAMSegmentor(BaseSegmentor):
         self._dataset_meta = meta
 
     def set_stage(self, stage: Stage) -> None:
-        """Choose the losses of a stage and freeze what it does not train.
-
-        Raises:
-            ValueError: If the model lacks a module that the stage trains or has no such loss.
-        """
+        """Choose the losses of a stage, of those of the model; freeze what it does not train."""
         trained = self.trained_by(stage)
         if set(stage.losses) != {'classification'} and not {*stage.losses} <= {*self.losses}:
             raise Refusal(
@@ -186,13 +175,7 @@ class CAMSegmentor(BaseSegmentor):
                 'images come without image-level labels (image_labels): train on a data set that '
                 'has them, such as WeakLabelDataset, with PackWeakInputs at the end of its pipeline'
             )
-        labels = torch.stack([sample.image_labels for sample in data_samples])
-        if labels.shape[1] != self.num_classes:
-            raise Refusal(
-                f'the data set has {labels.shape[1]} object classes, the model has '
-                f'{self.num_classes}: set model.class_names to the names of the data set'
-            )
-        return labels
+        return torch.stack([sample.image_labels for sample in data_samples])
 
     def loss(self, inputs: Tensor, data_samples: Sequence[SegDataSample]) -> dict[str, Tensor]:
         """Stage 0: multi-label soft margin of every prediction of the generator."""
@@ -219,14 +202,13 @@ class CAMSegmentor(BaseSegmentor):
         Args:
             inputs: A batch (B, 3, H, W), or a list over scales of lists of images (3, H, W).
             data_samples: With ``image_labels`` if they are known; otherwise classes with a
-                predicted probability above 0.5 are taken as present.
+                predicted probability above 0.5 are taken as present (``tags_guessed``).
 
         Returns:
             The data samples with ``cams`` (n, H, W) in [0, 1], at ``ori_shape`` or, if there is
             one, ``limited_shape``; ``cam_classes`` (n,); ``pred_sem_seg`` (1, H, W) at
-            ``ori_shape``; ``tags_guessed`` (whether ``cam_classes`` were predicted because labels
-            are missing); and ``predictions``, the image-level logits (K,) of the generator by name,
-            from the first scale without mirroring.
+            ``ori_shape``; ``predictions``, the logits (K,) of the generator by name, from the first
+            scale without mirroring.
         """
         scales = [[*scale] for scale in ([inputs] if isinstance(inputs, Tensor) else inputs)]
         if data_samples is None:

@@ -15,9 +15,8 @@ class Scales(list):
 class CAMDataPreprocessor(SegDataPreProcessor):
     """MMSeg's data preprocessor that also takes every image at several scales.
 
-    Images of one size become a batch, as in MMSeg. With a list of scales
-    (``PackWeakInputs(scales=...)``) ``inputs`` becomes a list over scales of lists of normalised
-    images (3, H, W), whose sizes may differ.
+    With scales (``PackWeakInputs(scales=...)``) ``inputs`` becomes a list over scales of lists of
+    normalised images (3, H, W), whose sizes may differ; else a batch, as in MMSeg.
 
     Args:
         mean: Mean of the channels R, G, B in 0..255, by default ImageNet's; ``None`` leaves the
@@ -25,8 +24,7 @@ class CAMDataPreprocessor(SegDataPreProcessor):
         std: Their standard deviation.
         bgr_to_rgb: Whether the images are loaded as B, G, R.
         size: Size that training images are padded to; ``None`` if they have one size already.
-        non_blocking: Whether the program continues while images are copied to a GPU; it waits
-            nevertheless if the loader has no ``pin_memory``.
+        non_blocking: Whether the program continues while pinned images are copied to a GPU.
         **kwargs: Other options of MMSeg's ``SegDataPreProcessor``.
     """
 

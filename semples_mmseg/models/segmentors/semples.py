@@ -28,21 +28,18 @@ class SemPLeS(CAMSegmentor):
     """Semantic prompt learning for weakly supervised segmentation (arXiv 2401.11791).
 
     The stage (``models.stages.STAGES``) decides which losses are computed and what trains.
-    Everything after the mask generator runs on the P (image, present class) pairs of a batch; an
-    image without labels has no pairs and adds nothing.
+    Everything after the mask generator runs on the P (image, present class) pairs of a batch.
 
     Args:
         mask_generator: Config of the mask generator S.
         clip: Options of ``build_clip`` for both heads; or the ``type`` of a builder of your own.
-        losses: Configs of the losses by the names that stages use, each a module that is called
-            with ``Pairs``.
-        class_names: The K object classes, see ``semples_mmseg.utils.classes.read_classes``.
+        losses: Configs of the losses by the names that stages use, each called with ``Pairs``.
+        class_names: The K object classes, see ``read_classes``.
         text_head: Options of ``CLIPTextHead``. Its ``class_names``, if given, replace the model's.
         image_head: Options of ``CLIPImageHead``.
         prompt_learner: Options of ``PromptLearner``, or config of ``ManualPrompts``.
         stage: Name of the stage to begin in; ``StageSwitchHook`` changes it. None: no loss is
-            computed before a stage is entered, and CLIP is built then, or when ``image_head``,
-            ``text_head``, ``prompt_learner`` or ``clip_fingerprint`` is first used.
+            computed before a stage is entered, and CLIP is built then or when it is first used.
         **kwargs: Options of ``CAMSegmentor``.
     """
 

@@ -20,23 +20,20 @@ from ..soft_masks import best_classes, refuse_nan
 
 @MODELS.register_module()
 class WindowedEncoderDecoder(EncoderDecoder):
-    """MMSeg's encoder-decoder with the sliding windows of Segmenter and WeakTr.
+    """MMSeg's encoder-decoder with the sliding windows of Segmenter and WeakTr. At test time
 
-    Four things differ from ``mmseg.models.EncoderDecoder`` at test time:
-
-    - An image smaller than a window is enlarged (bilinearly) until a window fits. A strip, whose
-      sides differ by more than a factor of 10, is padded with zeros to a window instead.
-    - With ``test_cfg.restrict_to_image_labels`` the logits of classes absent from the image-level
-      label become minus infinity: WSSS papers make better masks of the *training* images this
-      way ("mask" figure). It must not be used for figures on unlabelled images.
-    - ``seg_logits`` of a photo that ``LimitSide`` has shrunk have the smaller size.
-      ``pred_sem_seg`` has the photo's own size; no logits of that size are made.
-    - The images of a batch may differ in size: they are predicted one by one.
+    - an image smaller than a window is enlarged (bilinearly) until a window fits; a strip, whose
+      sides differ by more than a factor of 10, is padded with zeros to a window instead;
+    - ``test_cfg.restrict_to_image_labels`` makes the logits of classes absent from the image-level
+      label minus infinity (the "mask" figure of *training* images);
+    - ``seg_logits`` of a photo that ``LimitSide`` has shrunk have the smaller size,
+      ``pred_sem_seg`` the photo's own;
+    - the images of a batch may differ in size: they are predicted one by one.
 
     Args:
-        class_names: The K object classes, see ``semples_mmseg.utils.classes.read_classes``;
-            they set ``num_classes`` of the head to K + 1. A data set with others, or in another
-            order, is refused (``CheckClassesHook``); only the number, if the head has another.
+        class_names: The K object classes, see ``read_classes``; they set ``num_classes`` of the
+            head to K + 1. A data set with others, or in another order, is refused
+            (``CheckClassesHook``); only the number, if the head has another.
         **kwargs: Options of MMSeg's ``EncoderDecoder``.
     """
 
