@@ -11,15 +11,7 @@ from torch import Tensor, nn
 from semples_mmseg.models import build_clip
 from semples_mmseg.models.stages import STAGES
 
-from .models import (
-    CONFIGS,
-    TOY_VIT,
-    build,
-    clip_file,
-    clip_model,
-    draw_batch,
-    semples_config,
-)
+from .models import CONFIGS, TOY_VIT, build, clip_file, clip_model, draw_batch, semples_config
 from .setting import Setting, Side
 from .textbook.stage_steps import TextbookSemPLeS
 

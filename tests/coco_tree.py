@@ -1,7 +1,6 @@
 """A tiny COCO 2014 on disk: annotation files as downloaded, and random images."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -71,7 +70,7 @@ def instances(split):
     )
 
 
-def make_coco_tree(root: Path) -> Path:
+def make_coco_tree(root):
     """A COCO of four images a split; the third has no annotations, nor is it on disk."""
     (root / 'annotations').mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -84,6 +83,6 @@ def make_coco_tree(root: Path) -> Path:
     return root
 
 
-def stem(n: int, split: str = 'val') -> str:
+def stem(n, split='val'):
     """Image id."""
     return f'COCO_{split}2014_{n:012d}'

@@ -4,10 +4,7 @@ import copy
 import gc
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +23,7 @@ from semples_mmseg.runs import steps
 VOC_CLASSES = PascalVOCDataset.METAINFO['classes']
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_configure(config):
     """One thread: more are no faster for tiny models, and those of several processes wait for
     each other by spinning."""
     os.environ.setdefault('OMP_NUM_THREADS', '1')  # of the processes that tests start
@@ -37,16 +34,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(autouse=True)
-def mmseg_scope() -> None:
+def mmseg_scope():
     """Look types up as a run with ``default_scope = 'mmseg'`` does."""
     init_default_scope('mmseg')
 
 
 @pytest.fixture
-def steps_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def steps_in_process(monkeypatch):
     """The steps of pipelines run in this process: a new one takes seconds to import torch."""
 
-    def run(command: Sequence[str], log: Path, append: bool, show: Callable[[str], None]) -> int:
+    def run(command, log, append, show):
         _, tool, *arguments = command
         with (
             open(log, 'a' if append else 'w', encoding='utf-8') as output,
@@ -61,10 +58,10 @@ def steps_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def make_voc_tree(tmp_path: Path) -> Callable[..., Path]:
+def make_voc_tree(tmp_path):
     """Return a function that draws random images and masks in the layout of VOC2012."""
 
-    def make(labels: Mapping[str, Sequence[str]], size: tuple[int, int] = (40, 60)) -> Path:
+    def make(labels, size=(40, 60)):
         rng = np.random.default_rng(0)
         root = tmp_path / 'VOCdevkit' / 'VOC2012'
         folders = ('JPEGImages', 'SegmentationClassAug', 'Annotations', 'ImageSets/Segmentation')
@@ -94,25 +91,25 @@ def make_voc_tree(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(autouse=True)
-def fixed_seed() -> None:
+def fixed_seed():
     """Give every test the same random numbers, whichever tests ran before it."""
     torch.manual_seed(0)
 
 
 @pytest.fixture
-def tiny_clip() -> dict[str, Any]:
+def tiny_clip():
     """An open_clip config of a CLIP with a small vision transformer."""
     return copy.deepcopy(TINY_CLIP)
 
 
 @pytest.fixture
-def tiny_generator() -> dict[str, Any]:
+def tiny_generator():
     """Config of a WeakTr generator for three classes."""
     return copy.deepcopy(TINY_GENERATOR)
 
 
 @pytest.fixture
-def tiny_semples() -> dict[str, Any]:
+def tiny_semples():
     """Config of a whole SemPLeS segmentor for three classes."""
     return copy.deepcopy(TINY_SEMPLES)
 
@@ -121,7 +118,7 @@ def tiny_semples() -> dict[str, Any]:
 def make_samples():
     """Return a function from rows of labels to data samples."""
 
-    def make(*labels: list[int], size: tuple[int, int] = (64, 64)) -> list[SegDataSample]:
+    def make(*labels, size=(64, 64)):
         samples = []
         for row in labels:
             sample = SegDataSample(metainfo=dict(ori_shape=size))

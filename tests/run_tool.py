@@ -3,13 +3,12 @@
 import runpy
 import sys
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 TOOLS = Path(__file__).parents[1] / 'tools'
 
 
-def run_tool(tool: str, *arguments: Any) -> int:
+def run_tool(tool, *arguments):
     """Run a tool (or ``-m`` and a module) in this process and return its exit code.
 
     An error that the tool has turned into a message is raised.

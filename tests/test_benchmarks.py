@@ -136,14 +136,14 @@ def test_the_command_measures_paths_and_scaling(tmp_path, capsys):
 class Idle(Side):
     """Uses no memory."""
 
-    def __call__(self) -> None:
+    def __call__(self):
         return
 
 
 class Hog(Side):
     """Uses 64 MiB while it works."""
 
-    def __call__(self) -> None:
+    def __call__(self):
         torch.ones(16 * 2**20).sum()
 
 

@@ -56,16 +56,8 @@ def test_a_config_is_whole_and_says_each_fact_once(path, monkeypatch, tmp_path):
             (f'semples/{data}_published', f'semples/{data}_refine', {'model', *STAGES, *CROPS})
             for data in ('voc', 'coco')
         ],
-        (
-            'weaktr/weaktr_deit-s_voc12_published',
-            'weaktr/weaktr_deit-s_voc12',
-            CROPS,
-        ),
-        (
-            'segmenter/segmenter_deit-s_voc12_published',
-            'segmenter/segmenter_deit-s_voc12',
-            set(),
-        ),
+        ('weaktr/weaktr_deit-s_voc12_published', 'weaktr/weaktr_deit-s_voc12', CROPS),
+        ('segmenter/segmenter_deit-s_voc12_published', 'segmenter/segmenter_deit-s_voc12', set()),
     ],
 )
 def test_published_configs_differ_in_schedules_and_normalisation(published, ours, changes):

@@ -11,7 +11,6 @@ import runpy
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -40,25 +39,25 @@ FOLDERS = ('.ci', 'benchmarks', 'configs', 'docs', 'projects', 'semples_mmseg', 
 SUFFIXES = ('.cff', '.md', '.py', '.sh', '.svg', '.toml')
 
 
-def places(page: Path, pattern: re.Pattern) -> Iterator[tuple[str, re.Match]]:
+def places(page, pattern):
     """Every match on a page with its place, ``file:line``."""
     text = page.read_text(encoding='utf-8')
     for match in pattern.finditer(text):
         yield f'{page.relative_to(ROOT)}:{text.count(chr(10), 0, match.start()) + 1}', match
 
 
-def on_all_pages(pattern: re.Pattern) -> list[tuple[str, re.Match]]:
+def on_all_pages(pattern):
     return [found for page in PAGES for found in places(page, pattern)]
 
 
 @functools.cache
-def repository_files() -> list[str]:
+def repository_files():
     command = ['git', 'ls-files', '--cached', '--others', '--exclude-standard']
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return [name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
 
 
-def commands() -> Iterator[tuple[str, list[str]]]:
+def commands():
     """Every command line of the pages' code blocks, as words."""
     for place, block in on_all_pages(FENCE):
         if block[1] in ('', 'bash', 'shell'):
@@ -71,7 +70,7 @@ def commands() -> Iterator[tuple[str, list[str]]]:
                         yield place, words
 
 
-def as_words(text: str) -> list[str]:
+def as_words(text):
     try:
         words = shlex.split(text, comments=True)
     except ValueError:  # a table or a message, no command
@@ -81,7 +80,7 @@ def as_words(text: str) -> list[str]:
     return words
 
 
-def program_of(words: list[str]) -> tuple[str, list[str]] | None:
+def program_of(words):
     """Our tool, module or ``semples-mmseg`` that a command starts, and its arguments."""
     if words[0] == 'torchrun':
         words = words[next(i for i, word in enumerate(words) if word.endswith('.py')) :]
@@ -100,7 +99,7 @@ class Parsed(BaseException):
     """Ends a program after it has read its command line."""
 
 
-def parse(program: str, arguments: list[str]) -> argparse.Namespace | None:
+def parse(program, arguments):
     """Start a program and stop it once its command line is parsed.
 
     Raises:
@@ -166,7 +165,7 @@ def test_python_commands_import_what_is_there():
         exec(compile(tree, code, 'exec'), {})
 
 
-def python_blocks(page: Path) -> list[tuple[str, str]]:
+def python_blocks(page):
     return [(place, block[2]) for place, block in places(page, FENCE) if block[1] == 'python']
 
 
@@ -256,7 +255,7 @@ def test_parts_of_ones_own_train(tmp_path, monkeypatch):
     assert not adapted['image_head.encoder.clip.adapter.weight'].equal(torch.eye(64))
 
 
-def anchors(page: Path) -> set[str]:
+def anchors(page):
     """Anchors of a page's headings, as GitHub and MkDocs make them."""
     headings = re.findall(r'^#+ (.*)$', FENCE.sub('', page.read_text(encoding='utf-8')), re.M)
     plain = (re.sub(r'[^\w\- ]', '', heading.lower()) for heading in headings)
@@ -276,7 +275,7 @@ def test_links_lead_somewhere():
     assert not wrong, '\n'.join(wrong)
 
 
-def expanded(text: str) -> list[str]:
+def expanded(text):
     """``a/{b,c}.py`` -> ``a/b.py``, ``a/c.py``."""
     match = re.search(r'\{([^{}]*,[^{}]*)\}', text)
     if match is None:

@@ -17,7 +17,7 @@ pytestmark = [
 ]
 
 
-def samples(device: str) -> list[SegDataSample]:
+def samples(device):
     rows = [[1, 0, 1], [0, 1, 0], [0, 0, 0]]
     made = []
     for row in rows:

@@ -48,7 +48,7 @@ def test_several_gpus(run):
     code, words, _ = run('dist_test.sh', 'config.py', 'model.pth', '2', '--tta')
     assert code == 0 and words[:3] == TORCHRUN and '--nproc_per_node=2' in words
     assert words[-7:-1] == [
-        *(f'{TOOLS}/test.py', 'config.py', 'model.pth', '--launcher', 'pytorch', '--tta'),
+        *(f'{TOOLS}/test.py', 'config.py', 'model.pth', '--launcher', 'pytorch', '--tta')
     ]
 
 
@@ -86,7 +86,7 @@ def test_slurm(run):
     code, words, _ = run('slurm_test.sh', 'gpus', 'job', 'config.py', 'model.pth', '--crf')
     assert code == 0 and {'--gres=gpu:4', '--ntasks=4', '--cpus-per-task=5'} <= set(words)
     assert words[-7:-1] == [
-        *(f'{TOOLS}/test.py', 'config.py', 'model.pth', '--launcher', 'slurm', '--crf'),
+        *(f'{TOOLS}/test.py', 'config.py', 'model.pth', '--launcher', 'slurm', '--crf')
     ]
 
 

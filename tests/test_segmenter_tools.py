@@ -11,14 +11,7 @@ from mmseg.datasets import PascalVOCDataset
 from mmseg.registry import DATASETS, MODELS
 from PIL import Image
 from run_tool import run_tool
-from tiny_segmenter import (
-    SMALL_VIEWS,
-    SMALL_WINDOWS,
-    TINY_ENCODER,
-    data_at,
-    load,
-    randomise,
-)
+from tiny_segmenter import SMALL_VIEWS, SMALL_WINDOWS, TINY_ENCODER, data_at, load, randomise
 
 from semples_mmseg.masks.crf import TEST_TIME_CRF, crf_on_probabilities
 from semples_mmseg.utils.errors import Refusal

@@ -25,8 +25,6 @@ TINY_SEMPLES = dict(
     prompt_learner=dict(num_tokens=4),
     stage='match',
     losses=dict(
-        match=dict(type='MatchLoss'),
-        prompt=dict(type='PromptLoss'),
-        refine=dict(type='RefineLoss'),
+        match=dict(type='MatchLoss'), prompt=dict(type='PromptLoss'), refine=dict(type='RefineLoss')
     ),
 )

@@ -36,16 +36,10 @@ class CRFParameters:
                 raise Refusal(f'CRF: `{name}` must be positive (a compat may be 0), got {value}.')
 
 
-PSEUDO_MASK_CRF = {
-    'voc': CRFParameters(4, 3, 83, 5, 3),
-    'coco': CRFParameters(3, 3, 50, 5, 10),
-}
+PSEUDO_MASK_CRF = {'voc': CRFParameters(4, 3, 83, 5, 3), 'coco': CRFParameters(3, 3, 50, 5, 10)}
 """Published numbers for pseudo masks (WeakTr)."""
 
-TEST_TIME_CRF = {
-    'voc': CRFParameters(3, 3, 83, 5, 3),
-    'coco': CRFParameters(1, 3, 67, 3, 4),
-}
+TEST_TIME_CRF = {'voc': CRFParameters(3, 3, 83, 5, 3), 'coco': CRFParameters(1, 3, 67, 3, 4)}
 """Published numbers for the predictions of the retrained Segmenter (WeakTr)."""
 
 

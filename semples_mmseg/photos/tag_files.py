@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from ..datasets.voc import read_object_names
-from ..prepare.cls_labels import read_cls_labels
 from ..utils.errors import Missing, MissingPackage, Refusal
 from ..utils.files import file_digest, parse_json, read_bytes, read_xml
 from ..utils.images import PHOTO_SUFFIXES
@@ -29,12 +28,10 @@ _NO_CLASSES = {'train', 'training', 'val', 'valid', 'validation', 'test', 'defau
                'photos', 'data', 'jpegimages'}  # fmt: skip
 
 
-def read_tags(
-    source: Path | None, names: PhotoNames, classes: Sequence[str], known: Collection[str]
-) -> TagTable:
+def read_tags(source: Path | None, names: PhotoNames, known: Collection[str]) -> TagTable:
     """Read tags of any form, as they are written; None is a folder per class.
 
-    ``classes`` are those of ``cls_labels.npy``; names that are ``known`` are not taken apart.
+    Names that are ``known`` are not taken apart.
     """
     if source is None:
         return _class_folders(names.root, names.photos)
@@ -51,7 +48,7 @@ def read_tags(
             entries = _class_folders(source, files).entries
             copies = [entry._replace(image=entry.image.partition('/')[2]) for entry in entries]
             return TagTable('ImageNet folders', copies)
-    tables = [_file(source / f, f or source.name, names, classes, known) for f in files]
+    tables = [_file(source / f, f or source.name, names, known) for f in files]
     one = not files[0].endswith(('.xml', '.json'))  # these may be one for each photo
     if len({table.form for table in tables}) > 1 or (one and len(files) > 1):
         raise Refusal(f'{source} holds several tables ({name_some(files)}): name one of them')
@@ -87,16 +84,9 @@ def _class_folders(root: Path, photos: Sequence[str]) -> TagTable:
     return TagTable('a folder per class', entries, notes=notes)
 
 
-def _file(
-    path: Path, name: str, names: PhotoNames, classes: Sequence[str], known: Collection[str]
-) -> TagTable:
+def _file(path: Path, name: str, names: PhotoNames, known: Collection[str]) -> TagTable:
     """Read a file; ``name`` is its path below a folder of several."""
     content = read_bytes(path, 'tag table')
-    if content.startswith(b'\x93NUMPY'):
-        if not classes:
-            raise Refusal(f'{path} has no class names: give them with --classes')
-        labels = read_cls_labels(path, classes)
-        return TagTable('cls_labels.npy', [Entry(str(path), *item) for item in labels.items()])
     if content.startswith(b'PK\3\4') and b'xl/workbook.xml' in content:
         return read_table(path, *_xlsx(path, content), names, known)
     if content.startswith((b'PK\3\4', b'\xd0\xcf\x11\xe0')):

@@ -58,7 +58,7 @@ def read_tagged(
     lines = read_lines(classes, '--classes') if classes else []
     listed = [unicodedata.normalize('NFC', line) for line in lines]
     known = {label_name(name): name for name in listed} | {name: name for name in listed}
-    table = read_tags(source, names, listed, {*known, *dict(renames)})
+    table = read_tags(source, names, {*known, *dict(renames)})
     table = _named_here(table, dict(renames), known, f'{source or root}')
     found, missing, note = _match(table.entries, names)
     if not any(found.values()):

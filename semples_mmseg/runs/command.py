@@ -37,10 +37,7 @@ def add_config_options(parser: argparse.ArgumentParser, *names: str) -> None:
 
 
 def run_recipe(
-    args: argparse.Namespace,
-    name: str,
-    values: Mapping[str, Any] | None = None,
-    gpus: int = 1,
+    args: argparse.Namespace, name: str, values: Mapping[str, Any] | None = None, gpus: int = 1
 ) -> None:
     """Run the steps of a recipe that are not complete, then report, or show the plan alone.
 

@@ -18,7 +18,6 @@ from PIL import Image
 from semples_mmseg.datasets.voc import read_object_names
 from semples_mmseg.datasets.weak_label import read_label_file
 from semples_mmseg.photos.tag_files import read_tags
-from semples_mmseg.prepare.cls_labels import read_cls_labels
 from semples_mmseg.prepare.voc12 import read_sbd_mask
 from semples_mmseg.utils.images import read_image
 from semples_mmseg.utils.label_png import read_mask
@@ -28,13 +27,12 @@ from semples_mmseg.utils.photo_names import PhotoNames
 INPUTS = int(os.environ.get('INPUTS', 60))
 SEED = os.environ.get('SEED', '0')
 PIXELS = np.random.default_rng(0).integers(0, 256, (31, 23, 3), np.uint8)
-CLASSES = ('cat', 'dog')
 
 
 NASTY = (b'\0', b'\xff' * 8, b'\xff\xff\xff\x7f', b'\0\0\0\x80', b'%s', b'\n' * 50, b'\xed\xa0\x80')
 
 
-def damage(content: bytes, rng: random.Random) -> bytes:
+def damage(content, rng):
     """Change a file in one to four places: bits, bytes, lengths, cuts, repetitions."""
     data = bytearray(content)
     for _ in range(rng.randint(1, 4)):
@@ -56,17 +54,17 @@ def damage(content: bytes, rng: random.Random) -> bytes:
     return bytes(data)
 
 
-def written(write, *arguments, **options) -> bytes:
+def written(write, *arguments, **options):
     stream = io.BytesIO()
     write(stream, *arguments, **options)
     return stream.getvalue()
 
 
-def image(kind: str, **options) -> bytes:
+def image(kind, **options):
     return written(Image.fromarray(PIXELS).save, kind, **options)
 
 
-def recompressed(content: bytes, rng: random.Random) -> bytes:
+def recompressed(content, rng):
     """Damage the pixels of a PNG behind its checksums, which would keep decoders away from them."""
     parts, place = [content[:8]], 8
     while place < len(content):
@@ -83,8 +81,6 @@ def recompressed(content: bytes, rng: random.Random) -> bytes:
 MASK = PIXELS[..., 0] % 3
 # compressed, as SBD's are, so with a checksum
 SBD = dict(mdict=dict(GTcls=dict(Segmentation=PIXELS[..., 0] % 21)), do_compression=True)
-VECTORS = {f'2007_00000{i}': np.eye(2, dtype=np.float32)[i % 2] for i in range(4)}
-PICKLE = written(np.save, np.array(VECTORS, object))
 LABELS = json.dumps({'a': ['cat'], 'b/c': ['dog', 'cat'], 'é': []}).encode()
 XML = b'<annotation><object><name>cat</name></object><object><name>dog</name></object></annotation>'
 CHOSEN = dict(type='choices', from_name='tags', value=dict(choices=['cat', 'dog']))
@@ -92,7 +88,7 @@ TASK = dict(data=dict(image='a.jpg'), annotations=[dict(result=[CHOSEN])])
 
 
 def read_tag_file(path):
-    return read_tags(path, PhotoNames(['a.jpg', 'b/c.jpg'], path.parent), [], ())
+    return read_tags(path, PhotoNames(['a.jpg', 'b/c.jpg'], path.parent), ())
 
 
 READERS = {
@@ -113,10 +109,6 @@ READERS = {
     'xml': (XML, lambda path: read_object_names(str(path))),
     'table': (b'image,tag,by\na.jpg,"cat;dog",x\nb,"[""cat""]",\n', read_tag_file),
     'tasks': (json.dumps([TASK] * 3).encode(), read_tag_file),
-    'pickle': (
-        written(np.save, np.array(VECTORS, object)),
-        lambda path: read_cls_labels(path, CLASSES),
-    ),
 }
 
 

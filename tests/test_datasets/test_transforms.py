@@ -18,11 +18,11 @@ from semples_mmseg.engine.epoch_seed_hook import _seeded_transforms
 CONFIG = Path(__file__).parents[2] / 'configs/_base_/datasets/voc12_weak.py'
 
 
-def random_image(height: int, width: int, seed: int = 0) -> np.ndarray:
+def random_image(height, width, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def results(**kwargs) -> dict:
+def results(**kwargs):
     img = kwargs.pop('img', random_image(10, 14))
     return dict(
         img=img,
@@ -36,7 +36,7 @@ def results(**kwargs) -> dict:
     )
 
 
-def test_pack() -> None:
+def test_pack():
     mask = np.arange(140).reshape(10, 14).astype(np.uint8)
     flip = dict(flip=True, flip_direction='horizontal')
     packed = PackWeakInputs()(results(gt_seg_map=mask, seg_map_path='x.png', **flip))
@@ -56,7 +56,7 @@ def test_pack() -> None:
     )
 
 
-def test_scales_are_pil_bicubic_of_the_uint8_image() -> None:
+def test_scales_are_pil_bicubic_of_the_uint8_image():
     img = random_image(33, 47)
     packed = PackWeakInputs(scales=(1.0, 0.8, 1.2))(results(img=img))
     one, small, large = (x.numpy().transpose(1, 2, 0) for x in packed['inputs'])
@@ -72,7 +72,7 @@ def test_scales_are_pil_bicubic_of_the_uint8_image() -> None:
     assert packed['data_samples'].img_shape == (33, 47)
 
 
-def test_scales_are_positive_and_leave_a_pixel() -> None:
+def test_scales_are_positive_and_leave_a_pixel():
     packed = PackWeakInputs(scales=(0.3,))(results(img=random_image(1, 3)))
     assert packed['inputs'][0].shape == (3, 1, 1)
     for scales in ((), (1.0, 0.0)):
@@ -80,12 +80,12 @@ def test_scales_are_positive_and_leave_a_pixel() -> None:
             PackWeakInputs(scales=scales)
 
 
-def match_pipeline() -> list[dict]:
+def match_pipeline():
     """The training augmentation of the configs, without loading."""
     return Config.fromfile(CONFIG).stage_match_pipeline[1:]
 
 
-def test_pixels_moved_in_are_the_mean_colour() -> None:
+def test_pixels_moved_in_are_the_mean_colour():
     cfg = next(t for t in match_pipeline() if t['type'] == 'RandAugment')
     augment = TRANSFORMS.build(cfg)
     np.random.seed(0)
@@ -97,7 +97,7 @@ def test_pixels_moved_in_are_the_mean_colour() -> None:
             assert (104, 116, 124) in corners, (transform, corners)
 
 
-def test_fast_crops_are_those_of_pillow() -> None:
+def test_fast_crops_are_those_of_pillow():
     """The same draws, so their distribution is unchanged; the values differ by rounding."""
     config = Config.fromfile(CONFIG)
     fast, slow = TRANSFORMS.build(config.random_crop), TRANSFORMS.build(config.pillow_crop)
@@ -117,14 +117,14 @@ def test_fast_crops_are_those_of_pillow() -> None:
 class Numbers(BaseDataset):
     """Nine items without files."""
 
-    def load_data_list(self) -> list[dict]:
+    def load_data_list(self):
         return [dict(img_id=f'{n}') for n in range(9)]
 
 
-def test_an_image_is_seeded_by_seed_epoch_and_name_alone() -> None:
+def test_an_image_is_seeded_by_seed_epoch_and_name_alone():
     pipeline = [dict(type='SeedEachImage'), lambda results: np.random.randint(2**31)]
 
-    def epoch(loader: DataLoader, seed: int, number: int) -> list[int]:
+    def epoch(loader, seed, number):
         for transform in _seeded_transforms(loader.dataset):
             transform.start_epoch(seed, number)
         return torch.cat(list(loader)).tolist()

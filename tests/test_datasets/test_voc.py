@@ -1,7 +1,6 @@
 """PASCAL VOC: labels from XML or JSON, masks for evaluation, and a few real files."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +19,11 @@ SPLIT = 'ImageSets/Segmentation/train.txt'
 
 
 @pytest.fixture
-def root(make_voc_tree: Callable[..., Path]) -> Path:
+def root(make_voc_tree):
     return make_voc_tree(LABELS)
 
 
-def test_xml_and_json_labels_agree(root: Path) -> None:
+def test_xml_and_json_labels_agree(root):
     from_xml = WeakVOCDataset(SPLIT, data_root=str(root))
     from_json = WeakVOCDataset(SPLIT, data_root=str(root), label_file='labels.json')
     for i, names in enumerate(LABELS.values()):
@@ -35,7 +34,7 @@ def test_xml_and_json_labels_agree(root: Path) -> None:
     assert 'seg_map_path' not in from_xml.get_data_info(0)
 
 
-def test_classes_of_ones_own_in_the_layout_of_voc(root: Path) -> None:
+def test_classes_of_ones_own_in_the_layout_of_voc(root):
     for img_id, name in zip(LABELS, ('Dog', 'cup'), strict=True):
         text = f'<annotation><object><name>{name}</name></object></annotation>'
         (root / f'Annotations/{img_id}.xml').write_text(text)
@@ -50,7 +49,7 @@ def test_classes_of_ones_own_in_the_layout_of_voc(root: Path) -> None:
         WeakVOCDataset(SPLIT, data_root=str(root), class_names=['Dog', 'cup'])
 
 
-def test_subset_of_classes_drops_other_labels(root: Path) -> None:
+def test_subset_of_classes_drops_other_labels(root):
     metainfo = dict(classes=('background', 'tvmonitor', 'person'))
     (root / 'ints.json').write_text(json.dumps({'2007_000001': [14, 11], '2007_000002': [19]}))
     for label_file in (None, 'ints.json'):
@@ -84,20 +83,20 @@ QUADRATIC = f'<!DOCTYPE a [<!ENTITY x "{"x" * 50_000}">]><annotation>{"&x;" * 50
         ('<annotation><object><name>persn</name></object></annotation>', "mean 'person'"),
     ],
 )
-def test_bad_annotations(root: Path, text: str, message: str) -> None:
+def test_bad_annotations(root, text, message):
     (root / 'Annotations/2007_000002.xml').write_text(text)
     with pytest.raises(ValueError, match=f'(?s)2007_000002.*{message}'):
         WeakVOCDataset(SPLIT, data_root=str(root))
 
 
-def test_missing_annotation(root: Path) -> None:
+def test_missing_annotation(root):
     (root / 'Annotations/2007_000001.xml').unlink()
     with pytest.raises(FileNotFoundError, match='annotation missing: .*000001.xml.*label_file'):
         WeakVOCDataset(SPLIT, data_root=str(root))
     assert len(WeakVOCDataset(SPLIT, 'labels.json', data_root=str(root))) == 2
 
 
-def config_datasets(root: Path, split: str, label_file: str | None) -> tuple:
+def config_datasets(root, split, label_file):
     cfg = Config.fromfile(CONFIG)
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         loader.dataset.update(data_root=str(root), ann_file=split, label_file=label_file)
@@ -106,7 +105,7 @@ def config_datasets(root: Path, split: str, label_file: str | None) -> tuple:
     return cfg, train, val
 
 
-def test_config_pipelines(root: Path) -> None:
+def test_config_pipelines(root):
     cfg, train, val = config_datasets(root, SPLIT, None)
     for pipeline in (cfg.stage_match_pipeline, cfg.stage_prompt_pipeline):
         train.set_pipeline(pipeline)
@@ -122,7 +121,7 @@ def test_config_pipelines(root: Path) -> None:
     assert item['data_samples'].seg_map_path.endswith('SegmentationClassAug/2007_000001.png')
 
 
-def test_mmseg_inferencer_takes_the_test_pipeline(root: Path) -> None:
+def test_mmseg_inferencer_takes_the_test_pipeline(root):
     # It looks for 'LoadImageFromFile' by name and drops LoadAnnotations.
     inferencer = MMSegInferencer.__new__(MMSegInferencer)
     pipeline = inferencer._init_pipeline(Config.fromfile(CONFIG))

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +26,7 @@ MASKS = dict(img_path='JPEGImages', seg_map_path='SegmentationClassAug')
 
 
 @pytest.fixture
-def root(make_voc_tree: Callable[..., Path]) -> Path:
+def root(make_voc_tree):
     root = make_voc_tree(LABELS)
     for path in (root / 'SegmentationClassAug').iterdir():
         mask = read_mask(path)
@@ -37,7 +36,7 @@ def root(make_voc_tree: Callable[..., Path]) -> Path:
     return root
 
 
-def build(root: Path, **kwargs) -> WeakLabelDataset:
+def build(root, **kwargs):
     defaults = dict(
         data_root=str(root),
         ann_file='ImageSets/Segmentation/train.txt',
@@ -49,15 +48,15 @@ def build(root: Path, **kwargs) -> WeakLabelDataset:
     return WeakLabelDataset(**{**defaults, **kwargs})
 
 
-def write_labels(root: Path, labels: object) -> None:
+def write_labels(root, labels):
     (root / 'labels.json').write_text(json.dumps(labels))
 
 
-def write_split(root: Path, text: str) -> None:
+def write_split(root, text):
     (root / 'ImageSets/Segmentation/train.txt').write_text(text)
 
 
-def test_items_of_both_modes(root: Path) -> None:
+def test_items_of_both_modes(root):
     train, test = build(root), build(root, test_mode=True)
     expected = {'a': [1, 0, 0], 'b': [1, 0, 1], 'c': [0, 0, 0]}
     for dataset in (train, test):
@@ -76,7 +75,7 @@ def test_items_of_both_modes(root: Path) -> None:
     assert test.get_cat_ids(1) == [0, 2]
 
 
-def test_indices_mean_object_classes(root: Path) -> None:
+def test_indices_mean_object_classes(root):
     write_labels(root, {'a': [0], 'b': [2, 'cat', 'cat'], 'c': [], 'other': ['not checked']})
     dataset = build(root, test_mode=True)
     labels = [dataset.get_data_info(i)['image_labels'].tolist() for i in range(3)]
@@ -84,16 +83,14 @@ def test_indices_mean_object_classes(root: Path) -> None:
 
 
 @pytest.fixture
-def logged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def logged(monkeypatch):
     """What the data sets log."""
     found: list[str] = []
     monkeypatch.setattr(weak_label, 'print_log', lambda message, **_: found.append(message))
     return found
 
 
-def test_negatives_and_classes_that_cannot_be_learned_are_named(
-    root: Path, logged: list[str]
-) -> None:
+def test_negatives_and_classes_that_cannot_be_learned_are_named(root, logged):
     assert len(build(root)) == 3
     assert '1 of 3 images have no label: negatives' in logged[0] and 'shows car' in logged[1]
     assert len(build(root, skip_unlabelled=True)) == 2
@@ -118,13 +115,13 @@ def test_negatives_and_classes_that_cannot_be_learned_are_named(
         {'a': [1], 'b': [0], 'c': [0]},
     ],
 )
-def test_multi_hot_rows_are_no_indices(root: Path, labels: dict) -> None:
+def test_multi_hot_rows_are_no_indices(root, labels):
     write_labels(root, labels)
     with pytest.raises(ValueError, match='labels.json.*multi-hot'):
         build(root, class_names=CLASSES[: len(labels['a'])])
 
 
-def test_masks_that_show_none_of_their_labels_are_refused(root: Path) -> None:
+def test_masks_that_show_none_of_their_labels_are_refused(root):
     write_labels(root, {'a': ['cat'], 'b': ['cat'], 'c': ['cat']})
     masks = [root / f'SegmentationClassAug/{i}.png' for i in 'abc']
     for ids in ([0, 255], [0, 2]):  # 255 for the object; the ids of another order of classes
@@ -141,7 +138,7 @@ def test_masks_that_show_none_of_their_labels_are_refused(root: Path) -> None:
         build(root, test_mode=True)
 
 
-def test_several_image_suffixes(root: Path) -> None:
+def test_several_image_suffixes(root):
     with Image.open(root / 'JPEGImages/b.jpg') as image:
         image.save(root / 'JPEGImages/b.png')
     (root / 'JPEGImages/b.jpg').unlink()
@@ -153,7 +150,7 @@ def test_several_image_suffixes(root: Path) -> None:
     assert dataset[1]['inputs'].shape == (3, 40, 60)
 
 
-def test_training_works_without_masks(root: Path) -> None:
+def test_training_works_without_masks(root):
     shutil.rmtree(root / 'SegmentationClassAug')
     loader: DataLoader = DataLoader(
         build(root), batch_size=2, num_workers=1, collate_fn=pseudo_collate, drop_last=True
@@ -178,12 +175,12 @@ def test_training_works_without_masks(root: Path) -> None:
         ConfigDict(type='LoadBiomedicalAnnotation'),
     ],
 )
-def test_training_pipeline_must_not_load_annotations(root: Path, loader: dict) -> None:
+def test_training_pipeline_must_not_load_annotations(root, loader):
     with pytest.raises(ValueError, match='the training path never opens a mask'):
         build(root).set_pipeline([LOAD, loader])
 
 
-def test_built_transforms_are_checked_too(root: Path) -> None:
+def test_built_transforms_are_checked_too(root):
     transforms = build(root, test_mode=True).pipeline.transforms
     with pytest.raises(ValueError, match='the training path never opens a mask'):
         build(root, pipeline=transforms)
@@ -203,13 +200,13 @@ def test_built_transforms_are_checked_too(root: Path) -> None:
         ([['a', 'cat']], r'labels.json holds a JSON list; expected an object'),
     ],
 )
-def test_bad_labels(root: Path, labels: object, message: str) -> None:
+def test_bad_labels(root, labels, message):
     write_labels(root, labels)
     with pytest.raises(ValueError, match=message):
         build(root)
 
 
-def test_label_file_absent_or_no_json(root: Path) -> None:
+def test_label_file_absent_or_no_json(root):
     with pytest.raises(ValueError, match='label_file is not set'):
         build(root, label_file=None)
     with pytest.raises(FileNotFoundError, match='label_file .*nothing.json does not exist'):
@@ -219,7 +216,7 @@ def test_label_file_absent_or_no_json(root: Path) -> None:
         build(root)
 
 
-def test_missing_split_list_and_images(root: Path) -> None:
+def test_missing_split_list_and_images(root):
     with pytest.raises(FileNotFoundError, match='split list .*val.txt does not exist'):
         build(root, ann_file='ImageSets/Segmentation/val.txt')
     with pytest.raises(ValueError, match='ann_file is not set'):
@@ -231,7 +228,7 @@ def test_missing_split_list_and_images(root: Path) -> None:
         build(root, data_prefix=dict(img_path='Images'))
 
 
-def test_ids_in_subfolders(root: Path) -> None:
+def test_ids_in_subfolders(root):
     (root / 'JPEGImages/sub').mkdir()
     (root / 'JPEGImages/a.jpg').rename(root / 'JPEGImages/sub/a.jpg')
     write_split(root, 'sub/a\n')
@@ -239,7 +236,7 @@ def test_ids_in_subfolders(root: Path) -> None:
     assert build(root)[0]['data_samples'].img_id == 'sub/a'
 
 
-def test_damaged_files_are_named_not_replaced(root: Path) -> None:
+def test_damaged_files_are_named_not_replaced(root):
     for path in (root / 'JPEGImages/b.jpg', root / 'SegmentationClassAug/c.png'):
         path.write_bytes(path.read_bytes()[:-30])
     for test_mode in (False, True):
@@ -251,7 +248,7 @@ def test_damaged_files_are_named_not_replaced(root: Path) -> None:
         dataset[2]
 
 
-def test_pipeline_that_returns_none(root: Path) -> None:
+def test_pipeline_that_returns_none(root):
     for step, message in ((lambda results: None, 'returned None'), (abs, 'TypeError')):
         with pytest.raises(RunError, match=f'a.jpg.*{message}'):
             build(root, pipeline=[step])[0]
@@ -266,12 +263,12 @@ def test_pipeline_that_returns_none(root: Path) -> None:
         (dict(class_names='water'), "'water' is not a registered data set"),
     ],
 )
-def test_classes_that_contradict(root: Path, options: dict, message: str) -> None:
+def test_classes_that_contradict(root, options, message):
     with pytest.raises(ValueError, match=message):
         build(root, **options)
 
 
-def test_reading_can_be_postponed(root: Path) -> None:
+def test_reading_can_be_postponed(root):
     write_split(root, '')
     dataset = build(root, lazy_init=True)
     assert dataset.object_classes == CLASSES

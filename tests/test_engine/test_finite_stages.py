@@ -60,10 +60,7 @@ def train_spoilt(config):
         after(hook, *arguments, **options)
         skipped.append(hook._skipped)
 
-    with (
-        spoiling({1}, ranks=(1,)),
-        mock.patch.object(FiniteStepHook, 'after_train_iter', record),
-    ):
+    with spoiling({1}, ranks=(1,)), mock.patch.object(FiniteStepHook, 'after_train_iter', record):
         tool('train.py', config)
     rank = os.environ['RANK']
     Path(config).with_name(f'skipped{rank}.json').write_text(json.dumps(skipped))

@@ -9,13 +9,7 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from run_tool import run_tool
 
-from semples_mmseg.figures.words import (
-    NOUNS,
-    encode_words,
-    nearest_words,
-    read_words,
-    words_table,
-)
+from semples_mmseg.figures.words import NOUNS, encode_words, nearest_words, read_words, words_table
 
 
 def test_the_shipped_list_is_whole():
@@ -31,10 +25,7 @@ def test_the_shipped_list_is_whole():
 
 @pytest.mark.parametrize(
     ('content', 'message'),
-    [
-        (b'# nothing\n', 'has no words'),
-        (b'caf\xe9\n', 'is not a text in UTF-8'),
-    ],
+    [(b'# nothing\n', 'has no words'), (b'caf\xe9\n', 'is not a text in UTF-8')],
 )
 def test_wrong_lists_are_named(tmp_path, content, message):
     path = tmp_path / 'words.txt'

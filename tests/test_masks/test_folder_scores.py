@@ -7,11 +7,7 @@ import pytest
 from PIL import Image
 from run_tool import run_tool
 
-from semples_mmseg.masks.scores import (
-    class_names,
-    score_folder,
-    segmentation_scores,
-)
+from semples_mmseg.masks.scores import class_names, score_folder, segmentation_scores
 from semples_mmseg.utils.label_png import write_mask
 
 NAMES = ['background', 'cat', 'dog', 'owl']

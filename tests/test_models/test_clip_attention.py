@@ -15,8 +15,7 @@ from semples_mmseg.models.stages import STAGES
 
 CLIP = dict(
     model=dict(
-        TINY_CLIP,
-        vision_cfg=dict(image_size=32, layers=3, width=32, patch_size=8, head_width=16),
+        TINY_CLIP, vision_cfg=dict(image_size=32, layers=3, width=32, patch_size=8, head_width=16)
     ),
     pretrained=None,
 )

@@ -35,11 +35,7 @@ def photo(tmp_path):
 
 def packed(photo, max_side, *steps, labels=(1, 0, 1)):
     pipeline = Compose(
-        [
-            dict(type='LoadCheckedImage'),
-            dict(type='LimitSide', max_side=max_side),
-            *steps,
-        ]
+        [dict(type='LoadCheckedImage'), dict(type='LimitSide', max_side=max_side), *steps]
     )
     item = dict(img_path=photo, img_id='a', image_labels=np.array(labels, np.float32))
     return pseudo_collate([pipeline(item)])

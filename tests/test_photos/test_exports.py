@@ -22,7 +22,7 @@ from scipy import ndimage
 
 from semples_mmseg.photos.exports.folders import outlines
 from semples_mmseg.photos.exports.json_formats import encode_brush
-from semples_mmseg.photos.exports.labelled import LabelledPhotos, labelled_folder
+from semples_mmseg.photos.exports.labelled import labelled_folder
 from semples_mmseg.photos.exports.writing import write_masks
 from semples_mmseg.photos.imports.shapes import decode_brush
 from semples_mmseg.utils.label_png import read_mask, write_classes, write_mask
@@ -31,7 +31,7 @@ CLASSES = ('background', 'cat & dog', 'tree')
 NAMES = ('a.jpg', 'sub/a.jpg', 'sub/b.png')
 
 
-def draw() -> dict[str, np.ndarray]:
+def draw():
     """A mask with a hole and two pieces, one that fills the picture, and one without any class."""
     first = np.zeros((40, 60), np.uint8)
     first[5:30, 5:30] = 1
@@ -47,7 +47,7 @@ def draw() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def labelled(tmp_path: Path) -> LabelledPhotos:
+def labelled(tmp_path):
     masks, photos = tmp_path / 'masks', tmp_path / 'photos'
     for name, mask in draw().items():
         (photos / name).parent.mkdir(parents=True, exist_ok=True)
@@ -60,13 +60,13 @@ def labelled(tmp_path: Path) -> LabelledPhotos:
     return labelled_folder(masks, photos)
 
 
-def truth(name: str) -> np.ndarray:
+def truth(name):
     mask = draw()[name]
     return np.where(mask == 255, 0, mask)
 
 
 @pytest.mark.parametrize(('split', 'annotations'), [(False, 3), (True, 4)])
-def test_coco(labelled: LabelledPhotos, tmp_path: Path, split: bool, annotations: int) -> None:
+def test_coco(labelled, tmp_path, split, annotations):
     write_masks(labelled, 'coco', tmp_path / 'masks.json', split=split)
     coco = COCO(str(tmp_path / 'masks.json'))
     assert coco.cats == {
@@ -83,7 +83,7 @@ def test_coco(labelled: LabelledPhotos, tmp_path: Path, split: bool, annotations
         np.testing.assert_array_equal(label, truth(image['file_name']))
 
 
-def test_labelme(labelled: LabelledPhotos, tmp_path: Path) -> None:
+def test_labelme(labelled, tmp_path):
     out = tmp_path / 'labelme'
     write_masks(labelled, 'labelme', out)
     for name in NAMES:
@@ -94,7 +94,7 @@ def test_labelme(labelled: LabelledPhotos, tmp_path: Path) -> None:
         assert {shape['shape_type'] for shape in content['shapes']} <= {'mask'}
 
 
-def test_cvat(labelled: LabelledPhotos, tmp_path: Path) -> None:
+def test_cvat(labelled, tmp_path):
     many = np.zeros((60, 40), np.uint8)  # more pieces than CVAT has colours
     many[::2, ::2] = np.arange(600).reshape(30, 20) % 2 + 1
     write_mask(labelled.masks / 'sub/b.png', many)
@@ -120,7 +120,7 @@ def test_cvat(labelled: LabelledPhotos, tmp_path: Path) -> None:
     assert kinds == [4, 1, 3]
 
 
-def test_voc(labelled: LabelledPhotos, tmp_path: Path) -> None:
+def test_voc(labelled, tmp_path):
     write_masks(labelled, 'voc', tmp_path / 'voc')
     for stem, name in zip(('a', 'sub__a', 'b'), NAMES, strict=True):
         file = tmp_path / f'voc/SegmentationClass/{stem}.png'
@@ -132,7 +132,7 @@ def test_voc(labelled: LabelledPhotos, tmp_path: Path) -> None:
     assert listed == ['a', 'sub__a', 'b']
 
 
-def test_yolo(labelled: LabelledPhotos, tmp_path: Path) -> None:
+def test_yolo(labelled, tmp_path):
     write_masks(labelled, 'yolo', tmp_path / 'yolo')
     lines = (tmp_path / 'yolo/labels/a.txt').read_text().splitlines()
     assert sorted(line.split()[0] for line in lines) == ['0', '0', '1']
@@ -142,7 +142,7 @@ def test_yolo(labelled: LabelledPhotos, tmp_path: Path) -> None:
     assert lists == [['./images/a.jpg', './images/sub__a.jpg'], ['./images/b.png']]
 
 
-def test_no_mask_takes_the_place_of_another(tmp_path: Path) -> None:
+def test_no_mask_takes_the_place_of_another(tmp_path):
     """Photos of one name in two folders, and names that differ in case or look like a path."""
     names = ('x/b', 'y/b', 'x__b', 'B', 'z/B')
     for number, name in enumerate(names):
@@ -161,7 +161,7 @@ def test_no_mask_takes_the_place_of_another(tmp_path: Path) -> None:
         assert len({name for name in archive.namelist() if 'Class/' in name}) == len(names)
 
 
-def test_what_a_format_cannot_hold(labelled: LabelledPhotos, tmp_path: Path) -> None:
+def test_what_a_format_cannot_hold(labelled, tmp_path):
     named = replace(labelled, classes=('background', 'a:b', 'tree'))
     with pytest.raises(ValueError, match="'a:b'.*--format"):
         write_masks(named, 'cvat', tmp_path / 'm.zip')
@@ -176,7 +176,7 @@ def test_what_a_format_cannot_hold(labelled: LabelledPhotos, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize('to_pixels', [np.floor, np.rint])
-def test_filled_outlines_are_the_regions(to_pixels: np.ufunc) -> None:
+def test_filled_outlines_are_the_regions(to_pixels):
     """Also those of a point or a line of pixels at the edge, whichever way a tool rounds."""
     rng = np.random.default_rng(0)
     noise = cv2.GaussianBlur(rng.random((120, 160)), (0, 0), 4)
@@ -192,14 +192,14 @@ def test_filled_outlines_are_the_regions(to_pixels: np.ufunc) -> None:
     assert not (drawn & ~filled).any() and (filled & ~drawn.astype(bool)).sum() <= small
 
 
-def test_long_runs_of_a_brush() -> None:
+def test_long_runs_of_a_brush():
     """Longer than the 65,536 bytes that one count holds."""
     region = np.zeros((300, 300), bool)
     region[100:250] = True
     np.testing.assert_array_equal(decode_brush(encode_brush(region), (300, 300)), region)
 
 
-def test_label_studio(labelled: LabelledPhotos, tmp_path: Path) -> None:
+def test_label_studio(labelled, tmp_path):
     write_masks(labelled, 'labelstudio', tmp_path / 'tasks.json', url='/data/')
     tasks = json.loads((tmp_path / 'tasks.json').read_text())
     assert [task['data']['image'] for task in tasks] == [f'/data/{name}' for name in NAMES]
@@ -215,7 +215,7 @@ OUTPUTS = dict(
 
 
 @pytest.mark.parametrize('format', OUTPUTS)
-def test_the_tools_read_them(labelled: LabelledPhotos, tmp_path: Path, format: str) -> None:
+def test_the_tools_read_them(labelled, tmp_path, format):
     reader = os.environ.get('EXPORT_READERS')
     if not reader:
         pytest.skip('EXPORT_READERS names no interpreter with the libraries of the label tools')
@@ -243,7 +243,7 @@ def test_the_tools_read_them(labelled: LabelledPhotos, tmp_path: Path, format: s
         np.testing.assert_array_equal(label, expected)
 
 
-def test_the_tool(labelled: LabelledPhotos, tmp_path: Path) -> None:
+def test_the_tool(labelled, tmp_path):
     folders = (labelled.masks, labelled.photos)
     out = tmp_path / 'voc'
     assert run_tool('export_masks.py', *folders, '--format', 'voc', '--out', out) == 0

@@ -60,7 +60,7 @@ from semples_mmseg.photos.tags import read_tagged
         (',\n', 'no row'),
     ],
 )
-def test_errors_name_file_and_row(four_photos: Path, tmp_path: Path, text: str, words: str) -> None:
+def test_errors_name_file_and_row(four_photos, tmp_path, text, words):
     table = tmp_path / 'tags.csv'
     table.write_text(text)
     Image.new('RGB', (8, 6)).save(four_photos / '7.png')
@@ -101,9 +101,7 @@ def test_errors_name_file_and_row(four_photos: Path, tmp_path: Path, text: str, 
         ('image,tag\nC:\\photos\\A.JPG,cafe\u0301\nb,café\n', 'café', 'more than.*: 1, .*a.jpg'),
     ],
 )
-def test_tables_as_people_have_them(
-    four_photos: Path, tmp_path: Path, text: str, tags: str, note: str
-) -> None:
+def test_tables_as_people_have_them(four_photos, tmp_path, text, tags, note):
     table = tmp_path / 'tags'
     encoding = 'cp1252' if '1252' in note else 'utf-16' if '\t' in text else 'utf-8'
     table.write_bytes(text.encode(encoding))
@@ -112,7 +110,7 @@ def test_tables_as_people_have_them(
     assert len(result.notes) == bool(note) and re.search(note, ''.join(result.notes))
 
 
-def test_excel_files(four_photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_excel_files(four_photos, tmp_path, monkeypatch):
     table = tmp_path / 'tags'
     with zipfile.ZipFile(table, 'w') as file:
         file.writestr('xl/workbook.xml', 'damaged')
@@ -130,9 +128,7 @@ def test_excel_files(four_photos: Path, tmp_path: Path, monkeypatch: pytest.Monk
     assert dict(read_tagged(four_photos, table).tags) == {'7.png': ('cat', 'dog'), 'a.jpg': ()}
 
 
-def test_classes_of_other_names_and_photos_that_are_missing(
-    four_photos: Path, tmp_path: Path
-) -> None:
+def test_classes_of_other_names_and_photos_that_are_missing(four_photos, tmp_path):
     table, classes = tmp_path / 'tags.csv', tmp_path / 'classes.txt'
     classes.write_text('player|football player\ntv/monitor\n')
     table.write_text('image,tag\na,Player;tv/monitor\nb,blurry\n')
@@ -157,7 +153,7 @@ def test_classes_of_other_names_and_photos_that_are_missing(
     Path(whole).unlink()
 
 
-def test_a_name_of_two_photos(four_photos: Path, tmp_path: Path) -> None:
+def test_a_name_of_two_photos(four_photos, tmp_path):
     Image.new('RGB', (8, 6)).save(four_photos / 'far/a.jpg')
     table = tmp_path / 'tags.csv'
     table.write_text('image,tag\nb,cat\n')
@@ -168,7 +164,7 @@ def test_a_name_of_two_photos(four_photos: Path, tmp_path: Path) -> None:
     assert dict(read_tagged(four_photos, table).tags) == {'a.jpg': ('cat',), 'far/a.jpg': ('dog',)}
 
 
-def test_the_tool_makes_a_data_set(four_photos: Path, tmp_path: Path) -> None:
+def test_the_tool_makes_a_data_set(four_photos, tmp_path):
     table, out = tmp_path / 'tags.csv', tmp_path / 'mine'
     table.write_text('image,tag\na,cat\nb,dog;cat\nc d,\nä,dog\ngone.jpg,cat\n', encoding='utf-8')
     classes = tmp_path / 'classes.txt'

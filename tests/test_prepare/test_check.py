@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from mmengine.config import Config
 from PIL import Image
 from run_tool import run_tool
 
-from semples_mmseg.prepare.check import FINDINGS, Report, check_dataset
+from semples_mmseg.prepare.check import FINDINGS, check_dataset
 from semples_mmseg.prepare.named import dataset_of_folders, datasets_of_config
 from semples_mmseg.utils.label_png import write_mask
 
@@ -23,11 +22,11 @@ LIST = 'ImageSets/Segmentation/train.txt'
 
 
 @pytest.fixture
-def root(make_voc_tree: Callable[..., Path]) -> Path:
+def root(make_voc_tree):
     return make_voc_tree(LABELS)
 
 
-def check(root: Path, workers: int = 1, **options) -> Report:
+def check(root, workers=1, **options):
     defaults = dict(
         images='JPEGImages',
         dataset='voc',
@@ -40,12 +39,12 @@ def check(root: Path, workers: int = 1, **options) -> Report:
     return check_dataset(dataset, 'set', workers)
 
 
-def found(report: Report) -> dict[str, dict[str, str]]:
+def found(report):
     assert tuple(report.findings) == FINDINGS
     return {kind: images for kind, images in report.findings.items() if images}
 
 
-def test_clean_set_and_its_counts(root: Path) -> None:
+def test_clean_set_and_its_counts(root):
     for workers in (1, 2):
         report = check(root, workers)
         assert report.clean and found(report) == {} and report.images == 4
@@ -56,13 +55,13 @@ def test_clean_set_and_its_counts(root: Path) -> None:
 
 
 @pytest.mark.parametrize('options', [dict(label_file=None), dict(ann_file=''), dict(masks=None)])
-def test_annotations_no_list_no_masks(root: Path, options: dict) -> None:
+def test_annotations_no_list_no_masks(root, options):
     report = check(root, **options)
     assert report.clean and report.images == 4 and report.labelled['person'] == 2
     assert (report.masked is None) == ('masks' in options)
 
 
-def test_everything_that_can_be_wrong(root: Path) -> None:
+def test_everything_that_can_be_wrong(root):
     images, masks = root / 'JPEGImages', root / 'SegmentationClassAug'
     for i in 'efghij':
         for folder, end in ((images, 'jpg'), (masks, 'png')):
@@ -101,7 +100,7 @@ def test_everything_that_can_be_wrong(root: Path) -> None:
     assert report.labelled['person'] == 7 and report.labelled['dog'] == 0
 
 
-def test_bad_annotations_are_told_from_the_good(root: Path) -> None:
+def test_bad_annotations_are_told_from_the_good(root):
     (root / 'Annotations/a.xml').unlink()
     (root / 'Annotations/b.xml').write_text('<html/>')
     report = check(root, label_file=None)
@@ -110,7 +109,7 @@ def test_bad_annotations_are_told_from_the_good(root: Path) -> None:
     assert {k: n for k, n in report.labelled.items() if n} == dict(person=1)
 
 
-def test_classes_of_ones_own(root: Path) -> None:
+def test_classes_of_ones_own(root):
     (root / 'labels.json').write_text(json.dumps(dict(a=['cup'], b=['cup', 'key'], c=[], d=[0])))
     report = check(root, dataset=None, classes=['cup', 'key'], masks=None)
     assert report.clean and report.labelled == dict(cup=3, key=1)
@@ -118,7 +117,7 @@ def test_classes_of_ones_own(root: Path) -> None:
     assert set(report.findings['mask values out of range']) == {'a', 'b', 'c'}
 
 
-def test_systematic_disagreement_of_labels_and_masks(root: Path) -> None:
+def test_systematic_disagreement_of_labels_and_masks(root):
     (root / LIST).write_text('a\nb\nc\n')
     (root / 'labels.json').write_text(json.dumps(dict.fromkeys('abc', ['cup'])))
     own = dict(dataset=None, classes=['cup'])
@@ -132,7 +131,7 @@ def test_systematic_disagreement_of_labels_and_masks(root: Path) -> None:
     assert check(root, **own).clean  # a third agree: a note
 
 
-def test_classes_in_another_order(make_voc_tree: Callable[..., Path]) -> None:
+def test_classes_in_another_order(make_voc_tree):
     labels = {f'p{n}': [['cat'], ['dog'], ['cat', 'dog']][n % 3] for n in range(12)}
     root = make_voc_tree(labels)
     for img_id, names in labels.items():
@@ -148,7 +147,7 @@ def test_classes_in_another_order(make_voc_tree: Callable[..., Path]) -> None:
         data.full_init()
 
 
-def test_pictures_of_another_bit_depth(root: Path) -> None:
+def test_pictures_of_another_bit_depth(root):
     grey = np.linspace(0, 4095, 2400).astype(np.uint16).reshape(40, 60)
     for i in 'abc':
         Image.fromarray(grey).save(root / f'JPEGImages/{i}.jpg', format='PNG')
@@ -157,7 +156,7 @@ def test_pictures_of_another_bit_depth(root: Path) -> None:
     assert check(root).clean  # half of the images may be dark
 
 
-def test_suffixes_and_hidden_files(root: Path) -> None:
+def test_suffixes_and_hidden_files(root):
     images = root / 'JPEGImages'
     (images / 'a.jpg').rename(images / 'a.JPG')
     (images / '._b.jpg').write_bytes(b'x')
@@ -178,7 +177,7 @@ def test_suffixes_and_hidden_files(root: Path) -> None:
     assert 'there is a.JPG' in check(root).findings['images missing']['a']
 
 
-def test_data_sets_of_a_config(root: Path) -> None:
+def test_data_sets_of_a_config(root):
     config = Config.fromfile(REPO / 'configs/_base_/datasets/voc12_weak.py')
     for key in ('train', 'val', 'test', 'pseudo_mask'):
         config[f'{key}_dataloader'].dataset.update(data_root=str(root), ann_file=LIST)
@@ -195,7 +194,7 @@ def test_data_sets_of_a_config(root: Path) -> None:
         datasets_of_config(Config(dict(train_dataloader=dict(dataset=dict(type='ADE20KDataset')))))
 
 
-def test_command_line(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_command_line(root, tmp_path, capsys):
     options = ['--dataset', 'voc', '--root', root, '--list', LIST, '--labels', 'labels.json']
     options += ['--masks', 'SegmentationClassAug', '--workers', '1']
     assert run_tool(TOOL, *options) == 0
@@ -224,7 +223,7 @@ def test_command_line(root: Path, tmp_path: Path, capsys: pytest.CaptureFixture)
         (['--config', 'none.py'], 'none.py'),
     ],
 )
-def test_nothing_to_check(root: Path, options: list[str], message: str) -> None:
+def test_nothing_to_check(root, options, message):
     what = (
         ['--dataset', 'voc'] if {'--dataset', '--classes', '--config'}.isdisjoint(options) else []
     )

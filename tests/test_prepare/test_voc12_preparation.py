@@ -2,8 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +11,7 @@ from PIL import Image
 from run_tool import run_tool
 
 from semples_mmseg.datasets import WeakVOCDataset
-from semples_mmseg.prepare.voc12 import CLASSES, PreparedVOC, prepare_voc, read_sbd_mask
+from semples_mmseg.prepare.voc12 import CLASSES, prepare_voc, read_sbd_mask
 from semples_mmseg.utils.label_png import full_palette, read_mask, write_mask
 
 LABELS = {
@@ -27,7 +25,7 @@ TRAIN_AUG = [*TRAIN, '2008_000003']
 
 
 @pytest.fixture
-def root(make_voc_tree: Callable[..., Path]) -> Path:
+def root(make_voc_tree):
     """A tiny VOC2012 with all masks, as the community passes it round."""
     root = make_voc_tree(LABELS)
     lists = root / 'ImageSets/Segmentation'
@@ -38,7 +36,7 @@ def root(make_voc_tree: Callable[..., Path]) -> Path:
 
 
 @pytest.fixture
-def sbd(root: Path) -> Path:
+def sbd(root):
     """The same set as VOC's and SBD's own downloads: MATLAB files for images VOC has no mask of."""
     aug, own = root / 'SegmentationClassAug', root / 'SegmentationClass'
     own.mkdir()
@@ -56,7 +54,7 @@ def sbd(root: Path) -> Path:
     return release
 
 
-def save_sbd(path: Path, label: np.ndarray) -> None:
+def save_sbd(path, label):
     """Write a class annotation with the fields, types and compression of the release."""
     boundaries = np.empty((20, 1), object)
     for k in range(20):
@@ -69,20 +67,20 @@ def save_sbd(path: Path, label: np.ndarray) -> None:
     scipy.io.savemat(path, dict(GTcls=content), do_compression=True)
 
 
-def prepare(root: Path, **options) -> PreparedVOC:
+def prepare(root, **options):
     return prepare_voc(root, **{**dict(subset=True, workers=1), **options})
 
 
-def snapshot(root: Path) -> dict[str, tuple[int, bytes]]:
+def snapshot(root):
     files = (path for path in root.rglob('*') if path.is_file())
     return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
 
-def read_list(root: Path, split: str) -> list[str]:
+def read_list(root, split):
     return (root / f'ImageSets/Segmentation/{split}.txt').read_text().split()
 
 
-def test_annotations_and_masks_as_they_are(root: Path) -> None:
+def test_annotations_and_masks_as_they_are(root):
     (root / 'SegmentationClassAug/._2007_000001.png').write_bytes(b'of macOS')
     before = snapshot(root)
     done = prepare(root)
@@ -107,7 +105,7 @@ def test_annotations_and_masks_as_they_are(root: Path) -> None:
     assert {path.name: path.read_bytes() for path in copies} == masks
 
 
-def test_sbd_release(root: Path, sbd: Path) -> None:
+def test_sbd_release(root, sbd):
     own = {path.name: path.read_bytes() for path in (root / 'SegmentationClass').iterdir()}
     done = prepare(root, sbd=sbd)
     assert done.counts == dict(train_aug=3, train=2, val=1) and done.masks_made == 4
@@ -122,7 +120,7 @@ def test_sbd_release(root: Path, sbd: Path) -> None:
     assert np.array_equal(label, expected) and set(np.unique(label)) == {0, 8}
 
 
-def test_a_stopped_run_is_continued(root: Path, sbd: Path) -> None:
+def test_a_stopped_run_is_continued(root, sbd):
     prepare(root, sbd=sbd)
     complete = {k: content for k, (_, content) in snapshot(root).items()}
     for name in ('SegmentationClassAug/2008_000003.png', 'image_labels.json'):
@@ -135,7 +133,7 @@ def test_a_stopped_run_is_continued(root: Path, sbd: Path) -> None:
 
 
 @pytest.mark.parametrize('removed', [('2007_000001', '2008_000003'), tuple(LABELS)])
-def test_labels_from_masks_without_annotations(root: Path, removed: tuple[str, ...]) -> None:
+def test_labels_from_masks_without_annotations(root, removed):
     for i in removed:  # objects the mask does not show tell the two sources apart
         (root / f'Annotations/{i}.xml').unlink()
     for i in set(LABELS) - set(removed):
@@ -149,11 +147,11 @@ def test_labels_from_masks_without_annotations(root: Path, removed: tuple[str, .
     }
 
 
-def stray_value(root: Path) -> None:
+def stray_value(root):
     write_mask(root / 'SegmentationClassAug/2007_000002.png', np.full((4, 4), 77))
 
 
-def invalid_chunk(root: Path) -> None:
+def invalid_chunk(root):
     path = root / 'SegmentationClassAug/2007_000002.png'
     write_mask(path, np.random.default_rng(0).integers(0, 21, (400, 400)))
     before, name, after = path.read_bytes().rpartition(b'IDAT')
@@ -161,29 +159,29 @@ def invalid_chunk(root: Path) -> None:
     path.write_bytes(before + b'I\x00AT' + after)
 
 
-def unknown_class(root: Path) -> None:
+def unknown_class(root):
     text = '<annotation><object><name>persn</name></object></annotation>'
     (root / 'Annotations/2008_000003.xml').write_text(text)
 
 
-def missing_images(root: Path) -> None:
+def missing_images(root):
     for i in LABELS:
         (root / f'JPEGImages/{i}.jpg').unlink()
 
 
-def missing_mask(root: Path) -> None:
+def missing_mask(root):
     (root / 'SegmentationClassAug/2008_000004.png').unlink()
 
 
-def no_masks(root: Path) -> None:
+def no_masks(root):
     shutil.rmtree(root / 'SegmentationClassAug')
 
 
-def other_list(root: Path) -> None:
+def other_list(root):
     (root / 'ImageSets/Segmentation/train_aug.txt').write_text('2007_000001\n2009_000009\n')
 
 
-def other_labels(root: Path) -> None:
+def other_labels(root):
     (root / 'image_labels.json').write_text('{"2007_000001": ["dog"]}')
 
 
@@ -200,9 +198,7 @@ def other_labels(root: Path) -> None:
         (other_labels, 'image_labels.json.*--overwrite'),
     ],
 )
-def test_bad_input_is_named_and_nothing_written(
-    root: Path, damage: Callable[[Path], None], message: str
-) -> None:
+def test_bad_input_is_named_and_nothing_written(root, damage, message):
     damage(root)
     before = snapshot(root)
     with pytest.raises((ValueError, OSError), match=message):
@@ -210,7 +206,7 @@ def test_bad_input_is_named_and_nothing_written(
     assert snapshot(root) == before
 
 
-def test_lists_are_overwritten_on_request_and_kept_in_another_order(root: Path) -> None:
+def test_lists_are_overwritten_on_request_and_kept_in_another_order(root):
     other_list(root)
     other_labels(root)
     assert len(prepare(root, overwrite=True).written) == 2
@@ -222,7 +218,7 @@ def test_lists_are_overwritten_on_request_and_kept_in_another_order(root: Path) 
     assert path.read_text() == '\n'.join(reversed(TRAIN_AUG))
 
 
-def test_bad_sbd_release(root: Path, sbd: Path) -> None:
+def test_bad_sbd_release(root, sbd):
     with pytest.raises(FileNotFoundError, match=r'cls does not exist; .*benchmark_RELEASE'):
         prepare(root, sbd=root)
     path = sbd / 'dataset/cls/2008_000003.mat'
@@ -240,7 +236,7 @@ def test_bad_sbd_release(root: Path, sbd: Path) -> None:
         prepare(root, sbd=sbd)
 
 
-def test_command_line(root: Path, capsys: pytest.CaptureFixture) -> None:
+def test_command_line(root, capsys):
     tool = 'dataset_converters/voc.py'
     before = snapshot(root)
     with pytest.raises(ValueError, match='train_aug has 3, not 10582; train has 2.*--subset'):

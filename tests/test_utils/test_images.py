@@ -29,13 +29,13 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
 GREY16 = np.linspace(0, 65535, 600).astype(np.uint16).reshape(20, 30)
 
 
-def encoded(image: Image.Image, kind: str, **options) -> bytes:
+def encoded(image, kind, **options):
     stream = io.BytesIO()
     image.save(stream, kind, **options)
     return stream.getvalue()
 
 
-def turned(orientation: int) -> Image.Exif:
+def turned(orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     return exif
@@ -84,7 +84,7 @@ def test_of_16_bit_greys_the_upper_8_bits_are_kept(kind):
             decode_image(encoded(Image.fromarray(GREY16.astype(dtype) * 2), 'TIFF'), 'a.tif')
 
 
-def png_with(kind: bytes, data: bytes) -> bytes:
+def png_with(kind, data):
     good = encoded(Image.fromarray(PIXELS), 'PNG')
     check = struct.pack('>I', zlib.crc32(kind + data))
     return good[:33] + struct.pack('>I', len(data)) + kind + data + check + good[33:]
@@ -205,8 +205,7 @@ def pictures():
 
 
 @pytest.mark.parametrize(
-    'config',
-    ['semples/voc_refine', 'semples/coco_refine', 'segmenter/segmenter_demo'],
+    'config', ['semples/voc_refine', 'semples/coco_refine', 'segmenter/segmenter_demo']
 )
 def test_mmsegs_inferencers_read_what_the_data_sets_read(config, tmp_path, request):
     config = Config.fromfile(request.config.rootpath / f'configs/{config}.py')

@@ -24,9 +24,7 @@ with FileLock(sys.argv[1] + '/.lock', timeout=0):
 def held(tmp_path):
     """A process that holds a folder until its input ends."""
     process = subprocess.Popen(
-        [sys.executable, '-c', HOLD, str(tmp_path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        [sys.executable, '-c', HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert process.stdout.readline() == b'held\n'
     yield process

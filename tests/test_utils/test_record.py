@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +12,7 @@ from semples_mmseg.utils.record import Record
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> tuple[Path, dict[str, Path]]:
+def made(tmp_path):
     """A complete result ``masks`` of a file and of a folder."""
     (tmp_path / 'photos').mkdir()
     for name in ('photos/a', 'photos/.hidden', 'weights'):
@@ -28,11 +27,11 @@ def made(tmp_path: Path) -> tuple[Path, dict[str, Path]]:
     return tmp_path, inputs
 
 
-def state(folder: Path, inputs: dict[str, Path], grows: bool = False, **settings: object) -> str:
+def state(folder, inputs, grows=False, **settings):
     return Record(folder / 'out').state('masks', dict(dict(seed=0), **settings), inputs, grows)
 
 
-def test_complete_wherever_it_is(made, tmp_path_factory) -> None:
+def test_complete_wherever_it_is(made, tmp_path_factory):
     folder, inputs = made
     assert state(folder, inputs) == 'complete'
     os.utime(inputs['weights'], (1, 1))  # a clock that was wrong: the content counts
@@ -45,7 +44,7 @@ def test_complete_wherever_it_is(made, tmp_path_factory) -> None:
     assert Record(folder / 'out').unchanged('masks', {'photos/a': folder / 'photos' / 'a'})
 
 
-def test_what_differs_is_named(made) -> None:
+def test_what_differs_is_named(made):
     folder, inputs = made
     with pytest.raises(ValueError, match='seed 0 there, 1 now.*another --out'):
         state(folder, inputs, seed=1)
@@ -68,7 +67,7 @@ def test_what_differs_is_named(made) -> None:
         state(folder, inputs)
 
 
-def test_outputs_are_watched(made) -> None:
+def test_outputs_are_watched(made):
     folder, inputs = made
     mask = folder / 'out' / 'a.png'
     mask.write_text('MASK')
@@ -78,7 +77,7 @@ def test_outputs_are_watched(made) -> None:
     assert state(folder, inputs) == 'unfinished'
 
 
-def test_inputs_may_be_added_and_those_without_a_result_replaced(made) -> None:
+def test_inputs_may_be_added_and_those_without_a_result_replaced(made):
     folder, inputs = made
     inputs['bad'] = folder / 'bad'
     inputs['bad'].write_text('cannot be read')
@@ -91,7 +90,7 @@ def test_inputs_may_be_added_and_those_without_a_result_replaced(made) -> None:
         state(folder, inputs)
 
 
-def test_numbers_that_json_has_not_are_read_back(made) -> None:
+def test_numbers_that_json_has_not_are_read_back(made):
     folder, inputs = made
     record = Record(folder / 'out')
     record.begin('scores', dict(side=float('inf')), inputs, miou=float('nan'))
@@ -100,7 +99,7 @@ def test_numbers_that_json_has_not_are_read_back(made) -> None:
     assert read_json(folder / 'metrics.json') == dict(mIoU=None, IoU=[1.0, None])
 
 
-def test_anew_and_forgotten(made) -> None:
+def test_anew_and_forgotten(made):
     folder, inputs = made
     record = Record(folder / 'out')
     assert record.begin('masks', dict(seed=1), inputs, anew=True) == 'new'
@@ -116,7 +115,7 @@ ENTRY = dict(settings={}, inputs={}, outputs=None, about={})
 @pytest.mark.parametrize(
     'content', ['{', [], 3, {}, ENTRY | dict(about=None), ENTRY | dict(inputs={'a': ['1', 2, 3]})]
 )
-def test_a_damaged_file_is_refused(made, content: object) -> None:
+def test_a_damaged_file_is_refused(made, content):
     folder, inputs = made
     text = content if content == '{' else json.dumps(dict(masks=content))
     (folder / 'out' / 'record.json').write_text(str(text))
@@ -124,7 +123,7 @@ def test_a_damaged_file_is_refused(made, content: object) -> None:
         state(folder, inputs)
 
 
-def test_folders_of_the_version_before_are_refused(tmp_path: Path) -> None:
+def test_folders_of_the_version_before_are_refused(tmp_path):
     (tmp_path / 'run.json').write_text('{}')
     with pytest.raises(ValueError, match=r'run\.json.*0\.3\.0.*--out'):
         Record(tmp_path)

@@ -9,7 +9,7 @@ from semples_mmseg.utils import sizes
 from semples_mmseg.utils.sizes import enlarged_labels, resized_label
 
 
-def whole(scores: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def whole(scores, size):
     large = F.interpolate(torch.from_numpy(scores)[None], size, mode='bilinear')[0]
     return large.argmax(0).numpy()
 

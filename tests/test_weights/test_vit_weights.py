@@ -103,10 +103,7 @@ def test_the_segmenters_encoder_gives_timms_features(tmp_path, told, name):
     FILES[name](theirs, tmp_path / name)
     images = torch.randn(2, 3, 64, 64)
     torch.testing.assert_close(
-        encoder(tmp_path / name)(images)[0],
-        theirs.forward_features(images),
-        rtol=1e-5,
-        atol=1e-5,
+        encoder(tmp_path / name)(images)[0], theirs.forward_features(images), rtol=1e-5, atol=1e-5
     )
     head = 'head.layers.head' if 'mmpretrain' in name else 'head'
     assert len(told) == 1 and str(tmp_path / name) in told[0]

@@ -31,10 +31,7 @@ def main() -> None:
 
     weights = convert_file(args.source, args.target, args.kind)
     print(f'{weights.path}: {weights.layout}')
-    for title, names in (
-        ('used', weights.sources.values()),
-        ('unused', weights.unused),
-    ):
+    for title, names in (('used', weights.sources.values()), ('unused', weights.unused)):
         print(f'{title} ({len(names)}): {", ".join(names) or "none"}')
     print(f'written to {args.target}')
 
