@@ -21,6 +21,7 @@ from .segmentors.cam_segmentor import CAMSegmentor
 from .segmentors.data_preprocessor import CAMDataPreprocessor
 from .segmentors.semples import SemPLeS
 from .segmentors.windowed import ProbabilityTTA, WindowedEncoderDecoder
+from .timm_backbone import FastTIMMBackbone
 
 __all__ = [
     'AdaptiveAttentionFusion',
@@ -30,6 +31,7 @@ __all__ = [
     'CLIPAttentionGenerator',
     'CLIPImageHead',
     'CLIPTextHead',
+    'FastTIMMBackbone',
     'GeneratorOutput',
     'GradientClippingLoss',
     'MCTformerGenerator',

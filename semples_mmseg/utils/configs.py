@@ -146,7 +146,7 @@ def arguments(built: Callable) -> Known:
     calls = [built]
     if inspect.isclass(built):
         calls = [vars(base)['__init__'] for base in built.__mro__ if '__init__' in vars(base)]
-    ours = str(built.__module__).startswith('semples_mmseg.')
+    ours = True
     known = Known(frozenset(), False, getattr(built, '__name__', str(built)))
     for call in calls:
         try:
@@ -158,8 +158,9 @@ def arguments(built: Callable) -> Known:
         named = [p for p in given if p.kind in kinds and p.name != 'self']
         if call is calls[0]:
             known = known._replace(needs=tuple(p.name for p in named if p.default is p.empty))
-        if ours or call is calls[0]:
+        if ours:
             known = known._replace(closed=not passes)
+        ours = ours and str(getattr(call, '__module__', '')).startswith('semples_mmseg.')
         known = known._replace(names=known.names.union(p.name for p in named))
         if not passes:
             break
