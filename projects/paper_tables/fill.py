@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from statistics import mean, stdev
 
+from semples_mmseg.runs.tables import row as line
+from semples_mmseg.runs.tables import spread
 from semples_mmseg.utils.errors import Missing
 from semples_mmseg.utils.files import read_json
 
@@ -78,25 +79,15 @@ def fill(number: int, runs: list[tuple[str, Path]]) -> str:
     """The table as Markdown; ``runs`` are rows and folders."""
     columns, published = _COLUMNS.get(number, dict(seed='seeds')), _PUBLISHED[number]
     lines = [f'**Table {number}: {TITLES[number]}, mIoU in %**', '']
-    lines += [_line(['row', 'figures', *columns.values()])]
-    lines += [_line(['---'] * (2 + len(columns)))]
+    lines += [line('row', 'figures', *columns.values()), line(*['---'] * (2 + len(columns)))]
     for row in dict.fromkeys([*published, *(row for row, _ in runs)]):
         ours = [figures(folder) for name, folder in runs if name == row]
         if row in published:
-            lines.append(_line([row, 'published', *published[row]]))
+            lines.append(line(row, 'published', *published[row]))
         if ours:
-            cells = [_cell([run[key] for run in ours if key in run]) for key in columns]
-            lines.append(_line([row, f'ours, {len(ours)}', *cells]))
+            cells = [spread([run[key] for run in ours if key in run]) for key in columns]
+            lines.append(line(row, f'ours, {len(ours)}', *cells))
     return '\n'.join(lines)
-
-
-def _line(cells: list[str]) -> str:
-    return f'| {" | ".join(cells)} |'
-
-
-def _cell(values: list[float]) -> str:
-    spread = f' ± {stdev(values):.1f}' if len(values) > 1 else ''
-    return f'{mean(values):.1f}{spread}' if values else '-'
 
 
 if __name__ == '__main__':

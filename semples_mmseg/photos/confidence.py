@@ -78,13 +78,14 @@ def cell(text: str) -> str:
     return _BEGIN.sub(r"\1'", text)
 
 
+def class_iou(first: np.ndarray, second: np.ndarray, number: int) -> float:
+    """IoU of the pixels of one id in two label maps; 0 where neither has it."""
+    one, other = first == number, second == number
+    union = np.count_nonzero(one | other)
+    return np.count_nonzero(one & other) / union if union else 0.0
+
+
 def _agreement(job: tuple[Path, Path, list[int]]) -> list[tuple[float, float]]:
     """IoU of two label maps, and share of the first, for each of some ids."""
     mask, prediction = read_mask(job[0]), read_mask(job[1])
-    found = []
-    for number in job[2]:
-        first, second = mask == number, prediction == number
-        union = np.count_nonzero(first | second)
-        iou = np.count_nonzero(first & second) / union if union else 0.0
-        found.append((iou, float(first.mean())))
-    return found
+    return [(class_iou(mask, prediction, k), float((mask == k).mean())) for k in job[2]]

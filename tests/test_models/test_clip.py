@@ -142,6 +142,8 @@ def test_parts_of_a_batch_have_the_gradients_of_the_whole(tiny_clip, weights):
     assert kept[1] > 5 * 2 * 5 * 32 * 4  # of each block several times its tokens
     with pytest.raises(ValueError, match='max_batch must be at least 1 or None, got 0'):
         CLIPImageHead(dict(model=tiny_clip, pretrained=None), max_batch=0)
+    with pytest.raises(ValueError, match='input_size is 48, but this CLIP embeds positions'):
+        CLIPImageHead(dict(model=tiny_clip, pretrained=None), input_size=48)
 
 
 @pytest.mark.parametrize('kind', ['vit', 'resnet', 'coca'])

@@ -6,6 +6,7 @@ import timm
 import torch
 from mmseg.registry import MODELS
 
+from semples_mmseg.models.clip.image_head import CLIPImageHead
 from semples_mmseg.models.clip.loading import build_clip, save_small_clip, untrained_clip
 
 ROWS = [0, 13, 269, 49406, 49407]
@@ -48,6 +49,8 @@ def test_a_small_clip_comes_back_with_its_trunk_and_zeros_for_other_tokens(trunk
         )
         features = classifier.forward_head(classifier.forward_features(images), pre_logits=True)
         torch.testing.assert_close(found.visual.trunk(images), features)
+        head = CLIPImageHead(found, input_size=48)
+        assert head(head.prepare(images)).shape == (2, 8) and head.input_size == (48, 48)
     table = found.token_embedding.weight.detach()
     assert table[ROWS].any(1).all() and table.any(1).sum() == len(ROWS)
     with pytest.raises(ValueError, match=r'missing: .*visual\.trunk'):

@@ -189,7 +189,7 @@ def test_table_of_the_study(tmp_path: Path) -> None:
         return dict(seeds=seeds, segmenter=dict(mIoU=60.0), nearest_words=list(HABITATS))
 
     path = tmp_path / 'page.md'
-    path.write_text(f'before\n{study_table.BEGIN}\nold\n{study_table.END}\nafter\n')
+    path.write_text('before\n<!-- study: begin -->\nold\n<!-- study: end -->\nafter\n')
     study_table.write_table(dict(one=cell(50.0, 48.0), two=cell(52.0, 51.0)), path)
     text = path.read_text()
     assert text.startswith('before\n') and text.endswith('after\n') and 'old' not in text

@@ -32,6 +32,8 @@ class CLIPImageHead(nn.Module):
             with less memory, for one more forward pass.
         dtype: ``'bfloat16'`` or ``'float16'`` runs the encoder in mixed precision with weights
             that are rounded once; ``None`` runs it in the precision of training.
+        input_size: Side of CLIP's images, in place of its own; for networks of convolutions, which
+            have no embeddings of positions.
         streamline: Whether the image side of ``clip`` is frozen and rewritten in place to compute
             less. ``False`` leaves it as it is, as ``encoder.clip``, which a stage can train.
     """
@@ -48,6 +50,7 @@ class CLIPImageHead(nn.Module):
         max_batch: int | None = None,
         dtype: str | None = None,
         streamline: bool = True,
+        input_size: int | None = None,
     ) -> None:
         super().__init__()
         if normalization not in ('clip', 'input'):
@@ -58,7 +61,12 @@ class CLIPImageHead(nn.Module):
             raise Refusal(f'image_head.max_batch must be at least 1 or None, got {max_batch}')
         self.max_batch = max_batch
         visual = as_clip(clip).visual
-        size = visual.image_size
+        size = input_size or visual.image_size
+        if input_size and any('pos' in name for name, _ in visual.named_parameters()):
+            raise Refusal(
+                f'image_head.input_size is {input_size}, but this CLIP embeds positions and takes '
+                f'images of {visual.image_size} alone: leave it out'
+            )
         self.encoder = Encoder(visual, frozen=streamline)
         self.encoder.run_in(dtype, 'image_head.dtype')
         self.input_size: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)

@@ -1,0 +1,78 @@
+"""A cell of the study: all stages and directions on one data set, with one seed."""
+
+title = 'SemPLeS on real photos'
+needed = 'projects/real_photos/prepare.py writes the folder of the data set'
+places = dict(data='data/real_photos/msrc')
+values = dict(seed=0, stage_0=[], semples=[], segmenter=[], small_lambda=0.05, large_lambda=1.0)
+here, configs = '../projects/real_photos/', '../projects/real_photos/configs/'
+seed = 'randomness.seed={seed}'
+listed = ['{data}/' + name for name in ('classes.txt', 'labels.json', 'train.txt')]
+scored = [*listed[:2], '{data}/scored.txt', '{data}/held.txt', '{data}/masks']
+stage_0, trained = '{run}/stage_0/classify.pth', '{run}/semples/'
+match, prompt, refine = trained + 'match.pth', trained + 'prompt.pth', trained + 'refine.pth'
+weights, rolled = '{run}/segmenter/weights.pth', '{run}/rolled.pth'
+
+
+def step(name, tool, config, arguments, options, inputs, outputs, length=10, **others):
+    """A step that works with a config of the study."""
+    config = configs + config + '.py'
+    return dict(others, name=name, tool=tool, config=config, arguments=arguments, options=options,
+                inputs=inputs, outputs=outputs, length=length)  # fmt: skip
+
+
+def train(name, config, options, inputs, left, length, stage=()):
+    """A step that trains in the folder of its name."""
+    place = '{run}/' + name
+    arguments = [*(['--stage', stage] if stage else []), '--work-dir', place]
+    outputs = [place + '/' + file + '.pth' for file in left]
+    return step(name, 'train.py', config, arguments, [*options, seed], inputs, outputs, length,
+                resume=['--resume'], folder=place)  # fmt: skip
+
+
+def refined(name, start=prompt, option=(), config='semples'):
+    """Stage (c) from the weights of stage 0, with the prompts of another file."""
+    options = ['{semples}', 'load_from=' + start, *option]
+    options += ['stages.2.restore.mask_generator=' + stage_0]
+    return train(name, config, options, [stage_0, start], ['refine'], 20, 'refine')
+
+
+def measured(name, cams, arguments=(), inputs=()):
+    """Measures the CAMs of weights, by name."""
+    out, inputs = '{run}/' + name + '.json', [prompt, *cams.values(), *scored, *inputs]
+    arguments = ['--prompts', prompt, '--out', out, *arguments, '--weights']
+    arguments += [key + '=' + path for key, path in cams.items()]
+    return step(name, here + 'measure.py', 'semples', arguments, ['{semples}'], inputs, [out], 20)
+
+
+masks, predictions, test = '{run}/masks', '{run}/predictions', ['--work-dir', '{run}/test']
+main = [
+    train('stage_0', 'stage_0', ['{stage_0}'], listed, ['classify'], 30),
+    train('semples', 'semples', ['{semples}', 'load_from=' + stage_0], [stage_0, *listed],
+          ['match', 'prompt', 'refine'], 50),
+    step('masks', 'make_pseudo_masks.py', 'semples', [refine, '--out', masks, *test],
+         ['{semples}', seed], [refine, *listed], [masks], 20, folder=masks),
+    train('segmenter', 'segmenter',
+          ['{segmenter}', 'train_dataloader.dataset.data_prefix.seg_map_path=' + masks],
+          [masks, *listed, *scored], ['weights'], 30),
+    step('predictions', 'test.py', 'segmenter', [weights, '--out', predictions, *test],
+         ['{segmenter}'], [weights, *scored], [predictions], folder=predictions),
+    measured('main', dict(stage_0=stage_0, match=match, refine=refine),
+             ['--masks', masks, '--predictions', predictions], [masks, predictions]),
+    dict(name='words', tool='visualize.py', inputs=[refine], outputs=['{run}/words.json'],
+         arguments=['words', '{root}/projects/real_photos/configs/semples.py', refine,
+                    '--json', '{run}/words.json', *test], options=['{semples}'], length=1),
+]  # fmt: skip
+directions = ['no_text', 'other_prompts', 'manual', 'small_lambda', 'large_lambda']
+steps = main + [
+    train('no_text_prompts', 'semples',
+          ['{semples}', 'load_from=' + match, 'model.losses.prompt.text_weight=0.0'],
+          [match, *listed], ['prompt'], 10, 'prompt'),
+    refined('no_text', '{run}/no_text_prompts/prompt.pth'),
+    step('rolled', here + 'measure.py', 'semples', ['--prompts', prompt, '--out', rolled], [],
+         [prompt], [rolled], 1),
+    refined('other_prompts', rolled),
+    refined('manual', match, config='manual'),
+    refined('small_lambda', option=['model.losses.refine.weight={small_lambda}']),
+    refined('large_lambda', option=['model.losses.refine.weight={large_lambda}']),
+    measured('directions', {name: '{run}/' + name + '/refine.pth' for name in directions}),
+]  # fmt: skip
