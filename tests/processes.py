@@ -48,8 +48,8 @@ class Killer(Hook):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def draw_images(root, number):
-    """Random images, masks and labels; more than half of the images show nothing."""
+def draw_images(root, number, shown=None):
+    """Random images, masks and labels; by default more than half of the images show nothing."""
     rng = np.random.default_rng(0)
     labels = {}
     for folder in ('images', 'masks'):
@@ -57,6 +57,7 @@ def draw_images(root, number):
     for index in range(number):
         name = f'img{index:02}'
         present = [] if rng.random() < 0.6 else sorted({*rng.integers(1, 4, 2).tolist()})
+        present = shown[index] if shown else present
         labels[name] = [CLASSES[label] for label in present]
         Image.fromarray(rng.integers(0, 256, (48, 56, 3), np.uint8)).save(
             root / f'images/{name}.png'
@@ -69,8 +70,15 @@ def draw_images(root, number):
     (root / 'list.txt').write_text('\n'.join(labels))
 
 
-def write_config(folder, data, stages, hooks=(), **changes):
-    """Write the config of a staged run without anything random; return its path."""
+def write_config(folder, data, *arguments, **changes):
+    """Write what ``make_config`` makes; return the path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    make_config(data, *arguments, **changes).dump(folder / 'config.py')
+    return folder / 'config.py'
+
+
+def make_config(data, stages, hooks=(), **changes):
+    """The config of a staged run without anything random."""
     dataset = dict(
         type='WeakLabelDataset',
         data_root=str(data),
@@ -131,9 +139,7 @@ def write_config(folder, data, stages, hooks=(), **changes):
         )
     )
     config.merge_from_dict(changes)
-    folder.mkdir(parents=True, exist_ok=True)
-    config.dump(folder / 'config.py')
-    return folder / 'config.py'
+    return config
 
 
 def launch(number, function, *arguments, restarts=0):

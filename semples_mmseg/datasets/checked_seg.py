@@ -40,7 +40,6 @@ class CheckedSegDataset(BaseSegDataset):
         img_suffix: Suffix of the images, or several: the first one that a file has is taken.
         pipeline: Transforms; ``LoadImageFromFile`` with Pillow loads as ``LoadCheckedImage``.
         lazy_init: Postpone reading lists and files (and their checks) to the first use.
-        **kwargs: Passed on to ``mmseg.datasets.BaseSegDataset``.
 
     Raises:
         Refusal: If list, masks or classes do not fit; the message names file, key and fix.

@@ -41,7 +41,6 @@ class LoadCheckedImage(LoadImageFromFile):
     Args:
         color_type: ``'color'``, or ``'color_ignore_orientation'``, which does not rotate photos.
         imdecode_backend: ``'pillow'``.
-        **kwargs: See ``mmcv.transforms.LoadImageFromFile``.
     """
 
     def __init__(

@@ -40,9 +40,7 @@ class WeakLabelDataset(CheckedSegDataset):
         ann_file: Split list, relative to ``data_root``.
         label_file: JSON file of the image-level labels, relative to ``data_root``.
         skip_unlabelled: Leave images with an empty list of labels out of training.
-        data_root: Root of the relative paths.
         data_prefix: Folders ``img_path`` and, for evaluation, ``seg_map_path``.
-        test_mode: Whether this is for evaluation or prediction.
         **kwargs: Passed on to ``CheckedSegDataset``, whose errors it has too.
     """
 

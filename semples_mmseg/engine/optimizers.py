@@ -23,11 +23,7 @@ from ..utils.errors import Refusal
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class TrainableOptimWrapperConstructor(DefaultOptimWrapperConstructor):
-    """MMEngine's constructor, without the parameters that need no gradient.
-
-    Raises:
-        Refusal: If nothing in the model trains.
-    """
+    """MMEngine's constructor, without the parameters that need no gradient; some have to."""
 
     def __call__(self, model: nn.Module) -> OptimWrapper:
         logger = MMLogger.get_current_instance()
@@ -98,8 +94,6 @@ class WarmupCosineLR(CosineAnnealingLR):
         f(t) = m + (b - m) (1 + cos(pi t / T)) / 2  from then on
 
     Args:
-        optimizer: The optimizer or its wrapper.
-        *args: As of ``CosineAnnealingLR``.
         warmup: W.
         start: s.
         eta_min: m.
@@ -138,8 +132,6 @@ class PolyRatioLR(PolyLR):
     last step has the minimum.
 
     Args:
-        optimizer: The optimizer or its wrapper.
-        *args: As of ``PolyLR``.
         eta_min_ratio: The minimum r as a share of each group's initial value, 0..1.
         reach_minimum: ``False`` takes S = end - begin as published, so that the minimum is that of
             the step after the last.

@@ -24,10 +24,6 @@ def process_group(config: Config) -> Iterator[None]:
     """Join the processes that the config's launcher has started, for the duration of a block.
 
     It works without GPUs too, where MMEngine's Runner does not. Nothing happens without a launcher.
-
-    Raises:
-        Refusal: If torchrun has not started this process, or it has no GPU where others have.
-        RunError: If another process dies or does not answer in time, on GPUs.
     """
     launcher, device = config.get('launcher', 'none'), get_device()
     if launcher != 'none' and device == 'cpu':

@@ -50,7 +50,6 @@ def picture_grid(
     Args:
         columns: Title of each column and its pictures from top to bottom, uint8 RGB of shape
             ``(H, W, 3)``; resized to fit into the cell, keeping their aspect ratio.
-        cell: Side of a cell in pixels.
         rows: Title of each row, written to the left of it; empty for none.
         captions: Texts below the pictures of some columns, by the column's title.
     """
@@ -104,8 +103,6 @@ def draw_cams(
         cams: Title of each checkpoint and its CAMs, see ``overlay_cam``.
         masks: Class ids ``(H, W)`` of each image, or ``None``; without any there is no column.
         palette: RGB of each id, for the masks.
-        rows: Titles of the rows.
-        cell: Side of a picture in pixels.
     """
     columns = {'image': list(images)}
     if any(mask is not None for mask in masks):

@@ -42,7 +42,6 @@ def prompt_maps(
     """Compare the parts of an image with text features.
 
     Args:
-        model: A ``SemPLeS``.
         image: uint8 RGB (H, W, 3), resized to CLIP's input size without its aspect ratio.
         features: (n, D) unit vectors, of ``model.prompt_features`` or
             ``model.text_head.encode_sentences``.
@@ -92,8 +91,6 @@ def draw_prompts(
         images: uint8 RGB (H, W, 3).
         maps: Of each image: the map of the learned prompt, then one for each of ``words``.
         words: The n words of the manual prompts; without any there are no columns for them.
-        rows: Titles of the rows.
-        cell: Side of a picture in pixels.
     """
     columns: dict[str, list[np.ndarray]] = {'image': list(images)}
     captions: dict[str, list[str]] = {}

@@ -31,22 +31,14 @@ SHARE = 0.65
 def foreground_fit(
     model: SemPLeS, pixels: Tensor, cams: Tensor, classes: Tensor, scores: Tensor
 ) -> Tensor:
-    """How well the hard masks of one image show their class without its background.
+    """How well the hard masks of one image show their class without its background, (T, n).
 
         log cos(v_f, u_f) + log(1 - cos(v_f, u_b))
 
-    where v_f is the CLIP feature of the image without the pixels that are labelled otherwise at a
-    background score. These are the two foreground terms of equation 3, with equal weights.
-
-    Args:
-        model: With learned prompts, in eval mode.
-        pixels: The image at CLIP's input size, (3, s, s).
-        cams: (n, H, W) in [0, 1], CAMs of its n > 0 present classes.
-        classes: (n,) their 0-based object classes.
-        scores: T background scores, on the device of the model.
-
-    Returns:
-        (T, n).
+    where v_f is the CLIP feature of the image without the pixels that are labelled otherwise at one
+    of T background ``scores``: the two foreground terms of equation 3, with equal weights.
+    ``pixels`` are the image at CLIP's input size, (3, s, s), ``cams`` (n, H, W) in [0, 1] of its
+    n > 0 present ``classes``, 0-based.
     """
     cams = enlarged(cams, pixels.shape[-2:])
     thresholds = scores.view(-1, 1, 1, 1)

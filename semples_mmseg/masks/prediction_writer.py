@@ -48,7 +48,6 @@ class PredictionWriter(BaseMetric):
         out_dir: Folder of the PNGs.
         img_dir: Folder of the images, for samples without ``img_id`` (those of MMSeg's
             ``PackSegInputs``): see ``image_id``.
-        kwargs: Of ``mmengine.evaluator.BaseMetric``.
     """
 
     default_prefix = ''  # none, without MMEngine's warning

@@ -148,7 +148,6 @@ class CRFEvaluator(Evaluator):
     their photo are refined at their own size, and the labels are enlarged. It needs pydensecrf.
 
     Args:
-        metrics: The metrics, as in any evaluator.
         preset: Published parameter set: ``'voc'`` or ``'coco'``.
         num_workers: Worker processes; 0 computes in this process.
         predicted_only: See ``crf_on_probabilities``.

@@ -164,7 +164,6 @@ class CAMMetric(BaseMetric):
         output_dir: Folder for the predicted label maps too, see ``PredictionWriter``; this
             is what ``--out`` of MMSeg's ``tools/test.py`` sets.
         keep_results: See MMSeg's ``IoUMetric``; the label maps are always kept.
-        kwargs: Of ``mmengine.evaluator.BaseMetric``.
 
     Raises:
         ValueError: For thresholds that do not ascend, and for a sample without CAMs or ground

@@ -38,7 +38,6 @@ class PseudoMaskWriter(BaseMetric):
             preset='voc')``, the object, or None.
         num_workers: Processes for a refinement that works in workers; by default one for every
             CPU core that the run may use. 0 refines in the model's process.
-        kwargs: Of ``mmengine.evaluator.BaseMetric``.
     """
 
     default_prefix = ''  # none, without MMEngine's warning

@@ -1,12 +1,7 @@
-"""How reliable the pseudo mask of each tag is, measured without pixel labels.
+"""How reliable the pseudo mask of each tag is, without pixel labels: its IoU with the Segmenter.
 
-The confidence of a photo and tag is the IoU of its pseudo mask with the prediction of the Segmenter
-for that class. The Segmenter is trained on all pseudo masks, so masks that do not fit the other
-photos have a low IoU. docs/own_photos.md compares it with the true IoU on the demo world.
-
-A spreadsheet runs a cell that begins like a formula; one that splits at ``;``, also the end of a
-name. A ``'`` is written before such places of photos and tags, and before a ``'`` there; reading
-takes it out.
+The Segmenter is trained on all pseudo masks, so masks that do not fit the others have a low IoU. In
+the table a ``'`` stands before what a spreadsheet would run or split; reading takes it out.
 """
 
 from __future__ import annotations

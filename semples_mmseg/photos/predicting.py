@@ -79,14 +79,8 @@ def load(
 def model_files(run: str | os.PathLike, trust: bool = False) -> list[Path]:
     """The files of a model: an ONNX file, or a description and a checkpoint.
 
-    Args:
-        run: See ``load``.
-        trust: Whether a folder may have a config, a Python program, in place of ``model.json``;
-            ``model.json`` is made from it if it is a model of ``fit``.
-
-    Raises:
-        Missing: If there is no model.
-        Refusal: If it needs ``trust``.
+    With ``trust`` a folder may have a config, a Python program, in place of ``model.json``, which
+    is made from it if it is a model of ``fit``. Without, a ``Refusal``.
     """
     path = Path(run)
     if path.is_file():
@@ -144,19 +138,9 @@ class Predicted(NamedTuple):
 
 
 def named_photos(sources: Sequence[str | os.PathLike], out: str | os.PathLike) -> dict[str, Path]:
-    """Photos by the name of their masks.
+    """Photos by the name of their masks: ``a/b`` for ``FOLDER/a/b.jpg``, see ``image_ids``.
 
-    Args:
-        sources: Photos, and folders with photos in them and below.
-        out: Folder of the masks; files in it are not taken as photos.
-
-    Returns:
-        ``a/b`` for ``FOLDER/a/b.jpg``, the file name for a single photo; with suffix where two
-        photos differ only in it (``image_ids``).
-
-    Raises:
-        Missing: If a source is not there, or a folder holds no photo.
-        Refusal: If two photos have the same mask file, or a folder of photos is ``out``.
+    A single photo has its file name. Files in ``out``, the folder of the masks, are not photos.
     """
     found: dict[str, Path] = {}
     for source in map(Path, sources):

@@ -1,22 +1,4 @@
-"""The files of a run on your own photos.
-
-===================== =============================================================================
-``record.json``       what the run was made from: photos, tags, classes, settings, and its results
-``data/``             ``list.txt``, ``labels.json``, ``classes.txt``: a ``WeakLabelDataset``
-``configs/``          ``semples.py`` and ``segmenter.py``, which ``tools/train.py`` reruns
-``semples/``          work folder of the stages: ``classify.pth`` ... ``refine.pth``, stages.json
-``masks/``            the pseudo masks, in the photos' folder tree, with ``classes.json``
-``predictions/``      predictions of the Segmenter for the same photos
-``confidence.csv``    for every photo and tag, how reliable its mask is
-``segmenter/``        work folder of the retraining
-``model/``            ``model.json``, ``segmenter.*`` and ``classes.json``: see ``model_out.py``
-``corrected/``        masks corrected by hand, written by ``semples-mmseg import``
-``retrained/``        a run of the Segmenter on them alone: see ``retrain.py``
-``overlays/``         with ``--overlays``: the pseudo masks over their photos
-``logs/``             the output of every step
-``report.html``       written by ``semples-mmseg report``
-===================== =============================================================================
-"""
+"""The files of a run on your own photos; docs/own_photos.md lists them."""
 
 from __future__ import annotations
 

@@ -197,11 +197,7 @@ def _json(path: Path, text: str, name: str) -> TagTable | tuple[str, Rows]:
         if {'images', 'annotations', 'categories'} <= keys:
             form = 'COCO JSON'
             return _coco(path, content)
-        if {'classes', 'labels'} <= keys and isinstance(content['labels'], dict):
-            form, classes = 'FiftyOne JSON', content['classes'] or []
-            labels = content['labels'].items()
-            content = {i: _fiftyone(value, classes) for i, value in labels}
-        elif 'imagePath' in keys:
+        if 'imagePath' in keys:
             form = 'labelme JSON'
             tags = [flag for flag, is_set in (content.get('flags') or {}).items() if is_set]
             tags += [shape['label'] for shape in content.get('shapes') or ()]
@@ -228,14 +224,6 @@ def _coco(path: Path, content: Mapping[str, Any]) -> TagTable:
         for image in content['images']
     ]
     return TagTable('COCO JSON', entries, tuple(named.values()))
-
-
-def _fiftyone(value: Any, classes: Sequence[str]) -> Any:
-    """Names in the labels of a photo: indices, names, objects with a ``label``, or a list."""
-    if isinstance(value, list):
-        return [_fiftyone(item, classes) for item in value]
-    value = value['label'] if isinstance(value, dict) else value
-    return classes[value] if isinstance(value, int) else value
 
 
 def _label_studio(task: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,8 +57,7 @@ def read_options(texts: Iterable[str]) -> dict[str, Any]:
 def read_config(path: str | Path, options: Iterable[str] = ()) -> Config:
     """Read a config, and change it by options ``key=value``, which are not checked.
 
-    Raises:
-        Refusal: If it cannot be read; the message names the file (perhaps a base) and the line.
+    An error names the file, perhaps a base, and the line.
     """
     if '{{' in os.path.abspath(path):  # filled in wherever a config names its folder
         raise Refusal(f'{path}: MMEngine takes {{{{ in a path for a variable: rename the folder')

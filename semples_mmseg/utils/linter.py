@@ -77,9 +77,7 @@ def lint(config: Config) -> None:
 
     What MMEngine builds is never refused: arguments that it adds itself, classes that take any
     argument, types of packages that are not installed.
-
-    Raises:
-        Refusal: For the first mistake. Names the config's file, the dotted key and the right one.
+    The ``Refusal`` names the config's file, the dotted key of the first mistake, and the right one.
     """
     for mistake in _mistakes(config.to_dict()):
         raise Refusal(f'{config.filename or "the config"}: {mistake}')

@@ -50,7 +50,6 @@ class Record:
     so runs and photos can be copied and moved.
 
     Args:
-        folder: The folder.
         way: What a user can do where results were made from something else, the end of messages.
 
     Raises:
@@ -82,8 +81,6 @@ class Record:
         """Compare a result with what it would be made from now; nothing is written.
 
         Args:
-            name: Name of the result.
-            settings: JSON data.
             inputs: Files and folders by name. The names are recorded, not the paths.
             grows: Whether each input has an output of its own, so that inputs may be added or left
                 out. A result with new inputs is unfinished.
@@ -129,14 +126,10 @@ class Record:
         """Record that a result is complete.
 
         Args:
-            name: Name of the result, which was begun.
             outputs: Its files and folders, below that of the record.
             unused: Names of inputs that nothing was made from, such as photos that cannot be read;
                 they are forgotten, so that they may be replaced.
             about: See ``begin``.
-
-        Raises:
-            Missing: If an output is missing.
         """
         entry, unused = self._entries[name], set(unused)
         files = _expand({os.path.relpath(path, self.folder): Path(path) for path in outputs})

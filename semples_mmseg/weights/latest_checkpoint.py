@@ -17,14 +17,11 @@ _NAME = re.compile(r'(?P<start>\D*)(?P<number>\d+)\.pth')
 
 
 def latest_whole_checkpoint(work_dir: str | Path, out_dir: str | None = None) -> str | None:
-    """Find the checkpoint that a run continues from; None if the folder has none and never had one.
+    """Find the checkpoint that a run continues from; None if it has none and never had one.
 
-    It is the one that the file ``last_checkpoint`` names, by its file name in the run's own folder:
-    so a moved run goes on. If it is damaged, there is a warning and the one with the next lower
-    number is taken; without a readable ``last_checkpoint``, the one with the highest number. If all
-    are damaged or missing, it is an error: the user decides whether to start anew.
-
-    With ``default_hooks.checkpoint.out_dir`` checkpoints are in the folder of the run's name there;
+    It is the one that ``last_checkpoint`` names, by its file name in the run's own folder: so a
+    moved run goes on. Where it is damaged, a warning, and the one with the next lower number; if
+    all are, an error. With ``out_dir`` of the hook they are in the folder of the run's name there;
     below an address such as ``s3://...`` the named one is returned unchecked.
     """
     pointer = Path(work_dir) / POINTER

@@ -125,18 +125,10 @@ KINDS = ('auto', *_LAYOUTS)
 
 
 def read_weights(path: str | Path, kind: str = 'auto') -> Weights:
-    """Read a file of weights and rename its tensors to our names.
+    """Read a file of weights and rename its tensors to our names; see ``read_state_dict``.
 
-    Published weights for COCO have 90 outputs; the 80 of annotated categories are taken.
-
-    Args:
-        path: See ``read_state_dict``.
-        kind: One of ``KINDS``; ``'auto'`` recognises it by the names, and keeps names of no
-            published layout.
-
-    Raises:
-        FileNotFoundError: If the file is not there.
-        ValueError: If it cannot be read safely or is not of that kind.
+    Published weights for COCO have 90 outputs; the 80 of annotated categories are taken. ``kind``
+    is one of ``KINDS``; ``'auto'`` recognises it by the names, and keeps those of no known layout.
     """
     return name_weights(resolve(path), read_state_dict(path), kind)
 

@@ -33,17 +33,9 @@ def with_scheme(path: str) -> str:
 def load_weights(module: nn.Module, path: str, prefix: str | None = None) -> None:
     """Load a file of weights into a module and log which tensors were used.
 
-    If no name fits, those below ``backbone.`` are tried, as MMPretrain names a whole classifier.
-
-    Args:
-        module: The module.
-        path: See ``read_weights``.
-        prefix: Only names with this prefix are loaded, without it; e.g. ``mask_generator.``.
-
-    Raises:
-        Missing: If the file is not there.
-        Refusal: If it cannot be read safely, has nothing for this module, or tensors of other
-            shapes than the module's.
+    Only names with ``prefix`` are loaded, without it. If no name fits, those below ``backbone.``
+    are tried, as MMPretrain names a whole classifier. Refused are files that cannot be read safely,
+    have nothing for this module, or tensors of other shapes.
     """
     weights = read_weights(path)
     own = module.state_dict()

@@ -19,10 +19,7 @@ from mmseg.registry import HOOKS
 from processes import draw_images, write_config
 
 TRAIN = Path(__file__).parents[2] / 'tools' / 'train.py'
-STAGES = [
-    dict(name='match', epochs=1, batch_size=4),
-    dict(name='refine', epochs=1, batch_size=4),
-]
+STAGES = [dict(name='match', epochs=1, batch_size=4), dict(name='refine', epochs=1, batch_size=4)]
 SHARED = Path('/dev/shm')
 LIBC = ctypes.CDLL(None, use_errno=True)
 PRIVATE, RECURSIVE, NEW_NAMESPACE = 1 << 18, 1 << 14, 1 << 17

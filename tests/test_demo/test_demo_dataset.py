@@ -18,11 +18,11 @@ SIZES = dict(train=6, val=3)
 
 
 @pytest.fixture(scope='module')
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def root(tmp_path_factory):
     return make_demo_set(tmp_path_factory.mktemp('demo') / 'set', **SIZES)
 
 
-def _files(folder: Path) -> dict[str, bytes]:
+def _files(folder):
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob('*'))
@@ -30,7 +30,7 @@ def _files(folder: Path) -> dict[str, bytes]:
     }
 
 
-def test_layout(root: Path) -> None:
+def test_layout(root):
     names = (root / 'ImageSets/train.txt').read_text().split()
     held_out = (root / 'ImageSets/val.txt').read_text().split()
     assert (len(names), len(held_out)) == (6, 3)
@@ -51,7 +51,7 @@ def test_layout(root: Path) -> None:
     assert np.array_equal(label, np.where(scene.regions < 6, scene.regions + 1, 0))
 
 
-def test_deterministic_and_sizes_do_not_matter(root: Path, tmp_path: Path) -> None:
+def test_deterministic_and_sizes_do_not_matter(root, tmp_path):
     again = _files(make_demo_set(tmp_path / 'again', **SIZES))
     assert again == _files(root)
     larger = _files(make_demo_set(tmp_path / 'larger', train=7, val=3))
@@ -60,7 +60,7 @@ def test_deterministic_and_sizes_do_not_matter(root: Path, tmp_path: Path) -> No
     assert other['JPEGImages/train_00000.png'] != again['JPEGImages/train_00000.png']
 
 
-def test_other_settings_are_noticed(root: Path, tmp_path: Path) -> None:
+def test_other_settings_are_noticed(root, tmp_path):
     with pytest.raises(FileExistsError, match="'seed': 0.*not.*'seed': 5.*delete the folder"):
         make_demo_set(root, seed=5, **SIZES)
     (tmp_path / 'notes.txt').write_text('mine')
@@ -71,8 +71,8 @@ def test_other_settings_are_noticed(root: Path, tmp_path: Path) -> None:
         make_demo_set(tmp_path / 'none', train=0)
 
 
-def test_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*args: object, **kwargs: object) -> None:
+def test_failure_leaves_nothing(tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
         raise RuntimeError('disk full')
 
     monkeypatch.setattr('semples_mmseg.demo.world.sets.tagged_scene', fail)
@@ -81,7 +81,7 @@ def test_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert not list(tmp_path.iterdir())
 
 
-def test_two_processes_at_once(tmp_path: Path, root: Path) -> None:
+def test_two_processes_at_once(tmp_path, root):
     context = multiprocessing.get_context('fork')
     jobs = [
         context.Process(target=make_demo_set, args=(tmp_path / 'set', 0, 6, 3)) for _ in range(3)
@@ -95,7 +95,7 @@ def test_two_processes_at_once(tmp_path: Path, root: Path) -> None:
     assert _files(tmp_path / 'set') == _files(root)
 
 
-def test_dataset_draws_on_first_use(tmp_path: Path) -> None:
+def test_dataset_draws_on_first_use(tmp_path):
     config = dict(
         type='DemoDataset', data_root=str(tmp_path / 'new'), num_train=6, num_val=3, lazy_init=True
     )
@@ -109,7 +109,7 @@ def test_dataset_draws_on_first_use(tmp_path: Path) -> None:
     assert named == tags[info['img_id']] and 'seg_map_path' not in info
 
 
-def test_dataset_masks_only_for_evaluation(root: Path) -> None:
+def test_dataset_masks_only_for_evaluation(root):
     kwargs = dict(data_root=str(root), num_train=6, num_val=3)
     held_out = DemoDataset(split='val', test_mode=True, **kwargs)
     assert len(held_out) == 3

@@ -20,7 +20,7 @@ SEED = 987_654
 DEMO_CLIP = [str(models.FOLDER / name) for name in (models.CLIP_CONFIG, models.CLIP_FILE)]
 
 
-def test_shipped_files_are_small() -> None:
+def test_shipped_files_are_small():
     names = (models.CLIP_FILE, models.BACKBONE_FILE)
     assert sum((models.FOLDER / name).stat().st_size for name in names) < 5e6
     report = json.loads((models.FOLDER / models.REPORT_FILE).read_text())
@@ -28,7 +28,7 @@ def test_shipped_files_are_small() -> None:
     assert set(report['checks']) == set(GOALS)
 
 
-def test_clip_zero_shot() -> None:
+def test_clip_zero_shot():
     """Through open_clip's own model, tokenizer and text encoding."""
     model = build_clip(*DEMO_CLIP)
     with torch.no_grad():
@@ -40,7 +40,7 @@ def test_clip_zero_shot() -> None:
     assert measured['clip_foreign'] >= 0.9
 
 
-def test_clip_token_rows() -> None:
+def test_clip_token_rows():
     stored = load_file(models.FOLDER / models.CLIP_FILE)
     rows = stored['token_embedding.rows'].tolist()
     assert rows == clip.token_rows()
@@ -51,7 +51,7 @@ def test_clip_token_rows() -> None:
     assert not full.any()
 
 
-def test_backbone_tells_tags_apart() -> None:
+def test_backbone_tells_tags_apart():
     """Tags read linearly off the class token of a plain MMPretrain model."""
     state = load_file(models.FOLDER / models.BACKBONE_FILE)
     model = VisionTransformer(

@@ -12,7 +12,7 @@ from semples_mmseg.demo.world.scenes import scene_rng, tagged_scene
 from semples_mmseg.demo.world.textures import TEXTURES, draw_texture
 
 
-def test_everything_named_can_be_drawn() -> None:
+def test_everything_named_can_be_drawn():
     assert tuple(TEXTURES) == BACKGROUNDS and len(HABITATS) == len(OBJECTS)
     assert tuple(DRAWERS) == tuple(TWO_TONES) == OBJECTS
     for name in BACKGROUNDS:
@@ -26,7 +26,7 @@ def test_everything_named_can_be_drawn() -> None:
 
 
 @pytest.mark.parametrize('draw', [tagged_scene, scenes.captioned_scene, scenes.photo])
-def test_scene_is_its_generators_alone(draw) -> None:
+def test_scene_is_its_generators_alone(draw):
     np.random.seed(0)
     one, two = draw(scene_rng(3, 'a', 1)), draw(scene_rng(3, 'a', 1))
     assert np.array_equal(one.image, two.image) and np.array_equal(one.regions, two.regions)
@@ -37,7 +37,7 @@ def test_scene_is_its_generators_alone(draw) -> None:
     assert shown == set(one.objects)
 
 
-def test_statistics_of_the_tagged_set() -> None:
+def test_statistics_of_the_tagged_set():
     """Own background with 0.9 + 0.1 / 10, a quarter with two objects, neutral elsewhere."""
     drawn = [tagged_scene(scene_rng(5, 'statistics', index)) for index in range(250)]
     double = np.mean([len(scene.objects) == 2 for scene in drawn])
@@ -53,7 +53,7 @@ def test_statistics_of_the_tagged_set() -> None:
     assert 0.11 < np.mean([(scene.regions < len(OBJECTS)).mean() for scene in drawn]) < 0.18
 
 
-def test_captioned_scenes_are_nearly_independent() -> None:
+def test_captioned_scenes_are_nearly_independent():
     drawn = [scenes.captioned_scene(scene_rng(5, 'statistics', index)) for index in range(250)]
     assert 0.1 < np.mean([not scene.objects for scene in drawn]) < 0.3
     at_home = [
@@ -65,7 +65,7 @@ def test_captioned_scenes_are_nearly_independent() -> None:
     assert 0.3 < np.mean(at_home) < 0.6
 
 
-def test_scenes_are_those_of_the_published_figures() -> None:
+def test_scenes_are_those_of_the_published_figures():
     """Results in the docs hold for these pixels; ``VERSION`` changes with them."""
     scene = tagged_scene(scene_rng(0, 'train', 0))
     assert hashlib.sha256(scene.image.tobytes() + scene.regions.tobytes()).hexdigest() == (

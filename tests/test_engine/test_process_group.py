@@ -58,19 +58,6 @@ def test_processes_join_by_gloo_and_leave(launched):
     assert config.model_wrapper_cfg == WRAPPER
 
 
-def test_options_of_the_wrapper_are_kept(monkeypatch):
-    monkeypatch.setattr(module, 'is_distributed', lambda: True)
-    for given, expected in (
-        (dict(find_unused_parameters=True), dict(WRAPPER, find_unused_parameters=True)),
-        (dict(model_wrapper_cfg=dict(static_graph=True)), dict(WRAPPER, static_graph=True)),
-        (dict(model_wrapper_cfg=dict(type='Own')), dict(type='Own')),
-    ):
-        config = Config(dict(launcher='pytorch', **given))
-        with process_group(config):
-            pass
-        assert config.model_wrapper_cfg == expected
-
-
 @pytest.mark.parametrize('launcher', ['pytorch', 'slurm'])
 def test_a_launcher_that_has_not_launched(launcher):
     message = f'--launcher {launcher}.* torchrun'

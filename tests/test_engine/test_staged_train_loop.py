@@ -4,12 +4,12 @@ import copy
 import itertools
 import json
 
+import processes
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
-from tiny import TINY_SEMPLES
+from processes import draw_images
 
 from semples_mmseg.cli.launch import choose_stage, choose_start
 from semples_mmseg.engine import (
@@ -19,7 +19,6 @@ from semples_mmseg.engine import (
     StageSwitchHook,
 )
 
-LABELS = {f'img{n}': labels for n, labels in enumerate([['cat'], ['dog'], ['cat', 'dog'], []] * 2)}
 PIPELINE = [
     dict(type='LoadImageFromFile'),
     dict(type='mmpretrain.RandomResizedCrop', scale=64),
@@ -38,61 +37,22 @@ HEAD_AND_FUSION = {'mask_generator.head', 'mask_generator.fusion'}
 
 
 @pytest.fixture
-def make_config(make_voc_tree, tmp_path):
+def make_config(tmp_path):
     """Return a function that makes the config of a staged run on eight random images."""
-    root = str(make_voc_tree(LABELS))
+    draw_images(tmp_path / 'data', 8, [[1], [2], [1, 2], []] * 2)
 
     def make(work_dir='run', stages=STAGES, **changes):
-        classes = ('background', 'cat', 'dog', 'tvmonitor')
-        dataset = dict(
-            type='WeakVOCDataset',
-            data_root=root,
-            ann_file='ImageSets/Segmentation/train.txt',
-            metainfo=dict(classes=classes, palette=[[0, 0, 0]] * 4),
-            skip_unlabelled=False,
+        config = processes.make_config(tmp_path / 'data', stages, work_dir=str(tmp_path / work_dir))
+        config.val_dataloader, config.val_cfg = (
+            config.pop('test_dataloader'),
+            config.pop('test_cfg'),
         )
-        config = Config(
-            dict(
-                default_scope='mmseg',
-                work_dir=str(tmp_path / work_dir),
-                model=dict(copy.deepcopy(TINY_SEMPLES), stage=None),
-                train_dataloader=dict(
-                    batch_size=2,
-                    num_workers=0,
-                    drop_last=True,
-                    sampler=dict(type='DefaultSampler', shuffle=True),
-                    dataset=dict(
-                        **dataset, data_prefix=dict(img_path='JPEGImages'), pipeline=PIPELINE
-                    ),
-                ),
-                val_dataloader=dict(
-                    batch_size=1,
-                    num_workers=0,
-                    sampler=dict(type='DefaultSampler', shuffle=False),
-                    dataset=dict(
-                        **dataset,
-                        test_mode=True,
-                        pipeline=[
-                            dict(type='LoadImageFromFile'),
-                            dict(type='LoadAnnotations'),
-                            dict(type='PackWeakInputs', scales=(1.0, 1.2)),
-                        ],
-                    ),
-                ),
-                val_cfg=dict(),
-                val_evaluator=dict(type='CAMMetric'),
-                train_cfg=dict(type='StagedTrainLoop', val_interval=100),
-                optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.01)),
-                param_scheduler=dict(type='CosineAnnealingLR', eta_min=0),
-                default_hooks=dict(
-                    checkpoint=dict(type='AtomicCheckpointHook', interval=1),
-                    epoch_seed=dict(type='EpochSeedHook'),
-                ),
-                stages=stages,
-                randomness=dict(seed=7),
-                log_level='WARNING',
-            )
-        )
+        config.val_evaluator = config.pop('test_evaluator')[0]
+        config.train_dataloader.dataset.pipeline = PIPELINE
+        config.train_dataloader.batch_size = 2
+        config.train_cfg.val_interval, config.optim_wrapper.optimizer.lr = 100, 0.01
+        config.default_hooks.checkpoint.type = 'AtomicCheckpointHook'
+        config.model.stage = None
         config.merge_from_dict(changes)
         return config
 
@@ -411,7 +371,7 @@ def test_hooks_that_promises_rest_on_are_there_once(make_config, listed):
 def test_a_model_in_no_stage_does_not_train(make_config):
     """Another loop, and a list of hooks without the one that would refuse it."""
     config = no_validation(make_config())
-    config.train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=1)
+    config.train_cfg, config.custom_hooks = dict(type='EpochBasedTrainLoop', max_epochs=1), []
     with pytest.raises(ValueError, match="no stage: .*type='StagedTrainLoop'.*model.stage"):
         train(config)
 

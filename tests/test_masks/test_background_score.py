@@ -1,16 +1,13 @@
 """The background score that CLIP chooses."""
 
 import copy
-import json
 
-import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from PIL import Image
+from processes import draw_images, make_config
 from tiny import TINY_CLIP, TINY_SEMPLES
 
 from semples_mmseg.masks.background_score import choose_background_score, foreground_fit
@@ -101,42 +98,13 @@ def test_prompts_that_were_never_trained_are_refused(words):
 
 @pytest.fixture
 def config(tmp_path):
-    rng = np.random.default_rng(0)
-    labels = {f'i{index}': ['cat'] if index % 2 else ['dog', 'cat'] for index in range(4)}
-    for name in labels:
-        pixels = rng.integers(0, 256, (40, 48, 3), np.uint8)
-        Image.fromarray(pixels).save(tmp_path / f'{name}.png')
-    (tmp_path / 'labels.json').write_text(json.dumps(labels))
-    (tmp_path / 'list.txt').write_text('\n'.join(labels))
-    clip = dict(model=TINY_CLIP, pretrained=str(tmp_path / 'clip.pt'))
-    torch.save(build_clip(TINY_CLIP, None).state_dict(), clip['pretrained'])
-    semples = dict(copy.deepcopy(TINY_SEMPLES), clip=clip, stage=None)
-    torch.save(dict(state_dict=build(semples).state_dict()), tmp_path / 'weights.pth')
-    return Config(
-        dict(
-            default_scope='mmseg',
-            work_dir=str(tmp_path / 'work'),
-            model=semples,
-            pseudo_mask_dataloader=dict(
-                batch_size=2,
-                num_workers=0,
-                sampler=dict(type='DefaultSampler', shuffle=False),
-                dataset=dict(
-                    type='WeakLabelDataset',
-                    metainfo=dict(classes=('background', 'cat', 'dog', 'tvmonitor')),
-                    data_root=str(tmp_path),
-                    ann_file='list.txt',
-                    label_file='labels.json',
-                    img_suffix='.png',
-                    pipeline=[
-                        dict(type='LoadImageFromFile'),
-                        dict(type='PackWeakInputs', scales=(1.0, 1.2)),
-                    ],
-                    test_mode=True,
-                ),
-            ),
-        )
-    )
+    draw_images(tmp_path / 'data', 4, [[1], [1, 2], [2], []])
+    config = make_config(tmp_path / 'data', [], work_dir=str(tmp_path / 'work'))
+    config.model.clip.pretrained, config.model.stage = str(tmp_path / 'clip.pt'), None
+    torch.save(build_clip(TINY_CLIP, None).state_dict(), tmp_path / 'clip.pt')
+    torch.save(dict(state_dict=build(config.model).state_dict()), tmp_path / 'weights.pth')
+    config.pop('pseudo_mask_evaluator')
+    return config
 
 
 def test_masks_are_made_with_the_chosen_score_and_continued_with_it(config, tmp_path, monkeypatch):
@@ -152,7 +120,7 @@ def test_masks_are_made_with_the_chosen_score_and_continued_with_it(config, tmp_
     assert made == {path.name: path.read_bytes() for path in (tmp_path / 'again').glob('*.png')}
 
     # continued without choosing again
-    (out / 'i2.png').unlink()
+    (out / 'img02.png').unlink()
     monkeypatch.setattr('semples_mmseg.masks.generate.choose_background_score', None)
     make_pseudo_masks(config, weights, str(out), background_score='auto')
     assert made == {path.name: path.read_bytes() for path in out.glob('*.png')}

@@ -153,18 +153,9 @@ def test_class_names(tmp_path):
 def test_the_tool_shows_a_table_and_writes_json(folders, tmp_path, monkeypatch, capsys):
     (tmp_path / 'names.txt').write_text('\n'.join(NAMES))
     (tmp_path / 'ids.txt').write_text('a\ndeep/c\n')
-    options = [
-        '--classes',
-        'names.txt',
-        '--ids',
-        'ids.txt',
-        '--json',
-        'new/scores.json',
-        '--num-workers',
-        '2',
-    ]
+    options = '--classes names.txt --ids ids.txt --json new/scores.json --num-workers 2'
     monkeypatch.chdir(tmp_path)
-    run_tool('eval_pseudo_masks.py', *folders, *options)
+    run_tool('eval_pseudo_masks.py', *folders, *options.split())
     written = json.loads((tmp_path / 'new' / 'scores.json').read_text())
     scores = score_folder(*folders, NAMES, tmp_path / 'ids.txt')
     assert written == scores and written['IoU']['owl'] is None

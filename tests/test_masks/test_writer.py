@@ -1,8 +1,5 @@
 """The pseudo mask writer: label maps, refinement, files."""
 
-import errno
-import os
-
 import numpy as np
 import pytest
 import torch
@@ -106,29 +103,3 @@ def test_workers_write_the_same_masks(tmp_path):
     assert len(files(tmp_path / 'inline')) == 7
     write(tmp_path / 'plain', samples)
     assert files(tmp_path / 'plain') != files(tmp_path / 'inline')  # there was something to refine
-
-
-@pytest.mark.parametrize('function', ['replace', 'fsync'])
-def test_a_full_disk_is_one_clear_error_and_leaves_whole_files_alone(
-    tmp_path, monkeypatch, function
-):
-    write(tmp_path / 'm', [make_sample(0)])
-    before = files(tmp_path / 'm')
-
-    def full(*_, **__):
-        raise OSError(errno.ENOSPC, 'No space left on device')
-
-    monkeypatch.setattr(os, function, full)
-    with pytest.raises(OSError, match='No space left') as caught:
-        write(tmp_path / 'm', [make_sample(1)])
-    assert caught.value.errno == errno.ENOSPC
-    assert files(tmp_path / 'm') == before
-
-
-def test_an_error_in_a_worker_reaches_the_run(tmp_path):
-    pytest.importorskip('pydensecrf.densecrf')
-    (tmp_path / 'm').write_text('no folder')
-    refine = dict(type='DenseCRF', preset='voc')
-    with pytest.raises(FileExistsError, match='/m'):
-        write(tmp_path / 'm', [with_image(make_sample(0), tmp_path)], refine=refine, num_workers=1)
-    assert (tmp_path / 'm').read_text() == 'no folder'

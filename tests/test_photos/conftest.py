@@ -1,7 +1,5 @@
 """Photos, and a run on photos of one's own whose weights are random."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -48,7 +46,7 @@ def explored(tmp_path_factory):
 
 
 @pytest.fixture
-def four_photos(tmp_path: Path) -> Path:
+def four_photos(tmp_path):
     """Four photos in two folders, and what is none."""
     root = tmp_path / 'photos'
     for name in ('a.jpg', 'b.PNG', 'far/c d.jpg', 'far/ä.jpeg'):

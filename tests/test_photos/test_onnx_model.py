@@ -13,12 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from semples_mmseg.photos import onnx_export
-from semples_mmseg.photos.onnx_model import (
-    OnnxModel,
-    OnnxSettings,
-    resize_as_opencv,
-    resize_linear,
-)
+from semples_mmseg.photos.onnx_model import OnnxModel, OnnxSettings, resize_as_opencv, resize_linear
 from semples_mmseg.utils.errors import Refusal, RunError
 
 

@@ -39,10 +39,6 @@ ROWS = {
             ],
         )
     ),
-    'fiftyone.json': json.dumps(
-        dict(classes=['bird', 'cat', 'dog'], labels=dict(a=1, b=['cat', {'label': 2}], ä='dog'))
-    )[:-2]
-    + ', "c d": []}}',
     'studio.json': json.dumps(
         [
             dict(

@@ -35,7 +35,6 @@ from semples_mmseg.photos.tags import read_tagged
         ('<!DOCTYPE a [<!ENTITY x "y">]><annotations/>', 'tags.csv.*document type'),
         ('<annotations><image', 'tags.csv is not an XML file'),
         ('<annotations><track/></annotations>', 'tags.csv has no <image>'),
-        ('{"classes": ["cat"], "labels": {"a": 3}}', 'tags.csv is not a FiftyOne'),
         ('{"a.jpg": ["cat"', 'tags.csv is not a JSON'),
         ('{"file_name": "a.jpg", "label": 1}\n{"file_name": ', 'tags.csv, line 2'),
         ('{"file_name": "a.jpg", "label": 1}\n{}', "entry 1: the tags '1'"),

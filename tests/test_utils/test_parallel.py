@@ -117,10 +117,3 @@ def test_without_a_terminal_a_line_comes_every_minute(monkeypatch, capfd):
     lines = capfd.readouterr().err.splitlines()
     assert [line.split(',')[0] for line in lines] == ['work: 2 of 5', 'work: 4 of 5']
     assert '2 min left' in lines[0]
-
-
-def test_a_terminal_sees_what_is_done_and_how_much(monkeypatch, capfd):
-    monkeypatch.setenv('FORCE_COLOR', '1')  # rich takes it for a terminal
-    assert list(progress('abc', 'work [1]')) == ['a', 'b', 'c']
-    output, shown = capfd.readouterr()
-    assert output == '' and 'work [1]' in shown and '3/3' in shown

@@ -1,17 +1,15 @@
 """A checkpoint that would run code, given to the tools on every path that loads one."""
 
 import contextlib
-import copy
-import json
 import os
 import pickle
 import shutil
+from functools import partial
 
 import pytest
 import torch
-from mmengine.config import Config
+from processes import draw_images, write_config
 from run_tool import run_tool
-from tiny import TINY_SEMPLES
 
 
 class Evil:
@@ -47,44 +45,11 @@ def own_environment(monkeypatch):
 
 
 @pytest.fixture
-def make_config(make_voc_tree, tmp_path):
+def make_config(tmp_path):
     """Return a function that writes the config of a small run."""
-    labels = {f'img{n}': [name] for n, name in enumerate(['cat', 'dog'] * 2)}
-    dataset = dict(
-        type='WeakVOCDataset',
-        data_root=str(make_voc_tree(labels)),
-        data_prefix=dict(img_path='JPEGImages'),
-        ann_file='ImageSets/Segmentation/train.txt',
-        metainfo=dict(classes=('background', 'cat', 'dog', 'tvmonitor'), palette=[[0] * 3] * 4),
-        pipeline=[dict(type='LoadImageFromFile'), dict(type='PackWeakInputs')],
-    )
-    sampler = dict(type='DefaultSampler', shuffle=False)
-    loader = dict(batch_size=1, num_workers=0, sampler=sampler, dataset=dataset)
-
-    def make(**changes):
-        config = Config(
-            dict(
-                custom_imports=dict(imports=['semples_mmseg']),
-                default_scope='mmseg',
-                work_dir=str(tmp_path / 'run'),
-                model=copy.deepcopy(TINY_SEMPLES),
-                train_dataloader=loader,
-                train_cfg=dict(type='StagedTrainLoop'),
-                optim_wrapper=dict(optimizer=dict(type='AdamW', lr=0.01)),
-                stages=[dict(name='match', epochs=1)],
-                test_dataloader=loader,
-                test_cfg=dict(),
-                test_evaluator=dict(type='PredictionMetric'),
-                pseudo_mask_dataloader=dict(loader, dataset=dict(dataset, test_mode=True)),
-                pseudo_mask_evaluator=dict(background_score=0.4),
-                log_level='WARNING',
-            )
-        )
-        config.merge_from_dict(changes)
-        (tmp_path / 'config.json').write_text(json.dumps(config.to_dict()))
-        return tmp_path / 'config.json'
-
-    return make
+    draw_images(tmp_path / 'data', 4)
+    stages, run = [dict(name='match', epochs=1)], str(tmp_path / 'run')
+    return partial(write_config, tmp_path, tmp_path / 'data', stages, work_dir=run)
 
 
 def initialise(module, prefix=''):

@@ -191,7 +191,7 @@ def test_the_tool_converts_and_reports(tiny_semples, tmp_path, capsys):
     assert torch.equal(model.mask_generator.head.weight, source.head.weight)
 
 
-def test_conversion_errors_leave_nothing_behind(tiny_generator, tmp_path, monkeypatch):
+def test_conversion_errors_leave_nothing_behind(tiny_generator, tmp_path):
     path = save(published(build(tiny_generator)), tmp_path / 'weaktr.pth')
     before = path.read_bytes()
     with pytest.raises(ValueError, match="weaktr.pth is not of kind 'prompts' .SemPLeS prompts."):
@@ -201,13 +201,5 @@ def test_conversion_errors_leave_nothing_behind(tiny_generator, tmp_path, monkey
     torch.save(build(tiny_generator).state_dict(), tmp_path / 'own.pth')
     with pytest.raises(ValueError, match='own.pth is of no published layout'):
         convert_file(tmp_path / 'own.pth', tmp_path / 'ours.pth')
-
-    def disk_full(content, file):
-        file.write(b'half')
-        raise OSError(28, 'No space left on device')
-
-    monkeypatch.setattr(torch, 'save', disk_full)
-    with pytest.raises(OSError, match='No space left'):
-        convert_file(path, tmp_path / 'ours.pth')
     assert sorted(file.name for file in tmp_path.iterdir()) == ['own.pth', 'weaktr.pth']
     assert path.read_bytes() == before

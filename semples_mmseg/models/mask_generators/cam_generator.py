@@ -27,7 +27,6 @@ class CAMGenerator(BaseModule):
         in_channels: Channels of that map; ``None`` measures them.
         img_size: Side of training images; the backbone is tried with one that is a little wider.
         size_divisor: Both sides are resized (bilinearly) to the nearest multiple of this.
-        init_cfg: MMEngine's initialisation.
     """
 
     roles: ClassVar = dict(features=('backbone',), masks=('head',))

@@ -28,7 +28,6 @@ class MCTformerGenerator(BaseModule):
         num_classes: K, object classes without background.
         backbone: Config of a ``MultiTokenViT``; ``num_cls_tokens`` is filled in.
         last_blocks: Number of last blocks whose attention is used (3 in the paper).
-        init_cfg: MMEngine's initialisation.
     """
 
     roles: ClassVar = dict(features=('backbone',), masks=('head',))

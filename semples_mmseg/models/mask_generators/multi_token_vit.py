@@ -91,7 +91,6 @@ class MultiTokenViT(_VisionTransformer):
         drop_path_rate: Stochastic depth of the last block; it rises linearly from 0.
         layer_scale: Initial value of the scales after attention and MLP (DINOv2: 1e-5); 0 for none.
         patch_cfg: Options of the patch embedding, e.g. ``dict(conv_type='ConvStem')``.
-        init_cfg: MMEngine's initialisation.
     """
 
     def __init__(

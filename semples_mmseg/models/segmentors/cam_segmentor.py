@@ -39,7 +39,6 @@ class CAMSegmentor(BaseSegmentor):
         data_preprocessor: Options of ``CAMDataPreprocessor``, or the config of another one.
         background_score: Score of background, 0..1; a pixel is foreground if a CAM is higher.
         flip: Whether CAM prediction sums each image and its mirror image.
-        init_cfg: MMEngine's initialisation.
         pretrained, train_cfg, test_cfg, decode_head: Not used; MMSeg's functions and tools set or
             look for them. ``pretrained`` has to be None.
         class_names: The K object classes, see ``read_classes``. A data set with others, or in

@@ -25,7 +25,6 @@ class CAMDataPreprocessor(SegDataPreProcessor):
         bgr_to_rgb: Whether the images are loaded as B, G, R.
         size: Size that training images are padded to; ``None`` if they have one size already.
         non_blocking: Whether the program continues while pinned images are copied to a GPU.
-        **kwargs: Other options of MMSeg's ``SegDataPreProcessor``.
     """
 
     def __init__(

@@ -40,7 +40,6 @@ class SemPLeS(CAMSegmentor):
         prompt_learner: Options of ``PromptLearner``, or config of ``ManualPrompts``.
         stage: Name of the stage to begin in; ``StageSwitchHook`` changes it. None: no loss is
             computed before a stage is entered, and CLIP is built then or when it is first used.
-        **kwargs: Options of ``CAMSegmentor``.
     """
 
     # Loaded weights of what computes with CLIP until that is built, then None.

@@ -34,7 +34,6 @@ class WindowedEncoderDecoder(EncoderDecoder):
         class_names: The K object classes, see ``read_classes``; they set ``num_classes`` of the
             head to K + 1. A data set with others, or in another order, is refused
             (``CheckClassesHook``); only the number, if the head has another.
-        **kwargs: Options of MMSeg's ``EncoderDecoder``.
     """
 
     def __init__(self, class_names: str | Sequence[str] | None = None, **kwargs: Any) -> None:
