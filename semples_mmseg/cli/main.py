@@ -259,8 +259,8 @@ def build_parser() -> argparse.ArgumentParser:
         'corrected',
         nargs='?',
         type=Path,
-        help='a file, folder or .zip of labelme, CVAT (Segmentation mask 1.1), '
-        'Label Studio (JSON), COCO, VOC, or PNG files named as those of RUN/masks',
+        help='a file, folder or .zip of labelme, CVAT (Segmentation mask 1.1, CVAT for images), '
+        'Label Studio (JSON), COCO, YOLO, VOC, or PNG files named as those of RUN/masks',
     )
     add_map(of[import_])
     add_flag(of[import_], '--empty', 'pictures without any region are background')

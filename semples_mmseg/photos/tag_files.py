@@ -17,7 +17,7 @@ from typing import Any
 
 from ..datasets.voc import read_object_names
 from ..utils.errors import Missing, MissingPackage, Refusal
-from ..utils.files import file_digest, parse_json, read_bytes, read_xml
+from ..utils.files import file_digest, parse_json, read_bytes, read_text, read_xml
 from ..utils.images import PHOTO_SUFFIXES
 from ..utils.lists import files_below, name_some
 from ..utils.names import without_invisible
@@ -135,6 +135,8 @@ def _csv(path: Path, text: str) -> tuple[str, Rows]:
     except csv.Error as error:  # such as a quote that is never closed
         raise Refusal(f'{path}, row {number + 1}: {error}; check the quotes') from None
     rows = [row for row in rows if any(row[1])]
+    if rows and {'ImageID', 'LabelName'} <= {*rows[0][1]}:
+        return 'OpenImages CSV', _open_images(path, rows)
     return 'TSV' if delimiter == '\t' else 'CSV', rows
 
 
@@ -173,6 +175,27 @@ def _records(path: Path, records: Sequence[Any]) -> Rows:
     return [(str(path), header), *rows]
 
 
+def _open_images(path: Path, rows: Rows) -> Rows:
+    """Ids and tags of the photos of OpenImages, each once; a confidence of 0 means absent."""
+    named: dict[str, str] = {}
+    for file in path.parent.glob('*class-descriptions*.csv'):
+        named |= {row[0]: row[1] for _, row in _csv(file, read_text(file))[1] if len(row) > 1}
+    tags: dict[str, list[str]] = defaultdict(list)
+    places: dict[str, str] = {}
+    for where, row in rows[1:]:
+        cells: dict[str, str] = dict(zip(rows[0][1], row, strict=False))
+        image, name = cells.get('ImageID', ''), cells.get('LabelName', '')
+        name = named.get(name) or name
+        if name.startswith('/m/'):
+            raise Refusal(
+                f'{where}: {name} is a code; put the class-descriptions.csv of OpenImages beside '
+                'the table'
+            )
+        places.setdefault(image, where)
+        tags[image] += [] if cells.get('Confidence') in ('0', '0.0') else [name]
+    return [('', ['image', 'tag']), *((places[i], [i, tags[i]]) for i in places)]
+
+
 def _xml(path: Path, name: str) -> TagTable:
     root = read_xml(path, 'tag table')
     if root.tag != 'annotations':
@@ -197,7 +220,11 @@ def _json(path: Path, text: str, name: str) -> TagTable | tuple[str, Rows]:
         if {'images', 'annotations', 'categories'} <= keys:
             form = 'COCO JSON'
             return _coco(path, content)
-        if 'imagePath' in keys:
+        if {'classes', 'labels'} <= keys and isinstance(content['labels'], dict):
+            form, classes = 'FiftyOne JSON', content['classes'] or []
+            labels = content['labels'].items()
+            content = {i: _fiftyone(value, classes) for i, value in labels}
+        elif 'imagePath' in keys:
             form = 'labelme JSON'
             tags = [flag for flag, is_set in (content.get('flags') or {}).items() if is_set]
             tags += [shape['label'] for shape in content.get('shapes') or ()]
@@ -224,6 +251,14 @@ def _coco(path: Path, content: Mapping[str, Any]) -> TagTable:
         for image in content['images']
     ]
     return TagTable('COCO JSON', entries, tuple(named.values()))
+
+
+def _fiftyone(value: Any, classes: Sequence[str]) -> Any:
+    """Names in the labels of a photo: indices, names, objects with a ``label``, or a list."""
+    if isinstance(value, list):
+        return [_fiftyone(item, classes) for item in value]
+    value = value['label'] if isinstance(value, dict) else value
+    return classes[value] if isinstance(value, int) else value
 
 
 def _label_studio(task: Mapping[str, Any]) -> dict[str, Any]:

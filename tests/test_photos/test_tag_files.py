@@ -39,6 +39,12 @@ ROWS = {
             ],
         )
     ),
+    'openimages.csv': 'ImageID,Source,LabelName,Confidence\na,human,cat,1\na,human,dog,0\n'
+    'b,,cat,1\nb,,dog,1\nc d,human,cat,0\nä,human,dog,1\n',
+    'fiftyone.json': json.dumps(
+        dict(classes=['bird', 'cat', 'dog'], labels=dict(a=1, b=['cat', {'label': 2}], ä='dog'))
+    )[:-2]
+    + ', "c d": []}}',
     'studio.json': json.dumps(
         [
             dict(

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -22,24 +23,50 @@ def polygons(parts: Iterable[Any], size: Size) -> np.ndarray:
     return decode_region(Region(1, False, flat, 0), size) if flat else np.zeros(size, bool)
 
 
+def fill_outlines(parts: Iterable[Any], size: Size) -> np.ndarray:
+    """Pixels in outlines, as shares of width and height, with their border, as YOLO tools do."""
+    drawn = np.zeros(size, np.uint8)
+    for part in parts:
+        corners = np.asarray(part, np.float64).reshape(-1, 1, 2)
+        if not np.isfinite(corners).all():  # OpenCV draws for hours
+            raise ValueError('a corner is no number')
+        pixels = np.clip(corners, 0, 1) * size[::-1]
+        cv2.fillPoly(drawn, [np.rint(pixels).astype(np.int32)], 1)
+    return drawn > 0
+
+
 def labelme_shape(shape: Mapping[str, Any], size: Size) -> np.ndarray | None:
     """Pixels of a mask or polygon by labelme's rule; None of other shapes."""
     kind, points = shape.get('shape_type') or 'polygon', np.asarray(shape['points'], np.float64)
     if kind == 'mask':
         left, top = points[0].astype(int).tolist()
         with open_image(base64.b64decode(shape['mask']), 'of a shape', 'mask', ('PNG',)) as image:
-            crop = np.array(image.convert('L')) > 0
-        (height, width), region = crop.shape, np.zeros(size, bool)
-        if min(left, top) < 0 or top + height > size[0] or left + width > size[1]:
-            raise ValueError(f'a mask of {width} x {height} at {left}, {top} leaves the picture')
-        region[top : top + height, left : left + width] = crop
-        return region
+            return _placed(np.array(image.convert('L')) > 0, left, top, size)
     if kind not in ('polygon', 'oriented_rectangle') or len(points) < 3:
         return None
     corners = np.clip(points, -max(size), 2 * max(size))  # Pillow takes hours for far ones
     drawn = Image.new('1', size[::-1])
     ImageDraw.Draw(drawn).polygon([*map(tuple, corners.tolist())], fill=1, outline=1)
     return np.array(drawn)
+
+
+def cvat_mask(shape: Mapping[str, str], size: Size) -> np.ndarray:
+    """CVAT's run lengths, zeros first, row by row, of a box in a picture."""
+    left, top, width, height = (int(shape[key]) for key in ('left', 'top', 'width', 'height'))
+    counts = [int(count) for count in shape['rle'].split(',')]
+    if min(counts) < 0 or not sum(counts) == width * height <= size[0] * size[1]:
+        raise ValueError(f'run lengths of {sum(counts)} pixels for {width} x {height}')
+    values = np.repeat(np.arange(len(counts)) % 2 > 0, counts)
+    return _placed(values.reshape(height, width), left, top, size)
+
+
+def _placed(crop: np.ndarray, left: int, top: int, size: Size) -> np.ndarray:
+    """A crop, bool (h, w), in its picture."""
+    (height, width), region = crop.shape, np.zeros(size, bool)
+    if min(left, top) < 0 or top + height > size[0] or left + width > size[1]:
+        raise ValueError(f'a mask of {width} x {height} at {left}, {top} leaves the picture')
+    region[top : top + height, left : left + width] = crop
+    return region
 
 
 def decode_brush(code: Sequence[int], size: Size) -> np.ndarray:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import yaml
 
 from ...utils.errors import Missing, Refusal
 from ...utils.files import read_bytes
@@ -86,7 +87,7 @@ def readable(where: str) -> Iterator[None]:
         raise (error if where in str(error) else Refusal(f'{where}: {error}')) from None
     except (
         *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EOFError),
-        *(zipfile.BadZipFile, zlib.error, RuntimeError, SyntaxError, OSError),
+        *(zipfile.BadZipFile, zlib.error, RuntimeError, yaml.YAMLError, SyntaxError, OSError),
     ) as error:
         if getattr(error, 'errno', None):  # of the system, not of Pillow
             raise

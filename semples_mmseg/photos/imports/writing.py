@@ -21,11 +21,13 @@ from ...utils.lists import explain_unknown
 from ...utils.names import count
 from ...utils.parallel import progress
 from ...utils.photo_names import PhotoNames
+from ..exports.folders import outlines
 from ..exports.labelled import LabelledPhotos, regions
 from ..exports.writing import labelled_run
 from ..run import CORRECTED, Run
-from .folders import read_pngs
+from .folders import read_cvat_xml, read_pngs, read_yolo
 from .json_formats import FILLED, read_json_formats
+from .shapes import fill_outlines
 from .sources import Notes, Picture, Source, readable
 
 _NO_CLASS = {'background': 0, '_background_': 0}
@@ -57,8 +59,8 @@ def import_masks(
 
     Args:
         run: Folder that was ``--out`` of ``semples-mmseg fit``.
-        corrected: A file, folder or zip archive of labelme, CVAT ("Segmentation mask 1.1"),
-            Label Studio (JSON, COCO), COCO, VOC or masks named as those of ``run/masks``.
+        corrected: A file, folder or zip archive of labelme, CVAT ("Segmentation mask 1.1", XML),
+            Label Studio (JSON, COCO), COCO, YOLO, VOC or masks named as those of ``run/masks``.
         photos: Folder of the photos, if it was moved.
         renames: Class of the run by name in the tool; ``background``, or ``''`` for left out.
         empty: Whether pictures without regions are background, though their photo has tags.
@@ -73,7 +75,7 @@ def import_masks(
     opened, notes, source = Run.open(Path(run)), Notes(list), Source(Path(corrected))
     labelled, new = labelled_run(opened, photos), opened.folder / '.import'
     tags = opened.labels()
-    shares, same, seen = dict[str, float](), set[str](), dict[str, str]()
+    shares, same, seen, form = dict[str, float](), set[str](), set[str](), ''
     with folder_lock(opened.folder), contextlib.ExitStack() as end:
         end.callback(discard, new)
         record = opened.record(f'take all back: semples-mmseg import {run} --undo')
@@ -86,14 +88,14 @@ def import_masks(
                 notes[_TWICE].append(where)
                 shares.pop(name, None)
                 same.discard(name)
-            elif np.array_equal(label, own) or np.array_equal(label, np.where(own == 255, 0, own)):
+            elif any(np.array_equal(label, exported) for exported in _exported(own, form)):
                 same.add(name)
             elif not label.any() and tags[name] and not empty:
                 notes[_EMPTY].append(where)
             else:
                 write_mask(mask_path(new, name), label, labelled.palette)
                 shares[name] = round(float((label != own).mean()), 6)
-            seen[name] = form
+            seen.add(name)
         if not seen:
             example = next((f': {met[0]}' for met in notes.values()), '')
             raise Refusal(f'{corrected} has no mask of a photo of {run}{example}')
@@ -109,9 +111,8 @@ def import_masks(
         files = [mask_path(opened.corrected, name) for name in masks]
         record.finish(CORRECTED, [opened.corrected / 'classes.json', *files])
     lines = [f'{kind}: {len(met)}, first: {met[0]}' for kind, met in notes.items()]
-    form, counts = next(iter(seen.values())), count(len(shares), 'corrected mask')
-    there = f'{opened.corrected} has {len(masks)} now'
-    return [*lines, f'{form}: {counts}, {len(same)} as fit made them; {there}']
+    counts = f'{count(len(shares), "corrected mask")}, {len(same)} as fit made them'
+    return [*lines, f'{form}: {counts}; {opened.corrected} has {len(masks)} now']
 
 
 def undo_imports(run: str | Path) -> int:
@@ -166,7 +167,9 @@ def _pictures(
 ) -> Iterator[tuple[str, Picture]]:
     """Form and pictures by the first reader that knows the files."""
     for found in (
+        read_cvat_xml(source, notes),
         read_json_formats(source, notes),
+        read_yolo(source, notes),
         read_pngs(source, labelled.classes, labelled.palette),
     ):
         if first := next(found, None):
@@ -174,9 +177,8 @@ def _pictures(
             yield from found
             return
     raise Refusal(
-        f'{source.path} holds no masks of a known form: export them from labelme, CVAT '
-        '(Segmentation mask 1.1) or Label Studio, or as COCO or VOC, or give PNG files named as '
-        'those of run/masks'
+        f'{source.path} holds no masks of a known form: export them from labelme, CVAT or Label '
+        'Studio, or as COCO, YOLO or VOC, or give PNG files named as those of run/masks'
     )
 
 
@@ -222,3 +224,15 @@ def _label(
         return np.array(turned.resize(own.shape[::-1], Image.Resampling.NEAREST))
     turned.getexif()[_ORIENTATION] = orientation
     return np.array(ImageOps.exif_transpose(turned))
+
+
+def _exported(own: np.ndarray, form: str) -> Iterator[np.ndarray]:
+    """A mask of the run as exports of it are read."""
+    decided = np.where(own == IGNORED, 0, own)
+    yield from (own, decided)
+    if form == 'YOLO':
+        drawn = np.zeros_like(own)
+        for index, region in regions(decided):
+            rounded = [np.round(corners, 6) for corners in outlines(region)]
+            drawn[fill_outlines(rounded, own.shape)] = index
+        yield drawn
