@@ -11,7 +11,7 @@ import argparse
 from semples_mmseg import register_components
 from semples_mmseg.cli.errors import exit_codes
 
-KINDS = ('auto', 'weaktr', 'prompts', 'segmenter', 'deit')
+KINDS = ('auto', 'weaktr', 'prompts', 'segmenter', 'efficientnet', 'deit')
 
 
 def parse_args() -> argparse.Namespace:
