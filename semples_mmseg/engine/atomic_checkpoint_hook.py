@@ -38,7 +38,8 @@ class AtomicCheckpointHook(CheckpointHook):
     One more than ``max_keep_ckpts`` is kept, because MMEngine removes the oldest before it writes
     the next. Temporary files of killed runs are removed when training starts. A run without stages
     ends with its weights in ``weights.pth`` and, if it validates, their ``metrics.json``.
-    ``by_epoch=False`` in training that counts epochs is refused.
+    ``by_epoch=False`` in training that counts epochs is refused, and a ``save_best`` that is no
+    metric.
     """
 
     backend_args: dict[str, Any] | None
@@ -60,11 +61,8 @@ class AtomicCheckpointHook(CheckpointHook):
                 'default_hooks.checkpoint: a checkpoint within an epoch (by_epoch=False) cannot be '
                 'resumed exactly: set by_epoch=True and interval to a number of epochs'
             )
-        if self.save_best and runner.val_loop is not None:
-            runner.logger.warning(
-                f'save_best={self.save_best} chooses weights by the labels of pixels of the '
-                'validation images, which is no weak supervision'
-            )
+        if self.save_best and self.save_best != ['auto'] and runner.val_loop is not None:
+            _check_metrics(runner, self.save_best)
         if is_main_process():
             for folder in {runner.work_dir, str(self.out_dir or runner.work_dir)}:
                 if '://' not in folder:
@@ -161,3 +159,21 @@ def settings_of(runner: Runner) -> dict[str, Any]:
             steps_per_epoch=len(loop.dataloader),
         )
     return json.loads(json.dumps(settings, default=str))
+
+
+def _check_metrics(runner: Runner, wanted: list[str]) -> None:
+    """Refuse metrics that validation does not give; they are tried on one batch."""
+    runner.logger.warning(
+        f'save_best={wanted} chooses weights by the labels of pixels of the validation images, '
+        'which is no weak supervision'
+    )
+    batch = next(iter(runner.val_dataloader))
+    runner.model.eval()
+    evaluator = runner.val_evaluator
+    evaluator.process(data_samples=runner.model.val_step(batch), data_batch=batch)
+    found = evaluator.evaluate((runner.val_dataloader.batch_size or 1) * get_world_size())
+    if lacking := [name for name in wanted if name not in found]:
+        raise Refusal(
+            f'default_hooks.checkpoint.save_best={lacking}: validation gives no such metric, it '
+            f'gives {", ".join(found)}'
+        )

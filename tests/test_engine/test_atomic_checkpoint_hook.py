@@ -130,6 +130,8 @@ def test_checkpoints_elsewhere_and_all_of_them(tmp_path):
 def test_settings_are_checked_before_the_first_step(tmp_path):
     with pytest.raises(ValueError, match='checkpoint within an epoch .by_epoch=False.'):
         run(tmp_path, 1, by_epoch=False)
+    with pytest.raises(ValueError, match=r"save_best=\['mIoU'\]: .* gives height"):
+        run(tmp_path, 1, validates=True, save_best=['mIoU', 'height'], rule='greater')
     assert not list(tmp_path.glob('*.pth'))
     run(tmp_path, 2, validates=True, save_best='height', rule='greater')
     assert list(tmp_path.glob('best_height_*.pth'))
