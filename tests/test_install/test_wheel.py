@@ -39,8 +39,9 @@ def test_the_wheel_holds_models_configs_and_tools(checkout):
         assert {f'semples_mmseg/.mim/{shared}/{name}' for name in files(ROOT / shared)
                 if '__pycache__' not in name} <= names  # fmt: skip
     assert 'semples_mmseg/.mim/model-index.yml' in names
-    models = [path.name for path in (ROOT / 'semples_mmseg/demo/models').iterdir()]
-    assert models and {f'semples_mmseg/demo/models/{name}' for name in models} <= names
+    for shipped in ('semples_mmseg/demo/models', 'semples_mmseg/models/small_clip'):
+        models = [path.name for path in (ROOT / shipped).iterdir()]
+        assert models and {f'{shipped}/{name}' for name in models} <= names
     assert 'semples_mmseg/py.typed' in names
     assert not any('__pycache__' in name for name in names)
     top = {name.split('/')[0] for name in names if '.dist-info' not in name}

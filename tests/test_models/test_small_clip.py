@@ -8,6 +8,9 @@ from mmseg.registry import MODELS
 
 from semples_mmseg.models.clip.image_head import CLIPImageHead
 from semples_mmseg.models.clip.loading import build_clip, save_small_clip, untrained_clip
+from semples_mmseg.models.clip.text_head import CLIPTextHead
+from semples_mmseg.utils.files import read_json
+from semples_mmseg.weights import resolve
 
 ROWS = [0, 13, 269, 49406, 49407]
 CONFIG = dict(
@@ -70,3 +73,21 @@ def test_mmsegs_backbone_takes_the_trunk_and_other_efficientnets_are_refused(tru
     )
     with pytest.raises(ValueError, match='b0.pth is of another EfficientNet'):
         backbone.init_weights()
+
+
+def test_the_shipped_one_is_small_and_knows_its_words(trunk):
+    """Its text side: the image trunk is in another package."""
+    folder = resolve('semples_mmseg::models/small_clip/small_clip.json').parent
+    assert (folder / 'small_clip.safetensors').stat().st_size < 8e6
+    groups = read_json(folder / 'vocabulary.json')
+    assert {'cow', 'sofa', 'grass', 'water'} <= {*groups['everyday']}
+    assert not any(word != word.lower() for some in groups.values() for word in some)
+    config = dict(read_json(folder / 'small_clip.json'), trunk_weights=trunk[0])
+    clip = build_clip(config, str(folder / 'small_clip.safetensors'))
+    head = CLIPTextHead(['cow', 'ox', 'sheep', 'sofa', 'studio couch'], clip, 'a photo of {}.')
+    assert head.max_prompt_tokens >= 30
+    cosines = head.class_features @ head.class_features.T
+    assert cosines[0, 1] > 0.95 and cosines[3, 4] > 0.95  # the same classes of ImageNet
+    assert cosines[0, 3] < 0.4 < 0.9 < head.class_features[0] @ head.encode_sentences(['cow'])[0]
+    text = (folder / 'WORDNET_LICENSE').read_text()
+    assert 'Princeton University' in text and 'Permission to use, copy, modify' in text
