@@ -73,16 +73,9 @@ def pair_loss(cosines: Tensor, shares: Tensor) -> Tensor:
 def teach_table(
     features: Tensor, teacher: Teacher, dims: int, steps: int
 ) -> tuple[nn.Linear, Tensor, Tensor]:
-    """Learn a projection of image features and an embedding of each concept.
+    """Learn a head on features (photos, 8, C), and an embedding of each concept (N, ``dims``).
 
-    Args:
-        features: (photos, 8, C) of ``compute_features``.
-        teacher: The classifier.
-        dims: D of the embeddings.
-        steps: Batches of 256 pictures and 128 pairs.
-
-    Returns:
-        Projection; embeddings (concepts, D), unit vectors; logarithm of the scale of cosines.
+    The last result is the logarithm of the scale of cosines.
     """
     features = torch.cat([features, *(teacher.with_evidence(features) for _ in range(COPIES))])
     pairs = features[:, 2:].unflatten(1, (-1, 2)).flatten(0, 1)
@@ -98,9 +91,8 @@ def teach_table(
     for _ in track(range(steps), 'embeddings of the concepts'):
         chosen, drawn = torch.randint(len(pictures), (BATCH,)), torch.randint(len(pairs), (PAIRS,))
         unit = F.normalize(table, dim=-1)
-        cosines, pair_cosines = (
-            F.normalize(head(some), dim=-1) @ unit.T for some in (pictures[chosen], pairs[drawn])
-        )
+        seen, halves = (F.normalize(head(x), dim=-1) for x in (pictures[chosen], pairs[drawn]))
+        cosines, pair_cosines = seen @ unit.T, halves @ unit.T
         target = shares[chosen]
         levelled = target * rare
         levelled = levelled * (target.sum(-1) / levelled.sum(-1))[:, None]
