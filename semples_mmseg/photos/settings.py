@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import operator
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,17 +15,24 @@ from ..utils.parallel import usable_cores
 
 WEIGHTS = {
     'pretrained': 'DeiT-S (ImageNet) and CLIP ViT-B/32',
+    'small': 'EfficientNet-Lite0 (ImageNet) and a small CLIP',
     'demo': 'small models of the demo',
 }
-"""What training starts from; the models of ``'demo'`` are shipped."""
+"""What training starts from; only ``'pretrained'`` may download."""
+AUTO = 'auto'
+"""``'pretrained'`` where its files are on the disk, else ``'small'``."""
 
 _FEWEST_EPOCHS, _MOST_EPOCHS = 4, 200
 _SMALL_PHOTO = 256 * 256
 """Pixels of a photo that is loaded faster than a worker process passes it on."""
 
-# Batches, and steps as in the configs of the demo and of VOC 2012 (60 epochs of 10,582 photos).
+# Batches, and steps as in the configs of the demo and of VOC 2012 (60 epochs of 10,582 photos), or
+# as many as two cores make within ten minutes.
 _DEMO = dict(
     classify=(50, 48), match=(32, 108), prompt=(64, 72), refine=(32, 108), segmenter=(16, 370)
+)
+_SMALL = dict(
+    classify=(16, 180), match=(8, 100), prompt=(16, 100), refine=(8, 100), segmenter=(8, 250)
 )
 _GPU = dict(
     classify=(64, 9900), match=(64, 9900), prompt=(128, 4950), refine=(64, 9900),
@@ -35,8 +43,14 @@ _CPU = dict.fromkeys(('classify', 'match', 'prompt', 'refine'), (16, 1500)) | di
     segmenter=(4, 3000)
 )
 
-# Seconds of a core for the unit of ``FitSettings.lengths``, and megabytes: measured on a CPU.
-_COSTS = dict(demo=(0.006, 2300), pretrained=(0.6, 3500))
+# Seconds of a core, measured on a CPU: for a photo in classify, match, prompt and refine, for its
+# mask, for a photo in the Segmenter's training, and for a prediction.
+_SECONDS = dict(
+    demo=(0.006, 0.006, 0.006, 0.006, 0.048, 0.012, 0.024),
+    small=(0.075, 0.19, 0.05, 0.19, 0.9, 0.15, 0.12),
+    pretrained=(0.6, 0.6, 0.6, 0.6, 4.8, 1.2, 2.4),
+)
+_MEGABYTES = dict(demo=2300, small=3000, pretrained=3500)
 _START = 10
 """Seconds to start each of the steps."""
 
@@ -86,25 +100,24 @@ class FitSettings:
         stages = {name: Length(*length) for name, length in content['stages'].items()}
         return cls(**{**content, 'stages': stages, 'segmenter': Length(*content['segmenter'])})
 
-    def lengths(self, photos: int) -> dict[str, int]:
-        """Length of every step of a run, in the time of one photo in the stages of the demo."""
-        trained = sum(length.steps(photos) * length.batch for length in self.stages.values())
-        retrained = self.segmenter.steps(photos) * self.segmenter.batch
+    def lengths(self, photos: int) -> dict[str, float]:
+        """Seconds of a core for every step of a run, without its start."""
+        *stages, mask, retrained, predicted = _SECONDS[self.weights]
+        trained = (length.steps(photos) * length.batch for length in self.stages.values())
         return {
-            'stages': trained,
-            'pseudo masks': 8 * photos,
-            'Segmenter': 2 * retrained,
-            'predictions': 4 * photos,
+            'stages': sum(map(operator.mul, stages, trained)),
+            'pseudo masks': mask * photos,
+            'Segmenter': retrained * self.segmenter.steps(photos) * self.segmenter.batch,
+            'predictions': predicted * photos,
         }
 
     def forecast(self, photos: int) -> dict[str, int] | None:
         """Rough seconds and megabytes of a run on this machine's CPU; None for a GPU."""
         if self.amp:
             return None
-        unit, megabytes = _COSTS[self.weights]
         lengths = self.lengths(photos)
-        seconds = len(lengths) * _START + unit * sum(lengths.values()) / usable_cores()
-        return dict(seconds=round(seconds), megabytes=megabytes)
+        seconds = len(lengths) * _START + sum(lengths.values()) / usable_cores()
+        return dict(seconds=round(seconds), megabytes=_MEGABYTES[self.weights])
 
     def rows(self, photos: int) -> list[tuple[str, str]]:
         """The settings as pairs of name and text, for a table."""
@@ -139,10 +152,11 @@ def choose_settings(
     """
     from torch.cuda import is_available  # the command line reads WEIGHTS, which should be fast
 
-    demo, gpu, photos = weights == 'demo', is_available(), len(sizes)
+    gpu, photos = is_available(), len(sizes)
     small = sum(height * width for height, width in sizes) / photos <= _SMALL_PHOTO
     lengths = {}
-    for name, (most, steps) in (_DEMO if demo else _GPU if gpu else _CPU).items():
+    table = dict(demo=_DEMO, small=_SMALL).get(weights, _GPU if gpu else _CPU)
+    for name, (most, steps) in table.items():
         batch = min(most, photos)
         needed = math.ceil(steps / (photos // batch))
         chosen = min(max(needed, _FEWEST_EPOCHS), _MOST_EPOCHS)
@@ -155,7 +169,7 @@ def choose_settings(
         stages=lengths,
         workers=0 if small else min(usable_cores(), 8),
         test_batch=50 if small and len(set(sizes)) == 1 else 1,
-        crf=importlib.util.find_spec('pydensecrf') is not None and not demo,
+        crf=importlib.util.find_spec('pydensecrf') is not None and weights != 'demo',
         amp=gpu,
         seed=seed,
         epochs=epochs,

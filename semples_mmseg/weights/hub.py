@@ -27,10 +27,11 @@ _PERMISSIVE = ('apache-2.0', 'mit', 'bsd-3-clause', 'cc-by-4.0', 'unknown')
 _TIMM_FILES = ('model.safetensors', 'pytorch_model.bin')
 
 
-def timm_file(name: str, download: bool = True) -> Path:
+def timm_file(name: str, download: bool | None = True) -> Path:
     """The file of weights of timm's (model.tag), downloaded if it is not cached.
 
-    Without ``download`` an empty path says that the server has it.
+    With ``download=False`` an empty path says that the server has it; with None, which asks no
+    server, that it is not on this disk.
     """
     try:
         known = timm.get_pretrained_cfg(name, allow_unregistered=False)
@@ -61,7 +62,7 @@ def tell_licence(name: str) -> None:
         print_log(f'{told} use', 'current', logging.WARNING)
 
 
-def find_tag(model: str, tag: str, download: bool = True) -> tuple[Path, bool]:
+def find_tag(model: str, tag: str, download: bool | None = True) -> tuple[Path, bool]:
     """The file of a tag of a model of open_clip's, and whether it was trained with QuickGELU.
 
     ``download`` as of ``timm_file``.
@@ -128,8 +129,12 @@ def _kept_tag(known: Mapping[str, Any]) -> Path | None:
     return kept if kept.is_file() else None
 
 
-def _download(fetch: Callable[[], str], address: str, what: str, way: str, download: bool) -> Path:
+def _download(
+    fetch: Callable[[], str], address: str, what: str, way: str, download: bool | None
+) -> Path:
     """Download a file if the server answers; the error says where else to get it."""
+    if download is None:
+        return Path()
     reason = f'no answer within {PATIENCE} s'
     if reachable(address):
         try:

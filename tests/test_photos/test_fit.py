@@ -87,7 +87,7 @@ def test_check_describes_a_set_and_what_to_do(photos, tmp_path, capsys, monkeypa
 def test_check_finds_weights_as_fit_does(photos, capsys, monkeypatch):
     """DeiT-S is on disk, CLIP is not."""
     folder, table, _ = photos
-    words = ('check', folder, '--tags', table, '--json')
+    words = ('check', folder, '--tags', table, '--json', '--weights', 'pretrained')
     kept = {'kept_file': Path(__file__), '_kept_tag': None}
     for name, file in kept.items():
         monkeypatch.setattr(hub, name, lambda *_, file=file: file)
