@@ -44,7 +44,7 @@ def register_components() -> None:
 
     environment.register_config_packages()
 
-    from . import datasets, engine, models, registry, weights  # noqa: F401
+    from . import datasets, engine, figures, models, registry, weights  # noqa: F401
     from .masks import (  # noqa: F401
         pamr,
         patch_affinity,

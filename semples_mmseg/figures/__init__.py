@@ -2,8 +2,10 @@
 
 from .pictures import colour_label, draw_cams, overlay_cam, picture_grid
 from .prompt_figure import draw_prompts, prompt_maps
+from .visualize_hook import VisualizeHook
 
 __all__ = [
+    'VisualizeHook',
     'colour_label',
     'draw_cams',
     'draw_prompts',

@@ -30,6 +30,11 @@ class Photo(NamedTuple):
     classes: tuple[int, ...]
     mask_path: str | None = None
 
+    @classmethod
+    def of(cls, info: dict[str, Any]) -> Photo:
+        """The photo of a data set's ``get_data_info``, without its mask."""
+        return cls(info['img_path'], tuple(np.flatnonzero(info['image_labels']).tolist()))
+
     def image(self) -> np.ndarray:
         """Its pixels, upright, uint8 RGB (H, W, 3)."""
         return read_image(self.path)
@@ -106,11 +111,7 @@ def _photos_by_id(data: dict[str, Any], ids: Sequence[str]) -> dict[str, Photo]:
                 f'{image} is neither an image file nor an image id of {data.get("ann_file")}'
             )
     return {
-        name: Photo(
-            info['img_path'],
-            tuple(np.flatnonzero(info['image_labels']).tolist()),
-            info.get('seg_map_path'),
-        )
+        name: Photo.of(info)._replace(mask_path=info.get('seg_map_path'))
         for name, info in found.items()
     }
 
