@@ -19,7 +19,10 @@ from .transforms import annotation_loaders
 
 Label = str | int
 
-_NO_ROWS = 'A label is a class name or its index: replace multi-hot rows of zeros and ones by names'
+_NO_ROWS = (
+    'A label is a class name or its index. Replace multi-hot rows of zeros and ones by names; '
+    'tools/dataset_converters/cls_labels.py does so for cls_labels.npy'
+)
 
 
 @DATASETS.register_module()
@@ -201,6 +204,10 @@ class WeakLabelDataset(CheckedSegDataset):
 
 def read_label_file(path: str, num_classes: int) -> dict[str, Any]:
     """Read a JSON object ``{"image id": ["class name", ...]}``, whose lists are not checked yet."""
+    if str(path).endswith('.npy'):
+        raise Refusal(
+            f'label_file {path}: expected JSON; tools/dataset_converters/cls_labels.py converts it'
+        )
     try:
         labels = read_json(path, 'label_file')
     except FileNotFoundError:

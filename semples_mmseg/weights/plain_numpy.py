@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-_CODE = re.compile(r'[?bBhHiIlLqQefdgFDG]|[biufc]\d{1,2}|[SU]\d{1,9}')
+_CODE = re.compile(r'[?bBhHiIlLqQefdgFDG]|[biufc]\d{1,2}|[SU]\d{1,9}|O8?')
 
 
 class PlainDtype:
-    """A bool, integer, float, complex or fixed string in a pickle."""
+    """A bool, integer, float, complex or fixed string in a pickle; or the objects of a list."""
 
     def __init__(self, code: Any, *_: Any) -> None:
         if not isinstance(code, str) or not _CODE.fullmatch(code):
@@ -41,15 +41,20 @@ class PlainArray(np.ndarray):
         _, shape, dtype, fortran, content = state
         if not isinstance(dtype, PlainDtype) or not all(type(side) is int for side in shape):
             raise ValueError('it has an array without a plain type and shape')
-        kind, size = dtype.dtype, math.prod(shape) * dtype.dtype.itemsize
-        fits = isinstance(content, bytes) and len(content) == size
-        if not fits or min(shape, default=0) < 0:
+        kind, count = dtype.dtype, math.prod(shape)
+        fits = isinstance(content, list) if kind.hasobject else isinstance(content, bytes)
+        if not fits or min(shape, default=0) < 0 or len(content) != count * _size(kind):
             raise ValueError(f'it has an array {shape} of {kind} with other content')
         plain: Any = (1, tuple(shape), kind, bool(fortran), content)
         super().__setstate__(plain)
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return np.array(self, subok=False).__reduce_ex__(protocol)
+
+
+def _size(dtype: np.dtype) -> int:
+    """Entries of the content for each element: bytes, or one object."""
+    return 1 if dtype.hasobject else dtype.itemsize
 
 
 def _array(*_: Any) -> PlainArray:

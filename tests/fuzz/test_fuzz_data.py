@@ -18,6 +18,7 @@ from PIL import Image
 from semples_mmseg.datasets.voc import read_object_names
 from semples_mmseg.datasets.weak_label import read_label_file
 from semples_mmseg.photos.tag_files import read_tags
+from semples_mmseg.prepare.cls_labels import read_cls_labels
 from semples_mmseg.prepare.voc12 import read_sbd_mask
 from semples_mmseg.utils.images import read_image
 from semples_mmseg.utils.label_png import read_mask
@@ -81,6 +82,7 @@ def recompressed(content, rng):
 MASK = PIXELS[..., 0] % 3
 # compressed, as SBD's are, so with a checksum
 SBD = dict(mdict=dict(GTcls=dict(Segmentation=PIXELS[..., 0] % 21)), do_compression=True)
+VECTORS = {f'2007_00000{i}': np.eye(2, dtype=np.float32)[i % 2] for i in range(4)}
 LABELS = json.dumps({'a': ['cat'], 'b/c': ['dog', 'cat'], 'é': []}).encode()
 XML = b'<annotation><object><name>cat</name></object><object><name>dog</name></object></annotation>'
 CHOSEN = dict(type='choices', from_name='tags', value=dict(choices=['cat', 'dog']))
@@ -109,6 +111,10 @@ READERS = {
     'xml': (XML, lambda path: read_object_names(str(path))),
     'table': (b'image,tag,by\na.jpg,"cat;dog",x\nb,"[""cat""]",\n', read_tag_file),
     'tasks': (json.dumps([TASK] * 3).encode(), read_tag_file),
+    'pickle': (
+        written(np.save, np.array(VECTORS, object)),
+        lambda path: read_cls_labels(path, ('cat', 'dog')),
+    ),
 }
 
 

@@ -1,11 +1,13 @@
 """NumPy's data in pickles: every type of numbers comes back, no dtype is shaped by the file."""
 
+import io
 import pickle
 
 import numpy as np
 import pytest
 import torch
 
+from semples_mmseg.prepare.cls_labels import read_cls_labels
 from semples_mmseg.weights import read_checkpoint, read_state_dict
 
 CODES = '?bBhHiIlLqQefdgFDG'
@@ -69,3 +71,10 @@ def test_types_that_a_file_shapes_are_refused(tmp_path, name):
     torch.save(dict(state_dict=dict(w=torch.ones(1)), meta=[hostile]), tmp_path / 'x.pth')
     with pytest.raises(ValueError, match='x.pth'):
         read_state_dict(tmp_path / 'x.pth')
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, dict(shape=(), fortran_order=False, descr='|O'))
+    content = Call(RECONSTRUCT, np.ndarray, (0,), b'b',
+                   state=(1, (), np.dtype('O'), False, [{'a': hostile}]))  # fmt: skip
+    (tmp_path / 'x.npy').write_bytes(file.getvalue() + pickle.dumps(content))
+    with pytest.raises(ValueError, match='x.npy'):
+        read_cls_labels(tmp_path / 'x.npy', ['cat'])
