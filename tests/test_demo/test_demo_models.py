@@ -25,6 +25,8 @@ def test_shipped_files_are_small():
     assert sum((models.FOLDER / name).stat().st_size for name in names) < 5e6
     report = json.loads((models.FOLDER / models.REPORT_FILE).read_text())
     assert report['seed'] == 0
+    rows = load_file(models.FOLDER / models.CLIP_FILE)['token_embedding.rows']
+    assert rows.tolist() == clip.token_rows()
     assert set(report['checks']) == set(GOALS)
 
 
@@ -38,17 +40,6 @@ def test_clip_zero_shot():
     assert measured['clip_backgrounds'] >= 0.98
     assert measured['clip_cut_outs'] >= 0.95
     assert measured['clip_foreign'] >= 0.9
-
-
-def test_clip_token_rows():
-    stored = load_file(models.FOLDER / models.CLIP_FILE)
-    rows = stored['token_embedding.rows'].tolist()
-    assert rows == clip.token_rows()
-    full = build_clip(*DEMO_CLIP).token_embedding.weight.detach()
-    assert full.shape == (49408, 64) and full.dtype == torch.float32
-    assert torch.equal(full[rows], stored['token_embedding.weight'].float())
-    full[rows] = 0
-    assert not full.any()
 
 
 def test_backbone_tells_tags_apart():

@@ -76,12 +76,11 @@ def test_it_makes_a_clip_that_configs_read_and_says_how_good_it_is(wordnet, monk
     state = timm.create_model(make.MODEL).state_dict().values()
     file = wordnet / 'lite0.pth'
     torch.save({f'_blocks.{index}': value for index, value in enumerate(state)}, file)
-    for name in ('unlabelled', 'known/photos', 'known/masks'):
-        (wordnet / name).mkdir(parents=True)
-    pixels = np.random.default_rng(0).integers(0, 255, (12, 40, 50, 3), np.uint8)
-    for index, photo in enumerate(pixels):
-        folder = 'unlabelled' if index < 10 else 'known/photos'
-        Image.fromarray(photo).save(wordnet / folder / f'{index}.jpg')
+    (wordnet / 'known/photos').mkdir(parents=True)
+    (wordnet / 'known/masks').mkdir()
+    photos = np.random.default_rng(0).integers(0, 255, (11, 40, 50, 3), np.uint8)
+    for index, photo in enumerate(photos):
+        Image.fromarray(photo).save(wordnet / 'known/photos' / f'{index}.jpg')
     Image.fromarray(np.tile(np.uint8([1] * 25 + [2] * 25), (40, 1))).save(
         wordnet / 'known/masks/10.png'
     )
@@ -90,7 +89,7 @@ def test_it_makes_a_clip_that_configs_read_and_says_how_good_it_is(wordnet, monk
     monkeypatch.setattr(make, 'SIZE', 32)
     monkeypatch.setitem(make.TEXT, 'width', 32)
     monkeypatch.setattr(make, 'read_words', lambda _: WORDS)
-    options = ['--backbone', file, '--wordnet', wordnet, '--photos', wordnet / 'unlabelled']
+    options = ['--backbone', file, '--wordnet', wordnet, '--photos', wordnet / 'known/photos']
     options += ['--steps', 2, 2, '--evaluate', wordnet / 'known', '--out']
     out = wordnet / 'out'
     monkeypatch.setattr('sys.argv', ['make.py', *map(str, [*options, out])])
