@@ -1,8 +1,8 @@
 """Measure the CAMs and pseudo masks of a run of the study, by masks that nothing else reads.
 
 python projects/real_photos/measure.py CONFIG --prompts prompt.pth --weights NAME=PATH ... --out OUT
-
-Without --weights it writes OUT with the prompts of each class moved on to the next one.
+python projects/real_photos/measure.py CONFIG --masks FOLDER --predictions FOLDER --out OUT
+python projects/real_photos/measure.py CONFIG --prompts prompt.pth --out OUT.pth  # moved on by one
 """
 
 import argparse
@@ -37,8 +37,8 @@ CHOSEN_BY = 150
 """Photos by which CLIP chooses the background score."""
 
 
-def measure_cams(model: Any, loader: Any, weights: str) -> tuple[dict[str, Any], ThresholdCurve]:
-    """mIoU of the CAMs of some weights, and the curve of all background scores."""
+def measure_cams(model: Any, loader: Any, weights: str) -> dict[str, Any]:
+    """mIoU of the CAMs of some weights at all background scores, and the one that CLIP chooses."""
     load_weights(model.mask_generator, weights, 'mask_generator')
     images, kept = loader.dataset, []
     chosen = np.linspace(0, len(images) - 1, min(CHOSEN_BY, len(images))).astype(int).tolist()
@@ -50,59 +50,41 @@ def measure_cams(model: Any, loader: Any, weights: str) -> tuple[dict[str, Any],
         target = sample.gt_sem_seg.data
         cams = enlarged(sample.cams.data, target.shape[-2:])
         curve.update(cams, sample.cam_classes, target, sample.img_id)
-    return scores_at(curve, choose_background_score(model, kept)), curve
+    by_score = dict(zip(map(str, THRESHOLDS), curve.scores()['mIoU'].tolist(), strict=True))
+    score = choose_background_score(model, kept)
+    return dict(best=max(by_score.values()), mIoU=by_score[str(score)], score=score, curve=by_score)
 
 
-def scores_at(curve: ThresholdCurve, score: float) -> dict[str, Any]:
-    """mIoU at the best background score, a diagnostic, and figures at one that CLIP chose."""
-    scores = curve.scores()
-    best, auto = int(scores['mIoU'].argmax()), curve.index(score)
-    found = dict(best_score=curve.thresholds[best], best=float(scores['mIoU'][best]), score=score)
-    return found | {key: scores[key][auto].tolist() for key in ('mIoU', 'FP', 'FN', 'IoU')}
+def measure_tags(model: Any, loader: Any, weights: str) -> dict[str, float]:
+    """How well some weights predict the tags of photos; see ``PredictionMetric``."""
+    load_weights(model.mask_generator, weights, 'mask_generator')
+    metric = PredictionMetric()
+    metric.dataset_meta = loader.dataset.metainfo
+    for batch in progress(loader, 'tags', len(loader)):
+        metric.process(batch, [sample.to_dict() for sample in model.test_step(batch)])
+    return metric.compute_metrics(metric.results)
 
 
-def measure_masks(args: argparse.Namespace, data: Path, names: list[str]) -> dict[str, Any]:
+def measure_masks(masks: Path, predictions: Path, data: Path, names: list[str]) -> dict[str, Any]:
     """Scores of pseudo masks, and confidence and true IoU of the mask of every tag."""
     truth, ids = data / 'masks', data / 'scored.txt'
     labels, tags = read_json(data / 'labels.json'), []
     for photo in read_image_ids(str(ids)):
-        folders = (args.masks, args.predictions, truth)
+        folders = (masks, predictions, truth)
         mask, predicted, true = (read_mask(mask_path(folder, photo)) for folder in folders)
         counted = np.where(true == IGNORED, IGNORED, mask)
         for number in map(names.index, labels[photo]):
             ious = class_iou(mask, predicted, number), class_iou(counted, true, number)
             tags.append((photo, names[number], *ious))
-    return dict(masks=score_folder(args.masks, truth, names, ids), tags=tags)
-
-
-def measure(args: argparse.Namespace) -> dict[str, Any]:
-    """All that is measured of a run."""
-    config = load_config(args, 'model', 'test_dataloader')
-    model = build_model(config)
-    load_weights(model.prompt_learner, args.prompts, 'prompt_learner')
-    loader = Runner.build_dataloader(config.test_dataloader)
-    weights = dict(text.split('=', 1) for text in args.weights)
-    cams = {name: measure_cams(model, loader, path) for name, path in weights.items()}
-    found: dict[str, Any] = dict(cams={name: scores for name, (scores, _) in cams.items()})
-    if args.masks:
-        names = list(loader.dataset.metainfo['classes'])
-        found |= measure_masks(args, Path(loader.dataset.data_root), names)
-        found['plain'] = scores_at(cams['refine'][1], recorded_score(Record(args.masks)))
-        config.test_dataloader.dataset.ann_file = 'held.txt'
-        loader, metric = Runner.build_dataloader(config.test_dataloader), PredictionMetric()
-        load_weights(model.mask_generator, weights['stage_0'], 'mask_generator')
-        metric.dataset_meta = loader.dataset.metainfo
-        for batch in progress(loader, 'tags of photos held out', len(loader)):
-            metric.process(batch, [sample.to_dict() for sample in model.test_step(batch)])
-        found['accuracy'] = metric.compute_metrics(metric.results)
-    return found
+    score = recorded_score(Record(masks))
+    return dict(masks=score_folder(masks, truth, names, ids), score=score, tags=tags)
 
 
 def main() -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(description='Measure the CAMs of a run of the study')
+    parser = argparse.ArgumentParser(description='Measure the CAMs and masks of the study')
     parser.add_argument('config', help='config of the run')
-    parser.add_argument('--prompts', required=True, help='weights with the learned prompts')
+    parser.add_argument('--prompts', help='weights with the learned prompts')
     parser.add_argument('--weights', nargs='*', metavar='NAME=PATH', help='CAMs to measure')
     parser.add_argument('--masks', type=Path, help='pseudo masks to measure')
     parser.add_argument('--predictions', type=Path, help='predictions for their photos')
@@ -110,14 +92,30 @@ def main() -> None:
     add_common_options(parser)
     args = parser.parse_args()
     register_components()
-    if args.weights:
-        write_json(args.out, measure(args))
-        return
-    content: Any = read_checkpoint(args.prompts)
-    prompts = content['state_dict']['prompt_learner.prompts']
-    content['state_dict']['prompt_learner.prompts'] = prompts.roll(1, 0)
-    with atomic_write(args.out, 'wb') as file:
-        torch.save(content, file)
+    config = load_config(args, 'model', 'test_dataloader')
+    data = config.test_dataloader.dataset
+    if args.masks:
+        names = ['background', *data.class_names]
+        folders = args.masks, args.predictions, Path(data.data_root)
+        write_json(args.out, measure_masks(*folders, names))
+    elif args.weights:
+        model, loader = build_model(config), Runner.build_dataloader(config.test_dataloader)
+        load_weights(model.prompt_learner, args.prompts, 'prompt_learner')
+        weights = dict(text.split('=', 1) for text in args.weights)
+        found: dict[str, Any] = {
+            name: measure_cams(model, loader, path) for name, path in weights.items()
+        }
+        if 'stage_0' in weights:
+            data.ann_file = 'held.txt'
+            loader = Runner.build_dataloader(config.test_dataloader)
+            found['stage_0'] |= measure_tags(model, loader, weights['stage_0'])
+        write_json(args.out, found)
+    else:
+        content: Any = read_checkpoint(args.prompts)
+        prompts = content['state_dict']['prompt_learner.prompts']
+        content['state_dict']['prompt_learner.prompts'] = prompts.roll(1, 0)
+        with atomic_write(args.out, 'wb') as file:
+            torch.save(content, file)
 
 
 if __name__ == '__main__':

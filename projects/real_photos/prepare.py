@@ -9,6 +9,7 @@ are those of the study's classes, and pixels of all other classes are 255, which
 
 import argparse
 import io
+import itertools
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,10 @@ from PIL import Image
 
 from semples_mmseg import register_components
 from semples_mmseg.cli.errors import exit_codes
+from semples_mmseg.figures.words import read_words
 from semples_mmseg.photos.tags import labels_of, read_tagged, write_dataset
+from semples_mmseg.photos.vocabulary import VOCABULARY
+from semples_mmseg.utils.files import read_json
 from semples_mmseg.utils.io import atomic_write
 from semples_mmseg.utils.label_png import IGNORED, mask_path, write_mask
 from semples_mmseg.utils.lists import read_image_ids
@@ -48,7 +52,7 @@ SOURCES: dict[str, dict[str, Any]] = dict(
 
 
 def prepare(source: dict[str, Any], folder: Path, out: Path) -> None:
-    """Write lists, labels, masks and the link to the photos."""
+    """Write lists, labels, masks, nouns that the small CLIP knows, and the link to the photos."""
     tagged = read_tagged(folder / source['photos'], folder / source['tags'])
     classes = source['classes']
     wanted = {photo: [tag for tag in tags if tag in classes] for photo, tags in tagged.tags.items()}
@@ -56,7 +60,9 @@ def prepare(source: dict[str, Any], folder: Path, out: Path) -> None:
     write_dataset(tagged, out)
     lists = {key: read_image_ids(str(folder / name)) for key, name in source['lists'].items()}
     others = [name for name in labels_of(tagged) if name not in lists['held']]
-    lists = dict(train=others, scored=others) | lists
+    vocabulary = {*itertools.chain(*read_json(VOCABULARY).values())}
+    words = [word for word in read_words() if word in vocabulary]
+    lists = dict(train=others, scored=others, words=words) | lists
     for name, ids in lists.items():
         with atomic_write(out / f'{name}.txt') as file:
             file.writelines(f'{one}\n' for one in ids)

@@ -36,12 +36,18 @@ def refined(name, start=prompt, option=(), config='semples'):
     return train(name, config, options, [stage_0, start], ['refine'], 20, 'refine')
 
 
-def measured(name, cams, arguments=(), inputs=()):
-    """Measures the CAMs of weights, by name."""
-    out, inputs = '{run}/' + name + '.json', [prompt, *cams.values(), *scored, *inputs]
-    arguments = ['--prompts', prompt, '--out', out, *arguments, '--weights']
-    arguments += [key + '=' + path for key, path in cams.items()]
+def measured(name, arguments, inputs):
+    """Measures CAMs or masks."""
+    out = '{run}/' + name + '.json'
+    arguments, inputs = ['--out', out, *arguments], [*inputs, *scored]
     return step(name, here + 'measure.py', 'semples', arguments, ['{semples}'], inputs, [out], 20)
+
+
+def cams(name, weights):
+    """Measures the CAMs of weights, by name."""
+    named = [key + '=' + path for key, path in weights.items()]
+    given = ['--prompts', prompt, '--weights', *named]
+    return measured(name, given, [prompt, *weights.values()])
 
 
 masks, predictions, test = '{run}/masks', '{run}/predictions', ['--work-dir', '{run}/test']
@@ -49,6 +55,12 @@ main = [
     train('stage_0', 'stage_0', ['{stage_0}'], listed, ['classify'], 30),
     train('semples', 'semples', ['{semples}', 'load_from=' + stage_0], [stage_0, *listed],
           ['match', 'prompt', 'refine'], 50),
+    cams('cams', dict(stage_0=stage_0, match=match, refine=refine)),
+    dict(name='words', tool='visualize.py', inputs=[refine, '{data}/words.txt'],
+         outputs=['{run}/words.json'],
+         arguments=['words', '{root}/projects/real_photos/configs/semples.py', refine,
+                    '--words', '{data}/words.txt', '--json', '{run}/words.json', *test],
+         options=['{semples}'], length=1),
     step('masks', 'make_pseudo_masks.py', 'semples', [refine, '--out', masks, *test],
          ['{semples}', seed], [refine, *listed], [masks], 20, folder=masks),
     train('segmenter', 'segmenter',
@@ -56,11 +68,8 @@ main = [
           [masks, *listed, *scored], ['weights'], 30),
     step('predictions', 'test.py', 'segmenter', [weights, '--out', predictions, *test],
          ['{segmenter}'], [weights, *scored], [predictions], folder=predictions),
-    measured('main', dict(stage_0=stage_0, match=match, refine=refine),
-             ['--masks', masks, '--predictions', predictions], [masks, predictions]),
-    dict(name='words', tool='visualize.py', inputs=[refine], outputs=['{run}/words.json'],
-         arguments=['words', '{root}/projects/real_photos/configs/semples.py', refine,
-                    '--json', '{run}/words.json', *test], options=['{semples}'], length=1),
+    measured('masks_measured', ['--masks', masks, '--predictions', predictions],
+             [masks, predictions]),
 ]  # fmt: skip
 directions = ['no_text', 'other_prompts', 'manual', 'small_lambda', 'large_lambda']
 steps = main + [
@@ -74,5 +83,5 @@ steps = main + [
     refined('manual', match, config='manual'),
     refined('small_lambda', option=['model.losses.refine.weight={small_lambda}']),
     refined('large_lambda', option=['model.losses.refine.weight={large_lambda}']),
-    measured('directions', {name: '{run}/' + name + '/refine.pth' for name in directions}),
+    cams('directions', {name: '{run}/' + name + '/refine.pth' for name in directions}),
 ]  # fmt: skip

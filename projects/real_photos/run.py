@@ -19,7 +19,7 @@ from semples_mmseg.runs.steps import run_steps
 from semples_mmseg.utils.files import read_json
 from semples_mmseg.utils.io import folder_lock, write_json
 
-MAIN = 'words'
+MAIN = 'masks_measured'
 """The last step of the main line."""
 # Epochs: about as many steps on both data sets.
 VOC = dict(

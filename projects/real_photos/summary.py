@@ -25,8 +25,8 @@ DIRECTIONS = dict(
     large_lambda='λ x 5',
 )
 FIGURES = {
-    'mAP of stage 0, tags of photos held out': ('accuracy', 'mAP_coarse'),
-    'pseudo masks without CRF': ('plain', 'mIoU'),
+    'mAP of stage 0, tags of photos held out': ('cams', 'stage_0', 'mAP_coarse'),
+    'pseudo masks without CRF': ('plain',),
     'pseudo masks with dense CRF': ('masks', 'mIoU'),
     'retrained model, photos held out': ('segmenter/metrics', 'mIoU'),
     'Spearman of confidence and true IoU, x 100': ('rank',),
@@ -40,15 +40,14 @@ FIGURES = {
 
 def read_cell(run: Path) -> dict[str, Any]:
     """What a run has measured so far."""
-    cell: dict[str, Any] = dict(cams={}, minutes={})
-    for name in ('main', 'directions', 'words', 'memory', 'segmenter/metrics'):
-        if (file := run / f'{name}.json').exists():
-            cell[name] = read_json(file)
-    for name in ('main', 'directions'):
-        if name in cell:
-            cell |= cell[name] | dict(cams=cell['cams'] | cell[name]['cams'])
-    if 'tags' in cell:
-        cell['rank'] = 100 * spearmanr(*zip(*(tag[2:] for tag in cell['tags']), strict=True))[0]
+    names = ('cams', 'directions', 'words', 'masks_measured', 'segmenter/metrics', 'memory')
+    files = {name: run / f'{name}.json' for name in names}
+    cell: dict[str, Any] = {name: read_json(path) for name, path in files.items() if path.exists()}
+    cell = dict(cell, cams=cell.get('cams', {}) | cell.get('directions', {}), minutes={})
+    if masks := cell.get('masks_measured'):
+        ranks = spearmanr(*zip(*(tag[2:] for tag in masks['tags']), strict=True))
+        cell |= dict(masks, rank=100 * ranks[0])
+        cell['plain'] = cell['cams']['refine']['curve'][str(masks['score'])]
     record = Record(run)
     for name in ('stage_0', 'semples', 'masks', 'segmenter'):
         if name in record and 'seconds' in record[name].about:

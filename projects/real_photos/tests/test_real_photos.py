@@ -58,7 +58,7 @@ def test_recipe_and_tables(data, tmp_path, monkeypatch):
     recipe = run.read_cell(data, tmp_path / 'run', 'msrc', 0)
     run.run_cell(recipe)
     run.run_cell(run.read_cell(data, tmp_path / 'run', 'msrc', 0, main=True))
-    assert len(done) == len(recipe.steps) == 15
+    assert len(done) == len(recipe.steps) == 16
     cams = dict.fromkeys(('stage_0', 'match', 'refine'), dict(best=50.0, mIoU=40.0, score=0.4))
     other = cams | dict(refine=dict(best=53.0, mIoU=42.0, score=0.5))
     table = summary.make_tables([dict(cams=cams), dict(cams=other)])
