@@ -12,7 +12,7 @@ import torch
 from ..figures.pictures import overlay_cam
 from ..figures.prompt_figure import prompt_maps, usual_method
 from ..figures.rows import load_model
-from ..figures.words import NearWord, encode_words, nearest_words, read_words
+from ..figures.words import NearWord, encode_words, nearest_words
 from ..inference import SemPLeSInferencer
 from ..masks.crf import PSEUDO_MASK_CRF, crf_on_labels
 from ..masks.generate import recorded_score
@@ -23,6 +23,7 @@ from ..utils.label_png import class_colours
 from ..utils.record import RECORD, Record
 from ..utils.sizes import limited_size, resize_bicubic
 from .run import Run
+from .vocabulary import known_words
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,8 @@ class Explorer:
         Raises:
             ValueError: If none of the words is known to this CLIP.
         """
-        known, features = encode_words(self._model.text_head, read_words())
+        words = known_words(self._run.fit_settings().weights)
+        known, features = encode_words(self._model.text_head, words)
         prompts = self._model.prompt_features(torch.arange(len(self.classes)))
         return nearest_words(prompts, self.classes, known, features, count)
 

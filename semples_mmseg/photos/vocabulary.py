@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import difflib
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ..figures.words import read_words
 from ..utils.classes import label_name, prompt_name
 from ..utils.files import read_json
 from ..utils.lists import name_some
 
 VOCABULARY = Path(__file__).parents[1] / 'models' / 'small_clip' / 'vocabulary.json'
 """Lists of words, lower case, by their group."""
+
+
+def known_words(weights: str) -> list[str]:
+    """Words to name learned prompts by: common nouns, or all that the small CLIP knows."""
+    if weights != 'small':
+        return read_words()
+    return sorted({*itertools.chain(*read_json(VOCABULARY).values())})
 
 
 def unknown_words(classes: Iterable[str], weights: str) -> str:
@@ -24,7 +32,7 @@ def unknown_words(classes: Iterable[str], weights: str) -> str:
     """
     if weights != 'small':
         return ''
-    words = {*itertools.chain(*read_json(VOCABULARY).values())}
+    words = known_words(weights)
     unknown = {
         name: near_words(prompt_name(name).lower(), words)
         for name in classes
@@ -43,13 +51,13 @@ def unknown_words(classes: Iterable[str], weights: str) -> str:
     )
 
 
-def near_words(name: str, words: Iterable[str]) -> list[str]:
+def near_words(name: str, words: Sequence[str]) -> list[str]:
     """At most three of the ``words`` that are parts of a name, or are spelt like it or a part."""
-    known, parts = sorted(words), name.split()
+    parts = name.split()
     texts = [
         ' '.join(parts[start:end])
         for start, end in itertools.combinations(range(len(parts) + 1), 2)
     ]
-    inside = [text for text in texts if text in known]
-    similar = (difflib.get_close_matches(text, known, cutoff=0.75) for text in (name, *parts))
+    inside = [text for text in texts if text in words]
+    similar = (difflib.get_close_matches(text, words, cutoff=0.75) for text in (name, *parts))
     return list(dict.fromkeys([*inside, *itertools.chain(*similar)]))[:3]

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 
 import numpy as np
 import pytest
@@ -102,6 +103,9 @@ def test_a_whole_run(photos, tmp_path, capsys, monkeypatch, steps_in_process):
         masks.append([read_mask(file) for file in sorted((tmp_path / name).rglob('*.png'))])
     assert len(masks[0]) == 6
     assert np.mean(np.array(masks[0]) == np.array(masks[1])) > 0.98
+    assert run_command('report', out, '--rows', '1') == 0
+    near = re.findall(r'<h3>cup</h3><p>(.*?)</p>', run.report.read_text(encoding='utf-8'))[0]
+    assert {text[:-5] for text in near.split(', ')} <= {*vocabulary.known_words('small')}
     # The record keeps the choice, though the others are on the disk now.
     monkeypatch.setattr(hub, 'kept_file', lambda *_: tmp_path)
     monkeypatch.setattr(hub, '_kept_tag', lambda *_: tmp_path)
