@@ -47,6 +47,7 @@ _MMSEG_PARTS = [
     f'mmseg.{part}' for part in ('datasets', 'engine', 'evaluation', 'models', 'visualization')
 ]
 _PACKAGE = __name__.partition('.')[0]
+_WORKERS = f"'{_PACKAGE}.utils.parallel'"  # in the command line of what they are forked from
 
 
 def installed() -> dict[str, str]:
@@ -140,8 +141,10 @@ def is_command_line() -> bool:
     """Whether this process is ``semples-mmseg``, ``python -m semples_mmseg`` or one of the tools.
 
     They must start fast, and ``semples-mmseg doctor`` must run where the packages of OpenMMLab
-    cannot be imported.
+    cannot be imported. So must the process that workers are forked from (``utils/parallel.py``).
     """
+    if any(_WORKERS in word for word in sys.orig_argv):
+        return True
     if sys.argv[:1] == ['-m']:  # Python is looking for the module, and imports the package first
         return not {_PACKAGE, f'-m{_PACKAGE}'}.isdisjoint(sys.orig_argv)
     program = Path(sys.argv[0] if sys.argv else '')

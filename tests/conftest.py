@@ -18,7 +18,9 @@ from tiny import TINY_CLIP, TINY_GENERATOR, TINY_SEMPLES
 from yapf.yapflib import yapf_api
 
 import semples_mmseg.demo  # noqa: F401
+from semples_mmseg.photos import model_out
 from semples_mmseg.runs import steps
+from semples_mmseg.utils import parallel
 
 VOC_CLASSES = PascalVOCDataset.METAINFO['classes']
 
@@ -31,6 +33,8 @@ def pytest_configure(config):
     # A run formats the text of its config, which takes longer than most tests.
     yapf_api.FormatCode = lambda text, **_: (text, True)
     gc.freeze()  # MMEngine's data sets collect garbage, among all that was imported
+    model_out.PREPARES = False
+    parallel._METHOD = 'fork'  # of this process, which has imported everything already
 
 
 @pytest.fixture(autouse=True)

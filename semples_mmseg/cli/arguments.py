@@ -83,6 +83,36 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
 
+def add_predict_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``semples-mmseg predict``."""
+    parser.add_argument(
+        'model',
+        metavar='run',
+        type=Path,
+        help='--out of semples-mmseg fit, its folder model, or an ONNX file. An ONNX file and a '
+        'folder with model.json are data: nothing in them is run',
+    )
+    parser.add_argument('photos', nargs='+', type=Path, help='photos, and folders of photos')
+    parser.add_argument(
+        '--out', type=Path, default=Path('masks'), help='folder of the masks (default: masks)'
+    )
+    add_max_side(parser)
+    add_flag(parser, '--skip-unreadable', 'no error for photos that cannot be read')
+    parser.add_argument('--device', help='as PyTorch names it, e.g. cuda:1 (default: a GPU or cpu)')
+    parser.add_argument(
+        '--engine',
+        choices=('torch', 'onnx'),
+        help='default: onnxruntime, which starts faster, for a run with an ONNX file of its '
+        'weights, unless there is a GPU or --device; else PyTorch',
+    )
+    add_flag(
+        parser,
+        '--trust',
+        'run the Python program segmenter.py of a folder without model.json, which can do anything '
+        'on this machine: only for folders of people you trust. model.json is made from it',
+    )
+
+
 def add_export_options(parser: argparse.ArgumentParser) -> None:
     """Add the format for a label tool, its settings and where to write."""
     listed = ', '.join(f'{name} ({kind})' for name, kind in FORMATS.items())

@@ -19,8 +19,9 @@ from ..photos.settings import AUTO, WEIGHTS
 from ..runs.command import add_dry_run, add_run_options
 from ..utils.errors import Refusal
 from ..utils.names import count
+from ..utils.parallel import prepare_children
 from ..version import __version__
-from .arguments import add_export_options, add_flag, add_map, add_max_side, positive
+from .arguments import add_export_options, add_flag, add_map, add_predict_options, positive
 from .errors import exit_codes
 
 
@@ -49,6 +50,8 @@ def check(
 
 def fit(**options: Any) -> None:
     """Make masks of tagged photos, and a model; the same command continues a stopped run."""
+    if not options['dry_run']:
+        prepare_children()
     register_components()
     from ..photos import fit as steps
 
@@ -63,20 +66,24 @@ def predict(
     overlays: bool,
     skip_unreadable: bool,
     device: str | None,
+    engine: str | None,
     trust: bool,
     json: bool,
 ) -> None:
     """Write masks of new photos, without tags."""
-    from ..photos.predicting import load, model_files, named_photos, predict_photos
+    from ..photos import predicting
     from ..utils.files import file_digest
 
-    named = named_photos(photos, out)
-    settings = dict(model=file_digest(*model_files(model, trust)), max_side=max_side)
-    loaded = load(model, device=device, max_side=max_side, trust=trust)
-    done = predict_photos(loaded, named, out, settings, overlays)
-    there = f', {done.there} there already' if done.there else ''
-    text = f'{count(done.masks, "mask")} written to {out}{there}; classes.json names their ids'
-    show(text, json, dict(done._asdict(), out=str(out)))
+    named = predicting.named_photos(photos, out)
+    engine = engine or predicting.quick_engine(model, device)
+    digest = file_digest(*predicting.model_files(model, trust, engine))
+    loaded = predicting.load(model, device=device, max_side=max_side, trust=trust, engine=engine)
+    settings = dict(model=digest, engine=loaded.engine, max_side=max_side)
+    done = predicting.predict_photos(loaded, named, out, settings, overlays)
+    text = f'{count(done.masks, "mask")} written to {out} by {loaded.engine}'
+    text += f', {done.there} there already' if done.there else ''
+    content = dict(done._asdict(), out=str(out), engine=loaded.engine)
+    show(f'{text}; classes.json names their ids', json, content)
     for message in done.unreadable:
         print(f'left out: {message}', file=sys.stderr)
     if done.unreadable and not skip_unreadable:
@@ -119,6 +126,7 @@ def import_(
 
 def retrain(folder: Path, **options: Any) -> None:
     """Train the model of a run again, on the corrected masks; the same command continues."""
+    prepare_children()
     register_components()
     from ..photos import retrain as steps
 
@@ -156,6 +164,8 @@ def explore(folder: Path, port: int | None, no_browser: bool) -> None:
 
 def demo(**options: Any) -> None:
     """Run the whole method on a small drawn world, on a CPU in about two minutes."""
+    if not options['dry_run']:
+        prepare_children()
     register_components()
     from ..runs.command import run_recipe
 
@@ -228,28 +238,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_flag(of[fit], '--skip-missing', 'leave out rows of photos that are not in the folder')
     add_dry_run(of[fit])
 
-    of[predict].add_argument(
-        'model',
-        metavar='run',
-        type=Path,
-        help='--out of semples-mmseg fit, its folder model, or an ONNX file. An ONNX file and a '
-        'folder with model.json are data: nothing in them is run',
-    )
-    of[predict].add_argument('photos', nargs='+', type=Path, help='photos, and folders of photos')
-    of[predict].add_argument(
-        '--out', type=Path, default=Path('masks'), help='folder of the masks (default: masks)'
-    )
-    add_max_side(of[predict])
-    add_flag(of[predict], '--skip-unreadable', 'no error for photos that cannot be read')
-    of[predict].add_argument(
-        '--device', help='as PyTorch names it, e.g. cuda:1 (default: a GPU or cpu)'
-    )
-    add_flag(
-        of[predict],
-        '--trust',
-        'run the Python program segmenter.py of a folder without model.json, which can do anything '
-        'on this machine: only for folders of people you trust. model.json is made from it',
-    )
+    add_predict_options(of[predict])
     for command in (of[fit], of[predict]):
         add_flag(command, '--overlays', 'write the masks over the photos too: OUT/overlays')
 

@@ -10,6 +10,7 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 
+from ..utils.checks import check_masks_have_classes, renamed_ids
 from ..utils.classes import merge_class_names
 from ..utils.errors import Missing, Refusal, RunError
 from ..utils.label_png import check_ids, check_num_classes, class_colours
@@ -22,7 +23,6 @@ from ..utils.lists import (
     suffix_list,
 )
 from ..utils.names import check_class_names
-from .checks import check_masks_have_classes, renamed_ids
 from .transforms import with_checked_loader
 
 

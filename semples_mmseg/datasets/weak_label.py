@@ -9,12 +9,12 @@ import numpy as np
 from mmengine.logging import print_log
 from mmseg.registry import DATASETS
 
+from ..utils.checks import check_masks_show_labels, renamed_ids
 from ..utils.errors import Missing, Refusal
 from ..utils.files import read_json
 from ..utils.lists import explain_unknown, name_absent, name_some
 from ..utils.names import check_image_id
 from .checked_seg import CheckedSegDataset
-from .checks import check_masks_show_labels, renamed_ids
 from .transforms import annotation_loaders
 
 Label = str | int

@@ -18,8 +18,8 @@ from ..utils.io import write_json
 class StepTimesHook(Hook):
     """Write the moments of a run to a JSON file: ``{"moments": [[name, seconds], ...], ...}``.
 
-    The names are MMEngine's for its hook points; ``gpu_megabytes`` is the most memory that PyTorch
-    held on this process's GPU, 0 without one.
+    The names are MMEngine's for its hook points; ``megabytes`` is the largest resident memory of
+    this process and those it has ended, ``gpu_megabytes`` the most of PyTorch's on its GPU.
 
     Args:
         out: The file; the main process writes it when training or testing ends.
@@ -37,8 +37,13 @@ class StepTimesHook(Hook):
             torch.cuda.synchronize()
         self._moments.append((name, time.monotonic()))
         if name in ('after_train', 'after_test') and is_main_process():
+            import resource  # not on Windows
+
+            whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+            use = max(resource.getrusage(who).ru_maxrss for who in whose) / 2**10
             gpu = torch.cuda.max_memory_allocated() / 2**20
-            write_json(self.out, dict(moments=self._moments, gpu_megabytes=gpu), indent=None)
+            noted = dict(moments=self._moments, megabytes=use, gpu_megabytes=gpu)
+            write_json(self.out, noted, indent=None)
 
 
 for _part in ('train', 'train_epoch', 'train_iter', 'val', 'test'):

@@ -6,10 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from PIL import Image
 
 _GAP = 4
@@ -24,6 +21,8 @@ def overlay_cam(image: np.ndarray, cam: np.ndarray, opacity: float = 0.6) -> np.
             shown (n may be 0); resized bilinearly to the image.
         opacity: Share of the colours in the result, 0..1.
     """
+    import matplotlib  # as late as it is used, here and below: it takes long
+
     if cam.ndim == 3:
         cam = cam.max(0, initial=0.0)
     picture = Image.fromarray(cam.astype(np.float32))
@@ -53,6 +52,9 @@ def picture_grid(
         rows: Title of each row, written to the left of it; empty for none.
         captions: Texts below the pictures of some columns, by the column's title.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     captions = captions or {}
     font = max(cell // 11, 9)
     plain: dict[str, Any] = dict(fontsize=font, parse_math=False)  # a $ in a name is a $

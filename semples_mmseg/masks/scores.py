@@ -12,8 +12,8 @@ import numpy as np
 from mmseg.datasets import PascalVOCDataset
 from rich.table import Table
 
-from ..datasets.checks import check_masks_have_classes
 from ..datasets.coco import COCO_CLASSES
+from ..utils.checks import check_masks_have_classes
 from ..utils.errors import Missing, Refusal
 from ..utils.files import read_lines
 from ..utils.label_png import IGNORED, check_ids, read_mask

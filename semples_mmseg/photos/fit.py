@@ -28,7 +28,7 @@ from ..weights.hub import TIMM, find_tag, timm_file
 from .confidence import write_confidence
 from .configs import DEIT, LITE, write_configs
 from .inspection import Inspection, inspect_photos, show_inspection
-from .model_out import log_model
+from .model_out import exporting, log_model
 from .overlays import overlay_files
 from .run import ENTRY, PHOTOS, Run
 from .settings import AUTO, FitSettings, choose_settings
@@ -253,9 +253,10 @@ def _finish(
 ) -> None:
     """Train, make masks, train the Segmenter and write the model, except what is complete."""
     start = time.monotonic()
-    run_steps(_recipe(run, settings), console, verbose, 'choose another --out')
-    write_confidence(run)
-    model = log_model(run, console)
+    with exporting(run) as export:
+        run_steps(_recipe(run, settings), console, verbose, 'choose another --out')
+        write_confidence(run)
+        model = log_model(run, console, export)
     minutes = (time.monotonic() - start) / 60
     table = Table(title=f'Finished after {minutes:.1f} minutes', show_header=False)
     table.add_row('masks', f'{run.masks} (ids and colours: classes.json)')

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from ..datasets.checks import Files, check_all
+from ..utils.checks import Files, check_all
 from ..utils.classes import label_name, prompt_name
 from ..utils.errors import Refusal
 from ..utils.label_png import check_num_classes

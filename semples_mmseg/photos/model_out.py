@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.logging import print_log
 from rich.console import Console
 
@@ -18,44 +20,45 @@ from ..utils.files import file_digest
 from ..utils.images import PHOTO_SUFFIXES
 from ..utils.io import atomic_write, write_json
 from ..utils.label_png import write_classes
+from ..utils.parallel import WorkerPool
 from ..version import __version__
 from ..weights import read_checkpoint
 from .architecture import MADE_BY_HAND, describe, without_weights
-from .onnx_export import check_packages, export_onnx
+from .onnx_export import check_packages, export_onnx, prepare_export
+from .predicting import MODEL
 from .run import Run
 
-ENTRY = 'model'
-"""Entry of the record."""
+PREPARES = True
+"""Whether a process of its own prepares the export."""
 _KEPT = (
     *('custom_imports', 'default_scope', 'env_cfg', 'randomness', 'default_hooks', 'vis_backends'),
     *('visualizer', 'log_processor', 'log_level', 'crf', 'tta_model', 'tta_pipeline'),
 )
 
 
-def write_model(run: Run, by_hand: int = 0) -> list[Path]:
+def write_model(
+    run: Run, by_hand: int = 0, export: Callable[..., object] = export_onnx
+) -> list[Path]:
     """Write ``run/model``; without ``segmenter.onnx`` where the extra ``onnx`` is not installed.
 
     Files that the record of the run calls complete stay as they are. All are made anew from weights
     that the run has trained again; a missing ONNX file, once the packages for it are there.
     ``segmenter.py`` and the checkpoint have classes and colours inside, for MMSegmentation.
-    ``by_hand`` is the number of masks of the training that were made by hand, for ``model.json``.
+    ``by_hand`` is the number of masks of the training that were made by hand, for ``model.json``;
+    ``export`` is ``export_onnx``, or of ``exporting``.
     """
-    record, weights, without = run.record(), run.segmenter_weights, ''
-    try:
-        check_packages()
-    except MissingPackage as error:
-        without = str(error)
+    record, weights, without = run.record(), run.segmenter_weights, _lacking()
     names = ('segmenter.py', 'segmenter.pth', 'segmenter.onnx', 'classes.json', 'model.json')
     config, checkpoint, onnx, classes, about = (run.model / name for name in names)
-    made = record[ENTRY].outputs or {} if ENTRY in record else {}
+    made = record[MODEL].outputs or {} if MODEL in record else {}
     anew = not without and 'model/segmenter.onnx' not in made
-    if ENTRY in record and weights.is_file():
+    if MODEL in record and weights.is_file():
         # Trained again by this run, whose later steps are made anew then, too.
-        anew = anew or record[ENTRY].inputs[weights.name][2] != file_digest(weights)
-    if record.begin(ENTRY, {}, {weights.name: weights}, anew=anew) == 'complete':
+        anew = anew or record[MODEL].inputs[weights.name][2] != file_digest(weights)
+    if record.begin(MODEL, {}, {weights.name: weights}, anew=anew) == 'complete':
         return [run.folder / name for name in made]
     source = Config.fromfile(run.segmenter_config)
-    meta = model_metainfo(read_classes(source.model.class_names, 'model.class_names'))
+    meta = _meta(source)
     write_json(about, describe(source, meta) | {MADE_BY_HAND: by_hand}, ensure_ascii=False)
     with atomic_write(config) as text:
         text.write(_inference_config(source, meta).pretty_text)
@@ -68,20 +71,57 @@ def write_model(run: Run, by_hand: int = 0) -> list[Path]:
     if without:
         print_log(f'no ONNX file was written: {without}', logger='current', level=logging.WARNING)
     else:
-        export_onnx(config, checkpoint, onnx)
+        export(config, checkpoint, onnx)
         files.insert(2, onnx)
-    record.finish(ENTRY, files)
+    record.finish(MODEL, files)
     return files
 
 
-def log_model(run: Run, console: Console, by_hand: int = 0) -> list[Path]:
+@contextlib.contextmanager
+def exporting(run: Run) -> Iterator[Callable[..., object]]:
+    """``export_onnx`` for a run that is being trained: another process prepares it meanwhile."""
+    record = run.record()
+    made = MODEL in record and record[MODEL].outputs is not None
+    if made or not PREPARES or get_device() != 'cpu' or _lacking():  # a fork has no GPU
+        yield export_onnx
+        return
+    with WorkerPool(_export, 1) as pool:
+        pool.put(run.segmenter_config)
+        yield lambda *files: (pool.put(run.segmenter_config, *files), pool.wait())
+
+
+def _export(source: Path, *files: Path) -> None:
+    if files:
+        export_onnx(*files)
+        return
+    with contextlib.suppress(Exception):  # the export itself will tell
+        config = Config.fromfile(source)
+        prepare_export(_inference_config(config, _meta(config)))
+
+
+def log_model(
+    run: Run, console: Console, export: Callable[..., object], by_hand: int = 0
+) -> list[Path]:
     """``write_model``; what is printed meanwhile goes to ``logs/model.log``."""
     with (
         console.status('writing the model'),
         open(run.logs / 'model.log', 'w', encoding='utf-8') as log,
         contextlib.redirect_stdout(log),
     ):
-        return write_model(run, by_hand)
+        return write_model(run, by_hand, export)
+
+
+def _lacking() -> str:
+    """Why no ONNX file can be written; empty if it can."""
+    try:
+        check_packages()
+    except MissingPackage as error:
+        return str(error)
+    return ''
+
+
+def _meta(source: Config) -> dict[str, Any]:
+    return model_metainfo(read_classes(source.model.class_names, 'model.class_names'))
 
 
 def _inference_config(source: Config, meta: dict[str, Any]) -> Config:

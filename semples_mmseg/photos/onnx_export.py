@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import logging
 import warnings
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
+from mmseg.apis import init_model
 from mmseg.models import EncoderDecoder
 from torch import Tensor, nn
 
-from ..environment import CHANNEL_CONVERSION
+from ..environment import CHANNEL_CONVERSION, quiet_libraries
 from ..models import WindowedEncoderDecoder
 from ..utils.errors import MissingPackage, Refusal, RunError
 from ..utils.io import atomic_write, remove_leftovers
@@ -31,6 +34,7 @@ PACKAGES = ('onnx', 'onnxscript', 'onnxruntime')
 AGREEMENT = 0.98
 """Least share of pixels labelled alike: Pillow, NumPy and OpenCV round differently at borders."""
 
+_PREPARED: dict[str, Any] = {}
 _EXAMPLE = (2, 3, 123, 97)
 """Not multiples of a patch size; otherwise the graph has no padding to whole patches."""
 
@@ -64,15 +68,23 @@ def export_onnx(config: str | Path, checkpoint: str | Path, out: str | Path) -> 
         RunError: If PyTorch and onnxruntime do not agree.
     """
     check_packages()
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
+    with _quiet():
         expected = TorchModel(config, checkpoint, device='cpu')
-    settings = settings_of(Config.fromfile(config), expected)
-    graph = Graph(expected.model).eval()
+    given = Config.fromfile(config)
+    settings, graph = settings_of(given, expected), Graph(expected.model).eval()
+    program = _PREPARED.pop(str(given.model), None) or _program(graph)
     remove_leftovers(Path(out).parent, of=Path(out).name)
     with atomic_write(out, 'wb') as stream:
-        _write(graph, settings, stream.name)
+        _write(program, graph, settings, stream.name)
         _compare(expected, OnnxModel(stream.name))
+
+
+def prepare_export(config: Config) -> None:
+    """Do what takes longest without the weights: ``export_onnx`` in this process will be short."""
+    text = str(config.model)
+    with quiet_libraries():
+        model = init_model(config, device='cpu')
+    _PREPARED[text] = _program(Graph(model).eval())
 
 
 class Graph(nn.Module):
@@ -143,14 +155,11 @@ def settings_of(config: Config, trained: TorchModel) -> OnnxSettings:
     )
 
 
-def _write(graph: Graph, settings: OnnxSettings, file: str) -> None:
-    from onnx_ir.passes.common import ClearMetadataAndDocStringPass  # with the extra alone
-
+def _program(graph: Graph) -> Any:
+    """PyTorch's ONNX program of a graph, not yet optimized: its weights can still be exchanged."""
     size = torch.export.Dim.AUTO
-    logging.disable(logging.WARNING)  # notes on optimizations that were not possible
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
+        with _quiet():
             # Captured here, as the exporter captures several times.
             captured = torch.export.export(
                 graph,
@@ -158,10 +167,11 @@ def _write(graph: Graph, settings: OnnxSettings, file: str) -> None:
                 dynamic_shapes=dict(image={0: size, 2: size, 3: size}),
                 strict=False,  # before PyTorch 2.8 the default refuses MMCV's DropPath
             )
-            program = torch.onnx.export(
+            return torch.onnx.export(
                 captured,
                 dynamo=True,
                 verbose=False,
+                optimize=False,
                 input_names=['image'],
                 output_names=['logits'],
             )
@@ -170,15 +180,31 @@ def _write(graph: Graph, settings: OnnxSettings, file: str) -> None:
             f'{type(graph.model.backbone).__name__} with {type(graph.model.decode_head).__name__} '
             f'cannot be exported by PyTorch: {error}'
         ) from error
-    finally:
-        logging.disable(logging.NOTSET)
-    assert program is not None
+
+
+def _write(program: Any, graph: Graph, settings: OnnxSettings, file: str) -> None:
+    from onnx_ir.passes.common import ClearMetadataAndDocStringPass  # with the extra alone
+
+    with _quiet():
+        program.apply_weights(graph.state_dict())
+        program.optimize()
     # PyTorch's notes for debugging: paths of this machine, and addresses that differ in every run.
     ClearMetadataAndDocStringPass()(program.model)
     program.model.metadata_props.update(
         {KEY: json.dumps(asdict(settings), ensure_ascii=False), 'version': __version__}
     )
     program.save(file, external_data=False)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    logging.disable(logging.WARNING)  # notes on optimizations that were not possible
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _compare(expected: TorchModel, found: OnnxModel) -> None:

@@ -108,6 +108,8 @@ class OnnxModel:
         Refusal: If it is no ONNX file, or none of this package.
     """
 
+    engine = 'onnxruntime'
+
     def __init__(self, path: str | os.PathLike, max_side: int | None = None) -> None:
         if not Path(path).is_file():
             raise Missing(f'there is no model at {path}')

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..utils.errors import Missing, Refusal
+from ..utils.files import file_digest
 from ..utils.images import read_image
 from ..utils.io import check_writable, folder_lock, remove_leftovers, write_json
 from ..utils.label_png import check_num_classes, mask_path, read_mask, write_classes, write_mask
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from .torch_model import TorchModel
 
 MASKS = 'predictions'
-"""Entry of the record."""
+"""Entry of the record of a folder of masks."""
+MODEL = 'model'
+"""Entry of the record of a run: its finished model."""
 
 
 def load(
@@ -32,6 +35,7 @@ def load(
     device: str | None = None,
     max_side: int | None = None,
     trust: bool = False,
+    engine: str | None = None,
 ) -> OnnxModel | TorchModel:
     """The model that a run has trained.
 
@@ -48,6 +52,7 @@ def load(
             settings.
         trust: Whether to run the Python program ``segmenter.py`` of a folder without
             ``model.json``, only for folders of people you trust.
+        engine: ``'torch'`` or ``'onnx'``, for a folder; by default PyTorch if it is installed.
 
     Returns:
         ``predict(photo)`` of a path or an array uint8 RGB (H, W, 3) returns class ids, uint8
@@ -58,7 +63,7 @@ def load(
         Refusal: If a file is no model.
         MissingPackage: If onnxruntime is missing for an ONNX file.
     """
-    files = model_files(run, trust)
+    files = model_files(run, trust, engine)
     if len(files) == 1:
         return OnnxModel(files[0], max_side)
     from .. import register_components
@@ -76,22 +81,25 @@ def load(
     return model
 
 
-def model_files(run: str | os.PathLike, trust: bool = False) -> list[Path]:
+def model_files(
+    run: str | os.PathLike, trust: bool = False, engine: str | None = None
+) -> list[Path]:
     """The files of a model: an ONNX file, or a description and a checkpoint.
 
     With ``trust`` a folder may have a config, a Python program, in place of ``model.json``, which
-    is made from it if it is a model of ``fit``. Without, a ``Refusal``.
+    is made from it if it is a model of ``fit``. Without, a ``Refusal``. ``engine`` as of ``load``.
     """
     path = Path(run)
     if path.is_file():
         if path.suffix.lower() == '.onnx':
+            if engine == 'torch':
+                raise Refusal(f'PyTorch does not run {path}: leave out --engine torch')
             return [path]
         raise Missing(f'{path} is no ONNX file: give one, or the folder of a run')
-    places = [path / 'retrained' / 'model', path / 'model', path]
-    folder = next((place for place in places if place.is_dir()), path)
+    folder = _model_folder(path)
     files = [folder / 'model.json', folder / 'segmenter.pth']
     program = folder / 'segmenter.py'
-    if importlib.util.find_spec('torch') is None:
+    if engine == 'onnx' or engine is None and importlib.util.find_spec('torch') is None:
         files = [folder / 'segmenter.onnx']
     elif not files[0].is_file() and program.is_file():
         if not trust:
@@ -108,6 +116,27 @@ def model_files(run: str | os.PathLike, trust: bool = False) -> list[Path]:
             'command that began it, semples-mmseg fit or retrain'
         )
     return files
+
+
+def _model_folder(run: Path) -> Path:
+    places = [run / 'retrained' / 'model', run / 'model', run]
+    return next((place for place in places if place.is_dir()), run)
+
+
+def quick_engine(run: Path, device: str | None = None) -> str | None:
+    """``'onnx'`` where it starts faster and nothing speaks for PyTorch: a device, an NVIDIA GPU.
+
+    By the record of the run its ONNX file and its weights have to be of one model.
+    """
+    folder, gpu = _model_folder(run), Path('/proc/driver/nvidia').is_dir()
+    if device or gpu or not importlib.util.find_spec('onnxruntime'):
+        return None
+    record = Record(folder.parent)
+    made = record[MODEL].outputs or {} if MODEL in record else {}
+    files = [folder / name for name in ('segmenter.onnx', 'segmenter.pth', 'model.json')]
+    known = [made.get(f'{folder.name}/{file.name}', [None])[-1] for file in files]
+    tied = all(file.is_file() for file in files) and known == [*map(file_digest, files)]
+    return 'onnx' if tied else None
 
 
 def _convert(program: Path, file: Path) -> bool:

@@ -27,7 +27,7 @@ from ..utils.parallel import progress
 from .confidence import cell
 from .configs import write_config
 from .imports.writing import discard
-from .model_out import log_model
+from .model_out import exporting, log_model
 from .run import CORRECTED, Run
 
 FEWEST = 10
@@ -71,8 +71,9 @@ def retrain(run: str | Path, *, photos: str | Path | None = None, verbose: bool 
         places = dict(photos=root, fit=before.folder)
         values = dict(amp=['--amp'] if before.fit_settings().amp else [])
         recipe = read_recipe('photos_corrected', after.folder, places, values)
-        run_steps(recipe, console, verbose, f'delete {after.folder}')
-        log_model(after, console, len(corrected) - len(held_out))
+        with exporting(after) as export:
+            run_steps(recipe, console, verbose, f'delete {after.folder}')
+            log_model(after, console, export, len(corrected) - len(held_out))
         _compare(before, after, corrected, held_out)
     rows = [*summary(before), ('model', f'{after.model}, which predict {run} takes from now on')]
     for name, text in rows:

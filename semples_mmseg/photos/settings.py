@@ -51,8 +51,8 @@ _SECONDS = dict(
     pretrained=(0.6, 0.6, 0.6, 0.6, 4.8, 1.2, 2.4),
 )
 _MEGABYTES = dict(demo=2300, small=2400, pretrained=3500)
-_START = 10
-"""Seconds to start each of the steps."""
+_START = 20
+"""Seconds to import packages and to write the model."""
 
 
 class Length(NamedTuple):
@@ -115,8 +115,7 @@ class FitSettings:
         """Rough seconds and megabytes of a run on this machine's CPU; None for a GPU."""
         if self.amp:
             return None
-        lengths = self.lengths(photos)
-        seconds = len(lengths) * _START + sum(lengths.values()) / usable_cores()
+        seconds = _START + sum(self.lengths(photos).values()) / usable_cores()
         return dict(seconds=round(seconds), megabytes=_MEGABYTES[self.weights])
 
     def rows(self, photos: int) -> list[tuple[str, str]]:

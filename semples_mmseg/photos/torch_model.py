@@ -41,6 +41,8 @@ class TorchModel:
             could set.
     """
 
+    engine = 'PyTorch'
+
     def __init__(
         self,
         config: Config | str | os.PathLike,

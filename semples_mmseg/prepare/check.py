@@ -11,8 +11,8 @@ from mmengine.fileio import join_path
 from rich.console import Console
 from rich.table import Table
 
-from ..datasets.checks import BLACK, FileCheck, Files, check_all, swapped_classes
 from ..datasets.weak_label import WeakLabelDataset
+from ..utils.checks import BLACK, FileCheck, Files, check_all, swapped_classes
 from ..utils.errors import Missing, Refusal
 from ..utils.label_png import IGNORED
 from ..utils.lists import find_images, ids_below, missing_files, name_missing, read_image_ids

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.io import loadmat
 
-from ..datasets.checks import ids_of
 from ..datasets.voc import WeakVOCDataset, read_object_names
+from ..utils.checks import ids_of
 from ..utils.errors import Missing, Refusal
 from ..utils.io import atomic_write
 from ..utils.label_png import IGNORED, check_ids, read_mask, write_mask

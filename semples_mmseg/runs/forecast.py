@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import sys
 import time
@@ -20,8 +19,9 @@ from ..masks.generate import IMAGES_TO_CHOOSE_BY
 from ..utils.errors import RunError
 from ..utils.files import read_json
 from ..utils.lists import read_image_ids
+from ..utils.parallel import start_child
 from .recipe import Recipe, Step
-from .steps import end_of_log, start_child
+from .steps import end_of_log
 from .time_left import duration
 
 BATCHES = 3
@@ -63,7 +63,7 @@ def forecast(recipe: Recipe, console: Console) -> list[Cost]:
             few = max([few, *(_few(one, 'train') for one in later)])
         with console.status(f'[{number}/{len(recipe.steps)}] {step.name}: a few images'):
             options = _short(step, few, recipe.folder)
-            seconds, memory, noted = _measure(step, options, recipe.folder / f'few_{number}')
+            seconds, noted = _measure(step, options, recipe.folder / f'few_{number}')
         images = step.images() or few
         moments, few = noted['moments'], min(few, images)
         inside = moments[-1][1] - moments[0][1]
@@ -74,8 +74,8 @@ def forecast(recipe: Recipe, console: Console) -> list[Cost]:
             if step.loader == 'pseudo_mask':  # a score is chosen by some of them before
                 more += min(images, IMAGES_TO_CHOOSE_BY) - min(few, IMAGES_TO_CHOOSE_BY)
             seconds += inside / few * more
-        gpu, disk = noted['gpu_megabytes'], _disk(step, images)
-        costs.append(Cost(step.name, images, seconds, memory, gpu, disk))
+        memory = noted['megabytes'], noted['gpu_megabytes'], _disk(step, images)
+        costs.append(Cost(step.name, images, seconds, *memory))
     return costs
 
 
@@ -118,22 +118,21 @@ def _short(step: Step, few: int, folder: Path) -> list[str]:
     return options
 
 
-def _measure(step: Step, options: Sequence[str], file: Path) -> tuple[float, float, dict[str, Any]]:
-    """Run a step with more options; return seconds, megabytes and the hook's file."""
+def _measure(step: Step, options: Sequence[str], file: Path) -> tuple[float, dict[str, Any]]:
+    """Run a step with more options; return seconds and the hook's file."""
     times, log = file.with_suffix('.json'), file.with_suffix('.log')
     hook = '+default_hooks.step_times'
     options = [*options, f'{hook}.type=StepTimesHook', f'{hook}.out={times}']
     start = time.monotonic()
-    with open(log, 'wb') as output:
-        process = start_child([sys.executable, *step.command(options)], output)
-        _, status, usage = os.wait4(process.pid, 0)
+    process = start_child([sys.executable, *step.command(options)], log)
+    process.join()
     seconds = time.monotonic() - start
-    if status or not times.is_file():
+    if process.exitcode or not times.is_file():
         raise RunError(
             f'step {step.name!r} fails on a few images already. The end of its output:\n'
             + end_of_log(log)
         )
-    return seconds, usage.ru_maxrss / 2**10, read_json(times)
+    return seconds, read_json(times)
 
 
 def _training(step: Step, moments: Sequence[Any], few: int, images: int) -> float:

@@ -5,23 +5,19 @@ What each result was made from stands in ``record.json`` of the run's folder (``
 
 from __future__ import annotations
 
-import ctypes
-import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO
 
 from rich.console import Console
 from rich.table import Table
 
 from ..utils.console import plain_console
 from ..utils.errors import AlreadyThere, Missing, Refusal, RunError
+from ..utils.parallel import start_child
 from ..utils.record import Record
 from .recipe import Recipe, Step
 from .time_left import Progress, logged_eta
@@ -147,39 +143,20 @@ def _begin(record: Record, recipe: Recipe, step: Step) -> str:
 
 def _run(command: Sequence[str], log: Path, append: bool, show: Callable[[str], None]) -> int:
     """Run a command with its output in a log that is shown as it grows; return the exit code."""
-    with (
-        open(log, 'ab' if append else 'wb') as output,
-        open(log, encoding='utf-8', errors='replace') as lines,
-    ):
-        lines.seek(output.tell())
-        process = start_child(command, output)
+    with open(log, 'ab' if append else 'wb') as output:
+        begin = output.tell()
+    with open(log, encoding='utf-8', errors='replace') as lines:
+        lines.seek(begin)
+        process = start_child(command, log)
         try:
-            running = True
-            while running:
-                running = process.poll() is None
+            while process.exitcode is None:
+                process.join(0.2)
                 show(lines.read())
-                time.sleep(0.2 if running else 0)
         except BaseException:
             process.terminate()
-            process.wait()
+            process.join()
             raise
-    return process.returncode
-
-
-def start_child(command: Sequence[str], output: IO[bytes]) -> subprocess.Popen:
-    """Start a command, on Linux one that gets SIGTERM when this process dies.
-
-    Otherwise it would work on beside the one that the next run starts in the same folder.
-    """
-    parent = os.getpid()
-
-    def end_with_parent() -> None:
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1: PR_SET_PDEATHSIG
-        if os.getppid() != parent:  # it died before the request
-            os._exit(1)
-
-    before = end_with_parent if sys.platform == 'linux' else None
-    return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, preexec_fn=before)
+    return process.exitcode
 
 
 def _check(step: Step, code: int, log: Path) -> None:

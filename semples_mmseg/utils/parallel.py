@@ -1,19 +1,24 @@
-"""Long work: worker processes with results in the order of the tasks, and a line of progress."""
+"""Long work: commands and tasks in processes, results in the order of tasks, a line of progress."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
 import multiprocessing
 import os
+import runpy
 import signal
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -25,6 +30,13 @@ EVERY = 60.0
 """Seconds between two lines where stderr is no terminal."""
 ITEMS_PER_WORKER = 32
 """With fewer items a process is not worth its start, which takes seconds."""
+_METHOD = 'forkserver' if sys.platform == 'linux' else 'spawn'
+"""Elsewhere packages start threads when they are imported, which a fork does not have."""
+_USED = tuple(
+    f'{__name__.partition(".")[0]}.{module}'
+    for module in ('cli.evaluation', 'demo.conv_stem', 'masks.generate')
+)
+"""What commands import besides ``register_components``."""
 
 
 def usable_cores() -> int:
@@ -32,6 +44,85 @@ def usable_cores() -> int:
     affinity = getattr(os, 'sched_getaffinity', None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
     return max(cores // int(os.environ.get('LOCAL_WORLD_SIZE', 1)), 1)
+
+
+def prepare_children() -> None:
+    """Start, without waiting for it, the process that commands are forked from on Linux.
+
+    It imports the package, with those of OpenMMLab, and does nothing else: it has no threads, no
+    random numbers that are used up, and nothing of a run.
+    """
+    if _METHOD == 'forkserver':
+        _start_server(*_USED)
+
+
+def _start_server(*modules: str) -> None:
+    """Start the fork server, unless it runs; it imports modules, none of the working folder."""
+    from multiprocessing import forkserver  # not on Windows
+
+    multiprocessing.set_forkserver_preload([*modules])
+    before = os.environ.get('PYTHONSAFEPATH', '')
+    os.environ['PYTHONSAFEPATH'] = '1'
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.environ['PYTHONSAFEPATH'] = before
+
+
+def start_child(command: Sequence[str], log: Path) -> BaseProcess:
+    """Start a command of Python, whose output is added to a log, in a process of its own.
+
+    It gets SIGTERM when this process dies. Otherwise it would work on beside the one that the next
+    run starts in the same folder.
+    """
+    prepare_children()
+    context: Any = multiprocessing.get_context(_METHOD)
+    process = context.Process(target=_run_command, args=(command, log, dict(os.environ)))
+    with _nameless_script():
+        process.start()
+    return process
+
+
+def _run_command(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
+    """Run a command here as a process of its own would."""
+    with open(log, 'ab') as output:
+        for number in (1, 2):
+            os.dup2(output.fileno(), number)
+    sys.stdout = sys.stderr = os.fdopen(1, 'w', 1, 'utf-8', 'backslashreplace', closefd=False)
+    os.environ.clear()
+    os.environ.update(environment)
+    if _METHOD != 'spawn':
+        import numpy
+        import torch
+        from mmengine.device import get_device
+
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # 1: PR_SET_PDEATHSIG
+        # A GPU that was asked for before a fork cannot be used after it; and what starts several
+        # processes stays as it is.
+        if get_device() != 'cpu' or 'torch.distributed.run' in command:
+            os.execv(command[0], [*command])
+        numpy.random.seed()
+        torch.seed()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    multiprocessing.set_start_method(None, force=True)
+    gc.freeze()  # MMEngine's data sets collect garbage, among all that was imported
+    sys.argv = [*command[2 if command[1] == '-m' else 1 :]]
+    if command[1] == '-m':
+        runpy.run_module(command[2], run_name='__main__', alter_sys=True)
+    else:
+        sys.path.insert(0, str(Path(command[1]).parent))
+        runpy.run_path(command[1], run_name='__main__')
+
+
+@contextlib.contextmanager
+def _nameless_script() -> Iterator[None]:
+    """Start processes that do not import the script of this one, which may lack a main guard."""
+    script = sys.modules['__main__']
+    sys.modules['__main__'] = ModuleType('__main__')
+    try:
+        yield
+    finally:
+        sys.modules['__main__'] = script
 
 
 def parallel_map(
@@ -71,7 +162,7 @@ class WorkerPool:
             method = 'forkserver' if 'forkserver' in methods else 'spawn'
             context = multiprocessing.get_context(method)
             if method == 'forkserver':
-                context.set_forkserver_preload([__name__, function.__module__])
+                _start_server(__name__, function.__module__)
             self._executor = ProcessPoolExecutor(num_workers, context, initializer=_start_worker)
 
     def __enter__(self) -> WorkerPool:
@@ -96,10 +187,12 @@ class WorkerPool:
         return [self._next() for _ in range(len(self._waiting))]
 
     def close(self) -> None:
-        """End the workers; running tasks are finished, waiting ones dropped."""
-        self._waiting.clear()
+        """End the workers, in the middle of a task where results are not waited for."""
         if self._executor is not None:
+            for process in [*(self._executor._processes or {}).values()] if self._waiting else ():
+                process.terminate()
             self._executor.shutdown(wait=True, cancel_futures=True)
+        self._waiting.clear()
 
     def _next(self) -> Any:
         try:
@@ -115,17 +208,6 @@ class WorkerPool:
             raise
 
 
-@contextlib.contextmanager
-def _nameless_script() -> Iterator[None]:
-    """Start processes that do not import the script of this one, which may lack a main guard."""
-    script = sys.modules['__main__']
-    sys.modules['__main__'] = ModuleType('__main__')
-    try:
-        yield
-    finally:
-        sys.modules['__main__'] = script
-
-
 def _start_worker() -> None:
     """Prepare a worker: one thread, a silent end at Ctrl-C, and an end with its parent."""
     # The parent gets Ctrl-C too, and should not wait for long tasks.
@@ -137,11 +219,11 @@ def _start_worker() -> None:
 
 
 def _end_with_parent() -> None:
-    """End the worker with its parent; otherwise it waits for tasks forever."""
+    """End this process, by SIGTERM, with the one that started it."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])
-    os._exit(1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def progress(items: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:

@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
-import open_clip
 import timm
 from mmengine.logging import print_log
-from open_clip import constants
 
 from ..utils.errors import Missing
 
@@ -67,6 +65,8 @@ def find_tag(model: str, tag: str, download: bool | None = True) -> tuple[Path, 
 
     ``download`` as of ``timm_file``.
     """
+    import open_clip  # as late as it is used, here and below: it takes long
+
     known = open_clip.pretrained.get_pretrained_cfg(model.replace('/', '-'), tag)
     if not known:
         tags = open_clip.list_pretrained_tags_by_model(model.replace('/', '-'))
@@ -123,6 +123,8 @@ def _kept_tag(known: Mapping[str, Any]) -> Path | None:
         repository, name = os.path.split(known['hf_hub'])
         safe = f'{os.path.splitext(name)[0]}.safetensors'
         if not name:
+            from open_clip import constants
+
             safe, name = constants.HF_SAFE_WEIGHTS_NAME, constants.HF_WEIGHTS_NAME
         return kept_file(repository, (safe, name))
     kept = Path('~/.cache/clip', os.path.basename(known['url'])).expanduser()

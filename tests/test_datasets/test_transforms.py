@@ -112,6 +112,7 @@ def test_fast_crops_are_those_of_pillow():
             assert found[0].shape == (224, 224, 3)
             difference = np.abs(found[0] - found[1])
             assert difference.max() <= 3 and 0 < difference.mean() < 0.05
+            assert (difference > 1).mean() < 0.001
 
 
 class Numbers(BaseDataset):

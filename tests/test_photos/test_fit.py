@@ -14,7 +14,6 @@ from PIL import Image
 
 import semples_mmseg
 from semples_mmseg.cli.main import main
-from semples_mmseg.datasets.checks import check_files
 from semples_mmseg.photos import fit, inspection, model_out
 from semples_mmseg.photos.confidence import read_confidence
 from semples_mmseg.photos.configs import write_configs
@@ -24,6 +23,7 @@ from semples_mmseg.photos.run import Run
 from semples_mmseg.photos.settings import choose_settings
 from semples_mmseg.photos.tags import TaggedPhotos
 from semples_mmseg.runs.forecast import Cost
+from semples_mmseg.utils.checks import check_files
 from semples_mmseg.utils.label_png import read_mask, write_mask
 from semples_mmseg.utils.linter import lint
 from semples_mmseg.weights import hub
@@ -325,8 +325,12 @@ def test_a_whole_run(photos, tmp_path, capsys, monkeypatch, steps_in_process):
     exec(example.replace("weights='demo'", "weights='demo', epochs=1"), {})
     coco = json.loads((tmp_path / 'masks.json').read_text())
     assert len(coco['images']) == 12
+    if (run.model / 'segmenter.onnx').is_file():
+        assert run_command('predict', out, folder / '0.png', '--out', tmp_path / 'quick') == 0
+        assert 'by onnxruntime;' in capsys.readouterr().out
     # Masks that were corrected by hand, and the model of them, without a second ONNX file.
     monkeypatch.setattr(model_out, 'export_onnx', lambda config, weights, onnx: onnx.touch())
+    torch = ('--engine', 'torch')
     shutil.copytree(run.masks, hand := tmp_path / 'hand')
     for name in names:
         mask = read_mask(hand / f'{name}.png')
@@ -338,7 +342,7 @@ def test_a_whole_run(photos, tmp_path, capsys, monkeypatch, steps_in_process):
     about = json.loads((run.retrained / 'model' / 'model.json').read_text())
     assert about['masks_made_by_hand'] == 10
     assert json.loads((run.model / 'model.json').read_text())['masks_made_by_hand'] == 0
-    assert run_command('predict', out, folder, '--out', tmp_path / 'new') == 0
+    assert run_command('predict', out, folder, '--out', tmp_path / 'new', *torch) == 0
     for again in (['retrain', out], words):
         assert run_command(*again) == 0
     assert capsys.readouterr().out.count('complete, skipped') == 2 + 4

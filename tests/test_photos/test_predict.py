@@ -21,12 +21,13 @@ from tiny_run import CLASSES, MAX_SIDE, make_run, picture
 
 import semples_mmseg
 from semples_mmseg.cli.main import main
-from semples_mmseg.photos import model_out
+from semples_mmseg.photos import model_out, onnx_export
 from semples_mmseg.photos.model_out import write_model
 from semples_mmseg.photos.onnx_export import check_packages
 from semples_mmseg.photos.onnx_model import OnnxModel
 from semples_mmseg.utils.errors import MissingPackage
 from semples_mmseg.utils.label_png import class_colours, read_class_colours, read_mask
+from semples_mmseg.utils.record import Record
 
 ROOT = Path(__file__).parents[2]
 WITHOUT_TORCH = """
@@ -56,7 +57,10 @@ NAMES = {'a/one', 'a/two', 'large', 'strip', 'twice.jpg', 'twice.png'}
 def model_folder(tmp_path_factory):
     """``run/model``, moved elsewhere; the run is gone."""
     run = make_run(tmp_path_factory.mktemp('run'))
+    model_out._export(run.segmenter_config)  # as a process does while the model is trained
+    prepared = len(onnx_export._PREPARED)
     files = write_model(run)
+    assert prepared == len(files) - 4 and not onnx_export._PREPARED
     names = {file.name for file in files} - {'segmenter.onnx'}
     assert names == {'segmenter.py', 'segmenter.pth', 'classes.json', 'model.json'}
     assert {file.parent for file in files} == {run.model}
@@ -211,7 +215,7 @@ def test_masks_of_a_folder_and_going_on(model_folder, photos, tmp_path, capsys):
         return predict(model_folder, photos, '--out', out, *options), capsys.readouterr()
 
     code, said = run('--device', 'cpu')
-    assert code == 0 and f'6 masks written to {out};' in said.out
+    assert code == 0 and f'6 masks written to {out} by PyTorch;' in said.out
     masks = masks_below(out)
     assert masks.keys() == NAMES
     model = semples_mmseg.load(model_folder)
@@ -238,6 +242,34 @@ def test_masks_of_a_folder_and_going_on(model_folder, photos, tmp_path, capsys):
     for _ in range(2):
         assert run('--skip-unreadable', out=photos / 'masks')[0] == 0
     assert masks_below(photos / 'masks').keys() == NAMES  # no masks of masks
+
+
+def test_a_run_is_predicted_by_the_onnx_file_of_its_weights(
+    model_folder, onnx, photos, tmp_path, capsys
+):
+    run, out = tmp_path / 'run', tmp_path / 'masks'
+    shutil.copytree(model_folder, run / 'model')
+    record = Record(run)
+    record.begin('model', {}, {})
+    record.finish('model', (run / 'model').iterdir())
+
+    def said(*words, out=out):
+        code = predict(run, photos / 'large.tif', '--out', out, *words)
+        shown = capsys.readouterr()
+        return code, shown.out + shown.err
+
+    assert 'by onnxruntime;' in said()[1]
+    assert np.array_equal(
+        read_mask(out / 'large.png'), OnnxModel(onnx).predict(photos / 'large.tif')
+    )
+    for words in (('--engine', 'torch'), ('--device', 'cpu')):
+        code, text = said(*words)
+        assert code == 2 and 'engine onnxruntime there, PyTorch now' in text
+    weights = torch.load(run / 'model/segmenter.pth', weights_only=True)
+    torch.save(dict(weights, more=1), run / 'model/segmenter.pth')
+    assert 'by PyTorch;' in said(out=tmp_path / 'others')[1]
+    assert 'by onnxruntime,' in said('--engine', 'onnx')[1]
+    assert predict(onnx, photos, '--engine', 'torch', '--out', out) == 2
 
 
 def test_a_replaced_photo_and_a_changed_mask_are_noticed(onnx, photos, tmp_path, capsys):

@@ -66,8 +66,8 @@ def test_few_images_are_scaled_up(read, tmp_path, monkeypatch):
     def measure(step, options, file):
         asked.append((step.name, list(options)))
         if step.name == 'SemPLeS training':
-            return training[-1][1] + 7, 900.0, dict(moments=training, gpu_megabytes=0.0)
-        return 15 + 8, 800.0, dict(moments=testing, gpu_megabytes=0.0)
+            return training[-1][1] + 7, dict(moments=training, megabytes=900.0, gpu_megabytes=0.0)
+        return 15 + 8, dict(moments=testing, megabytes=800.0, gpu_megabytes=0.0)
 
     monkeypatch.setattr(module, '_measure', measure)
     trained, seeds, masks, measured = forecast(

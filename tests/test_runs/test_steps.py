@@ -1,17 +1,19 @@
 """The runner: steps are skipped, resumed, refused or made anew by what they were made from."""
 
+import json
 import shutil
 import sys
 import time
-from multiprocessing import get_context
+from multiprocessing import get_context, get_start_method
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from semples_mmseg.runs.recipe import read_recipe
-from semples_mmseg.runs.steps import run_steps, show_plan, start_child
+from semples_mmseg.runs.steps import run_steps, show_plan
 from semples_mmseg.utils.errors import Missing, Refusal, RunError
+from semples_mmseg.utils.parallel import start_child
 
 COPY = """
 import pathlib, sys
@@ -50,6 +52,17 @@ steps = [
     ),
     dict(name='never', tool='{script}', when='{data}/nothing'),
 ]
+"""
+
+
+STATE = """
+import json, multiprocessing, numpy, os, random, sys, torch
+print(json.dumps(dict(
+    argv=sys.argv, path=sys.path[0], name=__name__, OWN=os.environ.get('OWN'),
+    random=random.random(), numpy=numpy.random.rand(), torch=torch.rand(1).item(),
+    start=multiprocessing.get_start_method(),
+)))
+sys.exit(int(sys.argv[1]))
 """
 
 
@@ -198,19 +211,29 @@ def test_mistakes_of_a_recipe_are_told(copies):
         file.write_text(RECIPE)
 
 
+def test_a_step_has_what_a_process_of_its_own_has(tmp_path, monkeypatch):
+    script, log = tmp_path / 'state.py', tmp_path / 'log'
+    script.write_text(STATE)
+    monkeypatch.setenv('OWN', 'yes')
+    for code in (0, 3):
+        child = start_child([sys.executable, str(script), str(code)], log)
+        child.join(60)
+        assert child.exitcode == code
+    first, second = map(json.loads, log.read_text().splitlines())
+    assert first['argv'] == [str(script), '0'] and second['argv'][1] == '3'
+    usual = dict(name='__main__', path=str(tmp_path), OWN='yes', start=get_start_method())
+    assert usual.items() <= first.items()
+    assert all(first[which] != second[which] for which in ('random', 'numpy', 'torch'))
+
+
 @pytest.mark.skipif(sys.platform != 'linux', reason='only Linux ends children with their parent')
 def test_a_step_ends_with_the_run_that_was_killed(tmp_path):
     """Else it would work on beside the next try."""
-    log = tmp_path / 'log'
-    command = [
-        sys.executable,
-        '-c',
-        'import os, time; print(os.getpid(), flush=True); time.sleep(99)',
-    ]
+    log, script = tmp_path / 'log', tmp_path / 'long.py'
+    script.write_text('import os, time; print(os.getpid()); time.sleep(99)')
 
     def run():
-        with open(log, 'wb') as output:
-            start_child(command, output).wait()
+        start_child([sys.executable, str(script)], log).join()
 
     process = get_context('fork').Process(target=run)
     process.start()

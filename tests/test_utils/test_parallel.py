@@ -69,7 +69,8 @@ def test_ctrl_c_does_not_wait_for_the_tasks(tmp_path):
     code = (
         'from semples_mmseg.utils.parallel import WorkerPool\n'
         'with WorkerPool(eval, 1) as pool:\n'  # the script is not run again in the worker
-        '    pool.put("print(flush=True) or __import__(\'time\').sleep(600)")\n'
+        "    pool.put(\"print('mmseg' in __import__('sys').modules, flush=True) or"
+        " __import__('time').sleep(600)\")\n"
         '    pool.wait()\n'
     )
     (tmp_path / 'long.py').write_text(code)
@@ -80,7 +81,7 @@ def test_ctrl_c_does_not_wait_for_the_tasks(tmp_path):
         text=True,
         start_new_session=True,  # as in a terminal, the signal goes to the whole group
     )
-    process.stdout.readline()
+    assert process.stdout.readline() == 'False\n'  # a worker imports what its function needs
     os.killpg(process.pid, signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode != 0 and 'KeyboardInterrupt' in error
@@ -90,7 +91,7 @@ def test_a_worker_ends_when_its_parent_is_gone(monkeypatch):
     reader, writer = os.pipe()  # a sentinel is the end of a pipe whose other end the parent holds
     codes = []
     monkeypatch.setattr(multiprocessing, 'parent_process', lambda: SimpleNamespace(sentinel=reader))
-    monkeypatch.setattr(os, '_exit', codes.append)
+    monkeypatch.setattr(os, 'kill', lambda process, number: codes.append(number))
     watch = threading.Thread(target=parallel._end_with_parent)
     watch.start()
     watch.join(0.1)
@@ -98,7 +99,7 @@ def test_a_worker_ends_when_its_parent_is_gone(monkeypatch):
     os.close(writer)
     watch.join(5)
     os.close(reader)
-    assert codes == [1]
+    assert codes == [signal.SIGTERM]
 
 
 def test_cores_are_shared_by_the_processes_of_a_machine(monkeypatch):

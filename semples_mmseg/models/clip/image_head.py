@@ -6,7 +6,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from mmseg.registry import MODELS
-from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -52,6 +51,8 @@ class CLIPImageHead(nn.Module):
         streamline: bool = True,
         input_size: int | None = None,
     ) -> None:
+        from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD  # imported slowly
+
         super().__init__()
         if normalization not in ('clip', 'input'):
             raise Refusal(

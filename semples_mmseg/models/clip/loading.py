@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import huggingface_hub
-import open_clip
 import torch
 from mmengine.logging import print_log
 from mmseg.registry import MODELS
-from open_clip.tokenizer import HFTokenizer
 from torch import Tensor, nn
 
 from ...utils.errors import Missing, Refusal
@@ -36,6 +34,8 @@ def _model_config(model: str | dict[str, Any]) -> dict[str, Any]:
         return copy.deepcopy(model)
     if model.endswith('.json'):
         return read_json(resolve(model), 'CLIP config')
+    import open_clip  # as late as it is used, here and below: it takes long
+
     config = open_clip.get_model_config(model.replace('/', '-'))
     if config is None:
         raise Refusal(
@@ -132,8 +132,10 @@ def build_clip(
             quick = beside.get('model_cfg', {}).get('quick_gelu', False)
             preprocessing = beside.get('preprocess_cfg', {})
         elif isinstance(model, str) and not model.endswith('.json'):
+            from open_clip import get_pretrained_cfg
+
             path, quick = find_tag(model, pretrained)
-            preprocessing = open_clip.get_pretrained_cfg(model.replace('/', '-'), pretrained)
+            preprocessing = get_pretrained_cfg(model.replace('/', '-'), pretrained)
         else:
             raise Missing(
                 f'CLIP weights {pretrained!r} are not a file, and tags exist for open_clip '
@@ -165,6 +167,8 @@ def build_clip(
 
 def untrained_clip(config: dict[str, Any]) -> Any:
     """Build open_clip's model of a config, in eval mode, with random weights."""
+    import open_clip
+
     config = dict(config)
     kind = open_clip.CustomTextCLIP if config.pop('custom_text', False) else open_clip.CLIP
     return (open_clip.CoCa if 'multimodal_cfg' in config else kind)(**config).eval()
@@ -177,15 +181,17 @@ def as_clip(clip: nn.Module | dict[str, Any]) -> Any:
 
 def load_clip(clip: nn.Module, tensors: dict[str, Tensor], complaint: str) -> None:
     """Load the tensors of either of open_clip's text layouts, all of them, or raise ValueError."""
+    from open_clip import model as layouts
+
     own = clip.state_dict()
     wants_text, has_text = (any(k.startswith('text.') for k in keys) for keys in (own, tensors))
     if wants_text and not has_text:
-        tensors = open_clip.model.convert_to_custom_text_state_dict(tensors)
+        tensors = layouts.convert_to_custom_text_state_dict(tensors)
     for name in {'logit_scale', 'logit_bias'} & own.keys() & tensors.keys():
         # A number in some files, a vector of one number in others.
         tensors[name] = tensors[name].reshape(own[name].shape)
     if own.keys() == tensors.keys():
-        open_clip.model.resize_pos_embed(tensors, clip)
+        layouts.resize_pos_embed(tensors, clip)
     problems = {
         'missing': own.keys() - tensors.keys(),
         'unknown': tensors.keys() - own.keys(),
@@ -206,11 +212,13 @@ def load_clip(clip: nn.Module, tensors: dict[str, Tensor], complaint: str) -> No
 
 def _find_tokenizer(text_cfg: dict[str, Any], source: str | None, model: str) -> Any:
     """The tokenizer of a config, or of another ``source``; downloaded if it is not on disk."""
+    from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
+
     options = dict(text_cfg.get('tokenizer_kwargs') or {})
     options['context_length'] = text_cfg.get('context_length', 77)
     source = source or text_cfg.get('hf_tokenizer_name')
     if not source:
-        return open_clip.SimpleTokenizer(**options)
+        return SimpleTokenizer(**options)
     # Code that comes with a tokenizer does not run.
     options |= dict(tokenizer_mode=text_cfg.get('tokenizer_mode'), trust_remote_code=False)
     server = huggingface_hub.constants.ENDPOINT

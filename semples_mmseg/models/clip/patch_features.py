@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from open_clip.transformer import VisionTransformer
 from torch import Tensor
 
 from ...utils.errors import Refusal
@@ -15,6 +14,8 @@ from .streamlining import FirstToken, FrozenBlock
 
 def has_patch_tokens(head: CLIPImageHead) -> bool:
     """Whether the image encoder has patch tokens in the space of CLIP's features."""
+    from open_clip.transformer import VisionTransformer
+
     visual: Any = head.encoder.network
     transformer = isinstance(visual, VisionTransformer)
     return transformer and visual.attn_pool is None and visual.proj is not None

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
-from open_clip.transformer import QuickGELU, ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
 from ...utils.errors import Refusal
+
+if TYPE_CHECKING:
+    from open_clip.transformer import ResidualAttentionBlock
 
 _HALVES = dict(bfloat16=torch.bfloat16, float16=torch.float16)
 _QUICK_GELU_SCALE = 1.702
@@ -21,6 +23,8 @@ class FrozenBlock(nn.Module):
 
     @torch.no_grad()
     def __init__(self, block: ResidualAttentionBlock) -> None:
+        from open_clip.transformer import QuickGELU
+
         super().__init__()
         self.ln_1, self.ln_2 = block.ln_1, block.ln_2
         self.ls_1, self.ls_2 = block.ls_1, block.ls_2
@@ -122,6 +126,8 @@ def streamline(network: nn.Module) -> Any:
     Weights are folded into others, so it must not be trained or saved. Blocks of other kinds and
     other poolings than the usual ones are left unchanged.
     """
+    from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
+
     transformer = getattr(network, 'transformer', None)
     blocks: Any = getattr(transformer, 'resblocks', ())
     for index, block in enumerate(blocks):

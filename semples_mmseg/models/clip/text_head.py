@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from os.path import commonprefix
 from typing import Any
 
-import open_clip
 import torch
 import torch.nn.functional as F
 from mmseg.registry import MODELS
-from open_clip.transformer import Transformer, text_global_pool
 from torch import Tensor, nn
 
 from ...utils.errors import Refusal
@@ -31,7 +29,10 @@ class _TextTower(nn.Module):
     text_projection: Any
 
     def __init__(self, clip: Any) -> None:
+        from open_clip.transformer import Transformer, text_global_pool
+
         super().__init__()
+        self._pool = text_global_pool
         tower = getattr(clip, 'text', clip)
         self.pooling = getattr(tower, 'pool_type', None) or getattr(tower, 'text_pool_type', None)
         if (
@@ -62,7 +63,7 @@ class _TextTower(nn.Module):
         if self.class_token is not None:
             return ids, ids.new_full((len(ids),), ids.shape[1])
         places = torch.arange(ids.shape[1]).expand(len(ids), -1)
-        places = text_global_pool(places, ids, self.pooling, self.end_id)
+        places = self._pool(places, ids, self.pooling, self.end_id)
         return ids if self.attn_mask is None else ids[:, : int(places.max()) + 1], places
 
     def _mask(self, ids: Tensor, length: int) -> Tensor | None:
@@ -118,6 +119,8 @@ class CLIPTextHead(nn.Module):
         dtype: str | None = None,
         streamline: bool = True,
     ) -> None:
+        from open_clip import SimpleTokenizer
+
         super().__init__()
         if not class_names or not all(isinstance(name, str) and name for name in class_names):
             raise Refusal(f'class_names must be a list of names, got {class_names!r}')
@@ -126,9 +129,10 @@ class CLIPTextHead(nn.Module):
         clip = as_clip(clip)
         self.encoder = Encoder(_TextTower(clip), frozen=streamline)
         self.context_length: int = self.encoder.network.context_length
-        self._tokenizer = getattr(clip, 'tokenizer', None) or open_clip.SimpleTokenizer(
+        self._tokenizer = getattr(clip, 'tokenizer', None) or SimpleTokenizer(
             context_length=self.context_length
         )
+        self._simple = isinstance(self._tokenizer, SimpleTokenizer)
         self._before, self._word, self._after, self._pad = self._layout()
         self.max_prompt_tokens = self.context_length - len(self._before) - len(self._after)
         self.class_names = tuple(class_names)
@@ -151,7 +155,7 @@ class CLIPTextHead(nn.Module):
         start, cat, dog = (row[: row.index(end) + 1] for row in rows)
         before = commonprefix([start, cat])
         after = commonprefix([cat[::-1], dog[::-1]])[::-1]
-        if isinstance(self._tokenizer, open_clip.SimpleTokenizer):
+        if self._simple:
             after = [FULL_STOP if each == WORD_FULL_STOP else each for each in after]
         return before, cat[len(before)], after, pad
 
@@ -167,7 +171,7 @@ class CLIPTextHead(nn.Module):
 
     def token_ids(self, text: str) -> list[int]:
         """Token ids of a text, without start and end."""
-        if isinstance(self._tokenizer, open_clip.SimpleTokenizer):
+        if self._simple:
             return self._tokenizer.encode(text)
         words = [self._tokenizer.clean_fn(some) for some in ('a photo of', f'a photo of {text}')]
         # Inside a sentence, as tokenizers may give its first word other tokens.

@@ -7,8 +7,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from mmseg.registry import MODELS
-from open_clip.modified_resnet import ModifiedResNet
-from open_clip.transformer import ResidualAttentionBlock
 from scipy import ndimage
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
@@ -70,6 +68,9 @@ class CLIPAttentionGenerator(nn.Module):
         background: Sequence[str] = BACKGROUND,
         last_blocks: int = 8,
     ) -> None:
+        from open_clip.modified_resnet import ModifiedResNet
+        from open_clip.transformer import ResidualAttentionBlock
+
         super().__init__()
         built: Any = as_clip(clip)
         self.num_classes, self.last_blocks = num_classes, last_blocks
@@ -77,7 +78,8 @@ class CLIPAttentionGenerator(nn.Module):
         visual = self.image_head.encoder.network
         blocks = visual.transformer.resblocks if has_patch_tokens(self.image_head) else [None]
         plain = all(isinstance(block, ResidualAttentionBlock) for block in blocks)
-        if not plain and not isinstance(visual, ModifiedResNet):
+        self._resnet = isinstance(visual, ModifiedResNet)
+        if not plain and not self._resnet:
             raise Refusal(
                 f'model.mask_generator.clip: the image encoder {type(visual).__name__} is no plain '
                 'vision transformer or ResNet of open_clip: take another model, such as ViT-B-16'
@@ -122,14 +124,13 @@ class CLIPAttentionGenerator(nn.Module):
     def _encode(self, images: Tensor) -> tuple[Tensor, Tensor, list[int], Callable]:
         """Z (B, N, D), summed attention (B, N, N), the grid, and the feature (B, C) by Z."""
         visual: Any = self.image_head.encoder.network
-        resnet = isinstance(visual, ModifiedResNet)
-        step, owner = (32, visual.attnpool) if resnet else (visual.patch_size[0], visual)
+        step, owner = (32, visual.attnpool) if self._resnet else (visual.patch_size[0], visual)
         grid = [max(round(side / step), 1) for side in images.shape[-2:]]
         images = images * self.image_head.scale + self.image_head.shift
         size = [side * step for side in grid]
         images = F.interpolate(images, size, mode='bicubic', antialias=True)
         places = resample_abs_pos_embed(owner.positional_embedding[None], grid)
-        if resnet:
+        if self._resnet:
             for part in ('stem', 'layer1', 'layer2', 'layer3', 'layer4'):
                 images = getattr(visual, part)(images)
             patches = images.flatten(2).mT

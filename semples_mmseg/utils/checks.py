@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..utils.errors import Refusal
-from ..utils.images import read_image
-from ..utils.label_png import IGNORED, read_mask
-from ..utils.parallel import parallel_map, progress
+from .errors import Refusal
+from .images import read_image
+from .label_png import IGNORED, read_mask
+from .parallel import parallel_map, progress
 
 BLACK = 15
 """A photo without a brighter value (of 255) is almost black."""
