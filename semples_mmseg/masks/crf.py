@@ -62,8 +62,8 @@ def require_pydensecrf() -> tuple[Any, Any]:
     except ImportError as error:
         raise MissingPackage(
             'dense CRF needs pydensecrf, which is compiled while it is installed: '
-            'pip install "semples-mmseg[crf]". Where that does not work, make pseudo masks with '
-            f'--refine pamr or --refine none. ({error})'
+            'pip install "semples-mmseg[crf]". Where that does not work, as with Python 3.13, make '
+            f'pseudo masks with --refine pamr or --refine none. ({error})'
         ) from error
     return densecrf, utils
 

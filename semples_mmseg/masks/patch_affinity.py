@@ -62,11 +62,9 @@ class PatchAffinity(CAMRefinement):
                 f'{beta}, {iterations} and {scale}.'
             )
         try:
-            with torch.device('meta'):  # before a download
-                if not hasattr(
-                    timm.create_model(model, dynamic_img_size=True), 'num_prefix_tokens'
-                ):
-                    raise TypeError('it has no patch tokens')
+            network = timm.create_model(model, dynamic_img_size=True)  # before a download
+            if not hasattr(network, 'num_prefix_tokens'):
+                raise TypeError('it has no patch tokens')
             self.file = timm_file(model) if weights is None else resolve(weights)
             given = dict(file=None, state_dict=read_state_dict(self.file))
             self.network: Any = timm.create_model(
