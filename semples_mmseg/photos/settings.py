@@ -47,7 +47,7 @@ _CPU = dict.fromkeys(('classify', 'match', 'prompt', 'refine'), (16, 1500)) | di
 # mask, for a photo in the Segmenter's training, and for a prediction.
 _SECONDS = dict(
     demo=(0.006, 0.006, 0.006, 0.006, 0.048, 0.012, 0.024),
-    small=(0.07, 0.08, 0.035, 0.08, 0.9, 0.15, 0.12),
+    small=(0.07, 0.08, 0.035, 0.08, 0.55, 0.18, 0.11),
     pretrained=(0.6, 0.6, 0.6, 0.6, 4.8, 1.2, 2.4),
 )
 _MEGABYTES = dict(demo=2300, small=2400, pretrained=3500)
