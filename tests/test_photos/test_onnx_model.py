@@ -80,9 +80,9 @@ def test_a_graph_without_numbers_gives_no_mask(monkeypatch):
 
 def test_an_export_that_is_stopped_or_killed_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_export, 'check_packages', lambda: None)
-    for name in ('TorchModel', 'settings_of', 'Graph', 'OnnxModel'):
+    for name in ('TorchModel', 'settings_of', 'Graph', 'OnnxModel', '_program'):
         monkeypatch.setattr(onnx_export, name, mock.MagicMock())
-    monkeypatch.setattr(onnx_export.Config, 'fromfile', lambda _: None)
+    monkeypatch.setattr(onnx_export.Config, 'fromfile', mock.MagicMock())
     monkeypatch.setattr(onnx_export, '_write', lambda *a: Path(a[-1]).write_bytes(b'graph'))
     monkeypatch.setattr(onnx_export, '_compare', mock.Mock(side_effect=[KeyboardInterrupt, None]))
     killed, other = tmp_path / '.x.onnx.ab_d1234.tmp', tmp_path / '.y.onnx.ab_d1234.tmp'
