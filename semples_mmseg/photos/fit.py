@@ -25,7 +25,7 @@ from ..utils.parallel import parallel_map, progress
 from ..version import __version__
 from ..weights import resolve
 from ..weights.hub import TIMM, find_tag, timm_file
-from .confidence import write_confidence
+from .confidence import read_confidence, write_confidence
 from .configs import DEIT, LITE, write_configs
 from .inspection import Inspection, inspect_photos, show_inspection
 from .model_out import exporting, log_model
@@ -270,6 +270,11 @@ def _finish(
             pass
         table.add_row('over photos', str(run.overlays))
     table.add_row('doubtful ones', f'{run.confidence}, least confident first')
+    if not any(row.confidence for row in read_confidence(run)):
+        text = (
+            'the model predicts background where the masks have objects: it was trained too little'
+        )
+        table.add_row('warning', text)
     table.add_row('model', f'{run.model}: {", ".join(file.name for file in model)}')
     table.add_row('configs', f'{run.semples_config.parent}, for tools/train.py')
     console.print(table)
