@@ -99,8 +99,11 @@ def model(request, trained):
 def test_test_and_confusion_matrix(model):
     name, config, checkpoint = model
     shown = f'shown/{name}'
-    # The official MMSeg paints every 50th batch, OneDL's fork every one.
-    often = ('--cfg-options', 'default_hooks.visualization.interval=1')
+    # The official MMSeg paints every 50th batch, OneDL's fork every one. The official one builds
+    # the loop of training for it, which needs CLIP.
+    parts = ('train_cfg', 'train_dataloader', 'optim_wrapper', 'param_scheduler')
+    no_training = [f'{part}=None' for part in parts]
+    often = ('--cfg-options', 'default_hooks.visualization.interval=1', *no_training)
     folders = ('--work-dir', f'tested/{name}', '--out', f'out/{name}', '--show-dir', shown)
     # A process of its own: what is painted depends on visualizers that were made before.
     command = [sys.executable, MMSEG_TOOLS / 'test.py', config, checkpoint, *folders, *often]

@@ -64,6 +64,9 @@ def main() -> None:
     checkpoints = [path and with_scheme(str(path)) for path in files_of_weights]
     config.load_from = checkpoints[0]
     if args.show or args.show_dir:
+        # The official MMSeg builds the loop of training when it paints, with its images and CLIP.
+        parts = ('train_cfg', 'train_dataloader', 'optim_wrapper', 'param_scheduler')
+        config.update(dict.fromkeys(parts))
         config.default_hooks.visualization.update(
             draw=True, interval=1, show=args.show, wait_time=args.wait_time
         )
