@@ -20,6 +20,7 @@ from test_models.test_generators import GENERATORS
 from tiny import TINY_CLIP, TINY_SEMPLES
 from tiny_segmenter import SMALL_VIEWS, SMALL_WINDOWS, TINY_ENCODER, data_at, load, randomise
 
+import semples_mmseg
 from semples_mmseg.engine import MixedPrecisionOptimWrapper
 from semples_mmseg.inference import SemPLeSInferencer
 from semples_mmseg.masks.generate import make_pseudo_masks
@@ -71,6 +72,7 @@ def walk():
 
 
 def _begin():
+    semples_mmseg.register_components()  # not in a process of a server that workers have started
     torch.set_num_threads(1)
     init_default_scope('mmseg')
     standin.start()

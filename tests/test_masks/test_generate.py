@@ -1,6 +1,8 @@
 """Pseudo masks from a config and a checkpoint, through MMEngine's Runner."""
 
 import json
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,6 +31,7 @@ class BrightnessCAM(BaseModel):
 
     calls: list = []  # noqa: RUF012
     dies_at: str | None = None
+    dies_after: Path | None = None
 
     def __init__(self, background_score=0.3, **kwargs):
         super().__init__(**kwargs)
@@ -39,6 +42,8 @@ class BrightnessCAM(BaseModel):
         for image, sample in zip(inputs, data_samples, strict=True):
             assert 'gt_sem_seg' not in sample
             if sample.img_id == self.dies_at:
+                while not self.dies_after.exists():  # a worker takes seconds to start
+                    time.sleep(0.01)
                 raise MemoryError('died here')
             classes = sample.image_labels.nonzero().flatten()
             cam = (self.weight * image.float().mean(0) / 255).clamp(0, 1)
@@ -220,6 +225,7 @@ def test_a_run_that_died_is_continued(tmp_path, world, monkeypatch, refine):
     assert BrightnessCAM.calls == ['a', 'b', 'c']
     out = tmp_path / 'out'
     monkeypatch.setattr(BrightnessCAM, 'dies_at', 'c')
+    monkeypatch.setattr(BrightnessCAM, 'dies_after', out / 'a.png')
     with pytest.raises(MemoryError, match='died here'):
         make_pseudo_masks(world, weights, str(out), refine=refine)
     assert BrightnessCAM.calls == ['a', 'b', 'c', 'a', 'b']
@@ -230,8 +236,8 @@ def test_a_run_that_died_is_continued(tmp_path, world, monkeypatch, refine):
     BrightnessCAM.calls.clear()
     make_pseudo_masks(world, weights, str(out), refine=refine)
     assert BrightnessCAM.calls == left
-    for name, time in finished.items():
-        assert (out / name).stat().st_mtime_ns == time
+    for name, written in finished.items():
+        assert (out / name).stat().st_mtime_ns == written
     for name in 'abc':
         file = f'{name}.png'
         assert (out / file).read_bytes() == (tmp_path / 'unbroken' / file).read_bytes()
