@@ -149,14 +149,16 @@ def _run(command: Sequence[str], log: Path, append: bool, show: Callable[[str], 
         lines.seek(begin)
         process = start_child(command, log)
         try:
-            while process.exitcode is None:
+            code: int | None = None
+            while code is None:
                 process.join(0.2)
+                code = process.exitcode
                 show(lines.read())
         except BaseException:
             process.terminate()
             process.join()
             raise
-    return process.exitcode
+    return code
 
 
 def _check(step: Step, code: int, log: Path) -> None:
