@@ -225,7 +225,7 @@ def test_a_run_that_died_is_continued(tmp_path, world, monkeypatch, refine):
     assert BrightnessCAM.calls == ['a', 'b', 'c']
     out = tmp_path / 'out'
     monkeypatch.setattr(BrightnessCAM, 'dies_at', 'c')
-    monkeypatch.setattr(BrightnessCAM, 'dies_after', out / 'a.png')
+    monkeypatch.setattr(BrightnessCAM, 'dies_after', out / 'b.png')  # no mask is half done
     with pytest.raises(MemoryError, match='died here'):
         make_pseudo_masks(world, weights, str(out), refine=refine)
     assert BrightnessCAM.calls == ['a', 'b', 'c', 'a', 'b']
