@@ -8,14 +8,15 @@ semples-mmseg fit --weights small writes a config with this one as its base.
 """
 
 _base_ = 'photos_refine.py'
+# 176 pixels take six tenths of the time of 224.
 train_pipeline = [
     _base_.load_image,
-    dict(type='FastResizedCrop', scale=224, crop_ratio_range=(0.3, 1.0)),
+    dict(type='FastResizedCrop', scale=176, crop_ratio_range=(0.3, 1.0)),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackWeakInputs'),
 ]
-# Objects have about the size of training then, where photos are shrunk to 224.
-limit_side = dict(type='LimitSide', max_side=384)
+# Objects have about the size of training then, where photos are shrunk to 176.
+limit_side = dict(type='LimitSide', max_side=320)
 test_pipeline = [_base_.load_test_image, limit_side, _base_.cams]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 pseudo_mask_dataloader = dict(dataset=dict(pipeline=[_base_.load_image, limit_side, _base_.cams]))
@@ -40,7 +41,8 @@ model = dict(
         model='semples_mmseg::models/small_clip/small_clip.json',
         pretrained='semples_mmseg::models/small_clip/small_clip.safetensors',
     ),
-    image_head=dict(input_size=176),  # a third of the time of 224, and no worse
+    image_head=dict(input_size=176),
+    losses=dict(refine=dict(weight=0.2)),
 )
 param_scheduler = dict(convert_to_iter_based=True)
 head_alone = dict(optimizer=dict(lr=1e-3))
@@ -55,8 +57,8 @@ stages = [
         epochs=6,
         batch_size=16,
         optim_wrapper=dict(
-            optimizer=dict(lr=2e-3),
-            paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.1)}),
+            optimizer=dict(lr=3e-3),
+            paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.2)}),
         ),
     ),
     dict(name='match', epochs=3, batch_size=8, optim_wrapper=head_alone),
