@@ -43,11 +43,11 @@ _CPU = dict.fromkeys(('classify', 'match', 'prompt', 'refine'), (16, 1500)) | di
     segmenter=(4, 3000)
 )
 
-# Seconds of a core, measured on a CPU: for a photo in classify, match, prompt and refine, for its
-# mask, for a photo in the Segmenter's training, and for a prediction.
+# Seconds of a core where two cores work on it, measured: for a photo in classify, match, prompt and
+# refine, for its mask, for a photo in the Segmenter's training, and for a prediction.
 _SECONDS = dict(
     demo=(0.006, 0.006, 0.006, 0.006, 0.048, 0.012, 0.024),
-    small=(0.07, 0.08, 0.035, 0.08, 0.55, 0.18, 0.11),
+    small=(0.065, 0.12, 0.055, 0.12, 0.47, 0.14, 0.11),
     pretrained=(0.6, 0.6, 0.6, 0.6, 4.8, 1.2, 2.4),
 )
 _MEGABYTES = dict(demo=2300, small=2400, pretrained=3500)
