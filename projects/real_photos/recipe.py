@@ -3,7 +3,8 @@
 title = 'SemPLeS on real photos'
 needed = 'projects/real_photos/prepare.py writes the folder of the data set'
 places = dict(data='data/real_photos/msrc')
-values = dict(seed=0, stage_0=[], semples=[], segmenter=[], small_lambda=0.05, large_lambda=1.0, score=0.4)
+values = dict(seed=0, stage_0=[], semples=[], segmenter=[], score=0.4)
+values |= dict(small_lambda=0.05, large_lambda=1.0)
 here, configs = '../projects/real_photos/', '../projects/real_photos/configs/'
 seed = 'randomness.seed={seed}'
 listed = ['{data}/' + name for name in ('classes.txt', 'labels.json', 'train.txt')]
@@ -61,7 +62,8 @@ main = [
          arguments=['words', '{root}/projects/real_photos/configs/semples.py', refine,
                     '--words', '{data}/words.txt', '--json', '{run}/words.json', *test],
          options=['{semples}'], length=1),
-    step('masks', 'make_pseudo_masks.py', 'semples', [refine, '--out', masks, '--background-score={score}', *test],
+    step('masks', 'make_pseudo_masks.py', 'semples',
+         [refine, '--out', masks, '--background-score={score}', *test],
          ['{semples}', seed], [refine, *listed], [masks], 20, folder=masks),
     train('segmenter', 'segmenter',
           ['{segmenter}', 'train_dataloader.dataset.data_prefix.seg_map_path=' + masks],

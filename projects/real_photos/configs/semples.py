@@ -29,6 +29,4 @@ model = dict(class_names=_base_.data.class_names)
 default_hooks = dict(logger=dict(interval=10))
 first = _base_.stages[0]
 lengths = dict(match=3, prompt=6, refine=3)
-stages = [
-    dict(stage, epochs=lengths[stage['name']], batch_size=16) for stage in _base_.stages[1:]
-]
+stages = [dict(stage, epochs=lengths[stage['name']], batch_size=16) for stage in _base_.stages[1:]]
