@@ -21,7 +21,7 @@ test_pipeline = [_base_.load_test_image, limit_side, _base_.cams]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 pseudo_mask_dataloader = dict(dataset=dict(pipeline=[_base_.load_image, limit_side, _base_.cams]))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-# On real photos the small CLIP chooses scores that lose 1 to 7 points of mIoU against this one.
+# On real photos the small CLIP chooses scores that lose up to 7 points of mIoU against this one.
 pseudo_mask_evaluator = dict(background_score=0.4)
 model = dict(
     mask_generator=dict(
