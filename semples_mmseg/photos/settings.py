@@ -50,7 +50,7 @@ _SECONDS = dict(
     small=(0.065, 0.12, 0.055, 0.12, 0.47, 0.14, 0.11),
     pretrained=(0.6, 0.6, 0.6, 0.6, 4.8, 1.2, 2.4),
 )
-_MEGABYTES = dict(demo=2300, small=2400, pretrained=3500)
+_MEGABYTES = dict(demo=2300, small=5100, pretrained=3500)
 _START = 20
 """Seconds to import packages and to write the model."""
 
