@@ -8,7 +8,6 @@ Two commands may run at the same time on other data sets or seeds.
 
 import argparse
 import os
-import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +15,7 @@ from semples_mmseg import register_components
 from semples_mmseg.cli.errors import exit_codes
 from semples_mmseg.runs.recipe import Recipe, read_recipe
 from semples_mmseg.runs.steps import run_steps
-from semples_mmseg.utils.files import read_json
-from semples_mmseg.utils.io import folder_lock, write_json
+from semples_mmseg.utils.io import folder_lock
 
 MAIN = 'masks_measured'
 """The last step of the main line."""
@@ -41,13 +39,10 @@ def read_cell(data: Path, run: Path, name: str, seed: int, main: bool = False) -
 
 
 def run_cell(recipe: Recipe) -> None:
-    """Run the steps that are not complete, and note the highest memory of a process in MB."""
+    """Run the steps that are not complete."""
     recipe.folder.mkdir(parents=True, exist_ok=True)
     with folder_lock(recipe.folder):
         run_steps(recipe)
-        file = recipe.folder / 'memory.json'
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
-        write_json(file, max(peak, read_json(file) if file.exists() else 0))
 
 
 def main() -> None:

@@ -34,13 +34,12 @@ FIGURES = {
     'minutes of (a), (b) and (c)': ('minutes', 'semples'),
     'minutes of pseudo masks': ('minutes', 'masks'),
     'minutes of retraining': ('minutes', 'segmenter'),
-    'peak memory in MB': ('memory',),
 }
 
 
 def read_cell(run: Path) -> dict[str, Any]:
     """What a run has measured so far."""
-    names = ('cams', 'directions', 'words', 'masks_measured', 'segmenter/metrics', 'memory')
+    names = ('cams', 'directions', 'words', 'masks_measured', 'segmenter/metrics')
     files = {name: run / f'{name}.json' for name in names}
     cell: dict[str, Any] = {name: read_json(path) for name, path in files.items() if path.exists()}
     cell = dict(cell, cams=cell.get('cams', {}) | cell.get('directions', {}), minutes={})
