@@ -14,7 +14,6 @@ from scipy.stats import spearmanr
 from semples_mmseg.cli.errors import exit_codes
 from semples_mmseg.runs.tables import interval, row, spread, write_between
 from semples_mmseg.utils.files import read_json
-from semples_mmseg.utils.record import Record
 
 CAMS = dict(stage_0='stage 0', match='(a)', refine='(c)')
 DIRECTIONS = dict(
@@ -30,10 +29,6 @@ FIGURES = {
     'pseudo masks with dense CRF': ('masks', 'mIoU'),
     'retrained model, photos held out': ('segmenter/metrics', 'mIoU'),
     'Spearman of confidence and true IoU, x 100': ('rank',),
-    'minutes of stage 0': ('minutes', 'stage_0'),
-    'minutes of (a), (b) and (c)': ('minutes', 'semples'),
-    'minutes of pseudo masks': ('minutes', 'masks'),
-    'minutes of retraining': ('minutes', 'segmenter'),
 }
 
 
@@ -42,15 +37,11 @@ def read_cell(run: Path) -> dict[str, Any]:
     names = ('cams', 'directions', 'words', 'masks_measured', 'segmenter/metrics')
     files = {name: run / f'{name}.json' for name in names}
     cell: dict[str, Any] = {name: read_json(path) for name, path in files.items() if path.exists()}
-    cell = dict(cell, cams=cell.get('cams', {}) | cell.get('directions', {}), minutes={})
+    cell = dict(cell, cams=cell.get('cams', {}) | cell.get('directions', {}))
     if masks := cell.get('masks_measured'):
         ranks = spearmanr(*zip(*(tag[2:] for tag in masks['tags']), strict=True))
         cell |= dict(masks, rank=100 * ranks[0])
         cell['plain'] = cell['cams']['refine']['curve'][str(masks['score'])]
-    record = Record(run)
-    for name in ('stage_0', 'semples', 'masks', 'segmenter'):
-        if name in record and 'seconds' in record[name].about:
-            cell['minutes'][name] = record[name].about['seconds'] / 60
     return cell
 
 
