@@ -16,7 +16,6 @@ from semples_mmseg.cli.errors import exit_codes
 from semples_mmseg.figures.pictures import picture_grid
 from semples_mmseg.inference import SemPLeSInferencer
 from semples_mmseg.masks.generate import recorded_score
-from semples_mmseg.masks.threshold_curve import enlarged
 from semples_mmseg.photos.explorer import PhotoCams
 from semples_mmseg.photos.overlays import overlay_mask
 from semples_mmseg.utils.images import read_image
@@ -33,14 +32,13 @@ def draw(run: Path, photos: dict[str, str]) -> Image.Image:
     inferencer = SemPLeSInferencer(semples, weights, scope='mmseg', device='cpu')
     weights = str(run / 'segmenter' / 'weights.pth')
     model = init_model(str(CONFIGS / 'segmenter.py'), weights, device='cpu')
-    palette = class_colours(inferencer.model.num_classes + 1)
+    names = inferencer.cfg.model.class_names
+    palette = class_colours(len(names) + 1)
     score, rows = recorded_score(Record(run / 'masks')), []
     for path, tag in photos.items():
         photo = read_image(path)
+        found = PhotoCams.of(inferencer, names, photo, [tag])
         pixels = np.ascontiguousarray(photo[..., ::-1])
-        sample = inferencer([pixels], tags=[[tag]], return_datasamples=True)
-        cams = enlarged(sample.cams.data, photo.shape[:2]).numpy()
-        found = PhotoCams(photo, (tag,), tuple(sample.cam_classes.tolist()), cams)
         predicted = inference_model(model, pixels).pred_sem_seg.data[0].numpy()
         masks = found.mask(score, crf=True), predicted.astype(np.uint8)
         overlays = (overlay_mask(photo, mask, palette) for mask in masks)

@@ -41,6 +41,22 @@ class PhotoCams:
     classes: tuple[int, ...]
     cams: np.ndarray
 
+    @classmethod
+    def of(
+        cls,
+        inferencer: SemPLeSInferencer,
+        names: Sequence[str],
+        photo: np.ndarray,
+        tags: Sequence[str],
+    ) -> PhotoCams:
+        """Predict a photo, uint8 RGB ``(H, W, 3)``, with those ``names`` that are ``tags``."""
+        bgr = np.ascontiguousarray(photo[..., ::-1])
+        wanted = [name for name in names if name in tags]
+        sample = inferencer([bgr], tags=[wanted], return_datasamples=True)
+        classes = tuple(sample.cam_classes.tolist())
+        cams = enlarged(sample.cams.data.float().cpu(), photo.shape[:2]).numpy()
+        return cls(photo, tuple(names[k] for k in classes), classes, cams)
+
     def picture(self, tag: str | None = None) -> np.ndarray:
         """CAMs over the photo, uint8 RGB; of one tag, or the maximum over all."""
         return overlay_cam(
@@ -100,12 +116,7 @@ class Explorer:
 
     def compute_cams(self, photo: np.ndarray, tags: Sequence[str]) -> PhotoCams:
         """The CAMs of a photo, uint8 RGB ``(H, W, 3)``, for names of ``classes`` that it shows."""
-        wanted = [name for name in self.classes if name in tags]
-        bgr = np.ascontiguousarray(photo[..., ::-1])
-        sample = self._inferencer([bgr], tags=[wanted], return_datasamples=True)
-        classes = tuple(sample.cam_classes.tolist())
-        cams = enlarged(sample.cams.data.float().cpu(), photo.shape[:2]).numpy()
-        return PhotoCams(photo, tuple(self.classes[k] for k in classes), classes, cams)
+        return PhotoCams.of(self._inferencer, self.classes, photo, tags)
 
     @torch.no_grad()
     def nearest_words(self, count: int = 5) -> dict[str, list[NearWord]]:

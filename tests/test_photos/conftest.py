@@ -11,8 +11,10 @@ from PIL import Image
 from semples_mmseg.photos.confidence import write_confidence
 from semples_mmseg.photos.fit import begin
 from semples_mmseg.photos.inspection import inspect_photos
+from semples_mmseg.photos.onnx_export import check_packages
 from semples_mmseg.photos.run import Run
 from semples_mmseg.photos.settings import choose_settings
+from semples_mmseg.utils.errors import MissingPackage
 from semples_mmseg.utils.label_png import write_mask
 from semples_mmseg.utils.record import Record
 
@@ -43,6 +45,16 @@ def explored(tmp_path_factory):
     write_confidence(run)
     Record(run.masks).begin('masks', dict(background_score=0.4), {})
     return run
+
+
+@pytest.fixture(scope='session')
+def no_onnx():
+    """Why no ONNX file can be written here; empty where it can."""
+    try:
+        check_packages()
+    except MissingPackage as error:
+        return str(error)
+    return ''
 
 
 @pytest.fixture

@@ -10,10 +10,8 @@ from PIL import Image
 
 from semples_mmseg.cli.main import main
 from semples_mmseg.photos import fit, vocabulary
-from semples_mmseg.photos.onnx_export import check_packages
 from semples_mmseg.photos.report_page import judge
 from semples_mmseg.photos.run import Run
-from semples_mmseg.utils.errors import MissingPackage
 from semples_mmseg.utils.label_png import read_mask
 from semples_mmseg.weights import hub
 
@@ -41,14 +39,6 @@ def photos(tmp_path):
         (tmp_path / 'photos' / tag).mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(tmp_path / 'photos' / tag / f'{at}.png')
     return tmp_path / 'photos'
-
-
-def can_export():
-    try:
-        check_packages()
-    except MissingPackage:
-        return False
-    return True
 
 
 def run_command(*words):
@@ -95,7 +85,7 @@ def test_words_that_the_small_clip_does_not_know_are_named(photos, tmp_path, cap
 
 
 @needs_weights
-def test_a_whole_run(photos, tmp_path, capsys, monkeypatch, steps_in_process):
+def test_a_whole_run(photos, tmp_path, capsys, monkeypatch, steps_in_process, no_onnx):
     find = importlib.util.find_spec  # without CRF, which would leave nothing of these masks
     without = lambda name, *more: None if name == 'pydensecrf' else find(name, *more)  # noqa: E731
     monkeypatch.setattr(importlib.util, 'find_spec', without)
@@ -108,8 +98,7 @@ def test_a_whole_run(photos, tmp_path, capsys, monkeypatch, steps_in_process):
     model = json.loads((run.model / 'model.json').read_text())
     assert model['architecture'] == 'deeplabv3plus_lite0'
     masks = []
-    names = ['model', *(['model/segmenter.onnx'] if can_export() else [])]
-    for name in names:
+    for name in ('model', *(() if no_onnx else ('model/segmenter.onnx',))):
         assert run_command('predict', out / name, photos, '--out', tmp_path / name) == 0
         masks.append([read_mask(file) for file in sorted((tmp_path / name).rglob('*.png'))])
     assert len(masks[0]) == 6
