@@ -5,6 +5,7 @@ import copy
 import open_clip
 import pytest
 import torch
+from torch import nn
 
 from semples_mmseg.models.clip.streamlining import FrozenBlock, streamline
 
@@ -15,6 +16,12 @@ VARIANTS = dict(
     attention_pooling=dict(attentional_pool=True, attn_pooler_queries=4, attn_pooler_heads=2),
     normalised_last=dict(final_ln_after_pool=True),
 )
+CONVOLUTIONS = dict(
+    resnet_of_clip=dict(layers=[1, 1, 1, 1], width=16, head_width=16, image_size=64),
+    efficientnet=dict(timm_model_name='test_efficientnet', image_size=64),
+    norms_before_convolutions=dict(timm_model_name='resnetv2_18d', image_size=64),
+    densenet=dict(timm_model_name='densenet121', image_size=64),
+)
 
 
 def both(config):
@@ -22,21 +29,66 @@ def both(config):
     visual = open_clip.CLIP(**config).visual.eval().requires_grad_(False)
     for parameter in visual.parameters():
         parameter.add_(0.05 * torch.randn_like(parameter))  # biases are zero at first
-    return visual, streamline(copy.deepcopy(visual)).requires_grad_(False)
+    return visual, streamline(copy.deepcopy(visual))
+
+
+def assert_equal(plain, rewritten, images):
+    """The same features and the same gradients of the images."""
+    images.requires_grad_()
+    wanted, got = plain(images), rewritten(images)
+    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
+    aim = torch.randn_like(wanted)
+    gradients = [torch.autograd.grad((out * aim).sum(), images)[0] for out in (got, wanted)]
+    scale = gradients[1].abs().max()
+    assert scale > 1e-6
+    torch.testing.assert_close(gradients[0] / scale, gradients[1] / scale, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize('variant', VARIANTS)
 @pytest.mark.parametrize('quick_gelu', [False, True])
 def test_features_and_gradients(tiny_clip, variant, quick_gelu):
     tiny_clip['vision_cfg'].update(VARIANTS[variant])
-    plain, rewritten = both(dict(tiny_clip, quick_gelu=quick_gelu))
-    images = torch.randn(3, 3, 32, 32, requires_grad=True)
-    wanted, got = plain(images), rewritten(images)
-    torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
-    aim = torch.randn_like(wanted)
-    gradients = [torch.autograd.grad((out * aim).sum(), images)[0] for out in (got, wanted)]
-    assert gradients[1].abs().max() > 1e-3
-    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-5)
+    assert_equal(*both(dict(tiny_clip, quick_gelu=quick_gelu)), torch.randn(3, 3, 32, 32))
+
+
+@pytest.mark.parametrize('kind', CONVOLUTIONS)
+def test_batch_norms_are_folded(tiny_clip, kind):
+    tiny_clip['vision_cfg'] = CONVOLUTIONS[kind]
+    plain, _ = both(tiny_clip)
+    for module in plain.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_var.uniform_(0.5, 2)
+            module.running_mean.normal_(0, 0.2)
+    rewritten = streamline(copy.deepcopy(plain))
+    left = [sum(isinstance(m, nn.BatchNorm2d) for m in net.modules()) for net in (plain, rewritten)]
+    assert left[1] <= left[0] * 0.6
+    assert_equal(plain.double(), rewritten.double(), torch.randn(3, 3, 64, 64).double())
+
+
+class Odd(nn.Module):
+    """A tower with a norm that follows a convolution and reads another one."""
+
+    image_size = (8, 6)
+
+    def __init__(self):
+        super().__init__()
+        self.read, self.unread = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, images):
+        """Features (B, 3)."""
+        return self.norm(self.read(self.unread(images).relu())).sum((2, 3))
+
+
+def test_norms_are_folded_into_what_they_read_or_the_network_is_refused():
+    plain = Odd()
+    plain.norm.running_mean.normal_()
+    rewritten = streamline(copy.deepcopy(plain))
+    assert not isinstance(rewritten.norm, nn.BatchNorm2d)
+    assert_equal(plain.eval(), rewritten, torch.randn(2, 3, 8, 6))
+    plain.forward = lambda images: (plain.norm(plain.read(images)) + plain.read(images)).sum((2, 3))
+    with pytest.raises(ValueError, match='streamline=False'):
+        streamline(plain)
 
 
 def test_only_a_class_token_is_read_alone(tiny_clip):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ...utils.errors import Refusal
 
@@ -119,6 +120,49 @@ def read_tokens(
     return block(tokens, attn_mask=attn_mask)[torch.arange(len(tokens)), positions]
 
 
+def fold_norms(network: Any) -> None:
+    """Fold the batch norms of a frozen image side into the convolutions whose outputs they read.
+
+    Which ones do is found by encoding an image: the order of submodules need not tell.
+
+    Raises:
+        Refusal: If the network computes something else then.
+    """
+    outputs: dict[int, tuple[nn.Conv2d, Tensor]] = {}
+    pairs: dict[nn.Module, nn.Conv2d] = {}
+
+    def convolved(convolution: Any, inputs: Any, output: Tensor) -> None:
+        outputs[id(output)] = convolution, output  # kept, so that no other tensor has this id
+
+    def normed(norm: Any, inputs: tuple[Tensor]) -> None:
+        if id(inputs[0]) in outputs:
+            pairs[norm] = outputs[id(inputs[0])][0]
+
+    hooks = [m.register_forward_hook(convolved) for m in _all(network, nn.Conv2d)]
+    hooks += [m.register_forward_pre_hook(normed) for m in _all(network, nn.BatchNorm2d)]
+    size, weight = network.image_size, next(network.parameters())
+    image = F.interpolate(torch.linspace(-1, 1, 192).to(weight).view(1, 3, 8, 8), size)
+    wanted = network(image)
+    for hook in hooks:
+        hook.remove()
+    for parent in [*network.modules()]:
+        for name, norm in [*parent.named_children()]:
+            if norm in pairs:
+                fused = fuse_conv_bn_eval(pairs[norm], norm)
+                pairs[norm].weight, pairs[norm].bias = fused.weight, fused.bias
+                setattr(parent, name, nn.Sequential(*norm.children()))  # timm's hold activations
+    found = network(image)
+    if not torch.allclose(found, wanted, rtol=1e-2, atol=1e-3 * float(wanted.abs().max())):
+        raise Refusal(
+            'model.image_head: the batch norms of this CLIP cannot be folded into its '
+            'convolutions; set image_head.streamline=False'
+        )
+
+
+def _all(network: nn.Module, kind: type[nn.Module]) -> list[nn.Module]:
+    return [module for module in network.modules() if isinstance(module, kind)]
+
+
 @torch.no_grad()
 def streamline(network: nn.Module) -> Any:
     """Rewrite a frozen side of open_clip's CLIP in place, to compute less; it is returned.
@@ -128,6 +172,9 @@ def streamline(network: nn.Module) -> Any:
     """
     from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 
+    network.eval()
+    if _all(network, nn.BatchNorm2d):
+        fold_norms(network)
     transformer = getattr(network, 'transformer', None)
     blocks: Any = getattr(transformer, 'resblocks', ())
     for index, block in enumerate(blocks):
@@ -139,7 +186,7 @@ def streamline(network: nn.Module) -> Any:
         only_first = network.pool_type == 'tok' and network.attn_pool is None
         if only_first and isinstance(blocks[-1], FrozenBlock):
             blocks[-1] = FirstToken(blocks[-1])
-    return network.to(memory_format=torch.channels_last)
+    return network.requires_grad_(False).to(memory_format=torch.channels_last)
 
 
 class Encoder(nn.Module):
@@ -157,7 +204,7 @@ class Encoder(nn.Module):
         # A list hides the network from nn.Module's registration.
         self._held = [network]
         if frozen:
-            streamline(network).eval().requires_grad_(False)
+            streamline(network)
         else:
             self.clip = network
 
