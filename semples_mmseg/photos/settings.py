@@ -23,8 +23,9 @@ AUTO = 'auto'
 """``'pretrained'`` where its files are on the disk, else ``'small'``."""
 
 _FEWEST_EPOCHS, _MOST_EPOCHS = 4, 200
-_SMALL_PHOTO = 256 * 256
-"""Pixels of a photo that is loaded faster than a worker process passes it on."""
+_GPU_LOADS, _CPU_LOADS = 256 * 256, 1024 * 1024
+"""Pixels of a photo that the training process loads itself: no worker passes it on faster, or on a
+CPU a step takes so long that loading does not count, and a worker takes half a gigabyte."""
 
 # Batches, and steps as in the configs of the demo and of VOC 2012 (60 epochs of 10,582 photos), or
 # as many as two cores make within ten minutes.
@@ -152,7 +153,7 @@ def choose_settings(
     from torch.cuda import is_available  # the command line reads WEIGHTS, which should be fast
 
     gpu, photos = is_available(), len(sizes)
-    small = sum(height * width for height, width in sizes) / photos <= _SMALL_PHOTO
+    pixels = sum(height * width for height, width in sizes) / photos
     lengths = {}
     table = dict(demo=_DEMO, small=_SMALL).get(weights, _GPU if gpu else _CPU)
     for name, (most, steps) in table.items():
@@ -166,8 +167,8 @@ def choose_settings(
         clip=None if clip is None else str(Path(clip).resolve()),
         segmenter=lengths.pop('segmenter'),
         stages=lengths,
-        workers=0 if small else min(usable_cores(), 8),
-        test_batch=50 if small and len(set(sizes)) == 1 else 1,
+        workers=0 if pixels <= (_GPU_LOADS if gpu else _CPU_LOADS) else min(usable_cores(), 8),
+        test_batch=50 if pixels <= _GPU_LOADS and len(set(sizes)) == 1 else 1,
         crf=importlib.util.find_spec('pydensecrf') is not None and weights != 'demo',
         amp=gpu,
         seed=seed,
