@@ -1,7 +1,7 @@
 """Make the data sets of the study from folders of photos, tags and masks.
 
 python projects/real_photos/prepare.py voc_animals FOLDER --out data/real_photos
-python projects/real_photos/prepare.py msrc FOLDER --out data/real_photos
+python projects/real_photos/prepare.py msrc FOLDER --out data/real_photos --segments
 
 The photos stay where they are, a link leads to them. The masks are for evaluation alone: their ids
 are those of the study's classes, and pixels of all other classes are 255, which is ignored.
@@ -23,9 +23,11 @@ from semples_mmseg.cli.errors import exit_codes
 from semples_mmseg.figures.words import read_words
 from semples_mmseg.photos.tags import labels_of, read_tagged, write_dataset
 from semples_mmseg.photos.vocabulary import known_words
+from semples_mmseg.utils.images import read_image
 from semples_mmseg.utils.io import atomic_write
 from semples_mmseg.utils.label_png import IGNORED, mask_path, write_mask
 from semples_mmseg.utils.lists import read_image_ids
+from semples_mmseg.utils.parallel import progress
 
 _MSRC = 'cow horse sheep aeroplane person car bicycle flower sign bird book chair cat dog boat'
 # `train`, `scored`, `held`: lists of ids to train on, to measure seeds and pseudo masks on, and to
@@ -76,15 +78,31 @@ def prepare(source: dict[str, Any], folder: Path, out: Path) -> None:
     (out / 'photos').symlink_to(tagged.root.resolve())
 
 
+def write_segments(out: Path) -> None:
+    """Write the segments of every scored photo, ids from 1."""
+    from skimage.segmentation import felzenszwalb
+
+    (out / 'segments').mkdir(exist_ok=True)
+    photos = {path.stem: path for path in (out / 'photos').iterdir()}
+    names = read_image_ids(str(out / 'scored.txt'))
+    for name in progress(names, 'segments', len(names)):
+        found = felzenszwalb(read_image(str(photos[name])), scale=300, sigma=0.8, min_size=200)
+        with atomic_write(mask_path(out / 'segments', name), 'wb') as file:
+            Image.fromarray((found + 1).astype(np.uint16)).save(file, 'PNG')
+
+
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description='Make a data set of the study')
     parser.add_argument('dataset', choices=SOURCES)
     parser.add_argument('folder', type=Path, help='folder of the data set')
     parser.add_argument('--out', type=Path, required=True, help='folder of both data sets')
+    parser.add_argument('--segments', action='store_true', help='write segments too')
     args = parser.parse_args()
     register_components()
     prepare(SOURCES[args.dataset], args.folder, args.out / args.dataset)
+    if args.segments:
+        write_segments(args.out / args.dataset)
 
 
 if __name__ == '__main__':

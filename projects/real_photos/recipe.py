@@ -73,6 +73,20 @@ main = [
     measured('masks_measured', ['--masks', masks, '--predictions', predictions],
              [masks, predictions]),
 ]  # fmt: skip
+
+
+def rival(name, refinement, inputs=()):
+    """Pseudo masks of the scored photos by another refinement than the CRF."""
+    place, scored_alone = '{run}/' + name, 'pseudo_mask_dataloader.dataset.ann_file=scored.txt'
+    given = [refine, '--out', place, '--background-score={score}', '--refine', refinement, *test]
+    return [
+        step(name, 'make_pseudo_masks.py', 'semples', given, ['{semples}', seed, scored_alone],
+             [refine, *listed, *inputs], [place], 10, folder=place),
+        measured(name + '_measured', ['--masks', place, '--predictions', predictions],
+                 [place, predictions]),
+    ]  # fmt: skip
+
+
 directions = ['no_text', 'other_prompts', 'manual', 'small_lambda', 'large_lambda']
 steps = main + [
     train('no_text_prompts', 'semples',
@@ -86,4 +100,6 @@ steps = main + [
     refined('small_lambda', option=['model.losses.refine.weight={small_lambda}']),
     refined('large_lambda', option=['model.losses.refine.weight={large_lambda}']),
     cams('directions', {name: '{run}/' + name + '/refine.pth' for name in directions}),
+    *rival('pamr', 'pamr'),
+    *rival('voted', 'segments:{data}/segments', ['{data}/segments']),
 ]  # fmt: skip

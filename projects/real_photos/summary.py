@@ -27,6 +27,8 @@ FIGURES = {
     'mAP of stage 0, tags of photos held out': ('cams', 'stage_0', 'mAP_coarse'),
     'pseudo masks without CRF': ('plain',),
     'pseudo masks with dense CRF': ('masks', 'mIoU'),
+    'pseudo masks with PAMR': ('pamr_measured', 'masks', 'mIoU'),
+    'pseudo masks with segment voting': ('voted_measured', 'masks', 'mIoU'),
     'retrained model, photos held out': ('segmenter/metrics', 'mIoU'),
     'Spearman of confidence and true IoU, x 100': ('rank',),
 }
@@ -34,7 +36,8 @@ FIGURES = {
 
 def read_cell(run: Path) -> dict[str, Any]:
     """What a run has measured so far."""
-    names = ('cams', 'directions', 'words', 'masks_measured', 'segmenter/metrics')
+    names = ('cams', 'directions', 'words', 'segmenter/metrics')
+    names += ('masks_measured', 'pamr_measured', 'voted_measured')
     files = {name: run / f'{name}.json' for name in names}
     cell: dict[str, Any] = {name: read_json(path) for name, path in files.items() if path.exists()}
     cell = dict(cell, cams=cell.get('cams', {}) | cell.get('directions', {}))

@@ -31,6 +31,7 @@ def data(tmp_path):
             write_mask(tmp_path / 'mask.png', np.array([ids]))
             archive.write(tmp_path / 'mask.png', f'masks/{name}.png')
     prepare.prepare(prepare.SOURCES['msrc'], source, tmp_path / 'data/msrc')
+    (tmp_path / 'data/msrc/segments').mkdir()
     return tmp_path / 'data'
 
 
@@ -58,7 +59,7 @@ def test_recipe_and_tables(data, tmp_path, monkeypatch):
     recipe = run.read_cell(data, tmp_path / 'run', 'msrc', 0)
     run.run_cell(recipe)
     run.run_cell(run.read_cell(data, tmp_path / 'run', 'msrc', 0, main=True))
-    assert len(done) == len(recipe.steps) == 16
+    assert len(done) == len(recipe.steps) == 20
     cams = dict.fromkeys(('stage_0', 'match', 'refine'), dict(best=50.0, mIoU=40.0, score=0.4))
     other = cams | dict(refine=dict(best=53.0, mIoU=42.0, score=0.5))
     table = summary.make_tables([dict(cams=cams), dict(cams=other)])
