@@ -10,7 +10,7 @@ from .cams import OurCAMs, TextbookCAMs
 from .data_set import OurCRF, OurCurve, TextbookCRF, TextbookCurve
 from .loading import RIVALS, Loading
 from .setting import SEGMENTER_BATCH, STEP_BATCH, Setting, Side
-from .steps import CROSS_ENTROPY, OurStep, SegmenterStep, TextbookStep
+from .steps import CROSS_ENTROPY, OurStep, SegmenterStep, SmallCLIP, TextbookStep
 
 OURS = 'ours'
 TEXTBOOK = 'textbook'
@@ -49,6 +49,11 @@ PATHS = {
     'match': _stage('stage (a), training step', 'match'),
     'prompt': _stage('stage (b), training step', 'prompt'),
     'refine': _stage('stage (c), training step', 'refine'),
+    'small_clip': Path(
+        'small CLIP, features and gradients of images',
+        {OURS: SmallCLIP, 'as loaded': partial(SmallCLIP, streamline=False)},
+        batch=dict(cpu=24, cuda=192),
+    ),
     'cams': Path('multi-scale CAMs', {OURS: OurCAMs, TEXTBOOK: TextbookCAMs}, images=10),
     'curve': Path(
         'threshold curve, 20 scores',

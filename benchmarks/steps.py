@@ -9,12 +9,17 @@ from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from semples_mmseg.models import build_clip
+from semples_mmseg.models.clip.image_head import CLIPImageHead
+from semples_mmseg.models.clip.loading import untrained_clip
 from semples_mmseg.models.stages import STAGES
+from semples_mmseg.utils.files import read_json
+from semples_mmseg.weights import resolve
 
 from .models import CONFIGS, TOY_VIT, build, clip_file, clip_model, draw_batch, semples_config
 from .setting import Setting, Side
 from .textbook.stage_steps import TextbookSemPLeS
 
+SMALL_CLIP = resolve('semples_mmseg::models/small_clip/small_clip.json')
 CROSS_ENTROPY = dict(type='CrossEntropyLoss')
 _PATCHWORK = 32
 """Side of the squares of one label in the random label maps of the Segmenter."""
@@ -113,6 +118,28 @@ class TextbookStep(Step):
     def forward(self) -> tuple[dict[str, Tensor], object]:
         with self.setting.autocast(torch.float16):
             return self.model.losses(self.stage, self.images, self.labels)
+
+
+class SmallCLIP(Side):
+    """Features of a batch of images by the small CLIP, and the gradients of the images.
+
+    ``streamline``: As of ``CLIPImageHead``; its weights get no gradients either way.
+    """
+
+    def __init__(self, setting: Setting, streamline: bool = True) -> None:
+        torch.manual_seed(0)
+        side = 32 if setting.toy else 176
+        config = read_json(SMALL_CLIP)
+        clip = untrained_clip({k: config[k] for k in ('embed_dim', 'vision_cfg', 'text_cfg')})
+        head = CLIPImageHead(clip, streamline=streamline, input_size=side)
+        self.head = head.eval().requires_grad_(False).to(setting.device)
+        images = torch.randn(setting.batch, 3, side, side, device=setting.device)
+        self.images = images.to(memory_format=torch.channels_last).requires_grad_()
+
+    def __call__(self) -> tuple[Tensor, Tensor]:
+        """Features (B, D) and gradients of the shape of the images."""
+        features = self.head(self.images)
+        return features, torch.autograd.grad(features[:, 0].sum(), self.images)[0]
 
 
 class SegmenterStep(Step):

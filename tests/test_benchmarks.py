@@ -12,7 +12,7 @@ from benchmarks.data_set import OurCRF, OurCurve, TextbookCRF, TextbookCurve
 from benchmarks.loading import RIVALS, Loading
 from benchmarks.models import draw_labels
 from benchmarks.setting import Setting, Side
-from benchmarks.steps import CROSS_ENTROPY, OurStep, SegmenterStep, TextbookStep
+from benchmarks.steps import CROSS_ENTROPY, OurStep, SegmenterStep, SmallCLIP, TextbookStep
 
 
 @pytest.fixture(scope='module')
@@ -57,6 +57,11 @@ def test_the_textbook_leaves_all_gradients_on(setting):
     assert step.model.clip.visual.conv1.weight.grad is not None
     assert step.model.clip.transformer.resblocks[0].mlp.c_fc.weight.grad is not None
     assert all(p.requires_grad for p in step.model.parameters())
+
+
+def test_features_and_gradients_of_the_small_clip_are_equal(setting):
+    got, expected = SmallCLIP(setting)(), SmallCLIP(setting, streamline=False)()
+    assert_same(*(dict(zip(('features', 'images'), some, strict=True)) for some in (got, expected)))
 
 
 def test_cams_are_equal(setting):

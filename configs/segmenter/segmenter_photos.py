@@ -13,6 +13,7 @@ dataset = dict(
     ann_file='list.txt',
     class_names=['first class', 'second class'],
 )
+train_pipeline = [dict(type='SeedEachImage'), *_base_.train_pipeline]  # loader processes stay
 train_dataloader = dict(
     dataset=dict(
         **dataset,
@@ -21,7 +22,7 @@ train_dataloader = dict(
             # Absolute, because relative folders are in data_root.
             seg_map_path=os.path.abspath('{{$PSEUDO_MASKS:work_dirs/photos_masks}}'),
         ),
-        pipeline=_base_.train_pipeline,
+        pipeline=train_pipeline,
     )
 )
 test_pipeline = [step for step in _base_.test_pipeline if step['type'] != 'LoadCheckedAnnotations']

@@ -7,6 +7,7 @@ _base_ = 'segmenter_photos.py'
 crop_size = (256, 256)
 scale = (8 * 320, 320)  # the short side becomes 320
 train_pipeline = [
+    dict(type='SeedEachImage'),
     _base_.load_image,
     dict(type='LoadCheckedAnnotations'),
     dict(type='RandomResize', scale=scale, ratio_range=(0.7, 1.5), keep_ratio=True),

@@ -18,7 +18,10 @@ dataset = dict(
 )
 cams = dict(type='PackWeakInputs', scales=_base_.scales)
 test_pipeline = [_base_.load_test_image, _base_.limit_side, cams]
-train_dataloader = dict(dataset=dict(**dataset, pipeline=_base_.stage_match_pipeline))
+# The smallest crops, of 8 % of the pixels, become 224. With SeedEachImage loader processes stay.
+load_photo = [dict(type='SeedEachImage'), dict(_base_.load_image, least_side=900)]
+train_pipeline = [*load_photo, *_base_.stage_match_pipeline[1:]]
+train_dataloader = dict(dataset=dict(**dataset, pipeline=train_pipeline))
 pseudo_mask_dataloader = dict(
     dataset=dict(**dataset, pipeline=[_base_.load_image, _base_.limit_side, cams], test_mode=True)
 )
@@ -38,4 +41,7 @@ model = dict(
         ),
     ),
 )
-stages = [_base_.stage_0] + _base_.stages
+prompt = dict(train_pipeline=[*load_photo, *_base_.stage_prompt_pipeline[1:]])
+stages = [_base_.stage_0] + [
+    dict(stage, **(prompt if stage['name'] == 'prompt' else {})) for stage in _base_.stages
+]

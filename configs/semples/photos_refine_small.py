@@ -10,7 +10,8 @@ semples-mmseg fit --weights small writes a config with this one as its base.
 _base_ = 'photos_refine.py'
 # 176 pixels take six tenths of the time of 224.
 train_pipeline = [
-    _base_.load_image,
+    dict(type='SeedEachImage'),
+    dict(_base_.load_image, least_side=384),
     dict(type='FastResizedCrop', scale=176, crop_ratio_range=(0.3, 1.0)),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackWeakInputs'),

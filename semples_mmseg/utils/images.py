@@ -87,14 +87,20 @@ def open_image(
     return image
 
 
-def decode_image(content: bytes, path: str | os.PathLike, upright: bool = True) -> np.ndarray:
+def decode_image(
+    content: bytes, path: str | os.PathLike, upright: bool = True, least_side: int | None = None
+) -> np.ndarray:
     """Decode a complete image to 8-bit RGB, uint8 (H, W, 3), ``upright`` by its EXIF orientation.
 
     The upper 8 of 16 bits are kept. Transparency is dropped; grey images with transparency are put
-    on a grey background, as in MMCV. Damaged metadata are ignored.
+    on a grey background, as in MMCV. Damaged metadata are ignored. With ``least_side`` a large
+    JPEG is decoded at a half, a quarter or an eighth of its size, both sides at least that many
+    pixels.
     """
     with open_image(content, path) as image:
         try:
+            if least_side:
+                image.draft(None, (least_side, least_side))
             image.load()
             if upright:
                 with contextlib.suppress(Exception):  # unreadable EXIF data: leave it as it is

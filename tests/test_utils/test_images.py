@@ -75,6 +75,23 @@ def test_a_photo_is_turned_upright(orientation, tmp_path):
     assert read_image(tmp_path / 'a.jpg').shape == ((30, 20, 3) if lies else (20, 30, 3))
 
 
+@pytest.mark.parametrize('mode', ['L', 'RGB', 'CMYK'])
+@pytest.mark.parametrize('side, scale', [(1, 8), (40, 4), (41, 2), (80, 2), (81, 1), (None, 1)])
+def test_large_jpegs_are_decoded_at_a_fraction(mode, side, scale, tmp_path):
+    smooth = Image.fromarray(PIXELS).resize((320, 160), Image.Resampling.BICUBIC)
+    content = encoded(smooth.convert(mode), 'JPEG', exif=turned(6))
+    (tmp_path / 'a.jpg').write_bytes(content)
+    found = LoadCheckedImage(least_side=side).transform(dict(img_path=str(tmp_path / 'a.jpg')))
+    assert found['img'].shape == found['ori_shape'] + (3,) == (320 // scale, 160 // scale, 3)
+    whole = Image.fromarray(read_image(tmp_path / 'a.jpg'))
+    expected = np.asarray(whole.reduce(scale))[:, :, ::-1]
+    assert np.abs(found['img'].astype(int) - expected).mean() < 3
+    with pytest.raises(ValueError, match='cut'):
+        decode_image(content[: len(content) // 2], 'cut', least_side=side)
+    png = encoded(smooth, 'PNG')
+    assert (decode_image(png, 'a', least_side=side) == np.asarray(smooth)).all()
+
+
 @pytest.mark.parametrize('kind', ['PNG', 'TIFF', 'PPM', 'JPEG2000'])
 def test_of_16_bit_greys_the_upper_8_bits_are_kept(kind):
     found = decode_image(encoded(Image.fromarray(GREY16), kind), 'x')
