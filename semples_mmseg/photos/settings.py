@@ -51,6 +51,8 @@ _SECONDS = dict(
     small=(0.065, 0.12, 0.055, 0.12, 0.47, 0.14, 0.11),
     pretrained=(0.6, 0.6, 0.6, 0.6, 4.8, 1.2, 2.4),
 )
+# More for every pixel of the photos, which are JPEG files.
+_PIXEL_SECONDS = (2e-9, 2e-9, 2e-9, 2e-9, 3e-8, 1.4e-8, 2e-8)
 _MEGABYTES = dict(demo=2300, small=5100, pretrained=3500)
 _START = 20
 """Seconds to import packages and to write the model."""
@@ -81,6 +83,7 @@ class FitSettings:
         crf: Whether pseudo masks are refined by the dense CRF.
         amp: Whether training uses bfloat16.
         epochs: Maximum number of epochs that the user has given, or None.
+        pixels: Mean number of pixels of a photo.
     """
 
     weights: str
@@ -94,6 +97,7 @@ class FitSettings:
     amp: bool
     seed: int
     epochs: int | None
+    pixels: int = 0
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> FitSettings:
@@ -103,7 +107,8 @@ class FitSettings:
 
     def lengths(self, photos: int) -> dict[str, float]:
         """Seconds of a core for every step of a run, without its start."""
-        *stages, mask, retrained, predicted = _SECONDS[self.weights]
+        costs = zip(_SECONDS[self.weights], _PIXEL_SECONDS, strict=True)
+        *stages, mask, retrained, predicted = (one + self.pixels * more for one, more in costs)
         trained = (length.steps(photos) * length.batch for length in self.stages.values())
         return {
             'stages': sum(map(operator.mul, stages, trained)),
@@ -153,7 +158,7 @@ def choose_settings(
     from torch.cuda import is_available  # the command line reads WEIGHTS, which should be fast
 
     gpu, photos = is_available(), len(sizes)
-    pixels = sum(height * width for height, width in sizes) / photos
+    pixels = sum(height * width for height, width in sizes) // photos
     lengths = {}
     table = dict(demo=_DEMO, small=_SMALL).get(weights, _GPU if gpu else _CPU)
     for name, (most, steps) in table.items():
@@ -173,4 +178,5 @@ def choose_settings(
         amp=gpu,
         seed=seed,
         epochs=epochs,
+        pixels=pixels,
     )

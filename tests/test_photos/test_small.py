@@ -89,7 +89,7 @@ def test_a_whole_run(photos, tmp_path, capsys, monkeypatch, steps_in_process, no
     find = importlib.util.find_spec  # without CRF, which would leave nothing of these masks
     without = lambda name, *more: None if name == 'pydensecrf' else find(name, *more)  # noqa: E731
     monkeypatch.setattr(importlib.util, 'find_spec', without)
-    out, epochs = tmp_path / 'run', ('--epochs', '1')
+    out, epochs = tmp_path / 'run', ('--epochs', '3')
     assert run_command('fit', photos, '--out', out, *epochs) == 0
     assert run_command('check', photos) == 0
     run = Run.open(out)
