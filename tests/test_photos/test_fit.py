@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 import semples_mmseg
 from semples_mmseg.cli.main import main
 from semples_mmseg.photos import fit, inspection, model_out
+from semples_mmseg.photos import settings as settings_module
 from semples_mmseg.photos.confidence import read_confidence
 from semples_mmseg.photos.configs import write_configs
 from semples_mmseg.photos.fit import begin, check_weights
@@ -259,6 +261,26 @@ def test_there_are_steps_for_any_number_of_photos(weights, photos):
     settings = choose_settings([(1000, 1000)] * photos, weights)
     for length in (*settings.stages.values(), settings.segmenter):
         assert length.batch <= photos and length.steps(photos) >= 4
+
+
+def test_large_photos_cost_more_and_are_loaded_by_processes(tmp_path, monkeypatch):
+    monkeypatch.setattr(settings_module, 'usable_cores', lambda: 2)
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    chosen = [choose_settings([size] * 200, 'small') for size in ((500, 375), (4032, 3024))]
+    assert [settings.workers for settings in chosen] == [0, 2]
+    usual, large = (settings.forecast(200)['seconds'] for settings in chosen)
+    assert 1.1 * usual < large < 4 * usual
+    run = Run(tmp_path / 'run')
+    tagged = TaggedPhotos(tmp_path / 'p', 'JSON', ('cow',), {'a.jpg': ('cow',)}, ())
+    for weights in ('small', 'pretrained'):
+        write_configs(run, tagged, replace(chosen[1], weights=weights))
+        config = Config.fromfile(run.semples_config)
+        loaders = [config.train_dataloader.dataset.pipeline]
+        loaders += [stage.train_pipeline for stage in config.stages if 'train_pipeline' in stage]
+        assert all(loader[1].least_side >= 384 for loader in loaders)
+        loaders.append(Config.fromfile(run.segmenter_config).train_dataloader.dataset.pipeline)
+        # Without it the processes of an epoch end with it.
+        assert all(loader[0].type == 'SeedEachImage' for loader in loaders)
 
 
 def test_configs_name_classes_data_and_weights(tmp_path):
