@@ -52,7 +52,7 @@ _SECONDS = dict(
     pretrained=(0.6, 0.6, 0.6, 0.6, 4.8, 1.2, 2.4),
 )
 # More for every pixel of the photos, which are JPEG files.
-_PIXEL_SECONDS = (2e-9, 2e-9, 2e-9, 2e-9, 3e-8, 1.4e-8, 2e-8)
+_PIXEL_SECONDS = (2e-9, 2e-9, 2e-9, 2e-9, 4.5e-8, 1e-8, 3e-8)
 _MEGABYTES = dict(demo=2300, small=5100, pretrained=3500)
 _START = 20
 """Seconds to import packages and to write the model."""
