@@ -60,7 +60,7 @@ stages = [
         epochs=6,
         batch_size=16,
         optim_wrapper=dict(
-            optimizer=dict(lr=3e-3),
+            optimizer=dict(lr=1e-3),  # three times as much costs four points on photos of VOC
             paramwise_cfg=dict(custom_keys={'backbone': dict(lr_mult=0.2)}),
         ),
     ),

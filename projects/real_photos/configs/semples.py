@@ -27,6 +27,8 @@ test_dataloader = dict(
 )
 model = dict(class_names=_base_.data.class_names)
 default_hooks = dict(logger=dict(interval=10))
-first = _base_.stages[0]
+# The rate that the study was run with.
+rate = dict(_base_.stages[0]['optim_wrapper'], optimizer=dict(lr=3e-3))
+first = dict(_base_.stages[0], optim_wrapper=rate)
 lengths = dict(match=3, prompt=6, refine=3)
 stages = [dict(stage, epochs=lengths[stage['name']], batch_size=16) for stage in _base_.stages[1:]]
