@@ -48,12 +48,12 @@ _CPU = dict.fromkeys(('classify', 'match', 'prompt', 'refine'), (16, 1500)) | di
 # refine, for its mask, for a photo in the Segmenter's training, and for a prediction.
 _SECONDS = dict(
     demo=(0.006, 0.006, 0.006, 0.006, 0.048, 0.012, 0.024),
-    small=(0.065, 0.12, 0.055, 0.12, 0.47, 0.14, 0.11),
+    small=(0.065, 0.085, 0.055, 0.085, 0.47, 0.14, 0.11),
     pretrained=(0.6, 0.6, 0.6, 0.6, 4.8, 1.2, 2.4),
 )
 # More for every pixel of the photos, which are JPEG files.
 _PIXEL_SECONDS = (2e-9, 2e-9, 2e-9, 2e-9, 4.5e-8, 1e-8, 3e-8)
-_MEGABYTES = dict(demo=2300, small=5100, pretrained=3500)
+_MEGABYTES = dict(demo=2300, small=3000, pretrained=3500)
 _START = 20
 """Seconds to import packages and to write the model."""
 
