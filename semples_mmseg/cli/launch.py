@@ -64,6 +64,9 @@ def load_config(args: argparse.Namespace, *needs: str) -> Config:
             f'{args.config} has no {" and no ".join(lacking)}; a config of your own begins with '
             "_base_ = 'semples_mmseg::...' and changes what it inherits"
         )
+    if hasattr(args, 'max_side'):
+        # oneDNN keeps a kernel for every size of photo: a gigabyte after some hundred.
+        os.environ.setdefault('ONEDNN_PRIMITIVE_CACHE_CAPACITY', '64')
     max_side = getattr(args, 'max_side', None)
     if max_side and not sum(set_max_side(config[key], max_side) for key in config):
         raise Refusal(

@@ -46,12 +46,13 @@ def write_configs(run: Run, tagged: TaggedPhotos, fit: FitSettings) -> None:
         model['mask_generator'] = dict(backbone=dict(init_cfg=weights))
     if fit.clip:
         model['clip'] = dict(pretrained=fit.clip)
+    without_crf = None if fit.weights == 'demo' else dict(_delete_=True, type='PAMR')
     content = dict(
         randomness=dict(seed=fit.seed),
         train_dataloader=dict(workers, dataset=data),
         pseudo_mask_dataloader=test,
         test_dataloader=test,
-        pseudo_mask_evaluator={} if fit.crf else dict(refine=None),
+        pseudo_mask_evaluator={} if fit.crf else dict(refine=without_crf),
         model=model,
         lengths={name: _stage(name, length, ending) for name, length in fit.stages.items()},
     )

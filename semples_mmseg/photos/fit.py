@@ -253,7 +253,7 @@ def _finish(
 ) -> None:
     """Train, make masks, train the Segmenter and write the model, except what is complete."""
     start = time.monotonic()
-    with exporting(run) as export:
+    with exporting(run, late=settings.weights != 'demo') as export:
         run_steps(_recipe(run, settings), console, verbose, 'choose another --out')
         write_confidence(run)
         model = log_model(run, console, export)

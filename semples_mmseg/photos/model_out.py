@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -78,24 +79,29 @@ def write_model(
 
 
 @contextlib.contextmanager
-def exporting(run: Run) -> Iterator[Callable[..., object]]:
-    """``export_onnx`` for a run that is being trained: another process prepares it meanwhile."""
+def exporting(run: Run, late: bool = False) -> Iterator[Callable[..., object]]:
+    """``export_onnx`` for a run that is being trained: another process prepares it meanwhile.
+
+    With ``late`` it begins with the training of the Segmenter: what goes before needs the memory.
+    """
     record = run.record()
     made = MODEL in record and record[MODEL].outputs is not None
     if made or not PREPARES or get_device() != 'cpu' or _lacking():  # a fork has no GPU
         yield export_onnx
         return
     with WorkerPool(_export, 1) as pool:
-        pool.put(run.segmenter_config)
-        yield lambda *files: (pool.put(run.segmenter_config, *files), pool.wait())
+        pool.put(run, late)
+        yield lambda *files: (pool.put(run, late, *files), pool.wait())
 
 
-def _export(source: Path, *files: Path) -> None:
+def _export(run: Run, late: bool, *files: Path) -> None:
     if files:
         export_onnx(*files)
         return
+    while late and not run.segmenter.exists():
+        time.sleep(1)
     with contextlib.suppress(Exception):  # the export itself will tell
-        config = Config.fromfile(source)
+        config = Config.fromfile(run.segmenter_config)
         prepare_export(_inference_config(config, _meta(config)))
 
 

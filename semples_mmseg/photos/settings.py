@@ -80,7 +80,7 @@ class FitSettings:
         segmenter: Length of the retraining.
         workers: Processes that load photos.
         test_batch: Photos that are predicted at once; 1 where their sizes differ.
-        crf: Whether pseudo masks are refined by the dense CRF.
+        crf: Whether pseudo masks are refined by the dense CRF; else, but for the demo, by PAMR.
         amp: Whether training uses bfloat16.
         epochs: Maximum number of epochs that the user has given, or None.
         pixels: Mean number of pixels of a photo.
@@ -133,9 +133,11 @@ class FitSettings:
             epochs = count(length.epochs, 'epoch')
             steps = count(length.steps(photos), 'step')
             rows.append((name, f'{epochs}, batch {length.batch}: {steps}'))
+        refined = 'dense CRF' if self.crf else 'PAMR; better is the dense CRF, of the extra crf'
+        refined = 'CAMs, not refined' if self.weights == 'demo' else refined
         return [
             *rows,
-            ('pseudo masks', 'dense CRF' if self.crf else 'CAMs without CRF'),
+            ('pseudo masks', refined),
             ('precision', 'bfloat16' if self.amp else 'float32'),
             ('loading', f'{self.workers} processes' if self.workers else 'in the same process'),
             ('seed', str(self.seed)),

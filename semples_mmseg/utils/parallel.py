@@ -212,6 +212,7 @@ def _start_worker() -> None:
     """Prepare a worker: one thread, a silent end at Ctrl-C, and an end with its parent."""
     # The parent gets Ctrl-C too, and should not wait for long tasks.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    gc.freeze()  # a collection would copy all that the parent process has imported
     os.environ['OMP_NUM_THREADS'] = '1'
     if 'torch' in sys.modules:  # not needed by every task
         sys.modules['torch'].set_num_threads(1)
