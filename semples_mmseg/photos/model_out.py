@@ -94,7 +94,7 @@ def exporting(run: Run, late: bool = False) -> Iterator[Callable[..., object]]:
         yield lambda *files: (pool.put(run, late, *files), pool.wait())
 
 
-def _export(run: Run, late: bool, *files: Path) -> None:
+def _export(run: Run, late: bool = False, *files: Path) -> None:
     if files:
         export_onnx(*files)
         return

@@ -2,6 +2,7 @@
 
 import argparse
 import copy
+import os
 import shutil
 
 import pytest
@@ -50,9 +51,14 @@ def test_options_of_workers_without_workers(load):
     assert config.train_dataloader.to_dict() == dict(num_workers=0)
 
 
-def test_the_long_side_and_the_folder_of_the_data(load, capsys):
+def test_the_long_side_and_the_folder_of_the_data(load, capsys, monkeypatch):
     limited = "pipeline = [dict(type='LimitSide', max_side=640)]\n"
+    monkeypatch.setenv('ONEDNN_PRIMITIVE_CACHE_CAPACITY', '7')
+    load(limited)
+    assert os.environ['ONEDNN_PRIMITIVE_CACHE_CAPACITY'] == '7'
+    monkeypatch.delenv('ONEDNN_PRIMITIVE_CACHE_CAPACITY')
     assert load(limited, '--max-side', '77').pipeline[0].max_side == 77
+    assert os.environ['ONEDNN_PRIMITIVE_CACHE_CAPACITY'] == '64'
     rooted = "root = '{{$DATA_ROOT:data}}'\n"
     assert load(rooted, '--data-root', '/own').root == '/own'
     for options in (['--max-side', '77'], ['--data-root', '/own']):

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from copy import deepcopy
 from pathlib import Path
 
@@ -56,7 +57,10 @@ NAMES = {'a/one', 'a/two', 'large', 'strip', 'twice.jpg', 'twice.png'}
 def model_folder(tmp_path_factory):
     """``run/model``, moved elsewhere; the run is gone."""
     run = make_run(tmp_path_factory.mktemp('run'))
-    model_out._export(run.segmenter_config)  # as a process does while the model is trained
+    shutil.move(run.segmenter, run.folder / 'later')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, 'sleep', lambda _: shutil.move(run.folder / 'later', run.segmenter))
+        model_out._export(run, True)  # as a process does while the model is trained
     prepared = len(onnx_export._PREPARED)
     files = write_model(run)
     assert prepared == len(files) - 4 and not onnx_export._PREPARED
