@@ -23,9 +23,10 @@ AUTO = 'auto'
 """``'pretrained'`` where its files are on the disk, else ``'small'``."""
 
 _FEWEST_EPOCHS, _MOST_EPOCHS = 4, 200
-_GPU_LOADS, _CPU_LOADS = 256 * 256, 1024 * 1024
-"""Pixels of a photo that the training process loads itself: no worker passes it on faster, or on a
-CPU a step takes so long that loading does not count, and a worker takes half a gigabyte."""
+_PASSED_ON, _LOADED = 256 * 256, 1024 * 1024
+"""Pixels of a photo that the training process loads itself: no worker passes it on faster, or with
+few cores a step takes so long that loading does not count, and a worker takes much memory."""
+_FEW_CORES = 4
 
 # Batches, and steps as in the configs of the demo and of VOC 2012 (60 epochs of 10,582 photos), or
 # as many as two cores make within ten minutes.
@@ -54,6 +55,8 @@ _SECONDS = dict(
 # More for every pixel of the photos, which are JPEG files.
 _PIXEL_SECONDS = (2e-9, 2e-9, 2e-9, 2e-9, 4.5e-8, 1e-8, 3e-8)
 _MEGABYTES = dict(demo=2300, small=3000, pretrained=3500)
+_WORKER = 500
+"""Megabytes of a process that loads photos."""
 _START = 20
 """Seconds to import packages and to write the model."""
 
@@ -122,7 +125,8 @@ class FitSettings:
         if self.amp:
             return None
         seconds = _START + sum(self.lengths(photos).values()) / usable_cores()
-        return dict(seconds=round(seconds), megabytes=_MEGABYTES[self.weights])
+        megabytes = _MEGABYTES[self.weights] + _WORKER * self.workers
+        return dict(seconds=round(seconds), megabytes=megabytes)
 
     def rows(self, photos: int) -> list[tuple[str, str]]:
         """The settings as pairs of name and text, for a table."""
@@ -133,7 +137,7 @@ class FitSettings:
             epochs = count(length.epochs, 'epoch')
             steps = count(length.steps(photos), 'step')
             rows.append((name, f'{epochs}, batch {length.batch}: {steps}'))
-        refined = 'dense CRF' if self.crf else 'PAMR; better is the dense CRF, of the extra crf'
+        refined = 'dense CRF' if self.crf else 'PAMR: the dense CRF is not installed'
         refined = 'CAMs, not refined' if self.weights == 'demo' else refined
         return [
             *rows,
@@ -160,6 +164,7 @@ def choose_settings(
     from torch.cuda import is_available  # the command line reads WEIGHTS, which should be fast
 
     gpu, photos = is_available(), len(sizes)
+    few = not gpu and usable_cores() <= _FEW_CORES
     pixels = sum(height * width for height, width in sizes) // photos
     lengths = {}
     table = dict(demo=_DEMO, small=_SMALL).get(weights, _GPU if gpu else _CPU)
@@ -174,8 +179,8 @@ def choose_settings(
         clip=None if clip is None else str(Path(clip).resolve()),
         segmenter=lengths.pop('segmenter'),
         stages=lengths,
-        workers=0 if pixels <= (_GPU_LOADS if gpu else _CPU_LOADS) else min(usable_cores(), 8),
-        test_batch=50 if pixels <= _GPU_LOADS and len(set(sizes)) == 1 else 1,
+        workers=0 if pixels <= (_LOADED if few else _PASSED_ON) else min(usable_cores(), 8),
+        test_batch=50 if pixels <= _PASSED_ON and len(set(sizes)) == 1 else 1,
         crf=importlib.util.find_spec('pydensecrf') is not None and weights != 'demo',
         amp=gpu,
         seed=seed,

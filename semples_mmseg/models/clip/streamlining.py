@@ -135,7 +135,7 @@ def fold_norms(network: Any) -> None:
         outputs[id(output)] = convolution, output  # kept, so that no other tensor has this id
 
     def normed(norm: Any, inputs: tuple[Tensor]) -> None:
-        if id(inputs[0]) in outputs:
+        if id(inputs[0]) in outputs and norm.running_mean is not None:
             pairs[norm] = outputs[id(inputs[0])][0]
 
     hooks = [m.register_forward_hook(convolved) for m in _all(network, nn.Conv2d)]
@@ -173,7 +173,7 @@ def streamline(network: nn.Module) -> Any:
     from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 
     network.eval()
-    if _all(network, nn.BatchNorm2d):
+    if _all(network, nn.BatchNorm2d) and hasattr(network, 'image_size'):
         fold_norms(network)
     transformer = getattr(network, 'transformer', None)
     blocks: Any = getattr(transformer, 'resblocks', ())
