@@ -138,8 +138,10 @@ class SmallCLIP(Side):
 
     def __call__(self) -> tuple[Tensor, Tensor]:
         """Features (B, D) and gradients of the shape of the images."""
+        self.images.grad = None
         features = self.head(self.images)
-        return features, torch.autograd.grad(features[:, 0].sum(), self.images)[0]
+        features[:, 0].sum().backward()
+        return features, self.images.grad
 
 
 class SegmenterStep(Step):

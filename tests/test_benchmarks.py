@@ -122,12 +122,12 @@ def test_segmenter_steps_are_equal_before_clipping_begins(setting):
 def test_the_command_measures_paths_and_scaling(tmp_path, capsys):
     target = tmp_path / 'out.json'
     options = ['--toy', '--device', 'cpu', '--repeats', '1', '--no-memory', '--scaling']
-    run.main([*options, '--path', 'refine', 'curve', '--json', str(target)])
+    run.main([*options, '--path', 'refine', 'small_clip', 'curve', '--json', str(target)])
     result = json.loads(target.read_text())
     assert result['machine']['versions']['torch'] == torch.__version__
-    assert list(result['paths']) == ['refine', 'curve']
+    assert list(result['paths']) == ['refine', 'small_clip', 'curve']
     sides = [side for path in result['paths'].values() for side in path['sides'].values()]
-    assert len(sides) == 5 and all(side['seconds'] > 0 for side in sides)
+    assert len(sides) == 7 and all(side['seconds'] > 0 for side in sides)
     # counted, not timed: the same on every machine
     flops = {name: side['flops'] for name, side in result['paths']['refine']['sides'].items()}
     assert flops['textbook'] > 1.5 * flops['ours'] > 0
