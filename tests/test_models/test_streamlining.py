@@ -17,7 +17,6 @@ VARIANTS = dict(
     normalised_last=dict(final_ln_after_pool=True),
 )
 CONVOLUTIONS = dict(
-    resnet_of_clip=dict(layers=[1, 1, 1, 1], width=16, head_width=16, image_size=64),
     efficientnet=dict(timm_model_name='test_efficientnet', image_size=64),
     norms_before_convolutions=dict(timm_model_name='resnetv2_18d', image_size=64),
     densenet=dict(timm_model_name='densenet121', image_size=64),
@@ -68,7 +67,7 @@ def test_batch_norms_are_folded(tiny_clip, kind):
 class Odd(nn.Module):
     """A tower with a norm that follows a convolution and reads another one."""
 
-    image_size = (8, 6)
+    image_size, trunk = (8, 6), 'has one'
 
     def __init__(self):
         super().__init__()

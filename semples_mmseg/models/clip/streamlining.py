@@ -173,7 +173,8 @@ def streamline(network: nn.Module) -> Any:
     from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 
     network.eval()
-    if _all(network, nn.BatchNorm2d) and hasattr(network, 'image_size'):
+    # Not of CLIP's own ResNets: the figures of the demo, which has one, were measured without.
+    if hasattr(network, 'trunk') and _all(network, nn.BatchNorm2d):
         fold_norms(network)
     transformer = getattr(network, 'transformer', None)
     blocks: Any = getattr(transformer, 'resblocks', ())
