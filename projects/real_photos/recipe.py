@@ -44,6 +44,21 @@ def measured(name, arguments, inputs):
     return step(name, here + 'measure.py', 'semples', arguments, ['{semples}'], inputs, [out], 20)
 
 
+def written(name, *how, inputs=(), options=()):
+    """Writes pseudo masks; ``how``: options, of another refinement."""
+    place = '{run}/' + name
+    given = [refine, '--out', place, '--background-score={score}', *how, *test]
+    return step(name, 'make_pseudo_masks.py', 'semples', given, ['{semples}', seed, *options],
+                [refine, *listed, *inputs], [place], 20, folder=place)  # fmt: skip
+
+
+def masks_measured(name):
+    """Measures them."""
+    place = '{run}/' + name
+    return measured(name + '_measured', ['--masks', place, '--predictions', predictions],
+                    [place, predictions])  # fmt: skip
+
+
 def cams(name, weights):
     """Measures the CAMs of weights, by name."""
     named = [key + '=' + path for key, path in weights.items()]
@@ -62,31 +77,15 @@ main = [
          arguments=['words', '{root}/projects/real_photos/configs/semples.py', refine,
                     '--words', '{data}/words.txt', '--json', '{run}/words.json', *test],
          options=['{semples}'], length=1),
-    step('masks', 'make_pseudo_masks.py', 'semples',
-         [refine, '--out', masks, '--background-score={score}', *test],
-         ['{semples}', seed], [refine, *listed], [masks], 20, folder=masks),
+    written('masks'),
     train('segmenter', 'segmenter',
           ['{segmenter}', 'train_dataloader.dataset.data_prefix.seg_map_path=' + masks],
           [masks, *listed, *scored], ['weights'], 30),
     step('predictions', 'test.py', 'segmenter', [weights, '--out', predictions, *test],
          ['{segmenter}'], [weights, *scored], [predictions], folder=predictions),
-    measured('masks_measured', ['--masks', masks, '--predictions', predictions],
-             [masks, predictions]),
+    masks_measured('masks'),
 ]  # fmt: skip
-
-
-def rival(name, refinement, inputs=()):
-    """Pseudo masks of the scored photos by another refinement than the CRF."""
-    place, scored_alone = '{run}/' + name, 'pseudo_mask_dataloader.dataset.ann_file=scored.txt'
-    given = [refine, '--out', place, '--background-score={score}', '--refine', refinement, *test]
-    return [
-        step(name, 'make_pseudo_masks.py', 'semples', given, ['{semples}', seed, scored_alone],
-             [refine, *listed, *inputs], [place], 10, folder=place),
-        measured(name + '_measured', ['--masks', place, '--predictions', predictions],
-                 [place, predictions]),
-    ]  # fmt: skip
-
-
+scored_alone = ['pseudo_mask_dataloader.dataset.ann_file=scored.txt']
 directions = ['no_text', 'other_prompts', 'manual', 'small_lambda', 'large_lambda']
 steps = main + [
     train('no_text_prompts', 'semples',
@@ -100,6 +99,9 @@ steps = main + [
     refined('small_lambda', option=['model.losses.refine.weight={small_lambda}']),
     refined('large_lambda', option=['model.losses.refine.weight={large_lambda}']),
     cams('directions', {name: '{run}/' + name + '/refine.pth' for name in directions}),
-    *rival('pamr', 'pamr'),
-    *rival('voted', 'segments:{data}/segments', ['{data}/segments']),
+    written('pamr', '--refine', 'pamr', options=scored_alone),
+    masks_measured('pamr'),
+    written('voted', '--refine', 'segments:{data}/segments', inputs=['{data}/segments'],
+            options=scored_alone),
+    masks_measured('voted'),
 ]  # fmt: skip

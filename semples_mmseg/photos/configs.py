@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from ..masks import named_refinement
 from ..utils.classes import label_name
 from ..utils.io import atomic_write
 from ..utils.lists import image_ids
@@ -46,13 +47,13 @@ def write_configs(run: Run, tagged: TaggedPhotos, fit: FitSettings) -> None:
         model['mask_generator'] = dict(backbone=dict(init_cfg=weights))
     if fit.clip:
         model['clip'] = dict(pretrained=fit.clip)
-    without_crf = None if fit.weights == 'demo' else dict(_delete_=True, type='PAMR')
+    refine = named_refinement(fit.refinement)
     content = dict(
         randomness=dict(seed=fit.seed),
         train_dataloader=dict(workers, dataset=data),
         pseudo_mask_dataloader=test,
         test_dataloader=test,
-        pseudo_mask_evaluator={} if fit.crf else dict(refine=without_crf),
+        pseudo_mask_evaluator=dict(refine=refine and dict(refine, _delete_=True)),
         model=model,
         lengths={name: _stage(name, length, ending) for name, length in fit.stages.items()},
     )

@@ -61,6 +61,13 @@ _START = 20
 """Seconds to import packages and to write the model."""
 
 
+_REFINED = {
+    'crf-voc': 'dense CRF',
+    'pamr': 'PAMR: the dense CRF is not installed',
+    'none': 'CAMs, not refined',
+}
+
+
 class Length(NamedTuple):
     """Length of one training: images of a step, and passes through the photos."""
 
@@ -108,6 +115,11 @@ class FitSettings:
         stages = {name: Length(*length) for name, length in content['stages'].items()}
         return cls(**{**content, 'stages': stages, 'segmenter': Length(*content['segmenter'])})
 
+    @property
+    def refinement(self) -> str:
+        """What refines the pseudo masks, see ``masks.named_refinement``."""
+        return 'crf-voc' if self.crf else 'none' if self.weights == 'demo' else 'pamr'
+
     def lengths(self, photos: int) -> dict[str, float]:
         """Seconds of a core for every step of a run, without its start."""
         costs = zip(_SECONDS[self.weights], _PIXEL_SECONDS, strict=True)
@@ -137,11 +149,9 @@ class FitSettings:
             epochs = count(length.epochs, 'epoch')
             steps = count(length.steps(photos), 'step')
             rows.append((name, f'{epochs}, batch {length.batch}: {steps}'))
-        refined = 'dense CRF' if self.crf else 'PAMR: the dense CRF is not installed'
-        refined = 'CAMs, not refined' if self.weights == 'demo' else refined
         return [
             *rows,
-            ('pseudo masks', refined),
+            ('pseudo masks', _REFINED[self.refinement]),
             ('precision', 'bfloat16' if self.amp else 'float32'),
             ('loading', f'{self.workers} processes' if self.workers else 'in the same process'),
             ('seed', str(self.seed)),
